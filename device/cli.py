@@ -1,0 +1,55 @@
+"""The `fluocount` command. Each sub-command lives in device/commands and is imported only when it is called."""
+
+import importlib
+import sys
+
+import click
+
+from device import __version__
+from device.errors import FluocountError
+
+COMMANDS = {
+    "count": "Count the cells in images and folders.",
+    "serve": "Start the page, the API, the camera and the button.",
+    "watch": "Count every new image that appears in a folder.",
+    "export": "Write stored results as CSV, ROIs, label image or GeoJSON.",
+    "replay": "Count a stored result again and say what differs.",
+    "bench": "Measure speed and memory on this machine.",
+    "doctor": "Check this machine and say what to do.",
+    "token": "Create, list and revoke API tokens.",
+    "backup": "Save settings and results to one file.",
+    "restore": "Bring back what `backup` saved.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Sub-commands by name, so that `fluocount count` never pays for the web server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"device.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fluocount")
+def cli() -> None:
+    """Count stained cells in fluorescence microscopy images."""
+
+
+def main() -> None:
+    """Entry point: a deliberate error becomes one sentence and exit status 1."""
+    try:
+        cli()
+    except FluocountError as error:
+        click.echo(f"fluocount: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""One module per sub-command of `fluocount`; each holds a click command called `command`."""

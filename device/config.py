@@ -1,0 +1,126 @@
+"""The settings: one frozen value, read from a TOML file. Every field is documented in docs/settings.md (a test)."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from device.errors import SettingsError
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Pin = Annotated[int, msgspec.Meta(ge=0, le=27)]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the TOML file; unknown keys are errors, so that a typo is never silent."""
+
+
+class CountingSettings(_Section, frozen=True):
+    """`[counting]`: which model counts, and how much it may use."""
+
+    model: str = "fast"
+    threads: PositiveInt = 4
+    max_memory_mb: PositiveInt = 1500
+
+
+class StorageSettings(_Section, frozen=True):
+    """`[storage]`: where results live and when the disk counts as full."""
+
+    data_dir: str = "~/.local/share/fluocount"
+    warn_free_mb: PositiveInt = 2000
+    refuse_free_mb: PositiveInt = 500
+    max_queue: PositiveInt = 200
+
+
+class CameraSettings(_Section, frozen=True):
+    """`[camera]`: which camera and its settings at the start."""
+
+    kind: Annotated[str, msgspec.Meta(pattern="^(auto|pi|simulated|none)$")] = "auto"
+    width_px: PositiveInt = 1600
+    height_px: PositiveInt = 1200
+    exposure_s: Positive = 0.1
+    gain: Positive = 1.0
+    red_gain: Positive = 1.0
+    blue_gain: Positive = 1.0
+    average_frames: PositiveInt = 1
+    pixel_size_um: Positive | None = None
+
+
+class ButtonSettings(_Section, frozen=True):
+    """`[button]`: BCM pin numbers; None means not fitted."""
+
+    enabled: bool = False
+    button_pin: Pin | None = 17
+    lamp_pin: Pin | None = 27
+    excitation_pin: Pin | None = None
+    bounce_s: Positive = 0.05
+    hold_s: Positive = 5.0
+    shutdown_on_hold: bool = False
+
+
+class WebSettings(_Section, frozen=True):
+    """`[web]`: where the page listens and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    threads: PositiveInt = 4
+    max_upload_mb: PositiveInt = 200
+    session_hours: Positive = 12.0
+    behind_proxy: bool = False
+
+
+class WatchSettings(_Section, frozen=True):
+    """`[watch]`: folders that the service counts by itself."""
+
+    folders: tuple[str, ...] = ()
+    out_dir: str | None = None
+    recursive: bool = False
+    settle_s: Positive = 2.0
+    poll: bool = False
+    poll_interval_s: Positive = 5.0
+
+
+class Settings(_Section, frozen=True):
+    """All settings. The defaults count simulated or uploaded frames on any computer."""
+
+    counting: CountingSettings = CountingSettings()
+    storage: StorageSettings = StorageSettings()
+    camera: CameraSettings = CameraSettings()
+    button: ButtonSettings = ButtonSettings()
+    web: WebSettings = WebSettings()
+    watch: WatchSettings = WatchSettings()
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder with ~ expanded."""
+        return Path(self.storage.data_dir).expanduser()
+
+
+def default_settings_path() -> Path | None:
+    """The file to read where nobody names one: $FLUOCOUNT_CONFIG, else /etc/fluocount/fluocount.toml if there."""
+    named = os.environ.get("FLUOCOUNT_CONFIG")
+    if named:
+        return Path(named)
+    system = Path("/etc/fluocount/fluocount.toml")
+    return system if system.is_file() else None
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read a TOML file; None gives the defaults.
+
+    Raises:
+        SettingsError: file missing, not TOML, unknown key or value out of range.
+    """
+    if path is None:
+        return Settings()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(values, type=Settings)
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read ({error.strerror}); check its name.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"The settings file {path} cannot be used: {error}. See docs/settings.md.") from None

@@ -1,0 +1,192 @@
+"""The values that travel: a frame comes in, a count result goes out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+ProbabilityMap = npt.NDArray[np.uint8]
+LabelImage = npt.NDArray[np.int32]
+
+PROBABILITY_STEPS = 256
+"""A probability map holds codes 0..255 as the int8 network emits them; a code stands for code / 256.
+
+Kept as uint8 rather than float32: it is exact for an int8 network, a quarter of the memory, and the
+very bytes that are stored for re-labelling.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One capture and where it came from.
+
+    Attributes:
+        image: (height, width, 3) uint8 or uint16, RGB; grey input has three equal channels.
+        source: file name or camera name, for people.
+        sha256: hex digest of the bytes as they came.
+        bits: significant bits of a sample, 8 to 16; full scale is 2**bits - 1.
+        channels: 1 for grey input, 3 for colour.
+        pixel_size_um: edge of a pixel in micrometres, None where unknown.
+    """
+
+    image: ImageArray
+    source: str
+    sha256: str
+    bits: int = 8
+    channels: int = 3
+    pixel_size_um: float | None = None
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        return int(self.image.shape[1])
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One detected cell; lengths in pixels of the original image, axes x right and y down.
+
+    Attributes:
+        id: value of the cell's pixels in the label image, 1..n.
+        x, y: centroid; the centre of the top-left pixel is (0, 0).
+        area_px: number of pixels.
+        equivalent_diameter_px: diameter of the disc of that area.
+        bbox: (x0, y0, x1, y1), half-open.
+        mean_intensity, max_intensity: one number per channel, in input units.
+        score: mean of the probability map over the cell, 0 to 1.
+        probability: calibrated probability that a person would count it, 0 to 1.
+    """
+
+    id: int
+    x: float
+    y: float
+    area_px: int
+    equivalent_diameter_px: float
+    bbox: tuple[int, int, int, int]
+    mean_intensity: tuple[float, ...]
+    max_intensity: tuple[float, ...]
+    score: float
+    probability: float
+
+
+class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model counted."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """A warning about the whole frame: a stable code and a sentence for people."""
+
+    code: str
+    text: str
+
+
+class Seconds(msgspec.Struct, frozen=True, kw_only=True):
+    """Wall time of each stage in seconds; 0 where the stage did not run."""
+
+    read: float = 0.0
+    network: float = 0.0
+    label: float = 0.0
+    measure: float = 0.0
+    write: float = 0.0
+    total: float = 0.0
+
+
+class CountResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The one value that is stored, served, exported and scored.
+
+    Attributes:
+        image, image_sha256: name and digest of the input.
+        count: always len(cells).
+        cells: counted cells, ids 1..count.
+        doubtful: objects near the decision on either side; those not counted have ids above count.
+        interval: 90 % interval [low, high] of the count.
+        flags: why this frame may be unlike what the model was trained on.
+        model: which network.
+        threshold: cut-off on the probability map, 0 to 1, exclusive.
+        cell_diameter_px: typical cell diameter assumed in this image.
+        min_area_px: objects smaller than this many original pixels are not counted.
+        exclude_border: True where cells touching the frame's edge are not counted.
+        width, height: of the original image.
+        bits, channels: significant bits of a sample and number of channels of the input.
+        pixel_size_um: micrometres per pixel or None.
+        seconds: what it cost.
+        software: version of fluocount.
+    """
+
+    image: str
+    image_sha256: str
+    count: int
+    cells: tuple[Cell, ...]
+    doubtful: tuple[Cell, ...] = ()
+    interval: tuple[int, int]
+    flags: tuple[Flag, ...] = ()
+    model: ModelRef
+    threshold: float
+    cell_diameter_px: float
+    min_area_px: float
+    exclude_border: bool = False
+    width: int
+    height: int
+    bits: int = 8
+    channels: int = 3
+    pixel_size_um: float | None = None
+    seconds: Seconds = Seconds()
+    software: str = ""
+
+    def __post_init__(self) -> None:
+        if self.count != len(self.cells):
+            raise ValueError(f"count is {self.count} but there are {len(self.cells)} cells")
+
+
+class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person may choose for one count; None means the model card's value.
+
+    Attributes:
+        threshold: cut-off on the probability map, 0 to 1.
+        cell_diameter_px: how large a cell is in this image, in original pixels.
+        min_area_px: smallest object that counts, in original pixels.
+        exclude_border: leave out cells that touch the frame's edge.
+    """
+
+    threshold: float | None = None
+    cell_diameter_px: float | None = None
+    min_area_px: float | None = None
+    exclude_border: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """A result and the arrays that justify it.
+
+    Attributes:
+        result: the value to keep.
+        probability: (h, w) uint8 codes at the model's working scale, see PROBABILITY_STEPS.
+        labels: (height, width) int32 in original pixels, 0 background, 1..count cells,
+            values above count the doubtful objects that were not counted are NOT in it.
+    """
+
+    result: CountResult
+    probability: ProbabilityMap
+    labels: LabelImage
+
+
+def disc_area(diameter_px: float) -> float:
+    """Area in pixels of a disc of that diameter."""
+    return math.pi * diameter_px**2 / 4
+
+
+def to_json(value: Any) -> bytes:
+    """Encode a record as one line of JSON."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,33 @@
+"""The errors fluocount raises on purpose. Every message says what was expected, what came, what to do."""
+
+
+class FluocountError(Exception):
+    """Base of all deliberate errors; its text is one sentence a technician can act on."""
+
+
+class InputError(FluocountError):
+    """A file, a parameter or a request that cannot be used as it is (HTTP 4xx)."""
+
+
+class ModelError(FluocountError):
+    """A model or its card is missing, damaged or inconsistent."""
+
+
+class SettingsError(FluocountError):
+    """The settings file or an option holds a value that cannot be used."""
+
+
+class CameraError(FluocountError):
+    """The camera is missing, busy, lost or did not do what was asked."""
+
+
+class StorageError(FluocountError):
+    """Results cannot be kept: the disk is full or the store is damaged."""
+
+
+class QueueFullError(FluocountError):
+    """The job queue is at its limit; nothing was accepted (HTTP 503)."""
+
+
+class NotFoundError(FluocountError):
+    """No such count, image or token (HTTP 404)."""
