@@ -1,0 +1,46 @@
+"""What people changed by hand in a result, as the exports need it."""
+
+import msgspec
+import numpy as np
+
+from device.counting.records import Cell, CountResult, LabelImage
+
+
+class Corrections(msgspec.Struct, frozen=True, kw_only=True):
+    """The corrections that are in force; undone ones are left out.
+
+    Attributes:
+        added: (x, y) of cells that a person added, in pixels like `Cell.x`, `Cell.y`.
+        removed: ids of cells that a person took away.
+    """
+
+    added: tuple[tuple[float, float], ...] = ()
+    removed: frozenset[int] = frozenset()
+
+
+NO_CORRECTIONS = Corrections()
+
+
+def remaining_cells(result: CountResult, corrections: Corrections) -> tuple[Cell, ...]:
+    """The automatic cells that nobody removed."""
+    return tuple(cell for cell in result.cells if cell.id not in corrections.removed)
+
+
+def corrected_count(result: CountResult, corrections: Corrections) -> int:
+    """The count after people's corrections."""
+    return len(remaining_cells(result, corrections)) + len(corrections.added)
+
+
+def added_ids(result: CountResult, corrections: Corrections) -> list[int]:
+    """Ids for the added cells in exports: above every id in the result, in the order of adding."""
+    used = [cell.id for cell in (*result.cells, *result.doubtful)]
+    first = max(used, default=0) + 1
+    return list(range(first, first + len(corrections.added)))
+
+
+def remaining_labels(labels: LabelImage, corrections: Corrections) -> LabelImage:
+    """The label image (H, W) int32 without the removed cells; itself where none was removed."""
+    if not corrections.removed:
+        return labels
+    gone = np.isin(labels, np.fromiter(corrections.removed, dtype=labels.dtype))
+    return np.where(gone, labels.dtype.type(0), labels)

@@ -1,0 +1,190 @@
+"""Tables: a line per image (counts.csv), a line per cell (cells.csv). Units are in the headers."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from device.counting.records import Cell, CountResult
+from device.export.corrected import (
+    NO_CORRECTIONS,
+    Corrections,
+    added_ids,
+    corrected_count,
+    remaining_cells,
+)
+
+COUNTS_COLUMNS = (
+    "image",
+    "sample",
+    "count",
+    "corrected_count",
+    "interval_low",
+    "interval_high",
+    "flags",
+    "doubtful",
+    "cells_per_mm2",
+    "width_px",
+    "height_px",
+    "pixel_size_um",
+    "cell_diameter_px",
+    "threshold",
+    "min_area_px",
+    "exclude_border",
+    "model",
+    "model_version",
+    "seconds",
+    "counted_at",
+    "id",
+    "image_sha256",
+    "model_sha256",
+    "software",
+)
+CHANNEL_NAMES = {1: ("",), 3: ("_red", "_green", "_blue")}
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def counts_header() -> list[str]:
+    """Column names of counts.csv."""
+    return list(COUNTS_COLUMNS)
+
+
+def counts_row(
+    result: CountResult,
+    *,
+    corrections: Corrections = NO_CORRECTIONS,
+    image: str | None = None,
+    sample: str = "",
+    counted_at: str = "",
+    result_id: str = "",
+) -> list[str]:
+    """One line of counts.csv.
+
+    Args:
+        result: the automatic result.
+        corrections: what people changed; gives corrected_count.
+        image: how to name the image, e.g. its path in a watched folder; None: the result's name.
+        sample: name that a person gave.
+        counted_at: time of counting, ISO 8601.
+        result_id: id in the store, empty where the result is not stored.
+    """
+    corrected = corrected_count(result, corrections)
+    return [
+        csv_text(image if image is not None else result.image),
+        csv_text(sample),
+        str(result.count),
+        str(corrected),
+        *(str(bound) for bound in result.interval),
+        " ".join(flag.code for flag in result.flags),
+        str(len(result.doubtful)),
+        _number(_density_per_mm2(result, corrected)),
+        str(result.width),
+        str(result.height),
+        _number(result.pixel_size_um),
+        _number(result.cell_diameter_px),
+        _number(result.threshold),
+        _number(result.min_area_px),
+        "yes" if result.exclude_border else "no",
+        csv_text(result.model.name),
+        csv_text(result.model.version),
+        f"{result.seconds.total:.3f}",
+        counted_at,
+        result_id,
+        result.image_sha256,
+        result.model.sha256,
+        result.software,
+    ]
+
+
+def cells_csv(result: CountResult, *, corrections: Corrections = NO_CORRECTIONS) -> str:
+    """The per-cell table with header: as many lines as the corrected count.
+
+    Removed cells are left out. Added cells have a position and `origin` "added", nothing else was
+    measured. Columns in micrometres are there only where the pixel size is known.
+    """
+    columns = _cell_columns(result)
+    rows: list[dict[str, str]] = [
+        _cell_row(cell, result) for cell in remaining_cells(result, corrections)
+    ]
+    rows += [
+        _added_row(cell_id, position, result)
+        for cell_id, position in zip(added_ids(result, corrections), corrections.added, strict=True)
+    ]
+    return csv_lines([columns, *([row.get(column, "") for column in columns] for row in rows)])
+
+
+def csv_lines(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as CSV text (RFC 4180: comma, quotes where needed, CR LF)."""
+    stream = io.StringIO()
+    csv.writer(stream).writerows(rows)
+    return stream.getvalue()
+
+
+def csv_text(text: str) -> str:
+    """Free text that a spreadsheet will not run: a leading = + - @ gets an apostrophe before it."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _number(value: float | None) -> str:
+    """Shortest text that reads back as the same number; empty for None."""
+    return "" if value is None else repr(float(value))
+
+
+def _density_per_mm2(result: CountResult, corrected: int) -> float | None:
+    if result.pixel_size_um is None:
+        return None
+    area_mm2 = result.width * result.height * result.pixel_size_um**2 / 1e6
+    return round(corrected / area_mm2, 3)
+
+
+def _channel_names(result: CountResult) -> tuple[str, ...]:
+    measured = len(result.cells[0].mean_intensity) if result.cells else result.channels
+    return CHANNEL_NAMES.get(measured, tuple(f"_channel{index + 1}" for index in range(measured)))
+
+
+def _cell_columns(result: CountResult) -> list[str]:
+    channels = _channel_names(result)
+    columns = ["image", "id", "origin", "x_px", "y_px", "area_px", "equivalent_diameter_px"]
+    columns += ["bbox_x0_px", "bbox_y0_px", "bbox_x1_px", "bbox_y1_px"]
+    if result.pixel_size_um is not None:
+        columns += ["x_um", "y_um", "area_um2", "equivalent_diameter_um"]
+    columns += [f"mean_intensity{name}" for name in channels]
+    columns += [f"max_intensity{name}" for name in channels]
+    return [*columns, "score", "probability"]
+
+
+def _cell_row(cell: Cell, result: CountResult) -> dict[str, str]:
+    x0, y0, x1, y1 = cell.bbox
+    row = _position(cell.x, cell.y, result) | {
+        "id": str(cell.id),
+        "origin": "automatic",
+        "area_px": str(cell.area_px),
+        "equivalent_diameter_px": _number(cell.equivalent_diameter_px),
+        "bbox_x0_px": str(x0),
+        "bbox_y0_px": str(y0),
+        "bbox_x1_px": str(x1),
+        "bbox_y1_px": str(y1),
+        "score": _number(cell.score),
+        "probability": _number(cell.probability),
+    }
+    size_um = result.pixel_size_um
+    if size_um is not None:
+        row["area_um2"] = _number(cell.area_px * size_um**2)
+        row["equivalent_diameter_um"] = _number(cell.equivalent_diameter_px * size_um)
+    for name, mean, highest in zip(
+        _channel_names(result), cell.mean_intensity, cell.max_intensity, strict=True
+    ):
+        row[f"mean_intensity{name}"] = _number(mean)
+        row[f"max_intensity{name}"] = _number(highest)
+    return row
+
+
+def _added_row(cell_id: int, position: tuple[float, float], result: CountResult) -> dict[str, str]:
+    return _position(*position, result) | {"id": str(cell_id), "origin": "added"}
+
+
+def _position(x: float, y: float, result: CountResult) -> dict[str, str]:
+    row = {"image": csv_text(result.image), "x_px": _number(x), "y_px": _number(y)}
+    if result.pixel_size_um is not None:
+        row["x_um"] = _number(x * result.pixel_size_um)
+        row["y_um"] = _number(y * result.pixel_size_um)
+    return row
