@@ -1,0 +1,56 @@
+#!/bin/sh
+# Proves the constraint files: installs the wheel under the one that fits this interpreter and runs
+# the device's own tests there, then resolves both releases for the Pi (aarch64) without installing.
+# PYTHON names the interpreter (3.11 or 3.13; default python3).
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+release_of() { # Python version -> the release it belongs to
+    case $1 in
+        3.11) echo bookworm ;;
+        3.13) echo trixie ;;
+        *) echo "constraints.sh: Python 3.11 or 3.13 expected, got $1; set PYTHON." >&2; exit 2 ;;
+    esac
+}
+
+resolve() { # release, Python version, extra: what pip would install on the Pi
+    "$work/venv/bin/pip" install --quiet --dry-run --ignore-installed --target "$work/none" \
+        --platform manylinux_2_34_aarch64 --platform manylinux_2_28_aarch64 \
+        --platform manylinux_2_27_aarch64 --platform manylinux_2_24_aarch64 \
+        --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
+        --python-version "$2" --only-binary=:all: \
+        --constraint "constraints/$1.txt" "$wheel[$3]"
+    echo "constraints: $1 aarch64 Python $2 [$3] resolves"
+}
+
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+release=$(release_of "$version")
+"$python" -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --upgrade pip
+# A copy, because building in place leaves folders behind.
+mkdir "$work/source"
+tar -c --exclude=.git --exclude=build --exclude=dist --exclude='*.keras' --exclude='*.egg-info' . |
+    tar -x -C "$work/source"
+"$work/venv/bin/pip" wheel --quiet --no-deps --wheel-dir "$work" "$work/source"
+wheel=$(echo "$work"/fluocount-*.whl)
+
+resolve bookworm 3.11 device
+resolve bookworm 3.11 tflite
+resolve trixie 3.13 device
+
+"$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" "$wheel[device]"
+# Test tools that do not touch what is pinned.
+"$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" \
+    pytest pytest-timeout hypothesis
+"$work/venv/bin/pip" check
+# Tests that need neither training nor tools outside the device's own requirements.
+tests=$(grep -LE '^ *(from|import) (trainer|convert|tensorflow|keras|pandas|schemathesis|playwright)' \
+    tests/test_*.py)
+# -P: import the installed wheel, not this folder.
+# shellcheck disable=SC2086  # one word per file
+"$work/venv/bin/python" -P -m pytest -p no:cacheprovider \
+    -m 'not slow and not browser and not data' $tests
+echo "constraints: device tests pass with constraints/$release.txt on Python $version"
