@@ -1,114 +1,15 @@
-"""The model card: everything a count needs to know about its network. A missing field is an error."""
+"""Finding the models on disk and checking each against its card."""
 
 import hashlib
 from pathlib import Path
 
 import msgspec
 
-from device.counting.records import ModelRef
+from device.counting.card import ModelCard
 from device.errors import ModelError
 
 MODELS_DIR = Path(__file__).parent
 DEFAULT_MODEL = "fast"
-
-
-class Tiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a frame may be cut. Pixels of the working scale.
-
-    Attributes:
-        stride_px: total stride of the network; tile origins and sizes are multiples of it.
-        receptive_field_px: how far, per side, an output pixel looks.
-        margin_px: overlap read and thrown away per side; exact where >= receptive_field_px.
-        max_tile_px: pixels in the largest tile (bounds the memory).
-    """
-
-    stride_px: int
-    receptive_field_px: int
-    margin_px: int
-    max_tile_px: int
-
-
-class Normalisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Quantisation of the network's ends: real = scale * (code - zero_point)."""
-
-    input_scale: float
-    input_zero_point: int
-    output_scale: float
-    output_zero_point: int
-
-
-class Postprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Section 4.3 of the paper; every length and area is relative to the cell diameter d.
-
-    Attributes:
-        min_area_ratio: smallest object, as a part of the disc of diameter d.
-        max_hole_ratio: largest hole that is filled, likewise.
-        peak_distance_ratio: least distance between two watershed seeds, in d.
-        smoothing_ratio: sigma of the Gaussian that smooths the distance map, in d.
-        min_peak: an object whose highest probability is below this is not a cell.
-    """
-
-    min_area_ratio: float
-    max_hole_ratio: float
-    peak_distance_ratio: float
-    smoothing_ratio: float
-    min_peak: float
-
-
-class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the model reached and on what (protocol: docs/models.md)."""
-
-    on: str
-    frames: int
-    cells: int
-    f1: float
-    precision: float
-    recall: float
-    mae: float
-    medae: float
-    mean_iou: float
-
-
-class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A data set the weights have seen."""
-
-    name: str
-    frames: int
-    licence: str
-
-
-class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything about one .tflite file.
-
-    Attributes:
-        cell_diameter_px: typical cell diameter at the scale the network works at.
-        frame_cell_diameter_px: typical cell diameter in a full-size frame; assumed where nobody says otherwise.
-        threshold: best cut-off on the training frames, 0 to 1.
-        gmac_per_frame: multiply-accumulates for one 1600x1200 frame without overlap, in 1e9.
-        trained_for: one sentence: what the model is meant to count.
-    """
-
-    name: str
-    version: str
-    architecture: str
-    sha256: str
-    tiling: Tiling
-    normalisation: Normalisation
-    cell_diameter_px: float
-    frame_cell_diameter_px: float
-    threshold: float
-    postprocessing: Postprocessing
-    metrics: tuple[Metrics, ...]
-    training_data: tuple[DataSource, ...]
-    trained_for: str
-    gmac_per_frame: float
-    git_commit: str
-    trained_on: str
-
-    @property
-    def ref(self) -> ModelRef:
-        """Name, version and hash, as a result carries them."""
-        return ModelRef(name=self.name, version=self.version, sha256=self.sha256)
 
 
 def available_models() -> list[str]:

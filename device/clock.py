@@ -1,0 +1,30 @@
+"""Where stages are timed: the counting core has no clock of its own."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from device.counting.records import Seconds
+
+
+class Stopwatch:
+    """Wall time per stage, in seconds."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a stage of `Seconds`."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begin
+            self._stages[name] = self._stages.get(name, 0.0) + spent
+
+    def seconds(self) -> Seconds:
+        """All stages so far; total since the stopwatch was made."""
+        stages = {name: round(spent, 4) for name, spent in self._stages.items()}
+        return Seconds(**stages, total=round(time.perf_counter() - self._start, 4))

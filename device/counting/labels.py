@@ -1,0 +1,127 @@
+"""From a probability map to separate cells (paper, section 4.3).
+
+Threshold, fill holes, remove small objects, then a watershed on the distance to the border separates clumps. Every
+length is relative to the cell diameter. Frame-wide steps are single passes over the map; only objects large enough to
+hold two cells are looked at one by one.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from device.counting.card import Postprocessing
+from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
+
+_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+
+def threshold_code(threshold: float) -> int:
+    """The largest code that is still background: a pixel is foreground where its code is above this."""
+    return int(threshold * PROBABILITY_STEPS)
+
+
+def label_cells(
+    probability: ProbabilityMap,
+    threshold: float,
+    cell_diameter_px: float,
+    min_area_px: float,
+    settings: Postprocessing,
+) -> LabelImage:
+    """Separate cells in a probability map.
+
+    Args:
+        probability: (h, w) uint8 codes.
+        threshold: cut-off, 0 to 1, exclusive.
+        cell_diameter_px: typical diameter at the map's scale.
+        min_area_px: objects smaller than this many pixels of the map are dropped.
+        settings: the card's post-processing.
+
+    Returns:
+        (h, w) int32; 0 background, 1..n cells in reading order of their first pixels.
+    """
+    mask = probability > threshold_code(threshold)
+    _fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
+    labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
+    if count == 0:
+        return labels
+    index = np.arange(1, count + 1)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    peaks = ndimage.maximum(probability, labels, index)
+    keep = (areas >= min_area_px) & (peaks >= settings.min_peak * PROBABILITY_STEPS)
+    labels = renumber(labels, keep)
+    return _split_clumps(labels, cell_diameter_px, min_area_px, settings)
+
+
+def _fill_holes(mask: np.ndarray, max_hole_px: float) -> None:
+    """Fill background regions that touch neither the edge nor exceed the size, in place."""
+    background, count = ndimage.label(~mask)
+    if count <= 1:
+        return
+    fill = np.bincount(background.ravel(), minlength=count + 1) <= max_hole_px
+    edges = (background[0], background[-1], background[:, 0], background[:, -1])
+    fill[np.concatenate(edges)] = False
+    fill[0] = False
+    mask |= fill[background]
+
+
+def renumber(labels: LabelImage, keep: np.ndarray) -> LabelImage:
+    """Drop the objects whose entry in keep (n,) is False and number the others 1..m."""
+    table = np.zeros(len(keep) + 1, dtype=np.int32)
+    table[1:][keep] = np.arange(1, int(keep.sum()) + 1)
+    return table[labels]
+
+
+def _split_clumps(
+    labels: LabelImage, cell_diameter_px: float, min_area_px: float, settings: Postprocessing
+) -> LabelImage:
+    """Split what holds several distance peaks; parts are numbered where their clump stood."""
+    seed_distance = max(1, round(settings.peak_distance_ratio * cell_diameter_px))
+    boxes = ndimage.find_objects(labels)
+    areas = np.bincount(labels.ravel(), minlength=len(boxes) + 1)
+    parts: list[tuple[tuple[slice, slice], np.ndarray]] = []
+    for number, box in enumerate(boxes, start=1):
+        if areas[number] < 2 * min_area_px or max(np.shape(labels[box])) <= seed_distance:
+            continue
+        mask = labels[box] == number
+        split = _watershed(mask, seed_distance, settings.smoothing_ratio * cell_diameter_px)
+        if split.max() > 1:
+            parts.append((box, split))
+    return _number_parts(labels, len(boxes), parts)
+
+
+def _watershed(mask: np.ndarray, seed_distance_px: int, smoothing_px: float) -> LabelImage:
+    """Watershed of one object on its smoothed distance map: (h, w) int32 parts 1..k inside the mask."""
+    from skimage.feature import peak_local_max
+    from skimage.segmentation import watershed
+
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    if smoothing_px > 0:
+        distance = ndimage.gaussian_filter(distance, smoothing_px)
+    seeds = peak_local_max(
+        distance, min_distance=seed_distance_px, labels=mask.astype(np.int32), exclude_border=False
+    )
+    markers = np.zeros(mask.shape, dtype=np.int32)
+    markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+    parts = watershed(-distance, markers, mask=mask)
+    return np.asarray(parts, dtype=np.int32)
+
+
+def _number_parts(
+    labels: LabelImage, count: int, parts: list[tuple[tuple[slice, slice], np.ndarray]]
+) -> LabelImage:
+    """Write the parts of split objects; their first part keeps the object's number, the others are new."""
+    following = count
+    for box, split in parts:
+        view = labels[box]
+        extra = split > 1
+        view[extra] = split[extra] + (following - 1)
+        following += int(split.max()) - 1
+    return _in_reading_order(labels, following)
+
+
+def _in_reading_order(labels: LabelImage, count: int) -> LabelImage:
+    """Number objects by the position of their first pixel."""
+    inside = np.flatnonzero(labels)
+    numbers, first = np.unique(labels.ravel()[inside], return_index=True)
+    table = np.zeros(count + 1, dtype=np.int32)
+    table[numbers[np.argsort(first)]] = np.arange(1, len(numbers) + 1)
+    return table[labels]

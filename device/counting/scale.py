@@ -1,0 +1,79 @@
+"""From input samples at the input's scale to uint8 RGB at the scale the network was trained at."""
+
+import numpy as np
+from PIL import Image
+
+from device.counting.records import Frame, ImageArray, LabelImage, ProbabilityMap
+
+
+def to_8_bit(image: ImageArray, bits: int) -> np.ndarray:
+    """Scale samples so that 2**bits - 1 becomes 255; never by what the image happens to hold.
+
+    Args:
+        image: any shape, uint8 or uint16.
+        bits: significant bits, 8 to 16; uint8 input with 8 bits is returned as it is.
+
+    Returns:
+        uint8, same shape; samples above full scale become 255.
+    """
+    if image.dtype == np.uint8 and bits == 8:
+        return image
+    full_scale = 2**bits - 1
+    steps = np.arange(np.iinfo(image.dtype).max + 1, dtype=np.float64)
+    table = np.minimum(np.rint(steps * (255 / full_scale)), 255).astype(np.uint8)
+    return table[image]
+
+
+def working_shape(height: int, width: int, scale: float) -> tuple[int, int]:
+    """(height, width) of a frame at the working scale, at least 1x1."""
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
+    """The network's view of a frame.
+
+    Args:
+        frame: the capture.
+        scale: working pixels per original pixel (model's cell diameter / cell diameter in this frame).
+
+    Returns:
+        (h, w, 3) uint8; area-averaged where it shrinks, bilinear where it grows.
+    """
+    image = to_8_bit(frame.image, frame.bits)
+    height, width = working_shape(frame.height, frame.width, scale)
+    if (height, width) == image.shape[:2]:
+        return image
+    if frame.channels == 1:
+        grey = _resize(np.ascontiguousarray(image[..., 0]), height, width)
+        return np.broadcast_to(grey[..., None], (height, width, 3))
+    return _resize(image, height, width)
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pillow's BILINEAR widens its kernel when shrinking, so it does not alias."""
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def probability_at_frame_scale(
+    probability: ProbabilityMap, height: int, width: int
+) -> ProbabilityMap:
+    """The map at the original pixels: (height, width) uint8 codes, bilinear."""
+    if probability.shape == (height, width):
+        return probability
+    return _resize(np.ascontiguousarray(probability), height, width)
+
+
+def nearest_indices(length: int, source_length: int) -> np.ndarray:
+    """For each of `length` pixels the source pixel whose area holds its centre: (length,) intp."""
+    centres = (np.arange(length) + 0.5) * (source_length / length)
+    return np.minimum(centres.astype(np.intp), source_length - 1)
+
+
+def labels_at_frame_scale(labels: LabelImage, height: int, width: int) -> LabelImage:
+    """Nearest-neighbour enlargement of a label image to (height, width) int32."""
+    if labels.shape == (height, width):
+        return labels
+    rows = nearest_indices(height, labels.shape[0])
+    columns = nearest_indices(width, labels.shape[1])
+    return labels[rows][:, columns]

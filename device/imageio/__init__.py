@@ -1,0 +1,81 @@
+"""Files to frames: PNG, JPEG, TIFF and OME-TIFF; 8 and 16 bit; grey, RGB and RGBA (alpha is dropped)."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from device.counting.records import Frame
+from device.errors import InputError
+from device.imageio.decoded import MAX_SIDE_PX, MIN_SIDE_PX, Decoded
+from device.imageio.raster import decode_raster
+from device.imageio.tiff import decode_tiff
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_SIDE_PX", "MIN_SIDE_PX", "decode_frame", "read_frame"]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+"""What a folder is searched for; a file given by name is recognised by its content."""
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RASTER_STARTS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
+_BIT_STEPS = (8, 10, 12, 14, 16)
+
+
+def read_frame(path: Path) -> Frame:
+    """Read an image file.
+
+    Raises:
+        InputError: missing, unreadable, not an image we take, damaged, or outside the size limits.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path.name} cannot be read ({reason}); check the name and the rights.") from None
+    return decode_frame(data, path.name)
+
+
+def decode_frame(data: bytes, name: str) -> Frame:
+    """Decode an image that is already in memory.
+
+    Args:
+        data: the file's bytes.
+        name: what to call it in results and messages.
+
+    Raises:
+        InputError: not an image we take, damaged, or outside the size limits.
+    """
+    decoded = _decode(data, name)
+    bits = _significant_bits(decoded)
+    samples = decoded.samples
+    channels = 1 if samples.ndim == 2 else 3
+    image = np.broadcast_to(samples[..., None], (*samples.shape, 3)) if channels == 1 else samples
+    return Frame(
+        image=image,
+        source=name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        bits=bits,
+        channels=channels,
+        pixel_size_um=decoded.pixel_size_um,
+    )
+
+
+def _decode(data: bytes, name: str) -> Decoded:
+    if data[:4] in _TIFF_STARTS:
+        return decode_tiff(data, name)
+    for start, kind in _RASTER_STARTS.items():
+        if data.startswith(start):
+            return decode_raster(data, name, kind)
+    what = "the file is empty" if not data else "its content is something else"
+    raise InputError(f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats.")
+
+
+def _significant_bits(decoded: Decoded) -> int:
+    """Declared bits, else the smallest usual depth that holds the maximum; 8 for 8-bit samples."""
+    if decoded.samples.dtype == np.uint8:
+        return 8
+    needed = int(decoded.samples.max()).bit_length()
+    declared = decoded.declared_bits
+    if declared is not None and max(needed, 8) <= declared <= 16:
+        return declared
+    return next(bits for bits in _BIT_STEPS if bits >= needed)

@@ -1,0 +1,65 @@
+"""PNG and JPEG. Pillow reads all but 16-bit PNG, which it would cut down to 8 bits."""
+
+import io
+import struct
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from device.errors import InputError
+from device.imageio.decoded import Decoded, check_size, damaged
+
+_GREY_MODES = frozenset({"1", "L", "LA"})
+_PNG_DEPTH_OFFSET = 24
+
+
+def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
+    """Decode a PNG or JPEG.
+
+    Args:
+        data: the file's bytes.
+        name: for messages.
+        kind: "PNG" or "JPEG".
+
+    Raises:
+        InputError: damaged, or outside the size limits.
+    """
+    try:
+        with warnings.catch_warnings():
+            # The size is checked right below; Pillow's own bomb warning would come first.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=[kind])
+        check_size(name, picture.height, picture.width)
+        if kind == "PNG" and data[_PNG_DEPTH_OFFSET] == 16:
+            return _decode_png_16(data)
+        return Decoded(samples=np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB")))
+    except InputError:
+        raise
+    except Image.DecompressionBombError:
+        raise InputError(f"{name} is far larger than 8000x8000 pixels; crop or reduce it.") from None
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
+        raise damaged(name, kind, error) from None
+
+
+def _decode_png_16(data: bytes) -> Decoded:
+    import imagecodecs
+
+    samples = imagecodecs.png_decode(data)
+    if samples.ndim == 3:
+        # 2 and 4 channels end in alpha.
+        samples = samples[..., 0] if samples.shape[2] <= 2 else np.ascontiguousarray(samples[..., :3])
+    return Decoded(samples=samples, declared_bits=_png_significant_bits(data))
+
+
+def _png_significant_bits(data: bytes) -> int | None:
+    """The sBIT chunk: how many bits of the 16 the camera filled."""
+    position = 8
+    while position + 8 <= len(data):
+        length, chunk = struct.unpack_from(">I4s", data, position)
+        if chunk == b"sBIT":
+            return max(data[position + 8 : position + 8 + length])
+        if chunk in (b"IDAT", b"PLTE"):
+            return None
+        position += 12 + length
+    return None

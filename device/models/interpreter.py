@@ -1,0 +1,114 @@
+"""The TFLite interpreter behind the Segmenter protocol."""
+
+import importlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device.counting.card import ModelCard
+from device.counting.records import ProbabilityMap
+from device.errors import ModelError
+from device.models.card import load_card
+
+_INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+
+
+def interpreter_class() -> Any:
+    """LiteRT's Interpreter, or tflite-runtime's where only that is installed.
+
+    Raises:
+        ModelError: neither is installed.
+    """
+    for module in _INTERPRETERS:
+        try:
+            return importlib.import_module(module).Interpreter
+        except ModuleNotFoundError:
+            continue
+    raise ModelError(
+        "No TFLite interpreter is installed; expected ai-edge-litert or tflite-runtime: pip install 'fluocount[device]'."
+    )
+
+
+class LiteRtSegmenter:
+    """A full-integer .tflite model; one instance belongs to one thread.
+
+    The interpreter resizes to whatever tile it is given; only a change of shape costs an allocation.
+    """
+
+    def __init__(self, model_path: Path, card: ModelCard, threads: int) -> None:
+        self.card = card
+        self._interpreter = interpreter_class()(model_path=str(model_path), num_threads=threads)
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+        self._shape: tuple[int, int] | None = None
+        self._encode = _input_table(card)
+
+    def __call__(self, tile: np.ndarray) -> ProbabilityMap:
+        """Segment one (h, w, 3) uint8 tile to (h, w) uint8 codes."""
+        if tile.shape[:2] != self._shape:
+            self._resize(tile.shape[0], tile.shape[1])
+        self._interpreter.set_tensor(self._input["index"], self._encode(tile)[None])
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._output["index"])[0, ..., 0]
+        codes: ProbabilityMap = output.view(np.uint8) ^ np.uint8(0x80)
+        return codes
+
+    def _resize(self, height: int, width: int) -> None:
+        self._interpreter.resize_tensor_input(self._input["index"], (1, height, width, 3))
+        self._interpreter.allocate_tensors()
+        self._shape = (height, width)
+
+
+def _encode_shifted(tile: np.ndarray) -> np.ndarray:
+    """Scale 1/255 and zero point -128 mean: the code is the sample minus 128, a flip of the top bit."""
+    return (tile ^ np.uint8(0x80)).view(np.int8)
+
+
+def _encode_table(table: np.ndarray, tile: np.ndarray) -> np.ndarray:
+    encoded: np.ndarray = table[tile]
+    return encoded
+
+
+def _input_table(card: ModelCard) -> Any:
+    """How a uint8 sample becomes an int8 code: one flip of a bit, or one look-up for other quantisations."""
+    ends = card.normalisation
+    codes = np.rint(np.arange(256) / 255 / ends.input_scale) + ends.input_zero_point
+    table = np.clip(codes, -128, 127).astype(np.int8)
+    if np.array_equal(table, np.arange(-128, 128)):
+        return _encode_shifted
+    return partial(_encode_table, table)
+
+
+def load_segmenter(model_path: Path, threads: int) -> LiteRtSegmenter:
+    """Open a model and its card.
+
+    Args:
+        model_path: the .tflite; its card lies beside it.
+        threads: of the interpreter.
+
+    Raises:
+        ModelError: model or card missing, damaged or not int8, or no interpreter installed.
+    """
+    card = load_card(model_path)
+    try:
+        segmenter = LiteRtSegmenter(model_path, card, threads)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"The model {model_path} cannot be opened ({error}); restore it from the release.") from None
+    _check_quantisation(segmenter, model_path)
+    return segmenter
+
+
+def _check_quantisation(segmenter: LiteRtSegmenter, model_path: Path) -> None:
+    ends = segmenter.card.normalisation
+    output = segmenter._output
+    scale, zero_point = output["quantization"]
+    expected = (1 / 256, -128)
+    if output["dtype"] != np.int8 or (round(scale, 7), zero_point) != expected:
+        raise ModelError(
+            f"The model {model_path} must end in int8 probabilities of scale 1/256 and zero point -128, "
+            f"not {output['dtype'].__name__} of {scale:g} and {zero_point}; convert it again with fluocount-convert."
+        )
+    if (ends.output_scale, ends.output_zero_point) != expected:
+        raise ModelError(f"The card of {model_path} contradicts its model about the output's scale; convert it again.")
