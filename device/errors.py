@@ -31,3 +31,7 @@ class QueueFullError(FluocountError):
 
 class NotFoundError(FluocountError):
     """No such count, image or token (HTTP 404)."""
+
+
+class ConflictError(FluocountError):
+    """The request does not fit the present state of the count or device (HTTP 409)."""

@@ -1,0 +1,129 @@
+"""What fluocount keeps: one SQLite file and one folder per result under the data folder.
+
+    store = open_store(settings.storage)
+    row = store.counts.accept(NewCount(data=..., image="a.tif", origin="watch", model="fast"))
+    store.counts.get(row.id).status          queued, running, done, failed or cancelled
+    store.result(row.id)                     CountResult of a done count
+    store.folders.product(row.id, row.revision, "labels.tiff")
+
+Whoever accepts needs no worker of his own: see device.jobs.
+"""
+
+import logging
+import time
+from pathlib import Path
+
+import msgspec
+
+from device.config import StorageSettings
+from device.counting.records import CountResult
+from device.errors import ConflictError, StorageError
+from device.store import rows
+from device.store.access import Access
+from device.store.corrections import Corrections
+from device.store.counts import Counts
+from device.store.database import Database
+from device.store.disk import DiskState, disk_state
+from device.store.queue import JobQueue
+from device.store.records import CountRow, Filter, NewCount
+from device.store.results import ResultFolders
+
+__all__ = ["CountRow", "DiskState", "Filter", "NewCount", "Store", "open_store"]
+
+DATABASE_NAME = "fluocount.sqlite"
+_ORPHAN_AGE_S = 3600.0
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """The parts of the store, opened together.
+
+    Attributes:
+        data_dir: the data folder.
+        database: connections and integrity check.
+        counts: accept, look up, list, edit, delete.
+        queue: status changes; the worker's side.
+        corrections: cells added and removed by hand.
+        folders: original images and products.
+        access: users, tokens, secrets.
+    """
+
+    def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
+        self.data_dir = data_dir
+        self.settings = settings
+        self.database = Database(data_dir / DATABASE_NAME)
+        self.folders = ResultFolders(data_dir / "results")
+        self.counts = Counts(self.database, self.folders, settings)
+        self.queue = JobQueue(self.database, settings)
+        self.corrections = Corrections(self.database)
+        self.access = Access(self.database)
+
+    def disk(self) -> DiskState:
+        """Room on the data folder's file system."""
+        return disk_state(self.data_dir, self.settings)
+
+    def result(self, count_id: str) -> CountResult:
+        """The CountResult of a done count.
+
+        Raises:
+            NotFoundError: there is no such count.
+            ConflictError: it is not done.
+            StorageError: the stored file is damaged.
+        """
+        path = self.product(count_id, "result.json")
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=CountResult)
+        except msgspec.DecodeError as error:
+            raise StorageError(
+                f"{path} is damaged ({error}); restore a backup or count the image again."
+            ) from None
+
+    def product(self, count_id: str, name: str) -> Path:
+        """Path of one of results.PRODUCTS of a done count, in its present revision.
+
+        Raises:
+            NotFoundError: there is no such count or product.
+            ConflictError: the count is not done.
+        """
+        row = rows.get(self.database, count_id)
+        if row.status != "done":
+            raise ConflictError(
+                f"The count {count_id} is {row.status}; results exist once it is done."
+            )
+        return self.folders.product(count_id, row.revision, name)
+
+    def sweep(self) -> int:
+        """Remove folders that no row knows (a crash between image and row); returns how many.
+
+        Only what is older than an hour: another process may be accepting at this moment.
+        """
+        known = {row[0] for row in self.database.connection().execute("SELECT id FROM counts")}
+        removed = 0
+        for folder in self.folders.folders():
+            if folder.name not in known and time.time() - folder.stat().st_mtime > _ORPHAN_AGE_S:
+                _log.warning("removing %s, which belongs to no count", folder)
+                self.folders.remove(folder.name)
+                removed += 1
+        return removed
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        self.database.close()
+
+
+def open_store(settings: StorageSettings) -> Store:
+    """Open the store of `settings.data_dir`, made or migrated if need be.
+
+    Raises:
+        StorageError: the folder cannot be made or written, or the database is damaged or too new.
+    """
+    data_dir = Path(settings.data_dir).expanduser()
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return Store(data_dir, settings)
+    except OSError as error:
+        raise StorageError(
+            f"The data folder {data_dir} cannot be used ({error.strerror}); see its permissions "
+            "or name another "
+            "with --data-dir."
+        ) from None

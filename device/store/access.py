@@ -1,0 +1,127 @@
+"""Who may come in: users with passwords, API tokens, and the secrets of the web server.
+
+Tokens are 256 random bits, so that a plain SHA-256 of them is as good as a slow hash; passwords
+arrive here hashed already.
+"""
+
+import hashlib
+import secrets
+import sqlite3
+
+import msgspec
+
+from device.errors import ConflictError, NotFoundError
+from device.store import clock
+from device.store.database import Database
+from device.store.records import TokenInfo
+
+TOKEN_PREFIX = "flc_"
+_LAST_USED_EVERY_S = 60.0
+
+
+class Access:
+    """Users, tokens and secrets in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def has_users(self) -> bool:
+        """False until the set-up page was used."""
+        return (
+            self._database.connection().execute("SELECT 1 FROM users LIMIT 1").fetchone()
+            is not None
+        )
+
+    def password_hash(self, name: str) -> str | None:
+        """The stored hash, None for an unknown user."""
+        found = self._database.connection().execute(
+            "SELECT password_hash FROM users WHERE name = ?", (name,)
+        )
+        row = found.fetchone()
+        return None if row is None else str(row[0])
+
+    def first_user(self, name: str, password_hash: str) -> None:
+        """Store the first user.
+
+        Raises:
+            ConflictError: there is one already.
+        """
+        with self._database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM users LIMIT 1").fetchone():
+                raise ConflictError("The set-up has been done already; log in instead.")
+            connection.execute(
+                "INSERT INTO users VALUES (?, ?, ?)", (name, password_hash, clock.now_s())
+            )
+
+    def forget_users(self) -> None:
+        """Remove every user and end every session: the next start offers the set-up again."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM users")
+            connection.execute("DELETE FROM secrets")
+
+    def secret(self, name: str) -> str:
+        """A random secret that stays the same over restarts, made on first use."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32))
+            )
+            return str(
+                connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[
+                    0
+                ]
+            )
+
+    def create_token(self, name: str) -> str:
+        """A new API token; it is shown once and only its hash is kept.
+
+        Raises:
+            ConflictError: the name is in use.
+        """
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO tokens (name, sha256, created_s) VALUES (?, ?, ?)",
+                    (name, _hash(token), clock.now_s()),
+                )
+        except sqlite3.IntegrityError:
+            raise ConflictError(
+                f"There is a token {name!r} already; revoke it first or choose another name."
+            ) from None
+        return token
+
+    def tokens(self) -> list[TokenInfo]:
+        """Every token that is valid, by name."""
+        found = self._database.connection().execute(
+            "SELECT name, created_s, last_used_s FROM tokens ORDER BY name"
+        )
+        return [msgspec.convert(dict(row), type=TokenInfo) for row in found]
+
+    def revoke_token(self, name: str) -> None:
+        """The token is worthless from now on.
+
+        Raises:
+            NotFoundError: no token has this name.
+        """
+        with self._database.transaction() as connection:
+            if not connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount:
+                raise NotFoundError(f"There is no token {name!r}; see `fluocount token list`.")
+
+    def token_name(self, token: str) -> str | None:
+        """Name of a valid token, None for anything else; notes the use at most once a minute."""
+        connection = self._database.hasty_connection()
+        row = connection.execute(
+            "SELECT name, last_used_s FROM tokens WHERE sha256 = ?", (_hash(token),)
+        ).fetchone()
+        if row is None:
+            return None
+        now_s = clock.now_s()
+        if row["last_used_s"] is None or abs(now_s - row["last_used_s"]) > _LAST_USED_EVERY_S:
+            connection.execute(
+                "UPDATE tokens SET last_used_s = ? WHERE name = ?", (now_s, row["name"])
+            )
+        return str(row["name"])
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

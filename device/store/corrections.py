@@ -1,0 +1,100 @@
+"""Cells added and removed by hand: a log in which nothing is ever erased."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from device.counting.records import Cell, CountResult
+from device.errors import ConflictError, InputError
+from device.store import clock, rows
+from device.store.database import Database
+from device.store.records import Correction, CountRow
+
+
+class Corrections:
+    """Every count's corrections. Corrected count = automatic count + adds - removes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, count_id: str) -> list[Correction]:
+        """The log of one count, oldest first, undone ones included."""
+        found = self._database.connection().execute(
+            "SELECT * FROM corrections WHERE count_id = ? ORDER BY id", (count_id,)
+        )
+        return [msgspec.convert(dict(row), type=Correction) for row in found]
+
+    def add(self, count_id: str, result: CountResult, x: float, y: float, who: str) -> CountRow:
+        """A person saw a cell at (x, y), pixels of the original image, that was not counted.
+
+        Raises:
+            InputError: the point is outside the image.
+        """
+        if not (0 <= x < result.width and 0 <= y < result.height):
+            raise InputError(
+                f"A cell can be added inside the image, 0 <= x < {result.width} and 0 <= y < "
+                f"{result.height}; "
+                f"got ({x:g}, {y:g})."
+            )
+        return self._log(count_id, "add", x, y, None, who)
+
+    def remove(self, count_id: str, result: CountResult, cell_id: int, who: str) -> CountRow:
+        """A person says that this counted cell is none.
+
+        Raises:
+            InputError: no counted cell has this id.
+            ConflictError: it was removed before.
+        """
+        cell = _counted_cell(result.cells, cell_id)
+        return self._log(count_id, "remove", cell.x, cell.y, cell_id, who)
+
+    def undo(self, count_id: str, who: str) -> CountRow:
+        """Take back the last correction that holds.
+
+        Raises:
+            ConflictError: there is none.
+        """
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE corrections SET undone_by = ?, undone_s = ? WHERE id = "
+                "(SELECT MAX(id) FROM corrections WHERE count_id = ? AND undone_s IS NULL)",
+                (who, clock.now_s(), count_id),
+            ).rowcount
+            if not changed:
+                raise ConflictError(f"The count {count_id} has no correction to undo.")
+            connection.execute(*_recount(count_id))
+        return rows.get(self._database, count_id)
+
+    def _log(
+        self, count_id: str, action: str, x: float, y: float, cell_id: int | None, who: str
+    ) -> CountRow:
+        with self._database.transaction() as connection:
+            if cell_id is not None and any(
+                known.cell_id == cell_id and known.undone_s is None for known in self.of(count_id)
+            ):
+                raise ConflictError(f"Cell {cell_id} was removed before; undo that first.")
+            connection.execute(
+                "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) VALUES "
+                "(?, ?, ?, ?, ?, ?, ?)",
+                (count_id, action, x, y, cell_id, who, clock.now_s()),
+            )
+            connection.execute(*_recount(count_id))
+        return rows.get(self._database, count_id)
+
+
+def _counted_cell(cells: Sequence[Cell], cell_id: int) -> Cell:
+    for cell in cells:
+        if cell.id == cell_id:
+            return cell
+    raise InputError(
+        f"A counted cell (1 to {len(cells)}) can be removed; there is no cell {cell_id}."
+    )
+
+
+def _recount(count_id: str) -> tuple[str, tuple[object, ...]]:
+    return (
+        "UPDATE counts SET corrected_count = count + (SELECT COALESCE(SUM(CASE action WHEN 'add' "
+        "THEN 1 ELSE -1 END), 0) "
+        "FROM corrections WHERE count_id = ? AND undone_s IS NULL) WHERE id = ?",
+        (count_id, count_id),
+    )

@@ -1,0 +1,229 @@
+"""Counts as rows: accept, look up, list, edit, delete."""
+
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from device.config import StorageSettings
+from device.counting.records import CountSettings
+from device.errors import ConflictError, QueueFullError
+from device.store import clock, rows
+from device.store.database import Database
+from device.store.disk import require_space
+from device.store.records import WAITING, CountRow, Filter, NewCount
+from device.store.results import ResultFolders, safe_suffix
+
+_PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
+NEXT_FIRST = f"{_PRIORITY}, sequence"
+EVERYTHING = Filter()
+
+
+class Counts:
+    """The table of counts and the originals behind it. Safe to use from any thread and process."""
+
+    def __init__(
+        self, database: Database, folders: ResultFolders, settings: StorageSettings
+    ) -> None:
+        self._database = database
+        self._folders = folders
+        self._settings = settings
+        self.on_accept: Callable[[], None] = lambda: None
+
+    def accept(self, new: NewCount) -> CountRow:
+        """Take an image: when this returns it is safe on the disk and will be counted exactly once.
+
+        Raises:
+            StorageError: too little room, or it could not be written.
+            QueueFullError: `max_queue` counts are waiting.
+        """
+        known = self.find_once(new.once_key)
+        if known is not None:
+            return known
+        require_space(self._folders.root, self._settings, len(new.data))
+        self._require_place(self._database.connection())
+        count_id, suffix = secrets.token_hex(8), safe_suffix(new.image)
+        self._folders.keep_original(count_id, suffix, new.data)
+        try:
+            row = self._insert(new, count_id, suffix)
+        except BaseException:
+            self._folders.remove(count_id)
+            raise
+        if row.id != count_id:  # another hand-in with the same once_key was faster
+            self._folders.remove(count_id)
+        self.on_accept()
+        return row
+
+    def get(self, count_id: str) -> CountRow:
+        """One count.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return rows.get(self._database, count_id)
+
+    def find_once(self, once_key: str | None) -> CountRow | None:
+        """The count that was accepted under this key, if any."""
+        if once_key is None:
+            return None
+        return rows.find(self._database.connection(), "once_key", once_key)
+
+    def find_same(
+        self,
+        image_sha256: str,
+        model: str,
+        settings: CountSettings,
+        model_sha256: str | None = None,
+    ) -> CountRow | None:
+        """The newest waiting or done count of the same image bytes, model and settings as asked.
+
+        Args:
+            image_sha256: hex digest of the file's bytes.
+            model: name or path as asked.
+            settings: as asked.
+            model_sha256: where given, a done count by other weights does not match.
+        """
+        found = self._database.connection().execute(
+            "SELECT * FROM counts WHERE image_sha256 = ? AND model = ? AND settings = ? "
+            "AND status IN ('queued', 'running', 'done') "
+            "AND (? IS NULL OR model_sha256 IS NULL OR model_sha256 = ?) ORDER BY sequence DESC "
+            "LIMIT 1",
+            (image_sha256, model, _json(settings), model_sha256, model_sha256),
+        )
+        row = found.fetchone()
+        return None if row is None else rows.to_row(row)
+
+    def search(self, which: Filter = EVERYTHING, limit: int | None = None) -> list[CountRow]:
+        """Counts that match, newest first."""
+        where, values = _where(which)
+        sql = f"SELECT * FROM counts WHERE {where} ORDER BY sequence DESC LIMIT ?"
+        found = self._database.connection().execute(sql, (*values, -1 if limit is None else limit))
+        return [rows.to_row(row) for row in found]
+
+    def samples(self) -> list[str]:
+        """Every sample name in use, sorted."""
+        found = self._database.connection().execute(
+            "SELECT DISTINCT sample FROM counts WHERE sample != '' ORDER BY sample"
+        )
+        return [row[0] for row in found]
+
+    def edit(
+        self,
+        count_id: str,
+        *,
+        sample: str | None = None,
+        notes: str | None = None,
+        keep: bool | None = None,
+    ) -> CountRow:
+        """Change what is not None.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        self.get(count_id)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE counts SET sample = COALESCE(?, sample), notes = COALESCE(?, notes), "
+                "keep = COALESCE(?, keep) WHERE id = ?",
+                (sample, notes, keep, count_id),
+            )
+        return self.get(count_id)
+
+    def delete(self, count_id: str) -> None:
+        """Remove row, image and products for good.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: it is marked to be kept, or being counted at this moment.
+        """
+        with self._database.transaction() as connection:
+            row = self.get(count_id)
+            if row.keep:
+                raise ConflictError(
+                    f"The count {count_id} is marked to be kept; take the mark off before "
+                    "deleting it."
+                )
+            if row.status == "running":
+                raise ConflictError(
+                    f"The count {count_id} is running; cancel it before deleting it."
+                )
+            connection.execute("DELETE FROM counts WHERE id = ?", (count_id,))
+        self._folders.remove(count_id)
+
+    def mark_clock_steps(self) -> int:
+        """Mark counts of this boot whose clock has been set since; returns how many are new."""
+        offset_s = clock.now_s() - clock.boot_s()
+        with self._database.transaction() as connection:
+            return connection.execute(
+                "UPDATE counts SET clock_correction_s = ? - (created_s - boot_s) WHERE boot_id = ? "
+                "AND ABS(? - (created_s - boot_s) - COALESCE(clock_correction_s, 0)) > ?",
+                (offset_s, clock.boot_id(), offset_s, clock.STEP_S),
+            ).rowcount
+
+    def original_path(self, row: CountRow) -> Path:
+        """Where the image as it came lies."""
+        return self._folders.original(row.id, row.suffix)
+
+    def _require_place(self, connection: sqlite3.Connection) -> None:
+        waiting = connection.execute(
+            f"SELECT COUNT(*) FROM counts WHERE status IN {WAITING}"
+        ).fetchone()[0]
+        if waiting >= self._settings.max_queue:
+            raise QueueFullError(
+                f"{waiting} images are waiting and the queue takes {self._settings.max_queue}; "
+                "nothing was accepted, send it again when some are done."
+            )
+
+    def _insert(self, new: NewCount, count_id: str, suffix: str) -> CountRow:
+        values = {
+            "id": count_id,
+            "status": "queued",
+            "origin": new.origin,
+            "once_key": new.once_key,
+            "image": new.image,
+            "image_sha256": hashlib.sha256(new.data).hexdigest(),
+            "image_bytes": len(new.data),
+            "suffix": suffix,
+            "model": new.model,
+            "settings": _json(new.settings),
+            "capture": None if new.capture is None else _json(new.capture),
+            "sample": new.sample,
+            "notes": new.notes,
+            "created_s": clock.now_s(),
+            "boot_id": clock.boot_id(),
+            "boot_s": clock.boot_s(),
+        }
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        with self._database.transaction() as connection:
+            known = rows.find(connection, "once_key", new.once_key) if new.once_key else None
+            if known is not None:
+                return known
+            self._require_place(connection)
+            connection.execute(f"INSERT INTO counts ({names}) VALUES ({marks})", values)
+        return self.get(count_id)
+
+
+def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
+    conditions = {
+        "sample = ?": which.sample,
+        "created_s + COALESCE(clock_correction_s, 0) >= ?": which.since_s,
+        "created_s + COALESCE(clock_correction_s, 0) < ?": which.until_s,
+        "status = ?": which.status,
+        "keep = ?": which.kept,
+        "origin = ?": which.origin,
+        "sequence < ?": which.before,
+    }
+    used = {text: value for text, value in conditions.items() if value is not None}
+    texts, values = list(used), list(used.values())
+    if which.ids is not None:
+        texts.append(f"id IN ({', '.join('?' * len(which.ids))})")
+        values.extend(which.ids)
+    return " AND ".join(texts) or "1", tuple(values)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

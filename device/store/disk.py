@@ -1,0 +1,54 @@
+"""How much room the data folder has, against the two thresholds of the settings."""
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from device.config import StorageSettings
+from device.errors import StorageError
+
+MB = 1_000_000
+
+
+class DiskState(msgspec.Struct, frozen=True, kw_only=True):
+    """Room on the data folder's file system in MB, and what that means."""
+
+    free_mb: int
+    total_mb: int
+    warn_free_mb: int
+    refuse_free_mb: int
+    level: Literal["ok", "warn", "refuse"]
+
+
+def disk_state(folder: Path, settings: StorageSettings) -> DiskState:
+    """Measure the file system that holds `folder`."""
+    usage = shutil.disk_usage(folder)
+    free_mb = usage.free // MB
+    level: Literal["ok", "warn", "refuse"] = "ok"
+    if free_mb < settings.warn_free_mb:
+        level = "warn"
+    if free_mb < settings.refuse_free_mb:
+        level = "refuse"
+    return DiskState(
+        free_mb=free_mb,
+        total_mb=usage.total // MB,
+        warn_free_mb=settings.warn_free_mb,
+        refuse_free_mb=settings.refuse_free_mb,
+        level=level,
+    )
+
+
+def require_space(folder: Path, settings: StorageSettings, needed_bytes: int = 0) -> None:
+    """Refuse when `needed_bytes` more would leave less than `refuse_free_mb` free.
+
+    Raises:
+        StorageError: with the figures and what to do.
+    """
+    state = disk_state(folder, settings)
+    if state.free_mb - needed_bytes // MB < settings.refuse_free_mb:
+        raise StorageError(
+            f"The disk of {folder} has {state.free_mb} MB free and nothing is accepted below "
+            f"{settings.refuse_free_mb} MB; export and delete counts that are no longer needed."
+        )

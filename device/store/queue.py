@@ -1,0 +1,198 @@
+"""The queue of counts: one worker claims, reports and finishes; anyone may ask for a cancel."""
+
+import msgspec
+
+from device.config import StorageSettings
+from device.counting.records import CountResult
+from device.errors import ConflictError
+from device.store import clock, rows
+from device.store.counts import NEXT_FIRST
+from device.store.database import Database
+from device.store.records import CountRow, Relabel
+
+MAX_ATTEMPTS = 5
+"""An image that took the worker down this often (no memory, most likely) is failed."""
+
+
+class QueueState(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is to be done."""
+
+    queued: int
+    running: int
+    limit: int
+
+
+class JobQueue:
+    """Status changes of counts. Only the holder of the worker lock claims, reports and finishes."""
+
+    def __init__(self, database: Database, settings: StorageSettings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def state(self) -> QueueState:
+        """Numbers for the status page."""
+        found = self._database.connection().execute(
+            "SELECT status, COUNT(*) FROM counts GROUP BY status"
+        )
+        numbers = {row[0]: row[1] for row in found}
+        return QueueState(
+            queued=numbers.get("queued", 0),
+            running=numbers.get("running", 0),
+            limit=self._settings.max_queue,
+        )
+
+    def requeue_interrupted(self) -> int:
+        """What a dead worker left running waits again, or fails after MAX_ATTEMPTS.
+
+        Returns:
+            How many wait again.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE counts SET status = 'failed', finished_s = ?, error = ? "
+                "WHERE status = 'running' AND attempts >= ?",
+                (
+                    clock.now_s(),
+                    f"Counting this image ended the program {MAX_ATTEMPTS} times, most likely for "
+                    "lack of memory; "
+                    "use a smaller image or a larger cell_diameter_px.",
+                    MAX_ATTEMPTS,
+                ),
+            )
+            return connection.execute(
+                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL WHERE "
+                "status = 'running'"
+            ).rowcount
+
+    def claim(self) -> CountRow | None:
+        """The next waiting count, now running; None when there is none."""
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                f"SELECT id FROM counts WHERE status = 'queued' ORDER BY {NEXT_FIRST} LIMIT 1"
+            ).fetchone()
+            if found is None:
+                return None
+            connection.execute(
+                "UPDATE counts SET status = 'running', started_s = ?, attempts = attempts + 1 "
+                "WHERE id = ?",
+                (clock.now_s(), found["id"]),
+            )
+        return rows.get(self._database, found["id"])
+
+    def report(self, count_id: str, progress: float, remaining_s: float | None) -> bool:
+        """Store progress (0 to 1); True when somebody asked to cancel."""
+        connection = self._database.hasty_connection()
+        row = connection.execute(
+            "UPDATE counts SET progress = ?, remaining_s = ? WHERE id = ? RETURNING cancel_asked",
+            (progress, remaining_s, count_id),
+        ).fetchone()
+        return bool(row is None or row["cancel_asked"])
+
+    def finish(
+        self,
+        count_id: str,
+        revision: int,
+        result: CountResult,
+        conditions: dict[str, object] | None,
+    ) -> None:
+        """The products of `revision` are on the disk: the count is done."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE counts SET status = 'done', progress = 1, remaining_s = 0, finished_s = "
+                "?, conditions = ?, "
+                "error = NULL WHERE id = ?",
+                (clock.now_s(), _json(conditions), count_id),
+            )
+            connection.execute(*_result_update(count_id, revision, result))
+
+    def relabelled(
+        self, count_id: str, revision: int, result: CountResult, change: Relabel
+    ) -> None:
+        """A new revision, labelled with another threshold or size, is now the automatic result.
+
+        Raises:
+            ConflictError: the count is not done, was changed meanwhile or has corrections by hand.
+        """
+        with self._database.transaction() as connection:
+            row = rows.get(self._database, count_id)
+            if row.status != "done" or row.revision != revision - 1:
+                raise ConflictError(f"The count {count_id} was changed meanwhile; load it again.")
+            held = connection.execute(
+                "SELECT COUNT(*) FROM corrections WHERE count_id = ? AND undone_s IS NULL",
+                (count_id,),
+            ).fetchone()[0]
+            if held:
+                raise ConflictError(
+                    f"The count {count_id} has {held} corrections by hand, which belong to the "
+                    "present cells; "
+                    "undo them before storing another threshold or size."
+                )
+            connection.execute(*_result_update(count_id, revision, result))
+            connection.execute(
+                "UPDATE counts SET relabels = ? WHERE id = ?",
+                (_json([*row.relabels, change]), count_id),
+            )
+
+    def fail(self, count_id: str, sentence: str) -> None:
+        """The image could not be counted, and why."""
+        self._end(count_id, "failed", sentence)
+
+    def cancelled(self, count_id: str) -> None:
+        """The worker stopped because somebody asked."""
+        self._end(count_id, "cancelled", None)
+
+    def cancel(self, count_id: str) -> CountRow:
+        """A waiting count is cancelled at once, a running one at its next tile.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: it has already ended.
+        """
+        with self._database.transaction() as connection:
+            row = rows.get(self._database, count_id)
+            if row.status not in ("queued", "running"):
+                raise ConflictError(
+                    f"The count {count_id} is {row.status}; only a waiting or running one can be "
+                    "cancelled."
+                )
+            connection.execute("UPDATE counts SET cancel_asked = 1 WHERE id = ?", (count_id,))
+            connection.execute(
+                "UPDATE counts SET status = 'cancelled', finished_s = ? WHERE id = ? AND status = "
+                "'queued'",
+                (clock.now_s(), count_id),
+            )
+        return rows.get(self._database, count_id)
+
+    def _end(self, count_id: str, status: str, sentence: str | None) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE counts SET status = ?, error = ?, remaining_s = NULL, finished_s = ? "
+                "WHERE id = ?",
+                (status, sentence, clock.now_s(), count_id),
+            )
+
+
+def _result_update(
+    count_id: str, revision: int, result: CountResult
+) -> tuple[str, tuple[object, ...]]:
+    return (
+        "UPDATE counts SET revision = ?, count = ?, corrected_count = ?, interval_low = ?, "
+        "interval_high = ?, "
+        "flags = ?, width = ?, height = ?, threshold = ?, model_sha256 = ? WHERE id = ?",
+        (
+            revision,
+            result.count,
+            result.count,
+            *result.interval,
+            _json(result.flags),
+            result.width,
+            result.height,
+            result.threshold,
+            result.model.sha256,
+            count_id,
+        ),
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,157 @@
+"""What the store keeps about one count, and how a list of counts is asked for."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from device.counting.records import CountSettings, Flag
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Origin = Literal["upload", "capture", "watch", "batch"]
+Action = Literal["add", "remove"]
+
+WAITING: tuple[Status, ...] = ("queued", "running")
+
+
+class NewCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person, a camera or a folder hands in to be counted.
+
+    Attributes:
+        data: the image file's bytes as they came.
+        image: file name or camera name, for people; never a name on disk.
+        origin: how it came; captures and uploads are counted before watched and batch files.
+        model: name or path of the model.
+        settings: what was chosen for this count.
+        sample, notes: free text.
+        once_key: a second hand-in with the same key gives the first one's row (a watched file's
+            path, size and time; a client's Idempotency-Key), so that a crash between accepting
+            and answering never counts twice.
+        capture: what the camera really did (exposure and so on), None for files.
+    """
+
+    data: bytes
+    image: str
+    origin: Origin
+    model: str
+    settings: CountSettings = CountSettings()
+    sample: str = ""
+    notes: str = ""
+    once_key: str | None = None
+    capture: dict[str, Any] | None = None
+
+
+class Relabel(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored change of the automatic result without running the network again."""
+
+    threshold: float
+    min_area_px: float
+    exclude_border: bool
+    when_s: float
+
+
+class CountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One count as the database knows it; the cells are in the result folder.
+
+    Attributes:
+        sequence: rises with every accepted image, whatever the clock says.
+        settings: as asked; the values really used are in the CountResult.
+        created_s: seconds since 1970 UTC by the clock of that moment.
+        clock_correction_s: the clock was later found to be off by this many seconds; add it to
+            created_s.
+        attempts: how often a worker began it.
+        progress: 0 to 1. remaining_s: estimate while running.
+        error: one sentence when failed.
+        revision: number of the folder below the result folder with the present products; 0 before.
+        count, corrected_count, interval_low, interval_high, width, height, threshold, model_sha256:
+            of the CountResult, None until done.
+        conditions: temperature and throttling when it was counted.
+    """
+
+    sequence: int
+    id: str
+    status: Status
+    origin: Origin
+    once_key: str | None
+    image: str
+    image_sha256: str
+    image_bytes: int
+    suffix: str
+    model: str
+    settings: CountSettings
+    capture: dict[str, Any] | None
+    sample: str
+    notes: str
+    keep: bool
+    created_s: float
+    boot_id: str
+    boot_s: float
+    clock_correction_s: float | None
+    started_s: float | None
+    finished_s: float | None
+    attempts: int
+    progress: float
+    remaining_s: float | None
+    cancel_asked: bool
+    error: str | None
+    revision: int
+    count: int | None
+    corrected_count: int | None
+    interval_low: int | None
+    interval_high: int | None
+    flags: tuple[Flag, ...]
+    width: int | None
+    height: int | None
+    threshold: float | None
+    model_sha256: str | None
+    conditions: dict[str, Any] | None
+    relabels: tuple[Relabel, ...]
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell added or removed by hand; undone ones stay in the log.
+
+    Attributes:
+        x, y: where, in pixels of the original image.
+        cell_id: the removed cell, None for an added one.
+        undone_by, undone_s: who took it back and when, None while it holds.
+    """
+
+    id: int
+    count_id: str
+    action: Action
+    x: float
+    y: float
+    cell_id: int | None
+    who: str
+    created_s: float
+    undone_by: str | None
+    undone_s: float | None
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which counts to list; None means any.
+
+    Attributes:
+        sample: exact name.
+        since_s, until_s: created in [since_s, until_s), seconds since 1970.
+        status, kept, origin: as stored.
+        before: only sequences below this (paging, newest first).
+        ids: only these.
+    """
+
+    sample: str | None = None
+    since_s: float | None = None
+    until_s: float | None = None
+    status: Status | None = None
+    kept: bool | None = None
+    origin: Origin | None = None
+    before: int | None = None
+    ids: tuple[str, ...] | None = None
+
+
+class TokenInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token as it may be shown: never the token itself."""
+
+    name: str
+    created_s: float
+    last_used_s: float | None

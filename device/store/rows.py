@@ -1,0 +1,39 @@
+"""Between database rows and records."""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from device.errors import NotFoundError
+from device.store.database import Database
+from device.store.records import CountRow
+
+_JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels")
+
+
+def to_row(row: sqlite3.Row) -> CountRow:
+    """A record from a row of `counts`."""
+    values: dict[str, Any] = dict(row)
+    for name in _JSON_COLUMNS:
+        if values[name] is not None:
+            values[name] = msgspec.json.decode(values[name])
+    return msgspec.convert(values, type=CountRow, strict=False)
+
+
+def find(connection: sqlite3.Connection, column: str, value: object) -> CountRow | None:
+    """The row whose unique `column` has that value."""
+    row = connection.execute(f"SELECT * FROM counts WHERE {column} = ?", (value,)).fetchone()
+    return None if row is None else to_row(row)
+
+
+def get(database: Database, count_id: str) -> CountRow:
+    """The row of that id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    row = find(database.connection(), "id", count_id)
+    if row is None:
+        raise NotFoundError(f"There is no count {count_id}; it may have been deleted.")
+    return row
