@@ -1,0 +1,50 @@
+"""The shells of the pages. They hold no data: the scripts in static/js fetch it from /api/v1."""
+
+from flask import Blueprint, render_template
+
+from device import __version__
+
+pages = Blueprint("pages", __name__)
+
+NAVIGATION = (
+    ("pages.capture", "Capture"),
+    ("pages.upload", "Upload"),
+    ("pages.history", "History"),
+    ("pages.status", "Status"),
+)
+
+
+@pages.app_context_processor
+def _shell() -> dict[str, object]:
+    """What every template needs: the tabs and the version in the footer."""
+    return {"navigation": NAVIGATION, "version": __version__}
+
+
+@pages.get("/")
+def capture() -> str:
+    """Live preview, camera settings and the one big button."""
+    return render_template("capture.html")
+
+
+@pages.get("/upload")
+def upload() -> str:
+    """Drop one or a hundred images."""
+    return render_template("upload.html")
+
+
+@pages.get("/counts/<count_id>")
+def result(count_id: str) -> str:
+    """One count; an unknown id is said by the script, from the API's sentence."""
+    return render_template("result.html", count_id=count_id)
+
+
+@pages.get("/history")
+def history() -> str:
+    """All counts, filtered, plotted, exported."""
+    return render_template("history.html")
+
+
+@pages.get("/status")
+def status() -> str:
+    """The instrument about itself."""
+    return render_template("status.html")
