@@ -12,6 +12,7 @@ from device.export.corrected import (
     corrected_count,
     remaining_cells,
 )
+from device.export.measurements import measurement_names, measurements
 
 COUNTS_COLUMNS = (
     "image",
@@ -39,7 +40,6 @@ COUNTS_COLUMNS = (
     "model_sha256",
     "software",
 )
-CHANNEL_NAMES = {1: ("",), 3: ("_red", "_green", "_blue")}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -136,46 +136,24 @@ def _density_per_mm2(result: CountResult, corrected: int) -> float | None:
     return round(corrected / area_mm2, 3)
 
 
-def _channel_names(result: CountResult) -> tuple[str, ...]:
-    measured = len(result.cells[0].mean_intensity) if result.cells else result.channels
-    return CHANNEL_NAMES.get(measured, tuple(f"_channel{index + 1}" for index in range(measured)))
-
-
 def _cell_columns(result: CountResult) -> list[str]:
-    channels = _channel_names(result)
-    columns = ["image", "id", "origin", "x_px", "y_px", "area_px", "equivalent_diameter_px"]
-    columns += ["bbox_x0_px", "bbox_y0_px", "bbox_x1_px", "bbox_y1_px"]
-    if result.pixel_size_um is not None:
-        columns += ["x_um", "y_um", "area_um2", "equivalent_diameter_um"]
-    columns += [f"mean_intensity{name}" for name in channels]
-    columns += [f"max_intensity{name}" for name in channels]
-    return [*columns, "score", "probability"]
+    sized = ["x_um", "y_um"] if result.pixel_size_um is not None else []
+    boxed = ["bbox_x0_px", "bbox_y0_px", "bbox_x1_px", "bbox_y1_px"]
+    return ["image", "id", "origin", "x_px", "y_px", *sized, *boxed, *measurement_names(result)]
 
 
 def _cell_row(cell: Cell, result: CountResult) -> dict[str, str]:
     x0, y0, x1, y1 = cell.bbox
-    row = _position(cell.x, cell.y, result) | {
+    return {
+        **_position(cell.x, cell.y, result),
         "id": str(cell.id),
         "origin": "automatic",
-        "area_px": str(cell.area_px),
-        "equivalent_diameter_px": _number(cell.equivalent_diameter_px),
         "bbox_x0_px": str(x0),
         "bbox_y0_px": str(y0),
         "bbox_x1_px": str(x1),
         "bbox_y1_px": str(y1),
-        "score": _number(cell.score),
-        "probability": _number(cell.probability),
+        **{name: repr(value) for name, value in measurements(cell, result).items()},
     }
-    size_um = result.pixel_size_um
-    if size_um is not None:
-        row["area_um2"] = _number(cell.area_px * size_um**2)
-        row["equivalent_diameter_um"] = _number(cell.equivalent_diameter_px * size_um)
-    for name, mean, highest in zip(
-        _channel_names(result), cell.mean_intensity, cell.max_intensity, strict=True
-    ):
-        row[f"mean_intensity{name}"] = _number(mean)
-        row[f"max_intensity{name}"] = _number(highest)
-    return row
 
 
 def _added_row(cell_id: int, position: tuple[float, float], result: CountResult) -> dict[str, str]:

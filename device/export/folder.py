@@ -1,0 +1,35 @@
+"""The files that stand for one counted image in a plain folder."""
+
+from pathlib import Path
+
+from device.counting.overlay import encode_jpeg, outline_png, overlay_image
+from device.counting.records import Counted, Frame, to_json
+from device.export.ometiff import labels_ome_tiff
+from device.export.tables import cells_csv
+from device.files import write_atomic
+
+
+def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) -> None:
+    """Write overlay, outlines, label image, cells and result beside each other.
+
+    Args:
+        out_dir: made where missing.
+        name: relative name of the image; the files are called NAME.overlay.jpg and so on.
+        frame: the original image.
+        counted: what was found.
+
+    Raises:
+        OSError: the folder cannot be written; files already renamed into place are whole.
+    """
+    target = out_dir / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    result, labels = counted.result, counted.labels
+    contents = {
+        "overlay.jpg": encode_jpeg(overlay_image(frame, result, labels)),
+        "outlines.png": outline_png(labels),
+        "labels.tif": labels_ome_tiff(labels, result.pixel_size_um),
+        "cells.csv": cells_csv(result).encode(),
+        "result.json": to_json(result),
+    }
+    for suffix, data in contents.items():
+        write_atomic(target.with_name(f"{target.name}.{suffix}"), data)
