@@ -64,6 +64,42 @@ class JobQueue:
                 "status = 'running'"
             ).rowcount
 
+    def requeue_blameless(self) -> None:
+        """What is running waits again, and this attempt does not count: the disk was to blame."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL, "
+                "attempts = attempts - 1 WHERE status = 'running'"
+            )
+
+    def retry(self, count_id: str) -> CountRow:
+        """A failed or cancelled count waits again.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: it has not failed.
+        """
+        with self._database.transaction() as connection:
+            row = rows.get(self._database, count_id)
+            if row.status not in ("failed", "cancelled"):
+                raise ConflictError(
+                    f"The count {count_id} is {row.status}; only a failed or cancelled one "
+                    "can be counted again."
+                )
+            connection.execute(
+                "UPDATE counts SET status = 'queued', error = NULL, progress = 0, attempts = 0, "
+                "cancel_asked = 0, finished_s = NULL WHERE id = ?",
+                (count_id,),
+            )
+        return rows.get(self._database, count_id)
+
+    def has_waiting(self) -> bool:
+        """True when `claim` would find one; takes no lock."""
+        found = self._database.connection().execute(
+            "SELECT 1 FROM counts WHERE status = 'queued' LIMIT 1"
+        )
+        return found.fetchone() is not None
+
     def claim(self) -> CountRow | None:
         """The next waiting count, now running; None when there is none."""
         with self._database.transaction() as connection:

@@ -1,0 +1,67 @@
+"""The files that stand for one counted image in the store (device.store.results.PRODUCTS)."""
+
+import io
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from device.clock import Stopwatch
+from device.counting.overlay import encode_jpeg, outline_png, overlay_image
+from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, to_json
+from device.counting.scale import to_8_bit
+from device.errors import StorageError
+from device.export.ometiff import labels_ome_tiff
+
+THUMBNAIL_PX = 320
+
+
+def encode_products(
+    frame: Frame, counted: Counted, watch: Stopwatch
+) -> tuple[CountResult, dict[str, bytes]]:
+    """Encode everything that is kept; the result gets the seconds measured so far.
+
+    Returns:
+        The result as it is stored, and file contents by name.
+    """
+    with watch.stage("write"):
+        overlay = overlay_image(frame, counted.result, counted.labels)
+        products = {
+            "probability.png": _png(Image.fromarray(counted.probability)),
+            "labels.tiff": labels_ome_tiff(counted.labels, counted.result.pixel_size_um),
+            "outlines.png": outline_png(counted.labels),
+            "overlay.jpg": encode_jpeg(overlay),
+            "image.jpg": view_jpeg(frame),
+        }
+        overlay.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        products["thumbnail.jpg"] = encode_jpeg(overlay)
+    result = msgspec.structs.replace(counted.result, seconds=watch.seconds())
+    return result, products | {"result.json": to_json(result)}
+
+
+def view_jpeg(frame: Frame) -> bytes:
+    """The image as a browser can show it: 8 bits, full size."""
+    pixels = np.ascontiguousarray(to_8_bit(frame.image, frame.bits))
+    return encode_jpeg(Image.fromarray(pixels), quality=92)
+
+
+def decode_probability(data: bytes, name: str) -> ProbabilityMap:
+    """The stored probability map, (h, w) uint8 codes.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            codes: ProbabilityMap = np.asarray(picture.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise StorageError(
+            f"{name} is damaged ({error}); restore a backup or count the image again."
+        ) from None
+    return codes
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()

@@ -1,0 +1,88 @@
+"""One count from the stored image to the stored products."""
+
+import time
+from collections.abc import Callable
+
+from device.clock import Stopwatch
+from device.counting.pipeline import count_frame
+from device.counting.records import CountResult, Frame
+from device.counting.segmenter import Segmenter
+from device.errors import NotFoundError
+from device.imageio import decode_frame
+from device.jobs.products import encode_products
+from device.store import CountRow, Store
+
+Check = Callable[[Frame, Segmenter, CountRow], None]
+"""Called between reading and counting; raises InputError to refuse an image (memory)."""
+
+_REPORT_EVERY_S = 0.5
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """Somebody asked to stop this count."""
+
+
+class Report:
+    """Progress by tile, with the remaining time from the tiles so far; Cancelled when asked."""
+
+    def __init__(self, store: Store, count_id: str, alive: Callable[[], None]) -> None:
+        self._store = store
+        self._id = count_id
+        self._alive = alive
+        self._begin_s = time.monotonic()
+        self._told_s = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Told after each tile."""
+        self._alive()
+        now_s = time.monotonic()
+        if now_s - self._told_s < _REPORT_EVERY_S and done < total:
+            return
+        self._told_s = now_s
+        remaining_s = (now_s - self._begin_s) / done * (total - done) if done else None
+        if self._store.queue.report(self._id, done / total, remaining_s):
+            raise Cancelled
+
+
+def run_count(
+    store: Store, row: CountRow, segmenter: Segmenter, report: Report, check: Check | None = None
+) -> tuple[int, CountResult]:
+    """Count one claimed row and keep its products.
+
+    Returns:
+        The new revision and the result, which are on the disk but not yet in the row.
+
+    Raises:
+        InputError: the image or a setting cannot be used.
+        NotFoundError: the stored image is gone or damaged.
+        StorageError: the products cannot be written now.
+        Cancelled: somebody asked.
+    """
+    watch = Stopwatch()
+    with watch.stage("read"):
+        frame = _read(store, row)
+    report(0, 1)
+    if check is not None:
+        check(frame, segmenter, row)
+    counted = count_frame(frame, segmenter, row.settings, progress=report, stage=watch.stage)
+    result, products = encode_products(frame, counted, watch)
+    revision = row.revision + 1
+    store.folders.keep_products(row.id, revision, products)
+    return revision, result
+
+
+def _read(store: Store, row: CountRow) -> Frame:
+    path = store.counts.original_path(row)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotFoundError(
+            f"The stored image {path} cannot be read ({error.strerror}); restore a backup."
+        ) from None
+    frame = decode_frame(data, row.image)
+    if frame.sha256 != row.image_sha256:
+        raise NotFoundError(
+            f"The stored image {path} is not the one that was accepted (sha256 "
+            f"{frame.sha256[:12]}... instead of {row.image_sha256[:12]}...); restore a backup."
+        )
+    return frame
