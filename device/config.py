@@ -121,6 +121,10 @@ def load_settings(path: Path | None) -> Settings:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return msgspec.convert(values, type=Settings)
     except OSError as error:
-        raise SettingsError(f"The settings file {path} cannot be read ({error.strerror}); check its name.") from None
+        raise SettingsError(
+            f"The settings file {path} cannot be read ({error.strerror}); check its name."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"The settings file {path} cannot be used: {error}. See docs/settings.md.") from None
+        raise SettingsError(
+            f"The settings file {path} cannot be used: {error}. See docs/settings.md."
+        ) from None

@@ -67,7 +67,8 @@ def renumber(labels: LabelImage, keep: np.ndarray) -> LabelImage:
     """Drop the objects whose entry in keep (n,) is False and number the others 1..m."""
     table = np.zeros(len(keep) + 1, dtype=np.int32)
     table[1:][keep] = np.arange(1, int(keep.sum()) + 1)
-    return table[labels]
+    renumbered: LabelImage = table[labels]
+    return renumbered
 
 
 def _split_clumps(
@@ -124,4 +125,5 @@ def _in_reading_order(labels: LabelImage, count: int) -> LabelImage:
     numbers, first = np.unique(labels.ravel()[inside], return_index=True)
     table = np.zeros(count + 1, dtype=np.int32)
     table[numbers[np.argsort(first)]] = np.arange(1, len(numbers) + 1)
-    return table[labels]
+    ordered: LabelImage = table[labels]
+    return ordered

@@ -85,7 +85,9 @@ def _text(
     text: str,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    draw.text(position, text, fill=(255, 255, 255), font=font, stroke_width=2, stroke_fill=_HALO_RGB)
+    draw.text(
+        position, text, fill=(255, 255, 255), font=font, stroke_width=2, stroke_fill=_HALO_RGB
+    )
 
 
 def _scale_bar(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from device import __version__
 from device.counting.card import ModelCard
 from device.counting.labels import label_cells, threshold_code
-from device.counting.outline import outline_in_frame, without_border
 from device.counting.measure import measure
+from device.counting.outline import outline_in_frame, without_border
 from device.counting.records import (
     Counted,
     CountResult,
@@ -101,7 +101,7 @@ def count_frame(
     """
     with stage("network"):
         image = to_working_scale(frame, resolve(settings, segmenter.card).scale)
-        plan = plan_for(*image.shape[:2], segmenter.card)
+        plan = plan_for(image.shape[0], image.shape[1], segmenter.card)
         probability = segment(image, segmenter, plan, progress)
     return relabel(frame, probability, segmenter.card, settings, stage=stage)
 

@@ -21,7 +21,8 @@ def to_8_bit(image: ImageArray, bits: int) -> np.ndarray:
     full_scale = 2**bits - 1
     steps = np.arange(np.iinfo(image.dtype).max + 1, dtype=np.float64)
     table = np.minimum(np.rint(steps * (255 / full_scale)), 255).astype(np.uint8)
-    return table[image]
+    scaled: np.ndarray = table[image]
+    return scaled
 
 
 def working_shape(height: int, width: int, scale: float) -> tuple[int, int]:
@@ -76,4 +77,5 @@ def labels_at_frame_scale(labels: LabelImage, height: int, width: int) -> LabelI
         return labels
     rows = nearest_indices(height, labels.shape[0])
     columns = nearest_indices(width, labels.shape[1])
-    return labels[rows][:, columns]
+    enlarged: LabelImage = labels[rows][:, columns]
+    return enlarged

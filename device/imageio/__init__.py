@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from device.counting.records import Frame
+from device.counting.records import Frame, ImageArray
 from device.errors import InputError
 from device.imageio.decoded import MAX_SIDE_PX, MIN_SIDE_PX, Decoded
 from device.imageio.raster import decode_raster
@@ -31,7 +31,9 @@ def read_frame(path: Path) -> Frame:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path.name} cannot be read ({reason}); check the name and the rights.") from None
+        raise InputError(
+            f"{path.name} cannot be read ({reason}); check the name and the rights."
+        ) from None
     return decode_frame(data, path.name)
 
 
@@ -49,7 +51,9 @@ def decode_frame(data: bytes, name: str) -> Frame:
     bits = _significant_bits(decoded)
     samples = decoded.samples
     channels = 1 if samples.ndim == 2 else 3
-    image = np.broadcast_to(samples[..., None], (*samples.shape, 3)) if channels == 1 else samples
+    image: ImageArray = samples
+    if channels == 1:
+        image = np.broadcast_to(samples[..., None], (*samples.shape, 3))
     return Frame(
         image=image,
         source=name,
@@ -67,7 +71,9 @@ def _decode(data: bytes, name: str) -> Decoded:
         if data.startswith(start):
             return decode_raster(data, name, kind)
     what = "the file is empty" if not data else "its content is something else"
-    raise InputError(f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats.")
+    raise InputError(
+        f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats."
+    )
 
 
 def _significant_bits(decoded: Decoded) -> int:

@@ -43,4 +43,6 @@ def check_size(name: str, height: int, width: int) -> None:
 def damaged(name: str, kind: str, error: Exception) -> InputError:
     """The sentence for a file that starts well and then breaks."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{name} is a damaged or incomplete {kind} file ({reason}); copy or export it again.")
+    return InputError(
+        f"{name} is a damaged or incomplete {kind} file ({reason}); copy or export it again."
+    )

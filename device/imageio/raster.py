@@ -33,11 +33,15 @@ def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
         check_size(name, picture.height, picture.width)
         if kind == "PNG" and data[_PNG_DEPTH_OFFSET] == 16:
             return _decode_png_16(data)
-        return Decoded(samples=np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB")))
+        return Decoded(
+            samples=np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
+        )
     except InputError:
         raise
     except Image.DecompressionBombError:
-        raise InputError(f"{name} is far larger than 8000x8000 pixels; crop or reduce it.") from None
+        raise InputError(
+            f"{name} is far larger than 8000x8000 pixels; crop or reduce it."
+        ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
         raise damaged(name, kind, error) from None
 
@@ -48,7 +52,9 @@ def _decode_png_16(data: bytes) -> Decoded:
     samples = imagecodecs.png_decode(data)
     if samples.ndim == 3:
         # 2 and 4 channels end in alpha.
-        samples = samples[..., 0] if samples.shape[2] <= 2 else np.ascontiguousarray(samples[..., :3])
+        samples = (
+            samples[..., 0] if samples.shape[2] <= 2 else np.ascontiguousarray(samples[..., :3])
+        )
     return Decoded(samples=samples, declared_bits=_png_significant_bits(data))
 
 

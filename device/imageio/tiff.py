@@ -51,7 +51,7 @@ def _decode_file(file: tifffile.TiffFile, name: str, size_bytes: int) -> Decoded
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         samples = np.iinfo(samples.dtype).max - samples
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        samples = _apply_palette(samples, page.colormap)
+        samples = _apply_palette(samples, np.asarray(page.colormap))
     ome = _ome_pixels(file)
     return Decoded(
         samples=samples,
@@ -61,10 +61,12 @@ def _decode_file(file: tifffile.TiffFile, name: str, size_bytes: int) -> Decoded
 
 
 def _check_kind(page: Any, series: Any, name: str) -> None:
-    if len(file_planes := [size for axis, size in zip(series.axes, series.shape, strict=True) if axis in "TZQIR"]):
-        planes = math.prod(file_planes)
-        if planes > 1:
-            raise InputError(f"{name} holds {planes} planes; one image is expected: export a single plane or projection.")
+    shape = zip(series.axes, series.shape, strict=True)
+    planes = math.prod(size for axis, size in shape if axis not in "YXSC")
+    if planes > 1:
+        raise InputError(
+            f"{name} holds {planes} planes; one image is expected: export a single plane or projection."
+        )
     if np.dtype(series.dtype) not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise InputError(
             f"{name} holds {np.dtype(series.dtype).name} samples; 8- or 16-bit unsigned integers are expected: "
@@ -77,7 +79,9 @@ def _check_complete(series: Any, name: str, size_bytes: int) -> None:
     for page in series.pages:
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             if offset + count > size_bytes or count == 0:
-                raise InputError(f"{name} is a damaged or incomplete TIFF file (image data is missing); copy it again.")
+                raise InputError(
+                    f"{name} is a damaged or incomplete TIFF file (image data is missing); copy it again."
+                )
 
 
 def _plane(samples: np.ndarray, axes: str, name: str) -> np.ndarray:
@@ -90,10 +94,14 @@ def _plane(samples: np.ndarray, axes: str, name: str) -> np.ndarray:
     if axes in ("SYX", "CYX"):
         samples = np.moveaxis(samples, 0, 2)
     elif axes not in ("YXS", "YXC"):
-        raise InputError(f"{name} has the axes {axes}; one grey or RGB plane is expected: export a single plane.")
+        raise InputError(
+            f"{name} has the axes {axes}; one grey or RGB plane is expected: export a single plane."
+        )
     channels = samples.shape[2]
     if "C" in axes and channels != 3:
-        raise InputError(f"{name} has {channels} channels; one or three (RGB) are expected: export the stain's channel.")
+        raise InputError(
+            f"{name} has {channels} channels; one or three (RGB) are expected: export the stain's channel."
+        )
     return samples[..., 0] if channels == 2 else np.ascontiguousarray(samples[..., :3])
 
 

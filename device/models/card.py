@@ -27,7 +27,9 @@ def find_model(name_or_path: str) -> Path:
     if path.suffix == ".tflite":
         if path.is_file():
             return path
-        raise ModelError(f"There is no model file {path}; give the path of a .tflite with its .json card.")
+        raise ModelError(
+            f"There is no model file {path}; give the path of a .tflite with its .json card."
+        )
     shipped = MODELS_DIR / f"{name_or_path}.tflite"
     if shipped.is_file():
         return shipped
@@ -47,7 +49,9 @@ def load_card(model_path: Path) -> ModelCard:
     try:
         card = msgspec.json.decode(card_path.read_bytes(), type=ModelCard)
     except FileNotFoundError:
-        raise ModelError(f"The model {model_path} has no card {card_path.name}; put the card beside it.") from None
+        raise ModelError(
+            f"The model {model_path} has no card {card_path.name}; put the card beside it."
+        ) from None
     except msgspec.DecodeError as error:
         raise ModelError(
             f"The model card {card_path} is damaged ({error}); restore it from the release."

@@ -95,7 +95,9 @@ def load_segmenter(model_path: Path, threads: int) -> LiteRtSegmenter:
     try:
         segmenter = LiteRtSegmenter(model_path, card, threads)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"The model {model_path} cannot be opened ({error}); restore it from the release.") from None
+        raise ModelError(
+            f"The model {model_path} cannot be opened ({error}); restore it from the release."
+        ) from None
     _check_quantisation(segmenter, model_path)
     return segmenter
 
@@ -111,4 +113,6 @@ def _check_quantisation(segmenter: LiteRtSegmenter, model_path: Path) -> None:
             f"not {output['dtype'].__name__} of {scale:g} and {zero_point}; convert it again with fluocount-convert."
         )
     if (ends.output_scale, ends.output_zero_point) != expected:
-        raise ModelError(f"The card of {model_path} contradicts its model about the output's scale; convert it again.")
+        raise ModelError(
+            f"The card of {model_path} contradicts its model about the output's scale; convert it again."
+        )

@@ -1,0 +1,107 @@
+"""Fixtures and fakes that several rooms share."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from device.counting.card import (
+    DataSource,
+    Metrics,
+    ModelCard,
+    Normalisation,
+    Postprocessing,
+    Tiling,
+)
+from device.counting.records import Frame
+
+DATA_DIR = Path(os.environ.get("FLUOCOUNT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def make_card(**changes) -> ModelCard:
+    """A valid card of a model that works at full scale; any field can be replaced."""
+    card = ModelCard(
+        name="fake",
+        version="0",
+        architecture="brightness",
+        sha256="0" * 64,
+        tiling=Tiling(stride_px=8, receptive_field_px=0, margin_px=8, max_tile_px=512 * 512),
+        normalisation=Normalisation(
+            input_scale=1 / 255, input_zero_point=-128, output_scale=1 / 256, output_zero_point=-128
+        ),
+        cell_diameter_px=37.0,
+        frame_cell_diameter_px=37.0,
+        threshold=0.5,
+        postprocessing=Postprocessing(
+            min_area_ratio=0.2,
+            max_hole_ratio=0.5,
+            peak_distance_ratio=0.5,
+            smoothing_ratio=0.06,
+            min_peak=0.0,
+        ),
+        metrics=(
+            Metrics(
+                on="nothing",
+                frames=0,
+                cells=0,
+                f1=0,
+                precision=0,
+                recall=0,
+                mae=0,
+                medae=0,
+                mean_iou=0,
+            ),
+        ),
+        training_data=(DataSource(name="none", frames=0, licence="none"),),
+        trained_for="tests",
+        gmac_per_frame=0.0,
+        git_commit="",
+        trained_on="2026-01-01",
+    )
+    return msgspec.structs.replace(card, **changes)
+
+
+class FakeSegmenter:
+    """Brightness is probability: exact, instant and without a model file."""
+
+    def __init__(self, card: ModelCard | None = None) -> None:
+        self.card = card or make_card()
+        self.tiles: list[tuple[int, int]] = []
+
+    def __call__(self, tile: np.ndarray) -> np.ndarray:
+        self.tiles.append(tile.shape[:2])
+        return tile.max(axis=2)
+
+
+def make_frame(image: np.ndarray, **changes) -> Frame:
+    """A frame around an array; grey becomes three channels."""
+    channels = 3
+    if image.ndim == 2:
+        image, channels = np.broadcast_to(image[..., None], (*image.shape, 3)), 1
+    defaults = {"source": "test.png", "sha256": hashlib.sha256(image.tobytes()).hexdigest()}
+    return Frame(image=image, channels=channels, **{**defaults, **changes})
+
+
+def draw_discs(shape: tuple[int, int], discs: list[tuple[float, float, float]]) -> np.ndarray:
+    """uint8 (H, W): 255 inside any of the discs (x, y, diameter), else 0."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    image = np.zeros(shape, dtype=np.uint8)
+    for x, y, diameter in discs:
+        image[(columns - x) ** 2 + (rows - y) ** 2 <= (diameter / 2) ** 2] = 255
+    return image
+
+
+@pytest.fixture
+def fake_segmenter() -> FakeSegmenter:
+    return FakeSegmenter()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real images; tests that ask for it are skipped where it is absent."""
+    if not DATA_DIR.is_dir():
+        pytest.skip(f"no real images at {DATA_DIR}; set FLUOCOUNT_DATA")
+    return DATA_DIR
