@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
 from device.errors import InputError
@@ -17,6 +18,7 @@ from device.synthetic import (
     make_scene,
     vary_settings,
 )
+from device.synthetic.sample import SETTINGS, read_sample, sample_path, write_sample
 
 SMALL = SyntheticSettings(width_px=400, height_px=300, cell_diameter_px=9.5)
 
@@ -227,7 +229,6 @@ def cell_statistics(image, mask):
 
 @pytest.mark.data
 def test_defaults_resemble_the_real_yellow_frames(data_dir: Path):
-    from PIL import Image
 
     real = []
     for path in sorted((data_dir / "fnc_yellow_full" / "images").iterdir()):
@@ -239,3 +240,15 @@ def test_defaults_resemble_the_real_yellow_frames(data_dir: Path):
     for name in real[0]:
         low, high = min(r[name] for r in real), max(r[name] for r in real)
         assert 0.6 * low <= np.mean([d[name] for d in drawn]) <= 1.6 * high, name
+
+
+def test_shipped_sample_is_what_its_settings_draw(tmp_path):
+    shipped = sample_path()
+    again = write_sample(tmp_path)
+    assert read_sample(shipped) == read_sample(again)
+    assert read_sample(shipped).count == SETTINGS.cells == 24
+    assert shipped.stat().st_size < 1_000_000
+    one, other = (np.asarray(Image.open(path), float) for path in (shipped, again))
+    assert one.shape == (1200, 1600, 3)
+    # Other releases of numpy and Pillow may round a pixel differently.
+    assert np.abs(one - other).mean() < 0.5

@@ -60,6 +60,9 @@ def thin_structures(
         light = settings.brightness * min(rng.lognormal(-2.2, 0.8), 1.0)
         splat(plane, path, light * beads(rng, len(path), scale))
     grains = rng.uniform((0, 0), (width, height), (settings.debris, 2))
+    for first in range(0, settings.debris, 24):
+        group = grains[first : first + 12]
+        group[:] = group[0] + rng.normal(0, 12 * scale, group.shape)
     splat(plane, grains, 6 * scale * settings.brightness * rng.lognormal(-1.4, 0.9, len(grains)))
     sigma = max(0.45, 1.2 * scale)
     # A line one pixel wide keeps 1 / (sqrt(2 pi) sigma) of its light at the ridge.
@@ -67,26 +70,27 @@ def thin_structures(
 
 
 def strip(rng: np.random.Generator, settings: SyntheticSettings) -> Plane:
-    """(H, W) float32 light of one bright band that crosses part of the frame."""
+    """(H, W) float32 light of one bright band of changing width that crosses part of the frame."""
     height, width = settings.height_px, settings.width_px
-    length = rng.uniform(0.2, 1.0) * width
     start = (rng.uniform(0, width), rng.uniform(0, height))
-    path = walk(rng, start, rng.uniform(-np.pi, np.pi), length)
+    path = walk(rng, start, rng.uniform(-np.pi, np.pi), rng.uniform(0.1, 0.8) * width)
     picture = Image.new("L", (width, height))
-    stroke = max(2, round(settings.cell_diameter_px * rng.uniform(0.4, 2.5)))
-    ImageDraw.Draw(picture).line(
-        [tuple(p) for p in path[:: max(1, stroke // 4)].tolist()], 255, stroke, joint="curve"
-    )
+    half = settings.cell_diameter_px * rng.uniform(0.15, 1.2) * beads(rng, len(path), 20)[:, None]
+    along = np.gradient(path, axis=0)
+    aside = half * np.stack([-along[:, 1], along[:, 0]], axis=1)
+    border = np.concatenate([path + aside, (path - aside)[::-1]])
+    ImageDraw.Draw(picture).polygon([tuple(point) for point in border.tolist()], fill=255)
     band = np.asarray(picture, np.float32) / 255
-    band = ndimage.gaussian_filter(band, max(0.5, settings.scale * rng.uniform(1, 4)))
-    texture = np.exp(rng.uniform(0, 0.6) * smooth_noise(rng, band.shape, 3 + 4 * settings.scale))
-    return np.asarray(band * texture * settings.brightness * rng.uniform(0.8, 2.5), np.float32)
+    band = ndimage.gaussian_filter(band, max(0.5, settings.scale * rng.uniform(1, 6)))
+    texture = np.exp(rng.uniform(0, 0.7) * smooth_noise(rng, band.shape, 1 + 3 * settings.scale))
+    return np.asarray(band * texture * settings.brightness * rng.uniform(0.4, 2.5), np.float32)
 
 
 def tissue(rng: np.random.Generator, settings: SyntheticSettings) -> tuple[Plane, Plane]:
     """The background light and the presence of tissue, 0 beyond its edge: (H, W) float32 both."""
     shape = (settings.height_px, settings.width_px)
-    light = np.exp(settings.unevenness * smooth_noise(rng, shape, max(shape) / 3))
+    light = np.exp(settings.unevenness * smooth_noise(rng, shape, max(shape) / 1.5))
+    light = np.clip(light / np.median(light), 0.2, 2.0)
     light *= np.clip(1 + 0.10 * smooth_noise(rng, shape, 24 * settings.scale), 0.3, None)
     light *= np.clip(1 + 0.12 * smooth_noise(rng, shape, max(1.0, 4 * settings.scale)), 0.3, None)
     present = np.ones(shape, np.float32)

@@ -114,7 +114,7 @@ class _Field:
     def _set(
         self, soma: Soma, box: Box, part: Box, visible: Mask, centre: tuple[float, float]
     ) -> None:
-        light = self._settings.brightness * np.clip(self._rng.lognormal(0, 0.3), 0.6, 2.2)
+        light = self._settings.brightness * np.clip(self._rng.lognormal(0, 0.38), 0.55, 2.6)
         self.stain[box] += light * soma.stain[part]
         self._centres.append(centre)
         self.labels[box][visible] = len(self._centres)
