@@ -42,7 +42,7 @@ def label_cells(
     _fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
     labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
     if count == 0:
-        return labels
+        return np.zeros(probability.shape, dtype=np.int32)
     index = np.arange(1, count + 1)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     peaks = ndimage.maximum(probability, labels, index)

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -51,9 +52,7 @@ def decode_frame(data: bytes, name: str) -> Frame:
     bits = _significant_bits(decoded)
     samples = decoded.samples
     channels = 1 if samples.ndim == 2 else 3
-    image: ImageArray = samples
-    if channels == 1:
-        image = np.broadcast_to(samples[..., None], (*samples.shape, 3))
+    image = samples if channels == 3 else _as_three_channels(samples)
     return Frame(
         image=image,
         source=name,
@@ -62,6 +61,11 @@ def decode_frame(data: bytes, name: str) -> Frame:
         channels=channels,
         pixel_size_um=decoded.pixel_size_um,
     )
+
+
+def _as_three_channels(grey: ImageArray) -> ImageArray:
+    """A read-only view with three equal channels; no memory is spent."""
+    return cast(ImageArray, np.broadcast_to(grey[..., None], (*grey.shape, 3)))
 
 
 def _decode(data: bytes, name: str) -> Decoded:

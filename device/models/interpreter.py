@@ -27,7 +27,8 @@ def interpreter_class() -> Any:
         except ModuleNotFoundError:
             continue
     raise ModelError(
-        "No TFLite interpreter is installed; expected ai-edge-litert or tflite-runtime: pip install 'fluocount[device]'."
+        "No TFLite interpreter is installed; expected ai-edge-litert or tflite-runtime: "
+        "pip install 'fluocount[device]'."
     )
 
 

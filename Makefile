@@ -1,0 +1,46 @@
+# Two commands for a newcomer: `make run` and `make test`. Everything else is a convenience.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run sample test test-slow lint bench models study clean
+
+run: $(VENV)/.device
+	$(BIN)/fluocount serve
+
+sample: $(VENV)/.device
+	$(BIN)/fluocount count device/samples --out out/sample
+
+test: $(VENV)/.dev lint
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/fluocount bench --reference --json
+
+models: $(VENV)/.dev
+	$(BIN)/fluocount-train model fast
+	$(BIN)/fluocount-train model c-resunet
+
+study: $(VENV)/.dev
+	$(BIN)/fluocount-train study
+
+$(VENV)/.device: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[device]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.device
+	./tests/install_browser.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache
