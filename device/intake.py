@@ -1,0 +1,127 @@
+"""The door for images: everything that wants to be counted passes the same checks here."""
+
+import threading
+from typing import Any
+
+import msgspec
+
+from device.counting.pipeline import resolve
+from device.counting.records import CountSettings
+from device.errors import InputError
+from device.imageio import decode_frame
+from device.jobs import Segmenters
+from device.models.card import available_models
+from device.store import CountRow, NewCount, Store
+from device.store.records import Origin
+
+MAX_SAMPLE_CHARS = 200
+MAX_NOTES_CHARS = 10_000
+MAX_NAME_CHARS = 200
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be said about an image that is handed in.
+
+    Attributes:
+        sample, notes: free text.
+        model: name of a shipped model, None for the one of the settings.
+        settings: for this count.
+        once_key: see NewCount.
+    """
+
+    sample: str = ""
+    notes: str = ""
+    model: str | None = None
+    settings: CountSettings = CountSettings()
+    once_key: str | None = None
+
+
+NO_WISHES = Wishes()
+
+
+class Intake:
+    """Checks and accepts images.
+
+    Args:
+        store: where they are kept.
+        segmenters: for the model's card.
+        default_model: name or path from the settings.
+    """
+
+    def __init__(self, store: Store, segmenters: Segmenters, default_model: str) -> None:
+        self._store = store
+        self._segmenters = segmenters
+        self._default_model = default_model
+        self._decoding = threading.Lock()
+
+    def accept(
+        self,
+        data: bytes,
+        image: str,
+        origin: Origin,
+        wishes: Wishes = NO_WISHES,
+        capture: dict[str, Any] | None = None,
+    ) -> CountRow:
+        """Check an image file and put it on the queue.
+
+        Args:
+            data: the file's bytes.
+            image: its name, for people.
+            origin: how it came.
+            wishes: what was said about it.
+            capture: what the camera really did.
+
+        Raises:
+            InputError: not an image, outside the limits, or a setting outside its range.
+            ModelError: the model is missing or damaged.
+            QueueFullError, StorageError: nothing was accepted.
+        """
+        known = self._store.counts.find_once(wishes.once_key)
+        if known is not None:
+            return known
+        model = self._model(wishes.model)
+        resolve(wishes.settings, self._segmenters.card(model))
+        check_text(wishes.sample, wishes.notes)
+        name = image.strip()[-MAX_NAME_CHARS:] or "unnamed"
+        with self._decoding:  # one at a time: a large image takes hundreds of megabytes
+            decode_frame(data, name)
+        return self._store.counts.accept(
+            NewCount(
+                data=data,
+                image=name,
+                origin=origin,
+                model=model,
+                settings=wishes.settings,
+                sample=wishes.sample,
+                notes=wishes.notes,
+                once_key=wishes.once_key,
+                capture=capture,
+            )
+        )
+
+    def _model(self, asked: str | None) -> str:
+        """Only shipped names: a path from outside would open any file of the device."""
+        if asked is None or asked == self._default_model:
+            return self._default_model
+        if asked not in available_models():
+            raise InputError(
+                f"There is no model called {asked!r}; "
+                f"there are {', '.join(available_models()) or 'none'}."
+            )
+        return asked
+
+
+def check_text(sample: str | None, notes: str | None) -> None:
+    """Refuse texts that are too long.
+
+    Raises:
+        InputError: with the limit.
+    """
+    for name, text, limit in (
+        ("sample name", sample, MAX_SAMPLE_CHARS),
+        ("notes", notes, MAX_NOTES_CHARS),
+    ):
+        if text is not None and len(text) > limit:
+            raise InputError(
+                f"The {name} may have {limit} characters, not {len(text)}; shorten it."
+            )

@@ -1,0 +1,154 @@
+"""The only place where the parts are wired: store, worker, camera, button, watched folders.
+
+A part that cannot start does not keep the others from it: its sentence is among `problems`, and the
+page comes up to say so.
+"""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from device.config import Settings
+from device.errors import FluocountError, SettingsError, StorageError
+from device.intake import Intake
+from device.jobs import Segmenters, Worker
+from device.jobs.segmenters import Loader
+from device.relabelling import Relabeller
+from device.store import Store, open_store
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person should know or do.
+
+    Attributes:
+        code: which part: settings, storage, disk, model, worker, camera, button, watch.
+        text: one sentence: what is wrong and what to do.
+    """
+
+    code: str
+    text: str
+
+
+class Service:
+    """One appliance: its parts and what is wrong with them.
+
+    Args:
+        settings: read from the file, or the defaults when the file is damaged.
+        settings_problem: why the file could not be used; then nothing new is counted, because
+            a count with other settings than the chosen ones would look right and be wrong.
+        load_segmenter: opens a model by name; None for the TFLite interpreter.
+
+    Attributes:
+        store: None when the data folder or the database cannot be used.
+        worker, intake, relabeller: None without a store.
+        camera: None until started.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        settings_problem: str | None = None,
+        load_segmenter: Loader | None = None,
+    ) -> None:
+        self.settings = settings
+        self.settings_problem = settings_problem
+        self.segmenters = Segmenters(settings.counting, load_segmenter)
+        self.store: Store | None = None
+        self.worker: Worker | None = None
+        self.intake: Intake | None = None
+        self.relabeller: Relabeller | None = None
+        self._failed: dict[str, str] = {}
+        self._closers: list[Callable[[], None]] = []
+        if settings_problem is not None:
+            self._failed["settings"] = settings_problem
+        self._part("storage", self._open_store)
+
+    def start(self) -> None:
+        """Start the threads: worker, camera, button, watched folders."""
+        self._part("model", lambda: self.segmenters.card(self.settings.counting.model))
+        self._part("worker", self._start_worker)
+
+    def stop(self) -> None:
+        """Stop what was started, last first; an unfinished count waits for the next start."""
+        for close in reversed(self._closers):
+            close()
+        self._closers.clear()
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong now."""
+        return [
+            Problem(code=code, text=text) for code, text in (self._failed | self._live()).items()
+        ]
+
+    def require_store(self) -> Store:
+        """The store.
+
+        Raises:
+            StorageError: it could not be opened, and why.
+        """
+        if self.store is None:
+            raise StorageError(self._failed["storage"])
+        return self.store
+
+    def require_intake(self) -> Intake:
+        """The door for images.
+
+        Raises:
+            StorageError, SettingsError: nothing can be accepted, and why.
+        """
+        self.require_store()
+        if self.settings_problem is not None:
+            raise SettingsError(f"Nothing is counted until this is mended: {self.settings_problem}")
+        assert self.intake is not None
+        return self.intake
+
+    def require_relabeller(self) -> Relabeller:
+        """The relabeller.
+
+        Raises:
+            StorageError: there is no store.
+        """
+        self.require_store()
+        assert self.relabeller is not None
+        return self.relabeller
+
+    def _open_store(self) -> None:
+        store = open_store(self.settings.storage)
+        self.store = store
+        self.intake = Intake(store, self.segmenters, self.settings.counting.model)
+        self.relabeller = Relabeller(store, self.segmenters)
+        self.worker = Worker(store, self.segmenters)
+
+    def _start_worker(self) -> None:
+        if self.worker is not None:
+            self.worker.start()
+            self._closers.append(self.worker.stop)
+
+    def _part(self, code: str, start: Callable[[], object]) -> None:
+        """Run one start-up step; a deliberate error becomes a problem, a bug stays a bug."""
+        try:
+            start()
+        except FluocountError as error:
+            _log.error("%s: %s", code, error)
+            self._failed[code] = str(error)
+
+    def _live(self) -> dict[str, str]:
+        """Problems that come and go."""
+        found: dict[str, str] = {}
+        if self.worker is not None and (paused := self.worker.state.problem):
+            found["worker"] = f"Counting is paused: {paused}"
+        if self.store is not None:
+            disk = self.store.disk()
+            if disk.level != "ok":
+                limit = disk.refuse_free_mb if disk.level == "refuse" else disk.warn_free_mb
+                what = "nothing new is accepted" if disk.level == "refuse" else "space runs short"
+                found["disk"] = (
+                    f"The disk has {disk.free_mb} MB free, below {limit} MB: {what}; "
+                    "export and delete counts that are no longer needed."
+                )
+        return found
