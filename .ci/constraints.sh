@@ -22,7 +22,7 @@ resolve() { # release, Python version, extra: what pip would install on the Pi
         --platform manylinux_2_27_aarch64 --platform manylinux_2_24_aarch64 \
         --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
         --python-version "$2" --only-binary=:all: \
-        --constraint "constraints/$1.txt" "$wheel[$3]"
+        --constraint "constraints/$1.txt" "${wheel}[$3]"
     echo "constraints: $1 aarch64 Python $2 [$3] resolves"
 }
 
@@ -32,7 +32,8 @@ release=$(release_of "$version")
 "$work/venv/bin/pip" install --quiet --upgrade pip
 # A copy, because building in place leaves folders behind.
 mkdir "$work/source"
-tar -c --exclude=.git --exclude=build --exclude=dist --exclude='*.keras' --exclude='*.egg-info' . |
+tar -c --exclude=.git --exclude=build --exclude=dist --exclude='.venv*' --exclude=runs --exclude=out \
+    --exclude='*.keras' --exclude='*.egg-info' . |
     tar -x -C "$work/source"
 "$work/venv/bin/pip" wheel --quiet --no-deps --wheel-dir "$work" "$work/source"
 wheel=$(echo "$work"/fluocount-*.whl)
@@ -41,7 +42,7 @@ resolve bookworm 3.11 device
 resolve bookworm 3.11 tflite
 resolve trixie 3.13 device
 
-"$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" "$wheel[device]"
+"$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" "${wheel}[device]"
 # Test tools that do not touch what is pinned.
 "$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" \
     pytest pytest-timeout hypothesis

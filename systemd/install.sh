@@ -1,0 +1,231 @@
+#!/bin/sh
+# Installs fluocount on Raspberry Pi OS or Debian, Bookworm or Trixie, 64 bit. Running it again is
+# harmless: it repairs or upgrades, and never touches settings and data that are there.
+set -eu
+
+usage() {
+    cat <<'TEXT'
+usage: sudo ./systemd/install.sh [--without-hardware] [--upgrade | --uninstall] [--root DIR]
+  --without-hardware  leave out camera and pins (plain Debian has no picamera2)
+  --upgrade           upgrade an existing installation; refused where there is none
+  --uninstall         remove the program, keep settings and data
+  --root DIR          lay out units, settings, user and folders below DIR, nothing else:
+                      no packages, no Python environment, nothing is started
+TEXT
+}
+
+source_dir=$(cd "$(dirname "$0")/.." && pwd)
+root=
+action=install
+hardware=yes
+user=fluocount
+units="fluocount.socket fluocount.service"
+min_free_mb=1500
+
+say() { echo "fluocount: $*"; }
+fail() { echo "install.sh: $*" >&2; exit 1; }
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --without-hardware) hardware=no ;;
+            --upgrade) action=upgrade ;;
+            --uninstall) action=uninstall ;;
+            --root)
+                [ $# -gt 1 ] || fail "--root needs a folder."
+                [ -d "$2" ] || fail "--root expects an existing folder, got '$2'."
+                root=$(cd "$2" && pwd)
+                shift ;;
+            -h | --help) usage; exit 0 ;;
+            *) usage >&2; fail "unknown option '$1'." ;;
+        esac
+        shift
+    done
+}
+
+check_system() {
+    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "must run as root: sudo $0"
+    [ -r "$root/etc/os-release" ] || fail "no $root/etc/os-release; Raspberry Pi OS or Debian expected."
+    # shellcheck source=/dev/null
+    release=$(. "$root/etc/os-release" && echo "${VERSION_CODENAME:-unknown}")
+    case $release in
+        bookworm) python_expected=3.11 ;;
+        trixie) python_expected=3.13 ;;
+        *) fail "Raspberry Pi OS or Debian, Bookworm or Trixie, expected; this is '$release'. \
+Write a present 64-bit Raspberry Pi OS Lite to the card." ;;
+    esac
+    architecture=$(dpkg --print-architecture)
+    case $architecture in
+        arm64 | amd64) ;;
+        *) fail "a 64-bit system is needed; this one is $architecture. Write the 64-bit \
+Raspberry Pi OS Lite to the card (the 32-bit one has no TFLite interpreter)." ;;
+    esac
+}
+
+check_room() {
+    free_mb=$(df --output=avail --block-size=1MB /opt | tail -n 1 | tr -d ' ')
+    [ "$free_mb" -ge "$min_free_mb" ] ||
+        fail "$min_free_mb MB free space needed on the card, $free_mb MB found; make room first."
+}
+
+check_python() {
+    python_found=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    [ "$python_found" = "$python_expected" ] || fail "/usr/bin/python3 is $python_found, but \
+$release has $python_expected; restore the system's python3."
+}
+
+packages() {
+    wanted="ca-certificates python3-venv python3-numpy python3-scipy avahi-daemon"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
+    if [ "$hardware" = yes ]; then
+        apt-cache show python3-picamera2 >/dev/null 2>&1 || fail "apt knows no python3-picamera2, so \
+this is not Raspberry Pi OS; run again with --without-hardware to do without camera and pins."
+        wanted="$wanted python3-picamera2 python3-gpiozero python3-lgpio"
+    fi
+    # shellcheck disable=SC2086  # one word per package
+    apt-get install -q -y --no-install-recommends $wanted
+}
+
+# The environment is named after what is in it: an unchanged one is used again, a new one is built
+# and tested beside the old one, which goes on working until then.
+environment() {
+    constraints=$source_dir/constraints/$release.txt
+    snapshot=$(mktemp -d)
+    trap 'rm -rf "$snapshot"' EXIT
+    tar -C "$source_dir" -c pyproject.toml README.md LICENSE device trainer convert \
+        --exclude=__pycache__ --exclude='*.keras' | tar -C "$snapshot" -x
+    content=$(cd "$snapshot" && find . -type f -print0 | sort -z | xargs -0 cat "$constraints" |
+        sha256sum | cut -c 1-12)
+    venv=/opt/fluocount/venv-$release-$content
+    if [ -e "$venv/complete" ]; then
+        say "$venv is up to date"
+        return
+    fi
+    rm -rf "$venv"
+    mkdir -p /opt/fluocount
+    /usr/bin/python3 -m venv --system-site-packages "$venv"
+    "$venv/bin/python" -m pip install --no-input --disable-pip-version-check --quiet \
+        --constraint "$constraints" "${snapshot}[device]" ||
+        { rm -rf "$venv"; fail "the Python packages could not be installed; is there a network?"; }
+    "$venv/bin/python" - <<'PYTHON' || { rm -rf "$venv"; exit 1; }
+import sys, numpy, scipy
+for module in (numpy, scipy):
+    if not module.__file__.startswith("/usr/lib/python3/"):
+        sys.exit(f"install.sh: {module.__file__} hides apt's {module.__name__}, which picamera2 needs.")
+PYTHON
+    touch "$venv/complete"
+}
+
+place() { # source, target, mode
+    install -D -m "$3" "$source_dir/systemd/$1" "$root$2"
+}
+
+files() {
+    for unit in fluocount.socket fluocount.service fluocount-watch@.service; do
+        place "$unit" "/etc/systemd/system/$unit" 644
+    done
+    place sysusers.conf /etc/sysusers.d/fluocount.conf 644
+    place tmpfiles.conf /etc/tmpfiles.d/fluocount.conf 644
+    place avahi.service /etc/avahi/services/fluocount.service 644
+    systemd-sysusers --root="$root/" fluocount.conf
+    systemd-tmpfiles --root="$root/" --create fluocount.conf
+    if [ -e "$root/etc/fluocount/fluocount.toml" ]; then
+        say "keeping the settings in /etc/fluocount/fluocount.toml"
+    else
+        place fluocount.toml /etc/fluocount/fluocount.toml 644
+    fi
+    install -d "$root/opt/fluocount/doc"
+    install -m 644 "$source_dir"/docs/*.md "$root/opt/fluocount/doc"
+    # shellcheck disable=SC2086  # one word per unit
+    systemctl --root="$root/" --quiet enable $units
+}
+
+as_user() {
+    runuser -u "$user" -- env HOME=/var/lib/fluocount FLUOCOUNT_CONFIG=/etc/fluocount/fluocount.toml "$@"
+}
+
+self_test() { # of the environment in $1
+    as_user "$1/bin/fluocount" doctor
+}
+
+keep_copy() { # of settings and database, before the new program sees them
+    copy=/var/lib/fluocount/before-upgrade-$(date +%Y%m%d-%H%M%S).tar
+    as_user /opt/fluocount/venv/bin/fluocount backup --without-results "$copy"
+    say "settings and database are copied to $copy"
+}
+
+switch_to() { # the environment in $1, in one step
+    ln -sfn "$1" /opt/fluocount/venv.new
+    mv -T /opt/fluocount/venv.new /opt/fluocount/venv
+    ln -sfn /opt/fluocount/venv/bin/fluocount /usr/local/bin/fluocount
+}
+
+remove_others() { # environments but the one in $1
+    for old in /opt/fluocount/venv-*; do
+        [ "$old" = "$1" ] || rm -rf "$old"
+    done
+}
+
+start() {
+    if [ ! -d /run/systemd/system ]; then
+        say "systemd does not run here: the units are installed and enabled, but not started"
+        return
+    fi
+    systemctl daemon-reload
+    # shellcheck disable=SC2086
+    systemctl restart $units
+}
+
+install_all() {
+    installed=no
+    [ ! -e /opt/fluocount/venv ] || installed=yes
+    [ "$action" != upgrade ] || [ "$installed" = yes ] ||
+        fail "--upgrade: fluocount is not installed here; run without --upgrade."
+    check_room
+    packages
+    check_python
+    environment
+    files
+    healthy=yes
+    self_test "$venv" || healthy=no
+    if [ "$installed" = yes ] && [ "$(readlink /opt/fluocount/venv)" != "$venv" ]; then
+        [ "$healthy" = yes ] || { rm -rf "$venv"; fail "the self-test of the new version failed; \
+the old one stays in use."; }
+        keep_copy
+    fi
+    switch_to "$venv"
+    start
+    remove_others "$venv"
+    [ "$hardware" = yes ] ||
+        say "left out (--without-hardware): picamera2 (camera), gpiozero and lgpio (button, lamp)"
+    [ "$healthy" = yes ] || say "the self-test found something to do: see above, then run: fluocount doctor"
+    as_user /opt/fluocount/venv/bin/fluocount address
+    [ "$healthy" = yes ]
+}
+
+uninstall() {
+    if [ -z "$root" ] && [ -d /run/systemd/system ]; then
+        # shellcheck disable=SC2086
+        systemctl disable --quiet --now $units 'fluocount-watch@*.service' 2>/dev/null || true
+    fi
+    # shellcheck disable=SC2086
+    systemctl --root="$root/" --quiet disable $units 2>/dev/null || true
+    rm -rf "$root/opt/fluocount"
+    rm -f "$root/usr/local/bin/fluocount" "$root/etc/avahi/services/fluocount.service" \
+        "$root"/etc/systemd/system/fluocount.s* "$root/etc/systemd/system/fluocount-watch@.service" \
+        "$root/etc/sysusers.d/fluocount.conf" "$root/etc/tmpfiles.d/fluocount.conf"
+    if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+    say "removed; kept are the settings (/etc/fluocount), the data (/var/lib/fluocount) and the user $user"
+}
+
+parse "$@"
+if [ "$action" = uninstall ]; then
+    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "must run as root: sudo $0 --uninstall"
+    uninstall
+elif check_system && [ -n "$root" ]; then
+    files
+    say "laid out below $root; packages, Python environment and start are left out with --root"
+else
+    install_all
+fi
