@@ -46,8 +46,12 @@ class CameraSettings(_Section, frozen=True):
     gain: Positive = 1.0
     red_gain: Positive = 1.0
     blue_gain: Positive = 1.0
-    average_frames: PositiveInt = 1
+    average_frames: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     pixel_size_um: Positive | None = None
+    preview_period_s: Positive = 0.2
+    lit_preview_period_s: Positive = 1.0
+    viewer_timeout_s: Positive = 5.0
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
 
 
 class ButtonSettings(_Section, frozen=True):

@@ -21,6 +21,18 @@ class CameraError(FluocountError):
     """The camera is missing, busy, lost or did not do what was asked."""
 
 
+class CameraMissingError(CameraError):
+    """No camera is connected or configured (HTTP 503)."""
+
+
+class CameraBusyError(CameraError):
+    """Another program holds the camera, or a capture is already under way (HTTP 409)."""
+
+
+class CameraLostError(CameraError):
+    """The camera stopped delivering pictures; it is being reopened (HTTP 503)."""
+
+
 class StorageError(FluocountError):
     """Results cannot be kept: the disk is full or the store is damaged."""
 

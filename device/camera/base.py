@@ -1,0 +1,122 @@
+"""What every camera is: its values with units and ranges, and the Protocol that three classes fulfil."""
+
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from device.counting.records import Frame
+
+PreviewImage = npt.NDArray[np.uint8]
+"""(height, width, 3) uint8 RGB, a few hundred pixels wide."""
+
+MAX_AVERAGE_FRAMES = 64
+
+
+class CameraControls(msgspec.Struct, frozen=True, kw_only=True):
+    """How a frame is exposed. Nothing is automatic: intensities of two frames can be compared.
+
+    Attributes:
+        exposure_s: time that light is collected, in seconds.
+        gain: analogue amplification, 1 or more.
+        red_gain, blue_gain: fixed white balance, relative to green.
+    """
+
+    exposure_s: float = 0.1
+    gain: float = 1.0
+    red_gain: float = 1.0
+    blue_gain: float = 1.0
+
+
+class ControlRanges(msgspec.Struct, frozen=True, kw_only=True):
+    """The (lowest, highest) value that each control of a camera takes."""
+
+    exposure_s: tuple[float, float]
+    gain: tuple[float, float]
+    red_gain: tuple[float, float]
+    blue_gain: tuple[float, float]
+    average_frames: tuple[int, int] = (1, MAX_AVERAGE_FRAMES)
+
+
+class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A picture and how it was really taken, from the frame's own metadata.
+
+    Attributes:
+        frame: (H, W, 3) uint8 RGB; its sha256 is that of the pixels' bytes.
+        controls: exposure and gains that the frame really had.
+        average_frames: how many frames it is the mean of.
+        saturated_fraction: pixels with a channel at full scale, 0 to 1.
+        camera: name of the sensor.
+        true_count: cells in the field of a simulated camera, None for a real one.
+    """
+
+    frame: Frame
+    controls: CameraControls
+    average_frames: int
+    saturated_fraction: float
+    camera: str
+    true_count: int | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the pixels, to be kept with the count."""
+        return msgspec.structs.asdict(self.controls) | {
+            "average_frames": self.average_frames,
+            "saturated_fraction": self.saturated_fraction,
+            "camera": self.camera,
+            "true_count": self.true_count,
+        }
+
+
+class Camera(Protocol):
+    """One camera. Not thread-safe: a single owner opens, uses and closes it.
+
+    Making one touches no hardware. After any CameraError the owner closes the camera; `open` may be
+    called again after `close`.
+    """
+
+    @property
+    def kind(self) -> str:
+        """`pi`, `simulated` or `none`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the sensor, known after `open`."""
+
+    @property
+    def ranges(self) -> ControlRanges:
+        """What the controls accept, known after `open`."""
+
+    def open(self, controls: CameraControls) -> None:
+        """Take hold of the camera and start it with these controls.
+
+        Raises:
+            CameraMissingError: there is none.
+            CameraBusyError: another program holds it.
+            CameraError: it does not start.
+        """
+
+    def apply(self, controls: CameraControls) -> None:
+        """Use other controls from the next frame on.
+
+        Raises:
+            CameraError: the camera does not take them.
+        """
+
+    def capture(self, average_frames: int = 1) -> Capture:
+        """Take a full-size picture whose exposure begins after the call.
+
+        Raises:
+            CameraLostError: no frame arrived in time.
+            CameraError: frames arrive, but not with the controls asked for.
+        """
+
+    def preview(self) -> PreviewImage:
+        """Take a small picture whose exposure begins after the call.
+
+        Raises:
+            CameraLostError: no frame arrived in time.
+        """
+
+    def close(self) -> None:
+        """Let go of the camera; closing twice does nothing."""
