@@ -5,6 +5,7 @@ from conftest import FakeSegmenter, draw_discs, make_card, make_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device.counting.atlas import pack
 from device.counting.labels import label_cells
 from device.counting.pipeline import count_frame, relabel
 from device.counting.records import CountResult, CountSettings, to_json
@@ -180,3 +181,21 @@ def test_a_result_cannot_contradict_itself():
     result = count(draw_discs((200, 300), [(100, 100, 40)])).result
     with pytest.raises(ValueError, match="count"):
         msgspec.structs.replace(result, count=2)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=30),
+    st.integers(0, 9),
+)
+def test_a_packed_sheet_keeps_every_mask_apart(shapes, gap):
+    atlas = pack([np.ones(shape, dtype=bool) for shape in shapes], gap)
+    taken = np.zeros(atlas.mask.shape, dtype=int)
+    for place, shape in zip(atlas.places, shapes, strict=True):
+        assert atlas.mask[place].shape == shape
+        rows, columns = place
+        assert min(rows.start, columns.start) >= gap
+        assert rows.stop + gap <= atlas.mask.shape[0]
+        assert columns.stop + gap <= atlas.mask.shape[1]
+        taken[rows.start : rows.stop + gap, columns.start : columns.stop + gap] += 1
+    assert taken.max() == 1
+    assert atlas.mask.sum() == sum(height * width for height, width in shapes)

@@ -5,11 +5,17 @@ length is relative to the cell diameter. Frame-wide steps are single passes over
 hold two cells are looked at one by one.
 """
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
+from device.counting.atlas import box_shape, pack
 from device.counting.card import Postprocessing
 from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
+
+GAUSSIAN_REACH = 3.0
+"""Where the smoothing kernel ends, in sigma."""
 
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
@@ -43,10 +49,10 @@ def label_cells(
     labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
     if count == 0:
         return np.zeros(probability.shape, dtype=np.int32)
-    index = np.arange(1, count + 1)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    peaks = ndimage.maximum(probability, labels, index)
-    keep = (areas >= min_area_px) & (peaks >= settings.min_peak * PROBABILITY_STEPS)
+    keep = np.bincount(labels.ravel(), minlength=count + 1)[1:] >= min_area_px
+    if settings.min_peak > threshold:
+        sure = probability >= settings.min_peak * PROBABILITY_STEPS
+        keep &= np.bincount(labels[sure], minlength=count + 1)[1:] > 0
     labels = renumber(labels, keep)
     return _split_clumps(labels, cell_diameter_px, min_area_px, settings)
 
@@ -74,56 +80,50 @@ def renumber(labels: LabelImage, keep: np.ndarray) -> LabelImage:
 def _split_clumps(
     labels: LabelImage, cell_diameter_px: float, min_area_px: float, settings: Postprocessing
 ) -> LabelImage:
-    """Split what holds several distance peaks; parts are numbered where their clump stood."""
+    """Give each part of an object that holds several distance peaks a number of its own."""
     seed_distance = max(1, round(settings.peak_distance_ratio * cell_diameter_px))
+    smoothing_px = settings.smoothing_ratio * cell_diameter_px
     boxes = ndimage.find_objects(labels)
     areas = np.bincount(labels.ravel(), minlength=len(boxes) + 1)
-    parts: list[tuple[tuple[slice, slice], np.ndarray]] = []
-    for number, box in enumerate(boxes, start=1):
-        if areas[number] < 2 * min_area_px or max(np.shape(labels[box])) <= seed_distance:
-            continue
-        mask = labels[box] == number
-        split = _watershed(mask, seed_distance, settings.smoothing_ratio * cell_diameter_px)
-        if split.max() > 1:
-            parts.append((box, split))
-    return _number_parts(labels, len(boxes), parts)
+    large = [
+        (number, box)
+        for number, box in enumerate(boxes, start=1)
+        if areas[number] >= 2 * min_area_px and max(box_shape(box)) > seed_distance
+    ]
+    if not large:
+        return labels
+    gap = max(seed_distance, math.ceil(GAUSSIAN_REACH * smoothing_px)) + 1
+    atlas = pack([labels[box] == number for number, box in large], gap)
+    parts = _watershed(atlas.mask, seed_distance, smoothing_px)
+    for (number, box), place in zip(large, atlas.places, strict=True):
+        view = labels[box]
+        own = view == number
+        view[own] = parts[place][own] + len(boxes)
+    return _in_reading_order(labels)
 
 
 def _watershed(mask: np.ndarray, seed_distance_px: int, smoothing_px: float) -> LabelImage:
-    """Watershed of one object on its smoothed distance map: (h, w) int32 parts 1..k inside the mask."""
+    """Watershed on the smoothed distance to the border: (h, w) int32, parts 1..k inside the mask."""
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
-    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    distance = ndimage.distance_transform_edt(mask)
     if smoothing_px > 0:
-        distance = ndimage.gaussian_filter(distance, smoothing_px)
+        distance = ndimage.gaussian_filter(distance, smoothing_px, truncate=GAUSSIAN_REACH)
+    distance[~mask] = 0
     seeds = peak_local_max(
-        distance, min_distance=seed_distance_px, labels=mask.astype(np.int32), exclude_border=False
+        distance, min_distance=seed_distance_px, threshold_abs=0, exclude_border=False
     )
     markers = np.zeros(mask.shape, dtype=np.int32)
     markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
-    parts = watershed(-distance, markers, mask=mask)
-    return np.asarray(parts, dtype=np.int32)
+    return np.asarray(watershed(-distance, markers, mask=mask), dtype=np.int32)
 
 
-def _number_parts(
-    labels: LabelImage, count: int, parts: list[tuple[tuple[slice, slice], np.ndarray]]
-) -> LabelImage:
-    """Write the parts of split objects; their first part keeps the object's number, the others are new."""
-    following = count
-    for box, split in parts:
-        view = labels[box]
-        extra = split > 1
-        view[extra] = split[extra] + (following - 1)
-        following += int(split.max()) - 1
-    return _in_reading_order(labels, following)
-
-
-def _in_reading_order(labels: LabelImage, count: int) -> LabelImage:
-    """Number objects by the position of their first pixel."""
-    inside = np.flatnonzero(labels)
-    numbers, first = np.unique(labels.ravel()[inside], return_index=True)
-    table = np.zeros(count + 1, dtype=np.int32)
-    table[numbers[np.argsort(first)]] = np.arange(1, len(numbers) + 1)
+def _in_reading_order(labels: LabelImage) -> LabelImage:
+    """Number objects 1..n by the position of their first pixel."""
+    numbers, first = np.unique(labels, return_index=True)
+    table = np.zeros(int(numbers[-1]) + 1, dtype=np.int32)
+    objects = numbers > 0
+    table[numbers[objects][np.argsort(first[objects])]] = np.arange(1, int(objects.sum()) + 1)
     ordered: LabelImage = table[labels]
     return ordered
