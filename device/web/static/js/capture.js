@@ -1,0 +1,137 @@
+// The capture page: look, set, press, read.
+import * as api from "./api.js";
+import { CameraForm } from "./camera-form.js";
+import { announce, byId, element, icon, memory } from "./dom.js";
+import { interval, moment, number, plural } from "./format.js";
+import { onStatus, refresh } from "./header.js";
+import { ended, follow, progressText } from "./job.js";
+import { Meters } from "./meters.js";
+import { Preview } from "./preview.js";
+import { cameraLamp } from "./state.js";
+
+const preview = new Preview();
+const meters = new Meters();
+const form = new CameraForm();
+const button = byId("capture");
+let current = null;
+let lastRefusal = null;
+
+function setButton(level, detail, fraction = 0, label = "Capture and count") {
+  button.dataset.level = level;
+  button.disabled = level !== "ok";
+  button.querySelector(".go-label").textContent = label;
+  byId("capture-detail").textContent = detail;
+  byId("capture-progress").style.width = `${100 * fraction}%`;
+}
+
+function refuse(text) {
+  const region = byId("refusal");
+  region.hidden = !text;
+  region.textContent = text ?? "";
+}
+
+function showCamera(found) {
+  const camera = found?.camera;
+  const lamp = cameraLamp(camera);
+  const usable = Boolean(camera) && lamp.level !== "fault" && lamp.level !== "unknown";
+  const reason = camera?.text || "No camera. Uploads are counted all the same.";
+  preview.setAvailable(usable, found ? reason : "The instrument does not answer.");
+  const kind = byId("preview-kind");
+  kind.hidden = camera?.kind !== "simulated";
+  kind.textContent = "simulated camera";
+  if (current) return;
+  if (!found) setButton("fault", "the instrument does not answer");
+  else if (!usable) setButton("fault", reason);
+  else if (found.disk?.level === "refuse") setButton("fault", "the disk is full");
+  else setButton("ok", found.queue?.waiting ? `ready, ${plural(found.queue.waiting, "count waits", "counts wait")} before it` : "ready");
+}
+
+function showRefusal(found) {
+  const refusal = found?.last_refusal;
+  if (!refusal || refusal.when === lastRefusal) return;
+  const first = lastRefusal === null;
+  lastRefusal = refusal.when;
+  const age = Date.parse(found.device_time) - Date.parse(refusal.when);
+  if (!first || age < 60000) refuse(`A press was refused ${moment(refusal.when)}: ${refusal.text}`);
+}
+
+export function flagItem(flag) {
+  return element("li", {}, icon("warning"), element("span", {}, flag.text));
+}
+
+function showLatest(count) {
+  const region = byId("latest");
+  const target = `/counts/${encodeURIComponent(count.id)}`;
+  const shown = count.corrected_count ?? count.count;
+  const range = count.interval ? element("small", {}, ` (${interval(count.interval)})`) : null;
+  region.replaceChildren(
+    element("img", { src: api.url(api.countPath(count.id, "/overlay.jpg")), alt: "The counted image with outlines" }),
+    element("p", { class: "value" }, `${number(shown)}`, range),
+    element("p", {}, count.sample || "no sample name", " ", element("small", {}, moment(count.created))),
+    element("a", { href: target, class: "button small" }, "Look, doubt, correct"),
+    element("ul", { class: "flags" }, ...(count.flags ?? []).map(flagItem)),
+  );
+  region.hidden = false;
+}
+
+async function press(event) {
+  event.preventDefault();
+  if (button.disabled) return;
+  refuse(null);
+  setButton("busy", "exposing", 0, "Exposing");
+  current = { id: null };
+  const sample = byId("sample").value.trim();
+  memory.write("sample", sample);
+  try {
+    const { id } = await api.post("/captures", sample ? { sample } : {});
+    current = { id };
+    byId("cancel").hidden = false;
+    const count = await follow(id, (found) => {
+      if (!ended(found)) setButton("busy", progressText(found), found.progress ?? 0, "Counting");
+    });
+    if (count.status === "done") {
+      showLatest(count);
+      announce(`${plural(count.count, "cell")} counted`);
+    } else if (count.status === "failed") refuse(count.error ?? "This count failed.");
+  } catch (error) {
+    refuse(`Not taken: ${error.message}`);
+  } finally {
+    current = null;
+    byId("cancel").hidden = true;
+    refresh();
+  }
+}
+
+async function cancel() {
+  if (!current?.id) return;
+  try {
+    await api.post(api.countPath(current.id, "/cancel"));
+  } catch (error) {
+    refuse(error.message);
+  }
+}
+
+async function readCamera() {
+  if (!document.hidden && preview.available) {
+    try {
+      const camera = await api.get("/camera");
+      form.show(camera);
+      if (preview.live) meters.show(camera);
+    } catch { /* the status already says that it does not answer */ }
+  }
+  setTimeout(readCamera, 1000);
+}
+
+async function showLast() {
+  try {
+    const { counts } = await api.get("/counts", { status: "done", limit: 1 });
+    if (counts.length && byId("latest").hidden) showLatest(counts[0]);
+  } catch { /* nothing to show yet */ }
+}
+
+byId("sample").value = memory.read("sample");
+byId("capture-form").addEventListener("submit", press);
+byId("cancel").addEventListener("click", cancel);
+onStatus((found) => { showCamera(found); showRefusal(found); });
+readCamera();
+showLast();

@@ -1,0 +1,49 @@
+// Numbers, times and sizes for people.
+
+export const number = (value, digits = 0) =>
+  (value === null || value === undefined || Number.isNaN(value) ? "–" : Number(value).toLocaleString("en-GB", {
+    minimumFractionDigits: digits, maximumFractionDigits: digits,
+  }));
+
+/** Three significant digits. */
+export const significant = (value) => (value === null || value === undefined ? "–" : Number(value).toLocaleString("en-GB", { maximumSignificantDigits: 3 }));
+
+export const percent = (fraction, digits = 0) => `${number(fraction * 100, digits)} %`;
+
+export const interval = (pair) => (pair ? `${number(pair[0])} to ${number(pair[1])}` : "");
+
+export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+
+export function megabytes(bytes) {
+  return bytes < 1e5 ? `${number(bytes / 1e3)} kB` : `${number(bytes / 1e6, bytes < 1e7 ? 1 : 0)} MB`;
+}
+
+export const fromMegabytes = (mb) => (mb >= 10000 ? `${number(mb / 1000, 1)} GB` : `${number(mb)} MB`);
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 1) return "a moment";
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${number(seconds / 3600, 1)} h`;
+  return `${number(seconds / 86400)} days`;
+}
+
+/** Exposures: 2.5 s, 100 ms, 250 µs. */
+export function exposure(seconds) {
+  if (seconds >= 1) return `${significant(seconds)} s`;
+  if (seconds >= 0.001) return `${significant(seconds * 1000)} ms`;
+  return `${significant(seconds * 1e6)} µs`;
+}
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+export const time = (date) => clock.format(date);
+
+export function moment(text) {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return String(text ?? "");
+  const today = new Date().toDateString() === date.toDateString();
+  return today ? `today ${clock.format(date)}` : `${day.format(date)} ${clock.format(date).slice(0, 5)}`;
+}

@@ -1,0 +1,40 @@
+// One line of the history.
+import * as api from "./api.js";
+import { element, icon } from "./dom.js";
+import { interval, moment, number } from "./format.js";
+import { progressText } from "./job.js";
+
+const LEVELS = { done: "ok", failed: "fault", running: "busy", queued: "busy", cancelled: "unknown" };
+
+function value(count) {
+  if (count.status !== "done") return element("div", { class: "value" }, element("span", { class: "tag", "data-level": LEVELS[count.status] }, count.status === "queued" ? "waiting" : count.status));
+  const changed = count.corrected_count !== null && count.corrected_count !== undefined && count.corrected_count !== count.count;
+  const below = changed ? `corrected from ${number(count.count)}` : interval(count.interval);
+  return element("div", { class: "value" }, element("strong", {}, number(changed ? count.corrected_count : count.count)), element("span", {}, below));
+}
+
+function about(count, target) {
+  const flags = (count.flags ?? []).map((flag) => element("span", { class: "tag", "data-level": "warn", title: flag.text ?? flag }, (flag.code ?? flag).replaceAll("_", " ")));
+  const trouble = count.status === "failed" || count.status === "running" ? progressText(count) : "";
+  return element("div", { class: "about" },
+    element("a", { href: target }, count.sample || count.image || "no name"),
+    element("span", {}, `${count.sample ? `${count.image}, ` : ""}${moment(count.created)}`),
+    trouble && element("span", {}, trouble),
+    flags.length ? element("span", { class: "tags" }, ...flags) : null);
+}
+
+export function historyRow(count, { chosen, onChoose, onKeep }) {
+  const target = `/counts/${encodeURIComponent(count.id)}`;
+  const name = count.sample || count.image || `count ${count.sequence}`;
+  const box = element("input", { type: "checkbox", "aria-label": `Choose ${name}`, checked: chosen });
+  box.addEventListener("click", (event) => onChoose(count, box.checked, event.shiftKey));
+  const picture = count.status === "done"
+    ? element("img", { class: "thumb", alt: "", loading: "lazy", src: api.url(api.countPath(count.id, "/thumbnail.jpg")) })
+    : element("span", { class: "thumb" });
+  const keep = element("button", {
+    class: "keep", type: "button", "aria-pressed": String(Boolean(count.keep)), "aria-label": `Keep ${name}`,
+    title: count.keep ? "Kept: never deleted to free space" : "Keep", onclick: () => onKeep(count, !count.keep),
+  }, icon("keep"));
+  return element("li", { class: "history-row", "data-id": count.id },
+    box, element("a", { href: target, tabindex: "-1", "aria-hidden": "true" }, picture), about(count, target), value(count), keep);
+}

@@ -1,0 +1,119 @@
+// What is drawn over the pictures: numbers, added and removed cells, doubtful objects, the polygon, the cell under the pointer.
+
+const ADDED = "#6fdc9f";
+const REMOVED = "#ff7a70";
+const DOUBTFUL = "#efbb52";
+const CHOSEN = "#ffffff";
+
+function rimmed(context, width, colour, draw) {
+  context.beginPath();
+  draw();
+  context.lineWidth = width + 2;
+  context.strokeStyle = "rgb(0 0 0 / 80%)";
+  context.stroke();
+  context.lineWidth = width;
+  context.strokeStyle = colour;
+  context.stroke();
+}
+
+function boxOf(view, [x0, y0, x1, y1], slack) {
+  const start = view.toScreen({ x: x0 - 0.5, y: y0 - 0.5 });
+  const end = view.toScreen({ x: x1 - 0.5, y: y1 - 0.5 });
+  return { x: start.x - slack, y: start.y - slack, width: end.x - start.x + 2 * slack, height: end.y - start.y + 2 * slack };
+}
+
+function ring(context, view, cell) {
+  const box = boxOf(view, cell.bbox, 4);
+  context.ellipse(box.x + box.width / 2, box.y + box.height / 2, box.width / 2, box.height / 2, 0, 0, 2 * Math.PI);
+}
+
+/** Four corners around a cell, like the frame of a viewfinder. */
+function corners(context, view, cell) {
+  const { x, y, width, height } = boxOf(view, cell.bbox, 6);
+  const arm = Math.min(12, width / 3, height / 3);
+  for (const [cx, cy, sx, sy] of [[x, y, 1, 1], [x + width, y, -1, 1], [x, y + height, 1, -1], [x + width, y + height, -1, -1]]) {
+    context.moveTo(cx + sx * arm, cy);
+    context.lineTo(cx, cy);
+    context.lineTo(cx, cy + sy * arm);
+  }
+}
+
+function paintNumbers(context, view, cells) {
+  context.font = "600 12px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineWidth = 3;
+  context.strokeStyle = "rgb(0 0 0 / 85%)";
+  context.fillStyle = "#ffffff";
+  for (const cell of cells) {
+    const at = view.toScreen(cell);
+    if (at.x < -20 || at.y < -20 || at.x > view.box.width + 20 || at.y > view.box.height + 20) continue;
+    context.strokeText(cell.id, at.x, at.y);
+    context.fillText(cell.id, at.x, at.y);
+  }
+}
+
+function paintAdded(context, view, added, diameter) {
+  const radius = Math.max(8, (diameter * view.scale) / 2);
+  for (const one of added) {
+    const at = view.toScreen(one);
+    rimmed(context, 2, ADDED, () => {
+      context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
+      context.moveTo(at.x - 5, at.y);
+      context.lineTo(at.x + 5, at.y);
+      context.moveTo(at.x, at.y - 5);
+      context.lineTo(at.x, at.y + 5);
+    });
+  }
+}
+
+function paintRemoved(context, view, removed) {
+  for (const cell of removed) {
+    const at = view.toScreen(cell);
+    rimmed(context, 2.5, REMOVED, () => {
+      context.moveTo(at.x - 7, at.y - 7);
+      context.lineTo(at.x + 7, at.y + 7);
+      context.moveTo(at.x + 7, at.y - 7);
+      context.lineTo(at.x - 7, at.y + 7);
+    });
+  }
+}
+
+function paintPolygon(context, view, { points, closed, next }) {
+  if (!points.length) return;
+  const trail = closed || !next ? points : [...points, next];
+  const path = () => {
+    trail.forEach((point, at) => {
+      const { x, y } = view.toScreen(point);
+      if (at) context.lineTo(x, y);
+      else context.moveTo(x, y);
+    });
+    if (closed) context.closePath();
+  };
+  if (closed) {
+    context.beginPath();
+    path();
+    context.fillStyle = "rgb(255 255 255 / 8%)";
+    context.fill();
+  }
+  rimmed(context, 1.5, CHOSEN, path);
+  for (const point of points) {
+    const { x, y } = view.toScreen(point);
+    context.fillStyle = CHOSEN;
+    context.fillRect(x - 3, y - 3, 6, 6);
+  }
+}
+
+/** scene: {counted, removed, added, doubtful, diameter, chosen, polygon, on: {numbers, doubtful}} */
+export function paintMarks(context, view, scene) {
+  if (scene.on.doubtful) {
+    context.setLineDash([5, 4]);
+    for (const cell of scene.doubtful) rimmed(context, 1.5, DOUBTFUL, () => ring(context, view, cell));
+    context.setLineDash([]);
+  }
+  paintRemoved(context, view, scene.removed);
+  paintAdded(context, view, scene.added, scene.diameter);
+  if (scene.on.numbers) paintNumbers(context, view, scene.counted);
+  paintPolygon(context, view, scene.polygon);
+  if (scene.chosen) rimmed(context, 2, CHOSEN, () => corners(context, view, scene.chosen));
+}

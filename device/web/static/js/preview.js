@@ -1,0 +1,77 @@
+// The live view: one JPEG, fetched again when the last has arrived, at most 5 a second, never while hidden.
+import * as api from "./api.js";
+import { byId, pause } from "./dom.js";
+
+const LEAST_MS = 200;
+/** Light bleaches: without a hand on the page the view stops by itself. */
+const IDLE_MS = 10 * 60 * 1000;
+
+export class Preview {
+  constructor() {
+    this.figure = byId("preview");
+    this.image = byId("preview-image");
+    this.message = byId("preview-message");
+    this.button = byId("live-switch");
+    this.live = true;
+    this.available = false;
+    this.touched = Date.now();
+    this.button.addEventListener("click", () => this.setLive(!this.live));
+    for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, () => { this.touched = Date.now(); });
+    this.#loop();
+  }
+
+  /** The camera's lamp and sentence decide whether asking makes sense. */
+  setAvailable(available, message) {
+    this.available = available;
+    if (!available) this.#say(message, "none");
+  }
+
+  setLive(live, message = "Paused. The camera does not look, the sample is not lit for it.") {
+    this.live = live;
+    this.button.setAttribute("aria-pressed", String(live));
+    this.button.textContent = live ? "Live" : "Paused";
+    if (!live && this.available) this.#say(message, "paused");
+  }
+
+  #say(text, state) {
+    this.message.textContent = text;
+    this.figure.dataset.state = state;
+    if (state === "none") this.image.hidden = true;
+  }
+
+  async #loop() {
+    for (;;) {
+      const began = performance.now();
+      if (this.live && Date.now() - this.touched > IDLE_MS) this.setLive(false, "Paused after ten quiet minutes, to spare the sample.");
+      if (this.live && this.available && !document.hidden) await this.#one();
+      const left = LEAST_MS - (performance.now() - began);
+      await pause(Math.max(left, this.failed ? 1500 : 0, 20));
+    }
+  }
+
+  async #one() {
+    try {
+      const { blob } = await api.blob("/camera/preview.jpg");
+      const next = URL.createObjectURL(blob);
+      await this.#swap(next);
+      this.failed = false;
+      if (this.live) this.#say("", "live");
+    } catch (error) {
+      this.failed = true;
+      if (this.live) this.#say(error.message, "stalled");
+    }
+  }
+
+  #swap(next) {
+    const old = this.image.src;
+    return new Promise((resolve) => {
+      this.image.onload = () => {
+        this.figure.style.setProperty("--aspect", String(this.image.naturalWidth / this.image.naturalHeight));
+        resolve();
+      };
+      this.image.onerror = resolve;
+      this.image.src = next;
+      this.image.hidden = false;
+    }).finally(() => { if (old.startsWith("blob:")) URL.revokeObjectURL(old); });
+  }
+}

@@ -1,0 +1,86 @@
+// The numbers of one count: automatic and corrected side by side, interval, flags, doubtful objects, how it was counted.
+import { byId, element, icon, pairs } from "./dom.js";
+import { exposure, interval, moment, number, percent, plural, significant } from "./format.js";
+import { holding } from "./cells.js";
+
+function block(label, value, range, note, attributes = {}) {
+  return element("div", { class: "number", ...attributes },
+    element("span", {}, label), element("strong", {}, value), range && element("em", {}, range), note && element("small", {}, note));
+}
+
+function changes(corrections) {
+  const held = holding(corrections);
+  const adds = held.filter((one) => one.action === "add").length;
+  const removes = held.length - adds;
+  const last = held.at(-1);
+  const words = [adds && `${number(adds)} added`, removes && `${number(removes)} removed`].filter(Boolean).join(", ");
+  return last ? `${words}, by ${last.who || "somebody"}, ${moment(last.when)}` : "";
+}
+
+/** trial: the CountResult of the sliders while they are tried, else null. */
+export function showNumbers(count, trial) {
+  const made = holding(count.corrections).length > 0;
+  const automatic = trial ?? count;
+  const range = automatic.interval && `(${interval(automatic.interval)})`;
+  const left = block(trial ? "With these settings" : "Automatic", number(automatic.count), range,
+    trial ? "not kept yet" : "90 % interval", { "data-quiet": made && !trial, id: "automatic-count" });
+  const right = trial
+    ? block("Kept", number(count.corrected_count ?? count.count), "", "", { "data-quiet": true, id: "kept-count" })
+    : block("Corrected", made ? number(count.corrected_count) : "–", "", made ? changes(count.corrections) : "nobody has changed it", { "data-corrected": made, "data-quiet": !made, id: "corrected-count" });
+  byId("numbers").replaceChildren(left, right);
+  const flags = automatic.flags ?? [];
+  byId("flags").replaceChildren(...flags.map((flag) => element("li", {}, icon("warning"), element("span", {}, flag.text))));
+}
+
+export function showName(count) {
+  byId("readout-title").replaceChildren(count.sample || count.image || "Count", element("small", {}, `${count.image ?? ""}, ${moment(count.created)}`));
+  document.title = `${count.sample || count.image || "Count"} · fluocount`;
+}
+
+export function showDoubts(result, onChoose) {
+  const doubtful = result.doubtful ?? [];
+  byId("doubts").hidden = !doubtful.length;
+  const uncounted = doubtful.filter((cell) => cell.id > result.count).length;
+  byId("doubts-note").textContent = `${plural(doubtful.length, "object")} near the decision: ${number(doubtful.length - uncounted)} counted, ${number(uncounted)} not. Choose one to see it.`;
+  byId("doubt-list").replaceChildren(...doubtful.map((cell) => element("li", {}, element("button", { type: "button", onclick: () => onChoose(cell) },
+    element("span", {}, cell.id > result.count ? "not counted" : `counted as ${number(cell.id)}`),
+    element("span", {}, `${percent(cell.probability)} a cell, ${number(cell.area_px)} px²`)))));
+}
+
+export function showProvenance(count) {
+  const capture = count.capture ?? {};
+  byId("provenance").hidden = false;
+  byId("provenance-list").replaceChildren(...pairs([
+    ["Model", count.model && `${count.model.name} ${count.model.version}`],
+    ["Threshold", number(count.threshold, 3)],
+    ["Smallest cell", `${number(count.min_area_px)} px²`],
+    ["Cell diameter", `${significant(count.cell_diameter_px)} px`],
+    ["Edge cells", count.exclude_border ? "left out" : "counted"],
+    ["Image", `${number(count.width)} × ${number(count.height)} px, ${count.bits} bit, ${count.channels === 1 ? "grey" : "colour"}`],
+    ["Pixel size", count.pixel_size_um && `${significant(count.pixel_size_um)} µm`],
+    ["Exposure", capture.exposure_s && exposure(capture.exposure_s)],
+    ["Gain", capture.gain && significant(capture.gain)],
+    ["Came by", count.origin],
+    ["Took", count.seconds && `${number(count.seconds.total, 1)} s, ${number(count.seconds.network, 1)} s of it the network`],
+    ["Software", count.software],
+    ["SHA-256 of the image", count.image_sha256 && `${count.image_sha256.slice(0, 16)}…`],
+    ["Number", count.sequence],
+  ]));
+}
+
+/** The measures of one cell beside the pointer. */
+export function tipContent(cell, result, note) {
+  const edge = result.pixel_size_um;
+  const area = `${number(cell.area_px)} px²${edge ? `, ${significant(cell.area_px * edge * edge)} µm²` : ""}`;
+  const diameter = `${significant(cell.equivalent_diameter_px)} px${edge ? `, ${significant(cell.equivalent_diameter_px * edge)} µm` : ""}`;
+  const intensity = (values) => values.map((value) => significant(value)).join(" / ");
+  return [
+    element("b", {}, note ?? `Cell ${cell.id}`),
+    element("dl", {}, ...pairs([
+      ["Area", area], ["Diameter", diameter],
+      ["Mean", intensity(cell.mean_intensity)], ["Highest", intensity(cell.max_intensity)],
+      ["Score", number(cell.score, 2)], ["A cell with", percent(cell.probability)],
+      ["Centre", `${number(cell.x, 1)}, ${number(cell.y, 1)}`],
+    ])),
+  ];
+}

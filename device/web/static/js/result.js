@@ -1,0 +1,97 @@
+// One count: the picture, the numbers, and what a person makes of them.
+import * as api from "./api.js";
+import { byId, confirmed } from "./dom.js";
+import { plural } from "./format.js";
+import "./header.js";
+import { ended, follow, progressText } from "./job.js";
+import { Corrections } from "./corrections.js";
+import { Notes } from "./notes.js";
+import { announce } from "./dom.js";
+import { showDoubts, showName, showNumbers, showProvenance } from "./readout.js";
+import { Picture } from "./result-picture.js";
+import { Tuning } from "./tuning.js";
+
+const id = byId("result").dataset.countId;
+let count = null;
+let trial = null;
+
+const picture = new Picture(id, {
+  onAdd: (point) => whenKept(() => corrections.add(point)),
+  onRemove: (cell) => whenKept(() => corrections.remove(cell)),
+});
+const corrections = new Corrections(id, (answer) => {
+  count = { ...count, ...answer };
+  show();
+  announce(`corrected count ${count.corrected_count}`);
+});
+const notes = new Notes(id, (values) => { count = { ...count, ...values }; showName(count); });
+const tuning = new Tuning(id, { onTrial: showTrial, onKept: load });
+
+/** Corrections belong to the kept result; while sliders are tried they would hit other cells. */
+function whenKept(action) {
+  if (trial) picture.say("Keep these settings or go back before correcting cells.");
+  else action();
+}
+
+async function showTrial(result, parameters, signal) {
+  const wasTrial = trial !== null;
+  trial = result;
+  if (result || wasTrial) await picture.outline(parameters, signal);
+  show();
+  if (result) announce(`${plural(result.count, "cell")} with these settings`);
+}
+
+function show() {
+  showName(count);
+  showNumbers(count, trial);
+  showDoubts(trial ?? count, (cell) => picture.choose(cell));
+  corrections.show(count.corrections ?? []);
+  notes.show(count);
+  picture.show(trial ?? count, trial ? [] : count.corrections);
+}
+
+function showJob(found) {
+  showName(found);
+  notes.show(found);
+  const waiting = !ended(found);
+  byId("job").hidden = found.status === "done";
+  byId("job-cancel").hidden = !waiting;
+  byId("job-bar").style.width = `${100 * (found.progress ?? 0)}%`;
+  byId("job-text").textContent = progressText(found);
+  picture.cover(found.status === "done" ? "" : progressText(found));
+}
+
+async function load() {
+  try {
+    count = await follow(id, showJob);
+    if (count.status !== "done") return;
+    for (const panel of ["downloads", "tuning", "corrections"]) byId(panel).hidden = false;
+    showProvenance(count);
+    await picture.open(count);
+    tuning.reset(count);
+  } catch (error) {
+    picture.cover(error.message);
+    byId("readout-title").textContent = "Not to be shown";
+  }
+}
+
+byId("job-cancel").addEventListener("click", async () => {
+  try {
+    await api.post(api.countPath(id, "/cancel"));
+  } catch (error) {
+    byId("job-text").textContent = error.message;
+  }
+});
+
+byId("delete").addEventListener("click", async () => {
+  const name = count.sample || count.image;
+  if (!await confirmed("Delete this count?", `The image of ${name}, its count and its corrections are gone for good.`)) return;
+  try {
+    await api.remove(api.countPath(id));
+    location.assign("/history");
+  } catch (error) {
+    picture.say(error.message);
+  }
+});
+
+load();

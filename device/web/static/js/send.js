@@ -1,0 +1,30 @@
+// One file up, with progress (fetch has none for uploads).
+import { ApiError, headers, sentence, toLogin, url } from "./api.js";
+
+/** {done: Promise of {id, status}, abort()} */
+export function send(file, options, onFraction) {
+  const request = new XMLHttpRequest();
+  const body = new FormData();
+  body.append("image", file, file.name);
+  for (const [name, value] of Object.entries(options)) if (value) body.append(name, value);
+  const done = new Promise((resolve, reject) => {
+    request.upload.onprogress = (event) => { if (event.lengthComputable) onFraction(event.loaded / event.total); };
+    request.onload = () => settle(request, resolve, reject);
+    request.onerror = () => reject(new ApiError("The line to the instrument broke; it is not counted. Try again.", 0));
+    request.onabort = () => reject(new ApiError("cancelled", 0));
+  });
+  request.open("POST", url("/counts"));
+  for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+  request.responseType = "json";
+  request.send(body);
+  return { done, abort: () => request.abort() };
+}
+
+function settle(request, resolve, reject) {
+  if (request.status === 401) toLogin();
+  if (request.status >= 200 && request.status < 300) resolve(request.response);
+  else {
+    const retryAfter = Number(request.getResponseHeader("Retry-After")) || null;
+    reject(new ApiError(sentence(request.response, request.status), request.status, retryAfter));
+  }
+}

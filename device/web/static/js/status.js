@@ -1,0 +1,135 @@
+// The status page: every reading the instrument has about itself.
+import { byId, element, pairs } from "./dom.js";
+import { duration, exposure, fromMegabytes, moment, number, percent, plural, significant } from "./format.js";
+import { onStatus, problemText } from "./header.js";
+import { cameraLamp } from "./state.js";
+
+const CLOCK_WARN_S = 60;
+
+function card(name, ...children) {
+  const body = byId(`card-${name}`).querySelector(".card-body");
+  body.replaceChildren(...children.filter(Boolean));
+}
+
+const reading = (text, level) => element("p", { class: "reading", "data-level": level }, text);
+const list = (...rows) => element("dl", { class: "pairs" }, ...pairs(rows));
+const hint = (text) => element("p", { class: "hint" }, text);
+
+function showProblems(problems) {
+  const texts = problems.map(problemText);
+  if (!texts.length) card("problems", reading("None", "ok"));
+  else card("problems", ...texts.map((text) => element("p", { class: "notice", "data-level": "warn" }, text)));
+}
+
+function showCamera(camera) {
+  const lamp = cameraLamp(camera);
+  card("camera", reading(lamp.text, lamp.level), camera?.text && hint(camera.text), list(
+    ["Kind", camera?.kind],
+    ["Model", camera?.model],
+    ["Picture", camera?.width_px && `${number(camera.width_px)} × ${number(camera.height_px)} px`],
+    ["Exposure", camera?.exposure_s && exposure(camera.exposure_s)],
+    ["Gain", camera?.gain && significant(camera.gain)],
+  ));
+}
+
+function showQueue(queue) {
+  const waiting = queue?.waiting ?? 0;
+  card("queue", reading(waiting ? plural(waiting, "waits", "wait") : "empty", waiting ? "busy" : "ok"), list(
+    ["Counting now", queue?.running ? "one image" : "nothing"],
+    ["Takes up to", queue?.max && plural(queue.max, "image")],
+    ["Waits about", queue?.remaining_s && duration(queue.remaining_s)],
+  ));
+}
+
+function flagsText(flags) {
+  if (flags === null || flags === undefined) return "cannot be read here";
+  return flags.length ? flags.join(", ") : "none";
+}
+
+function showBoard(found) {
+  const warm = found.temperature_c;
+  const known = warm !== null && warm !== undefined;
+  const level = known && warm >= 80 ? "fault" : "ok";
+  const throttling = found.throttling ?? {};
+  card("board", reading(known ? `${number(warm, 1)} °C` : "no sensor", known ? level : "unknown"), list(
+    ["Throttling now", flagsText(throttling.now)],
+    ["Since start", flagsText(throttling.since_boot)],
+    ["Board", found.board],
+    ["Runs for", found.uptime_s && duration(found.uptime_s)],
+  ));
+}
+
+function showDisk(disk) {
+  if (!disk) return;
+  const used = 1 - disk.free_mb / disk.total_mb;
+  const level = { ok: "ok", warn: "warn", refuse: "fault" }[disk.level] ?? "ok";
+  const fill = element("i", { "data-level": level });
+  fill.style.width = `${100 * used}%`;
+  card("disk", reading(`${fromMegabytes(disk.free_mb)} free`, level), element("div", { class: "bar" }, fill), list(
+    ["Used", `${percent(used)} of ${fromMegabytes(disk.total_mb)}`],
+    ["Warns below", fromMegabytes(disk.warn_free_mb)],
+    ["Refuses below", fromMegabytes(disk.refuse_free_mb)],
+  ));
+}
+
+function showClock(found) {
+  const device = Date.parse(found.device_time);
+  const middle = (found.roundTrip.asked + found.roundTrip.answered) / 2;
+  const offset = (device - middle) / 1000;
+  const far = Math.abs(offset) > CLOCK_WARN_S;
+  const side = offset > 0 ? "ahead of" : "behind";
+  const words = Math.abs(offset) < 2 ? "agrees with this browser" : `${duration(Math.abs(offset))} ${side} this browser`;
+  card("clock", reading(words, far ? "warn" : "ok"), list(
+    ["Device", new Date(device).toLocaleString("en-GB")],
+    ["Browser", new Date(middle).toLocaleString("en-GB")],
+  ), far && hint("Results keep their order by number, whatever the clock says; their dates would be wrong. Give the device a network time or set its clock."));
+}
+
+function metricsTable(metrics) {
+  const head = ["Measured on", "Images", "Cells", "F1", "Precision", "Recall", "Mean error"];
+  const row = (one) => element("tr", {}, ...[
+    one.on, number(one.frames), number(one.cells), number(one.f1, 3), number(one.precision, 3), number(one.recall, 3), number(one.mae, 2),
+  ].map((text) => element("td", {}, text)));
+  const table = element("table", { class: "metrics" },
+    element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+    element("tbody", {}, ...metrics.map(row)));
+  return element("div", { class: "table-scroll" }, table);
+}
+
+function showModel(model) {
+  if (!model) { card("model", reading("missing", "fault"), hint("Put a model and its card in place; fluocount doctor says where.")); return; }
+  card("model", reading(`${model.name} ${model.version}`, "ok"), hint(model.trained_for), metricsTable(model.metrics ?? []), list(
+    ["Architecture", model.architecture],
+    ["Threshold", number(model.threshold, 3)],
+    ["Cell diameter", model.frame_cell_diameter_px && `${significant(model.frame_cell_diameter_px)} px in a full frame`],
+    ["Trained on", (model.training_data ?? []).map((data) => `${data.name} (${plural(data.frames, "image")}, ${data.licence})`).join("; ")],
+    ["Trained", model.trained_on],
+    ["Commit", model.git_commit],
+    ["SHA-256", model.sha256],
+  ));
+}
+
+let shown = "";
+
+onStatus((found) => {
+  if (!found) return;
+  // Text under a person's selection or a reader's cursor stays unless something changed.
+  showClock(found);
+  const { roundTrip, device_time: deviceTime, uptime_s: uptime, ...rest } = found;
+  const now = JSON.stringify(rest);
+  if (now === shown) return;
+  shown = now;
+  showProblems(found.problems ?? []);
+  showCamera(found.camera);
+  showQueue(found.queue);
+  showBoard(found);
+  showDisk(found.disk);
+  showModel(found.model);
+  card("software", reading(`fluocount ${found.version}`), list(
+    ["Last refused press", found.last_refusal && `${moment(found.last_refusal.when)}: ${found.last_refusal.text}`],
+    ["Python", found.python],
+    ["System", found.system],
+  ));
+});
+
+byId("api-origin").textContent = location.origin;

@@ -1,0 +1,80 @@
+// One file of the upload list: waiting, sending, held, counting, then done, failed or cancelled.
+import * as api from "./api.js";
+import { element, icon } from "./dom.js";
+import { interval, megabytes, number, percent } from "./format.js";
+import { progressText } from "./job.js";
+
+export class Row {
+  constructor(file, options, onRetry) {
+    this.file = file;
+    this.options = options;
+    this.state = "waiting";
+    this.bar = element("i");
+    this.words = element("span", {}, "waits to be sent");
+    this.track = element("div", { class: "bar" }, this.bar);
+    this.stateLine = element("div", { class: "state" }, this.track, this.words);
+    this.outcome = element("div", { class: "outcome" });
+    this.thumb = element("span", { class: "thumb" });
+    this.retry = element("button", { class: "button small", type: "button", onclick: () => onRetry(this) }, "Try again");
+    const name = element("div", { class: "name" }, `${file.name} `, element("small", {}, megabytes(file.size)));
+    this.item = element("li", { class: "upload-row", "data-level": "unknown" }, this.thumb, name, this.outcome, this.stateLine);
+  }
+
+  #show(state, level, text, fraction = 0) {
+    this.state = state;
+    this.item.dataset.level = level;
+    this.item.dataset.state = state;
+    this.words.textContent = text;
+    this.bar.style.width = `${100 * fraction}%`;
+    this.track.hidden = ["done", "failed", "cancelled"].includes(state);
+  }
+
+  wait() {
+    this.outcome.replaceChildren();
+    this.thumb.replaceChildren();
+    this.#show("waiting", "unknown", "waits to be sent");
+  }
+
+  sending(fraction) {
+    if (this.state === "cancelled") return;
+    this.#show("sending", "busy", fraction < 1 ? `sending, ${percent(fraction)}` : "being checked", fraction);
+  }
+
+  hold(text) { this.#show("held", "warn", text); }
+
+  accepted(id) {
+    this.id = id;
+    this.#show("counting", "busy", "accepted");
+  }
+
+  counting(count) { this.#show("counting", "ok", progressText(count), count.progress ?? 0); }
+
+  note(text) { this.words.textContent = text; }
+
+  cancel() {
+    this.#show("cancelled", "unknown", "cancelled before it was sent; nothing is kept of it");
+    this.abort?.();
+  }
+
+  fail(text) {
+    this.#show("failed", "fault", text);
+    this.thumb.replaceChildren(icon("warning"));
+    this.outcome.replaceChildren(this.retry);
+  }
+
+  finish(count) {
+    if (count.status === "failed") { this.fail(count.error ?? "This count failed."); return; }
+    if (count.status === "cancelled") { this.#show("cancelled", "unknown", "cancelled"); return; }
+    const target = `/counts/${encodeURIComponent(count.id)}`;
+    const flags = (count.flags ?? []).map((flag) => flag.text).join(" ");
+    this.#show("done", flags ? "warn" : "ok", flags || `counted, sample ${count.sample || "without name"}`);
+    this.item.dataset.done = "";
+    const picture = element("img", { class: "thumb", alt: "", src: api.url(api.countPath(count.id, "/thumbnail.jpg")) });
+    this.thumb.replaceWith(picture);
+    const range = element("small", {}, `(${interval(count.interval)})`);
+    this.outcome.replaceChildren(
+      element("span", {}, element("strong", {}, number(count.corrected_count ?? count.count)), " ", range),
+      element("a", { class: "button small", href: target, "aria-label": `Look at ${this.file.name}` }, "Look"),
+    );
+  }
+}

@@ -1,0 +1,156 @@
+// Drop images; two at a time go up, each row says where its file is.
+import * as api from "./api.js";
+import { announce, byId, memory, pause } from "./dom.js";
+import { fromMegabytes, number, plural } from "./format.js";
+import { onStatus } from "./header.js";
+import { follow } from "./job.js";
+import { send } from "./send.js";
+import { Row } from "./upload-row.js";
+
+const AT_ONCE = 2;
+const rows = [];
+let limits = null;
+let sending = 0;
+
+function options() {
+  const value = (id) => byId(id).value.trim();
+  return {
+    sample: value("sample"),
+    threshold: value("threshold"),
+    cell_diameter_px: value("cell-diameter"),
+    exclude_border: byId("exclude-border").checked ? "true" : "",
+  };
+}
+
+/** Why this file cannot go, from what the instrument said before; null when it can. */
+function objection(file) {
+  if (file.size === 0) return `${file.name} is empty; copy it again from its source.`;
+  const most = limits?.max_upload_mb;
+  if (most && file.size > most * 1e6) {
+    return `${file.name} has ${fromMegabytes(file.size / 1e6)}; the instrument takes up to ${fromMegabytes(most)} per file.`;
+  }
+  return null;
+}
+
+function add(files) {
+  const chosen = options();
+  if (chosen.sample) memory.write("sample", chosen.sample);
+  for (const file of files) {
+    const row = new Row(file, chosen, retry);
+    rows.unshift(row);
+    byId("upload-rows").prepend(row.item);
+    const reason = objection(file);
+    if (reason) row.fail(reason);
+  }
+  next();
+}
+
+function retry(row) {
+  row.wait();
+  next();
+}
+
+function next() {
+  summarise();
+  while (sending < AT_ONCE) {
+    const row = rows.findLast((candidate) => candidate.state === "waiting");
+    if (!row) return;
+    sending += 1;
+    upload(row).finally(() => { sending -= 1; next(); });
+  }
+}
+
+async function upload(row) {
+  row.sending(0);
+  const request = send(row.file, row.options, (fraction) => row.sending(fraction));
+  row.abort = request.abort;
+  let accepted;
+  try {
+    accepted = await request.done;
+  } catch (error) {
+    await refused(row, error);
+    return;
+  }
+  row.accepted(accepted.id);
+  // Counting goes on at the instrument; the line to it is free for the next file.
+  count(row);
+}
+
+async function refused(row, error) {
+  const full = error.status === 503 || error.status === 429;
+  if (full && row.state !== "cancelled") {
+    row.hold(`${error.message} It is sent again by itself.`);
+    await pause(1000 * (error.retryAfter ?? 5));
+    if (row.state === "held") row.wait();
+  } else if (row.state !== "cancelled") {
+    row.fail(error.message);
+  }
+}
+
+async function count(row) {
+  try {
+    row.finish(await follow(row.id, (found) => row.counting(found), { everyMs: 700 }));
+  } catch (error) {
+    row.fail(error.message);
+  }
+  summarise();
+}
+
+function summarise() {
+  const of = (...states) => rows.filter((row) => states.includes(row.state)).length;
+  const [done, failed] = [of("done"), of("failed")];
+  const open = of("waiting", "held", "sending", "counting");
+  const parts = [`${number(done)} of ${number(rows.length)} counted`];
+  if (open) parts.push(`${number(open)} under way`);
+  if (failed) parts.push(`${number(failed)} failed`);
+  byId("upload-summary").textContent = rows.length ? parts.join(", ") : "None yet.";
+  byId("upload-cancel").hidden = !open;
+  byId("upload-clear").hidden = open > 0 || rows.length === 0;
+  if (rows.length && !open) announce(`${plural(done, "image")} counted, ${number(failed)} failed`);
+}
+
+async function cancelWaiting() {
+  for (const row of rows) {
+    if (["waiting", "held", "sending"].includes(row.state)) row.cancel();
+    else if (row.state === "counting") await api.post(api.countPath(row.id, "/cancel")).catch((error) => row.note(error.message));
+  }
+  summarise();
+}
+
+function showLimits(status) {
+  limits = status?.limits ?? limits;
+  if (!limits) return;
+  const kinds = (limits.formats ?? ["PNG", "JPEG", "TIFF"]).join(", ");
+  const pixels = limits.max_pixels ? `, up to ${number(limits.max_pixels / 1e6)} million pixels` : "";
+  byId("limits").textContent = `${kinds}; 8 or 16 bit; up to ${fromMegabytes(limits.max_upload_mb)} per file${pixels}`;
+}
+
+function dropTarget(zone) {
+  const over = (event) => { event.preventDefault(); zone.dataset.over = ""; };
+  const off = () => { delete zone.dataset.over; };
+  document.addEventListener("dragover", over);
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) off(); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    off();
+    add([...event.dataTransfer.files]);
+  });
+}
+
+byId("sample").value = memory.read("sample");
+byId("files").addEventListener("change", (event) => {
+  add([...event.target.files]);
+  event.target.value = "";
+});
+byId("upload-options").addEventListener("submit", (event) => event.preventDefault());
+byId("upload-cancel").addEventListener("click", cancelWaiting);
+byId("upload-clear").addEventListener("click", () => {
+  rows.length = 0;
+  byId("upload-rows").replaceChildren();
+  summarise();
+});
+window.addEventListener("beforeunload", (event) => {
+  if (rows.some((row) => ["waiting", "held", "sending"].includes(row.state))) event.preventDefault();
+});
+dropTarget(byId("drop"));
+onStatus(showLimits);
