@@ -27,10 +27,15 @@ class CountingSettings(_Section, frozen=True):
     max_memory_mb: PositiveInt = 1500
 
 
+def _default_data_dir() -> str:
+    """systemd's StateDirectory= where there is one: damaged settings must not hide the results."""
+    return os.environ.get("STATE_DIRECTORY", "~/.local/share/fluocount")
+
+
 class StorageSettings(_Section, frozen=True):
     """`[storage]`: where results live and when the disk counts as full."""
 
-    data_dir: str = "~/.local/share/fluocount"
+    data_dir: str = msgspec.field(default_factory=_default_data_dir)
     warn_free_mb: PositiveInt = 2000
     refuse_free_mb: PositiveInt = 500
     max_queue: PositiveInt = 200
@@ -92,7 +97,7 @@ class Settings(_Section, frozen=True):
     """All settings. The defaults count simulated or uploaded frames on any computer."""
 
     counting: CountingSettings = CountingSettings()
-    storage: StorageSettings = StorageSettings()
+    storage: StorageSettings = msgspec.field(default_factory=StorageSettings)
     camera: CameraSettings = CameraSettings()
     button: ButtonSettings = ButtonSettings()
     web: WebSettings = WebSettings()
