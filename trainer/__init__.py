@@ -1,0 +1,1 @@
+"""Training of the networks that fluocount ships: the paper of Morelli et al., section by section."""
