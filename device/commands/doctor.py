@@ -1,0 +1,39 @@
+"""`fluocount doctor`: check this machine and say what to do."""
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from device.doctor import Verdict, examine, load_patient
+
+_SIGNS = {"ok": "ok", "warning": "WARNING", "failure": "FAILURE"}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check and line.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
+def command(as_json: bool, config: Path | None) -> None:
+    """Check system, parts and a count, and say what to do. Exit status 1 when counting fails."""
+    verdicts = examine(load_patient(config))
+    for verdict in verdicts:
+        click.echo(msgspec.json.encode(verdict).decode() if as_json else _line(verdict))
+    failures = sum(verdict.state == "failure" for verdict in verdicts)
+    warnings = sum(verdict.state == "warning" for verdict in verdicts)
+    if not as_json:
+        click.echo(_summary(failures, warnings))
+    sys.exit(1 if failures else 0)
+
+
+def _line(verdict: Verdict) -> str:
+    line = f"{_SIGNS[verdict.state]:8} {verdict.check:12} {verdict.found}"
+    return f"{line}\n{'':22}-> {verdict.todo}" if verdict.todo else line
+
+
+def _summary(failures: int, warnings: int) -> str:
+    if failures:
+        return f"{failures} failure(s), {warnings} warning(s): this machine cannot count yet."
+    if warnings:
+        return f"This machine counts; {warnings} warning(s) above."
+    return "This machine counts."

@@ -1,0 +1,155 @@
+"""Checks of fluocount's own parts: settings, model, count, data, disk, camera, pins, page."""
+
+import importlib.util
+import os
+import sqlite3
+from contextlib import closing
+
+from device.doctor import page
+from device.doctor.verdict import Check, Patient, Verdict, failure, ok, warning
+from device.errors import CameraBusyError, CameraError
+
+_SELF_COUNT_SEED = 7
+_SELF_COUNT_TOLERANCE = 0.2
+
+
+def check_settings(patient: Patient) -> Verdict:
+    """The settings file."""
+    if patient.settings_problem is not None:
+        return failure(patient.settings_problem, "")
+    return ok(str(patient.settings_path or "no settings file: the defaults are in use"))
+
+
+def check_model(patient: Patient) -> Verdict:
+    """Model, card and hash."""
+    from device.models.card import find_model, load_card
+
+    card = load_card(find_model(patient.settings.counting.model))
+    return ok(f"{card.name} {card.version}, sha256 {card.sha256[:12]}... as its card says")
+
+
+def check_count(patient: Patient) -> Verdict:
+    """Count a synthetic frame whose number of cells is known."""
+    from device.counting.pipeline import count_frame
+    from device.counting.records import CountSettings
+    from device.models.card import find_model
+    from device.models.interpreter import load_segmenter
+    from device.synthetic import make_frame
+
+    counting = patient.settings.counting
+    segmenter = load_segmenter(find_model(counting.model), counting.threads)
+    truth = make_frame(_SELF_COUNT_SEED)
+    result = count_frame(truth.frame, segmenter, CountSettings()).result
+    found = f"{result.count} cells in a synthetic frame of {truth.count}"
+    if abs(result.count - truth.count) > _SELF_COUNT_TOLERANCE * truth.count:
+        return failure(found, "Install fluocount again: model or interpreter do not work here.")
+    return ok(found)
+
+
+def check_data(patient: Patient) -> Verdict:
+    """The data folder and the database in it."""
+    from device.store import DATABASE_NAME
+
+    folder = patient.settings.data_dir
+    if not folder.exists():
+        return ok(f"{folder} does not exist yet; it is made at the first start")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return failure(
+            f"{folder} cannot be written by this user", "Run: sudo fluocount doctor; or see owner."
+        )
+    path = folder / DATABASE_NAME
+    if not path.exists():
+        return ok(f"{folder} is empty")
+    damage, number = _inspect(str(path))
+    if damage:
+        return failure(
+            f"{path} is damaged ({damage})", "Bring back a backup with: sudo fluocount restore"
+        )
+    return ok(f"{folder}: {number} counts, database sound")
+
+
+def _inspect(path: str) -> tuple[str | None, int]:
+    """(damage or None, number of counts) of a database, which is only read."""
+    try:
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
+            if verdict != "ok":
+                return str(verdict), 0
+            return None, int(connection.execute("SELECT count(*) FROM counts").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return str(error), 0
+
+
+def check_disk(patient: Patient) -> Verdict:
+    """Room for results."""
+    from device.store.disk import disk_state
+
+    folder = patient.settings.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    disk = disk_state(folder, patient.settings.storage)
+    found = f"{disk.free_mb} of {disk.total_mb} MB free"
+    todo = "Export and delete counts that are no longer needed, or use a larger card."
+    if disk.level == "refuse":
+        return failure(f"{found}: below {disk.refuse_free_mb} MB nothing is accepted", todo)
+    if disk.level == "warn":
+        return warning(f"{found}: below {disk.warn_free_mb} MB it runs short", todo)
+    return ok(found)
+
+
+def check_camera(patient: Patient) -> Verdict:
+    """The camera opens, or the running service has it."""
+    from device.camera import CameraControls, open_camera
+
+    settings = patient.settings.camera
+    camera = open_camera(settings)
+    if camera.kind == "none":
+        return ok("none set up; uploads and folders are counted")
+    controls = CameraControls(
+        exposure_s=settings.exposure_s,
+        gain=settings.gain,
+        red_gain=settings.red_gain,
+        blue_gain=settings.blue_gain,
+    )
+    try:
+        with closing(camera):
+            camera.open(controls)
+            return ok(f"{camera.name} ({camera.kind})")
+    except CameraBusyError:
+        return ok("in use by the running service; the status page shows its state")
+    except CameraError as error:
+        return warning(str(error), "Uploads and folders are counted all the same.")
+
+
+def check_pins(patient: Patient) -> Verdict:
+    """Button and lamp, where the settings have them."""
+    if not patient.settings.button.enabled:
+        return ok("no button set up ([button] enabled = false)")
+    chips = sorted((patient.root / "dev").glob("gpiochip*"))
+    missing = [name for name in ("gpiozero", "lgpio") if importlib.util.find_spec(name) is None]
+    if missing:
+        return warning(
+            f"{' and '.join(missing)} not installed",
+            "Run the installer without --without-hardware.",
+        )
+    if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
+        return warning("no pins that this user may use", "Is this a Raspberry Pi? Groups: gpio.")
+    return ok(f"button on GPIO {patient.settings.button.button_pin}")
+
+
+def check_port(patient: Patient) -> Verdict:
+    """The page's address: answering, free, or taken by somebody else."""
+    return page.check(page.port(patient.root, patient.settings.web.port))
+
+
+PART_CHECKS: dict[str, Check] = {
+    "settings": check_settings,
+    "model": check_model,
+    "count": check_count,
+    "data": check_data,
+    "disk": check_disk,
+    "camera": check_camera,
+    "pins": check_pins,
+    "page": check_port,
+}
