@@ -16,8 +16,6 @@ from device.counting.card import Normalisation
 from device.errors import ModelError
 
 LOGIT_LIMIT = 6.0
-CALIBRATION_TILES = 128
-TILE_PX = 128
 
 
 def clipped(model: keras.Model) -> keras.Model:

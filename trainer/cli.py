@@ -51,11 +51,9 @@ def fit(recipe: str, out: Path | None, data: Path | None) -> None:
 def crossvalidate(recipe: str, folds: tuple[int, ...], out: Path | None, data: Path | None) -> None:
     """Train every fold and score each frame with the model that has not seen it."""
     from trainer.crossvalidation import crossvalidate as run_folds
-    from trainer.crossvalidation import report_folds
 
     training = _training(recipe, out, data)
-    scores = run_folds(training, list(folds) or None)
-    click.echo(report_folds(training, scores))
+    click.echo(run_folds(training, list(folds) or None))
 
 
 def main() -> None:

@@ -62,11 +62,12 @@ def score_maps(training: Training, maps: Maps, folder: Path) -> list[FrameScore]
     return scores
 
 
-def crossvalidate(training: Training, folds: list[int] | None = None) -> list[FrameScore]:
-    """Train the folds (those not finished yet) and score what is there."""
+def crossvalidate(training: Training, folds: list[int] | None = None) -> str:
+    """Train the folds (those not finished yet), score what is there, return the report."""
     out_of_fold_maps(training, folds)
     maps = out_of_fold_maps(training, finished_folds(training))
-    return score_maps(training, maps, training.out / "crossvalidation")
+    folder = training.out / "crossvalidation"
+    return report_folds(training, score_maps(training, maps, folder), maps, folder)
 
 
 def finish(training: Training) -> ModelCard:
@@ -106,12 +107,10 @@ def _metrics(
     return (pool_scores(scores).as_metrics(on),)
 
 
-def report_folds(training: Training, scores: list[FrameScore]) -> str:
-    """Tables and pictures of a cross-validation in its folder; returns the Markdown."""
-    folder = training.out / "crossvalidation"
+def report_folds(training: Training, scores: list[FrameScore], maps: Maps, folder: Path) -> str:
+    """Tables and pictures of scored out-of-fold maps in their folder; returns the Markdown."""
     thresholds = msgspec.json.decode((folder / "thresholds.json").read_bytes())["per_frame"]
     card = training.card(training.new_model())
-    maps = out_of_fold_maps(training, finished_folds(training))
     examples = [example for example in training.held_out_frames() if example.name in maps]
     counted = {
         example.name: recount(example, maps[example.name], card, thresholds[example.name])

@@ -28,12 +28,12 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def weighted_cross_entropy(target, weight, logit, gamma: float = 0.0):
-    """Mean over pixels of weight x binary cross-entropy x (1 - p of the truth)^gamma."""
+    """Weighted mean over pixels of binary cross-entropy x (1 - p of the truth)^gamma."""
     entropy = ops.maximum(logit, 0) - logit * target + ops.log1p(ops.exp(-ops.abs(logit)))
     if gamma:
         probability = ops.sigmoid(logit)
         entropy = entropy * ops.power(ops.abs(target - probability) + 1e-6, gamma)
-    return ops.mean(weight * entropy)
+    return ops.sum(weight * entropy) / ops.sum(weight)
 
 
 def soft_dice(target, logit):
@@ -57,12 +57,14 @@ class PixelLoss(keras.losses.Loss):
         return cls(loss.dice, loss.focal_gamma, loss.smoothing)
 
     def call(self, y_true, y_pred):
+        """Scalar loss of a batch."""
         target, weight = y_true[..., :1], y_true[..., 1:]
         target = target * (1 - self.smoothing) + 0.5 * self.smoothing
         value = weighted_cross_entropy(target, weight, y_pred, self.focal_gamma)
         return value + self.dice * soft_dice(target, y_pred) if self.dice else value
 
     def get_config(self):
+        """For Keras's serialisation."""
         return {
             "dice": self.dice,
             "focal_gamma": self.focal_gamma,

@@ -108,7 +108,8 @@ def _check_quantisation(segmenter: LiteRtSegmenter, model_path: Path) -> None:
     output = segmenter._output
     scale, zero_point = output["quantization"]
     expected = (1 / 256, -128)
-    if output["dtype"] != np.int8 or (round(scale, 7), zero_point) != expected:
+    found = (round(float(scale) * 256, 4) / 256, zero_point)
+    if output["dtype"] != np.int8 or found != expected:
         raise ModelError(
             f"The model {model_path} must end in int8 probabilities of scale 1/256 and zero point -128, "
             f"not {output['dtype'].__name__} of {scale:g} and {zero_point}; convert it again with fluocount-convert."

@@ -1,0 +1,90 @@
+"""Whole runs: the final network, the check against float, and the folds of a cross-validation."""
+
+import os
+from pathlib import Path
+
+import keras
+
+from convert.calibrate import calibration_tiles
+from convert.card import card_of_tflite
+from convert.check import Comparison, compare
+from convert.quantize import check_integer, quantize
+from device.counting.card import ModelCard
+from device.files import write_atomic
+from device.models.interpreter import LiteRtSegmenter, load_segmenter
+from trainer.crossvalidation import report_folds, score_maps
+from trainer.datasets import Example
+from trainer.evaluate import count_example
+from trainer.segmenter import KerasSegmenter, save_card
+from trainer.workflow import Training, load_final, load_maps, save_maps
+
+
+def write_tflite(
+    training: Training, model: keras.Model, card: ModelCard, frames: list[Example], path: Path
+) -> None:
+    """Quantise with tiles of `frames`, check, and write NAME.tflite and NAME.json."""
+    tiles = calibration_tiles(
+        frames, training.run.working_scale, card.tiling.stride_px, seed=training.run.seed
+    )
+    tflite = quantize(model, tiles)
+    check_integer(tflite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, tflite)
+    save_card(card_of_tflite(card, tflite), path.with_suffix(".json"))
+
+
+def convert_run(training: Training, folder: Path) -> Path:
+    """NAME.tflite and NAME.json of a finished run; returns the path of the former.
+
+    Raises:
+        InputError: the run has no finished model.
+        ModelError: the converted network is not full-integer.
+    """
+    model, card = load_final(training)
+    path = folder / f"{card.name}.tflite"
+    write_tflite(training, model, card, training.examples(training.run.finetune), path)
+    return path
+
+
+def _threads() -> int:
+    return os.cpu_count() or 1
+
+
+def check_run(training: Training) -> Comparison:
+    """Final float network against its .tflite (converted here if need be) on the target frames."""
+    model, card = load_final(training)
+    path = training.out / "final" / f"{card.name}.tflite"
+    if not path.exists():
+        convert_run(training, path.parent)
+    frames = training.held_out_frames() or training.examples(training.run.finetune)
+    return compare(frames, KerasSegmenter(model, card), load_segmenter(path, _threads()))
+
+
+def fold_segmenter(training: Training, fold: int) -> LiteRtSegmenter:
+    """The int8 network of one fold, calibrated on that fold's training frames."""
+    path = training.out / f"fold-{fold}" / f"{training.run.name}.tflite"
+    if not path.exists():
+        model = training.finetuned(fold)
+        unseen = {example.name for example in training.test_frames(fold)}
+        frames = [e for e in training.examples(training.run.finetune) if e.name not in unseen]
+        write_tflite(training, model, training.card(model), frames, path)
+    return load_segmenter(path, _threads())
+
+
+def crossvalidate_integer(training: Training) -> str:
+    """Out-of-fold maps by the int8 networks, scored like the float ones; returns the report."""
+    maps = {}
+    for fold in range(training.run.folds):
+        path = training.out / f"fold-{fold}" / "maps-int8.npz"
+        if not path.exists():
+            segmenter = fold_segmenter(training, fold)
+            save_maps(
+                {
+                    example.name: count_example(example, segmenter).probability
+                    for example in training.test_frames(fold)
+                },
+                path,
+            )
+        maps |= load_maps(path)
+    folder = training.out / "crossvalidation-int8"
+    return report_folds(training, score_maps(training, maps, folder), maps, folder)
