@@ -82,7 +82,7 @@ class Intake:
         model = self._model(wishes.model)
         resolve(wishes.settings, self._segmenters.card(model))
         check_text(wishes.sample, wishes.notes)
-        name = image.strip()[-MAX_NAME_CHARS:] or "unnamed"
+        name = _printable(image)
         with self._decoding:  # one at a time: a large image takes hundreds of megabytes
             decode_frame(data, name)
         return self._store.counts.accept(
@@ -99,6 +99,15 @@ class Intake:
             )
         )
 
+    def require_room(self) -> None:
+        """Refuse before a sample is exposed to light for nothing.
+
+        Raises:
+            ModelError, QueueFullError, StorageError: an image would not be accepted now.
+        """
+        self._segmenters.card(self._default_model)
+        self._store.counts.require_room()
+
     def _model(self, asked: str | None) -> str:
         """Only shipped names: a path from outside would open any file of the device."""
         if asked is None or asked == self._default_model:
@@ -109,6 +118,12 @@ class Intake:
                 f"there are {', '.join(available_models()) or 'none'}."
             )
         return asked
+
+
+def _printable(name: str) -> str:
+    """A file name for people: no control characters, not too long, never empty."""
+    plain = "".join(letter if letter.isprintable() else "_" for letter in name)
+    return plain.strip()[-MAX_NAME_CHARS:] or "unnamed"
 
 
 def check_text(sample: str | None, notes: str | None) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from device import system
+from device.camera import CameraThread
+from device.captures import Capturer
 from device.config import Settings
 from device.errors import FluocountError, SettingsError, StorageError
 from device.intake import Intake
@@ -32,6 +35,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A press of the button that could not be taken; `when` is ISO 8601 in UTC."""
+
+    when: str
+    text: str
+
+
 class Service:
     """One appliance: its parts and what is wrong with them.
 
@@ -44,7 +54,8 @@ class Service:
     Attributes:
         store: None when the data folder or the database cannot be used.
         worker, intake, relabeller: None without a store.
-        camera: None until started.
+        camera: the camera's owner; it says itself when there is none.
+        last_refusal: why the last press of the button was refused, if it was.
     """
 
     def __init__(
@@ -61,6 +72,9 @@ class Service:
         self.worker: Worker | None = None
         self.intake: Intake | None = None
         self.relabeller: Relabeller | None = None
+        self.camera = CameraThread(settings.camera, remember=settings.data_dir / "camera.json")
+        self.capturer: Capturer | None = None
+        self.last_refusal: Refusal | None = None
         self._failed: dict[str, str] = {}
         self._closers: list[Callable[[], None]] = []
         if settings_problem is not None:
@@ -71,6 +85,7 @@ class Service:
         """Start the threads: worker, camera, button, watched folders."""
         self._part("model", lambda: self.segmenters.card(self.settings.counting.model))
         self._part("worker", self._start_worker)
+        self._part("camera", self._start_camera)
 
     def stop(self) -> None:
         """Stop what was started, last first; an unfinished count waits for the next start."""
@@ -107,6 +122,16 @@ class Service:
         assert self.intake is not None
         return self.intake
 
+    def require_capturer(self) -> Capturer:
+        """The camera with a door behind it.
+
+        Raises:
+            StorageError, SettingsError: nothing can be accepted, and why.
+        """
+        self.require_intake()
+        assert self.capturer is not None
+        return self.capturer
+
     def require_relabeller(self) -> Relabeller:
         """The relabeller.
 
@@ -122,12 +147,17 @@ class Service:
         self.store = store
         self.intake = Intake(store, self.segmenters, self.settings.counting.model)
         self.relabeller = Relabeller(store, self.segmenters)
-        self.worker = Worker(store, self.segmenters)
+        self.worker = Worker(store, self.segmenters, conditions=system.conditions)
+        self.capturer = Capturer(self.camera, self.intake)
 
     def _start_worker(self) -> None:
         if self.worker is not None:
             self.worker.start()
             self._closers.append(self.worker.stop)
+
+    def _start_camera(self) -> None:
+        self.camera.start()
+        self._closers.append(self.camera.stop)
 
     def _part(self, code: str, start: Callable[[], object]) -> None:
         """Run one start-up step; a deliberate error becomes a problem, a bug stays a bug."""

@@ -1,5 +1,6 @@
 """Cells added and removed by hand: a log in which nothing is ever erased."""
 
+import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -36,15 +37,20 @@ class Corrections:
                 f"{result.height}; "
                 f"got ({x:g}, {y:g})."
             )
-        return self._log(count_id, "add", x, y, None, who)
+        return self._log(count_id, "add", x, y, self._next_id(count_id, result), who)
 
     def remove(self, count_id: str, result: CountResult, cell_id: int, who: str) -> CountRow:
-        """A person says that this counted cell is none.
+        """A person says that this cell is none; an added cell is taken back instead.
 
         Raises:
-            InputError: no counted cell has this id.
+            InputError: no counted or added cell has this id.
             ConflictError: it was removed before.
         """
+        for known in self.of(count_id):
+            if known.cell_id == cell_id and known.undone_s is None:
+                if known.action == "add":
+                    return self._take_back(count_id, known.id, who)
+                raise ConflictError(f"Cell {cell_id} was removed before; undo that first.")
         cell = _counted_cell(result.cells, cell_id)
         return self._log(count_id, "remove", cell.x, cell.y, cell_id, who)
 
@@ -54,31 +60,43 @@ class Corrections:
         Raises:
             ConflictError: there is none.
         """
+        holding = [known.id for known in self.of(count_id) if known.undone_s is None]
+        if not holding:
+            raise ConflictError(f"The count {count_id} has no correction to undo.")
+        return self._take_back(count_id, holding[-1], who)
+
+    def _next_id(self, count_id: str, result: CountResult) -> int:
+        """Above every id of the result and of the cells added before."""
+        cells = [cell.id for cell in (*result.cells, *result.doubtful)]
+        return 1 + max([*cells, *(known.cell_id for known in self.of(count_id))], default=0)
+
+    def _take_back(self, count_id: str, correction_id: int, who: str) -> CountRow:
         with self._database.transaction() as connection:
             changed = connection.execute(
-                "UPDATE corrections SET undone_by = ?, undone_s = ? WHERE id = "
-                "(SELECT MAX(id) FROM corrections WHERE count_id = ? AND undone_s IS NULL)",
-                (who, clock.now_s(), count_id),
+                "UPDATE corrections SET undone_by = ?, undone_s = ? "
+                "WHERE id = ? AND undone_s IS NULL",
+                (who, clock.now_s(), correction_id),
             ).rowcount
             if not changed:
-                raise ConflictError(f"The count {count_id} has no correction to undo.")
+                raise ConflictError(f"The count {count_id} was changed meanwhile; load it again.")
             connection.execute(*_recount(count_id))
         return rows.get(self._database, count_id)
 
     def _log(
-        self, count_id: str, action: str, x: float, y: float, cell_id: int | None, who: str
+        self, count_id: str, action: str, x: float, y: float, cell_id: int, who: str
     ) -> CountRow:
-        with self._database.transaction() as connection:
-            if cell_id is not None and any(
-                known.cell_id == cell_id and known.undone_s is None for known in self.of(count_id)
-            ):
-                raise ConflictError(f"Cell {cell_id} was removed before; undo that first.")
-            connection.execute(
-                "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) VALUES "
-                "(?, ?, ?, ?, ?, ?, ?)",
-                (count_id, action, x, y, cell_id, who, clock.now_s()),
-            )
-            connection.execute(*_recount(count_id))
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (count_id, action, x, y, cell_id, who, clock.now_s()),
+                )
+                connection.execute(*_recount(count_id))
+        except sqlite3.IntegrityError:
+            raise ConflictError(
+                f"Cell {cell_id} of {count_id} was changed by somebody else; load it again."
+            ) from None
         return rows.get(self._database, count_id)
 
 

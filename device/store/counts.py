@@ -43,8 +43,7 @@ class Counts:
         known = self.find_once(new.once_key)
         if known is not None:
             return known
-        require_space(self._folders.root, self._settings, len(new.data))
-        self._require_place(self._database.connection())
+        self.require_room(len(new.data))
         count_id, suffix = secrets.token_hex(8), safe_suffix(new.image)
         self._folders.keep_original(count_id, suffix, new.data)
         try:
@@ -56,6 +55,15 @@ class Counts:
             self._folders.remove(count_id)
         self.on_accept()
         return row
+
+    def require_room(self, needed_bytes: int = 0) -> None:
+        """Refuse when an image of that size would not be accepted now.
+
+        Raises:
+            StorageError, QueueFullError: as `accept`.
+        """
+        require_space(self._folders.root, self._settings, needed_bytes)
+        self._require_place(self._database.connection())
 
     def get(self, count_id: str) -> CountRow:
         """One count.

@@ -112,7 +112,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         x, y: where, in pixels of the original image.
-        cell_id: the removed cell, None for an added one.
+        cell_id: the removed cell, or the id that the added one got.
         undone_by, undone_s: who took it back and when, None while it holds.
     """
 
@@ -121,7 +121,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     x: float
     y: float
-    cell_id: int | None
+    cell_id: int
     who: str
     created_s: float
     undone_by: str | None

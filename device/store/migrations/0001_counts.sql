@@ -51,13 +51,15 @@ CREATE TABLE corrections (
     action      TEXT NOT NULL CHECK (action IN ('add', 'remove')),
     x           REAL NOT NULL,
     y           REAL NOT NULL,
-    cell_id     INTEGER,
+    cell_id     INTEGER NOT NULL,
     who         TEXT NOT NULL,
     created_s   REAL NOT NULL,
     undone_by   TEXT,
     undone_s    REAL
 );
 CREATE INDEX corrections_by_count ON corrections (count_id, id);
+-- Two people cannot remove the same cell, nor add two cells under one id.
+CREATE UNIQUE INDEX corrections_hold_once ON corrections (count_id, cell_id) WHERE undone_s IS NULL;
 
 CREATE TABLE users (
     name          TEXT PRIMARY KEY,

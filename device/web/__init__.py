@@ -1,0 +1,78 @@
+"""The page and the API: `create_app(service)` gives a Flask app for any WSGI server."""
+
+from datetime import timedelta
+from typing import Any
+
+from apiflask import APIFlask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from device import __version__
+from device.service import Service
+from device.web import access, errors
+from device.web.api import document
+from device.web.api.camera import camera
+from device.web.api.corrections import corrections
+from device.web.api.counts import counts
+from device.web.api.exports import exports
+from device.web.api.products import products
+from device.web.api.status import health, status
+from device.web.login import login_pages, new_limiter
+from device.web.pages import pages
+
+__all__ = ["create_app"]
+
+_MB = 1_000_000
+_FORM_TEXT_BYTES = 200_000
+
+
+def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask:
+    """The app around a service.
+
+    Args:
+        service: started or not; the app only asks it.
+        needs_login: None decides from the settings: only a loopback address without a proxy
+            before it is free of login.
+    """
+    web = service.settings.web
+    if needs_login is None:
+        needs_login = web.behind_proxy or not access.is_loopback(web.host)
+    app = APIFlask(
+        __name__,
+        title="fluocount",
+        version=__version__,
+        docs_path=None,
+        spec_path="/api/v1/openapi.json",
+        static_folder="static",
+        template_folder="templates",
+    )
+    app.extensions["fluocount"] = service
+    app.extensions["login_limiter"] = new_limiter()
+    app.config.update(_flask_settings(service))
+    errors.install(app)
+    access.install(app, needs_login=needs_login)
+    document.configure(app)
+    for blueprint in (pages, login_pages, health, status, counts, products):
+        app.register_blueprint(blueprint)
+    for blueprint in (corrections, camera, exports):
+        app.register_blueprint(blueprint)
+    if web.behind_proxy:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+    return app
+
+
+def _flask_settings(service: Service) -> dict[str, Any]:
+    web = service.settings.web
+    store = service.store
+    return {
+        # Without a store nobody can log in, so that a secret of this moment does.
+        "SECRET_KEY": access.passing_secret() if store is None else store.access.secret("session"),
+        "MAX_CONTENT_LENGTH": web.max_upload_mb * _MB + _FORM_TEXT_BYTES,
+        "MAX_FORM_MEMORY_SIZE": _FORM_TEXT_BYTES,
+        "MAX_FORM_PARTS": 20,
+        "SESSION_COOKIE_NAME": "fluocount",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": web.behind_proxy,
+        "PERMANENT_SESSION_LIFETIME": timedelta(hours=web.session_hours),
+        "JSON_SORT_KEYS": False,
+    }

@@ -1,0 +1,211 @@
+"""Who may see what.
+
+Bound to a loopback address, nobody logs in: whoever has an account on the machine may count. The
+browser of that person must not be abused by other sites, so Host and Origin are checked (DNS
+rebinding). Bound to anything else, or behind a reverse proxy, every page, image and call needs a
+session or an API token, but for /healthz, the login, the set-up and the style sheets of these.
+"""
+
+import ipaddress
+import secrets
+from urllib.parse import urlsplit
+
+from apiflask import APIFlask
+from flask import Response, current_app, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import LoginManager, UserMixin, current_user
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.datastructures import Authorization
+
+from device.service import Service
+from device.web.errors import sentence
+
+USER = "lab"
+OPEN_ENDPOINTS = frozenset({"health.healthz", "login.login", "login.setup", "static"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_CSP = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+_csrf = CSRFProtect()
+_logins = LoginManager()
+
+
+class Person(UserMixin):  # type: ignore[misc]
+    """Whoever knows the password; there is one account."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses and names that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def passing_secret() -> str:
+    """A session secret that ends with the process."""
+    return secrets.token_hex(32)
+
+
+def install(app: APIFlask, *, needs_login: bool) -> None:
+    """Register the guard and the headers.
+
+    Args:
+        app: with the service in its extensions.
+        needs_login: False only where nothing but this machine reaches the page.
+    """
+    app.config["NEEDS_LOGIN"] = needs_login
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False
+    app.config["WTF_CSRF_TIME_LIMIT"] = None
+    _csrf.init_app(app)
+    _logins.init_app(app)
+    app.before_request(_guard)
+    app.after_request(_secure)
+    app.register_error_handler(CSRFError, _csrf_failed)
+    app.context_processor(lambda: {"signed_in": needs_login and current_user.is_authenticated})
+
+
+def service() -> Service:
+    """The service behind this app."""
+    found = current_app.extensions["fluocount"]
+    assert isinstance(found, Service)
+    return found
+
+
+def who(said: str | None) -> str:
+    """Whose correction this is: the name that was said, else the token's, else `page`."""
+    return (said or "").strip() or g.get("token_name") or "page"
+
+
+@_logins.user_loader  # type: ignore[untyped-decorator]
+def _load_user(name: str) -> Person | None:
+    """A session holds as long as its account exists."""
+    store = service().store
+    return Person(name) if store is not None and store.access.has_users() else None
+
+
+def _guard() -> ResponseReturnValue | None:
+    """Runs before every request; an answer here is a refusal."""
+    refused = _foreign_origin() if current_app.config["NEEDS_LOGIN"] else _not_local()
+    if refused is not None or not current_app.config["NEEDS_LOGIN"]:
+        return refused
+    if (authorization := request.authorization) is not None:
+        return _by_token(authorization)
+    if request.method not in _SAFE_METHODS:
+        _csrf.protect()
+    if request.endpoint in OPEN_ENDPOINTS or current_user.is_authenticated:
+        return None
+    return _ask_to_log_in()
+
+
+def _not_local() -> ResponseReturnValue | None:
+    """The loopback guard."""
+    bound = service().settings.web.host
+    name = _host_name(request.host)
+    if name not in _LOCAL_NAMES and name != bound:
+        return sentence(
+            403,
+            f"This page answers as localhost only, not as {name}; open http://localhost, "
+            "or set web.host to serve the network (docs/access.md).",
+        )
+    if request.headers.get("X-Forwarded-For") or request.headers.get("Forwarded"):
+        return sentence(
+            403,
+            "A proxy stands before this page, but web.behind_proxy is not set, so that nobody would "
+            "have to log in; see docs/access.md.",
+        )
+    return _foreign_origin()
+
+
+def _foreign_origin() -> ResponseReturnValue | None:
+    """Refuse what another site makes a browser send."""
+    origin = request.headers.get("Origin")
+    same = origin is None or _same_origin(origin)
+    if same and request.headers.get("Sec-Fetch-Site") != "cross-site":
+        return None
+    if request.method in _SAFE_METHODS and origin is None and request.endpoint in _LANDINGS:
+        return None  # a link on another site to one of the pages
+    return sentence(403, f"Another site ({origin or 'unnamed'}) sent this request; it is refused.")
+
+
+_LANDINGS = frozenset(
+    {
+        "pages.capture",
+        "pages.upload",
+        "pages.result",
+        "pages.history",
+        "pages.status",
+        "login.login",
+        "login.setup",
+        "static",
+    }
+)
+
+
+def _same_origin(origin: str) -> bool:
+    parts = urlsplit(origin)
+    return (parts.scheme, parts.netloc) == (request.scheme, request.host)
+
+
+def _host_name(host: str) -> str:
+    """The name or address of a Host header, without port and brackets."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return host
+
+
+def _by_token(authorization: Authorization) -> ResponseReturnValue | None:
+    """A token needs no CSRF check: no browser sends it by itself."""
+    store = service().require_store()
+    if authorization.type == "bearer" and authorization.token:
+        g.token_name = store.access.token_name(authorization.token)
+    if g.get("token_name") is None:
+        answer = sentence(
+            401, "This API token is not valid; `fluocount token create NAME` makes a new one."
+        )
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    return None
+
+
+def _ask_to_log_in() -> ResponseReturnValue:
+    if service().store is None:
+        service().require_store()  # nobody can log in: say why instead
+    if request.path.startswith("/api/"):
+        answer = sentence(401, "Log in or send an API token (Authorization: Bearer ...).")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    store = service().store
+    if store is not None and not store.access.has_users():
+        return redirect(url_for("login.setup"))
+    return redirect(url_for("login.login", next=request.full_path.rstrip("?")))
+
+
+def _csrf_failed(error: CSRFError) -> ResponseReturnValue:
+    return sentence(
+        403, f"{str(error.description).rstrip('.')}; load the page again and repeat (X-CSRFToken)."
+    )
+
+
+def _secure(answer: Response) -> Response:
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if request.endpoint != "static":
+        answer.headers.setdefault("Cache-Control", "no-store")
+    return answer

@@ -1,0 +1,52 @@
+"""Answers and their description in the OpenAPI document."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from apiflask import APIBlueprint
+from flask import Response
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_TEXTS = {
+    400: "The request cannot be used as it is",
+    404: "There is no such count, or it has no such file",
+    409: "Does not fit the present state",
+    413: "Larger than the upload limit",
+    415: "Not the content type that is documented",
+    503: "Cannot be done at the moment: queue full, camera or model not usable",
+}
+
+
+def json(value: object, status: int = 200) -> Response:
+    """A record or a dict as a JSON answer."""
+    return Response(msgspec.json.encode(value), status=status, mimetype="application/json")
+
+
+def ref(name: str) -> dict[str, Any]:
+    """Points to one of the documented records."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def answers(
+    blueprint: APIBlueprint,
+    schema: dict[str, Any] | None,
+    *errors: int,
+    status: int = 200,
+    media: str = "application/json",
+    text: str = "OK",
+) -> Callable[[View], View]:
+    """Describe what a view answers: the good answer and every error of its own.
+
+    The errors that every call can give (access, storage) are added in device.web.api.document.
+    """
+    content = {} if schema is None else {"content": {media: {"schema": schema}}}
+    good = {str(status): {"description": text, **content}}
+    bad = {str(code): {"description": _TEXTS[code]} for code in errors}
+    responses: Any = good | bad
+    described: Callable[[View], View] = blueprint.doc(responses=responses)
+    return described
+
+
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}

@@ -1,0 +1,52 @@
+"""The camera: state, controls, preview, captures."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from device.errors import InputError
+from device.intake import Wishes
+from device.web.access import service
+from device.web.api.answers import BINARY, answers, json, ref
+from device.web.inputs import CameraForm, CaptureForm
+from device.web.records import Accepted
+
+camera = APIBlueprint("camera", __name__, url_prefix="/api/v1")
+
+
+@camera.get("/camera")
+@answers(camera, ref("CameraStatus"))
+def state() -> Response:
+    """State, controls and their ranges, saturation and focus of the last picture."""
+    return json(service().camera.status)
+
+
+@camera.patch("/camera")
+@camera.input(CameraForm, location="json", arg_name="wish")
+@answers(camera, ref("CameraStatus"), 503)
+def change(wish: dict[str, Any]) -> Response:
+    """Change exposure, gain, colour gains or averaging from the next frame on."""
+    if not wish:
+        raise InputError(
+            "Nothing to change: give at least one of exposure_s, gain, red_gain, blue_gain and "
+            "average_frames."
+        )
+    return json(service().camera.change(**wish))
+
+
+@camera.get("/camera/preview.jpg")
+@answers(camera, BINARY, 503, media="image/jpeg")
+def preview() -> Response:
+    """The latest small picture; asking for it keeps the preview running."""
+    return Response(service().camera.preview_jpeg(), mimetype="image/jpeg")
+
+
+@camera.post("/captures")
+@camera.input(CaptureForm, location="json", arg_name="wish")
+@answers(camera, ref("Accepted"), 409, 503, status=202, text="Captured, and safe on the disk")
+def capture(wish: dict[str, Any]) -> Response:
+    """Take a picture and count it; answers when the picture is on the disk."""
+    wishes = Wishes(sample=wish.get("sample", ""), notes=wish.get("notes", ""))
+    row = service().require_capturer().capture(wishes)
+    return json(Accepted(id=row.id, status=row.status), 202)

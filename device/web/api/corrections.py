@@ -1,0 +1,70 @@
+"""Re-labelling and corrections by hand."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from device.counting.overlay import outline_png
+from device.errors import InputError
+from device.web.access import service, who
+from device.web.api.answers import answers, json, ref
+from device.web.inputs import CorrectionForm, RelabelQuery
+from device.web.views import corrections_view, count_view
+
+corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
+
+
+@corrections.get("/counts/<count_id>/relabel")
+@corrections.input(RelabelQuery, location="query", arg_name="query")
+@answers(corrections, ref("CountResult"), 404, 409, 503)
+def preview(count_id: str, query: dict[str, Any]) -> Response:
+    """What the count would be with another threshold or size; stores nothing."""
+    return json(service().require_relabeller().preview(count_id, **query).result)
+
+
+@corrections.post("/counts/<count_id>/relabel")
+@corrections.input(RelabelQuery, location="json", arg_name="wish")
+@answers(
+    corrections,
+    {"allOf": [ref("CountState"), ref("CountResult")]},
+    404,
+    409,
+    503,
+)
+def store(count_id: str, wish: dict[str, Any]) -> Response:
+    """Store another threshold or size as the automatic result."""
+    row = service().require_relabeller().store(count_id, **wish)
+    return json(count_view(service().require_store(), row))
+
+
+@corrections.post("/counts/<count_id>/corrections")
+@corrections.input(CorrectionForm, location="json", arg_name="wish")
+@answers(corrections, ref("CorrectionsView"), 404, 409)
+def correct(count_id: str, wish: dict[str, Any]) -> Response:
+    """Add a cell, remove one, or undo."""
+    found = service().require_store()
+    log, name = found.corrections, who(wish.get("who"))
+    result = found.result(count_id)
+    if wish["action"] == "undo":
+        row = log.undo(count_id, name)
+    elif wish["action"] == "add":
+        x, y = _need(wish, "x", "y")
+        row = log.add(count_id, result, x, y, name)
+    else:
+        (cell_id,) = _need(wish, "cell_id")
+        row = log.remove(count_id, result, cell_id, name)
+    return json(corrections_view(found, row))
+
+
+def preview_outlines(count_id: str, query: dict[str, Any]) -> Response:
+    """The outlines of a preview."""
+    counted = service().require_relabeller().preview(count_id, **query)
+    return Response(outline_png(counted.labels), mimetype="image/png")
+
+
+def _need(wish: dict[str, Any], *names: str) -> list[Any]:
+    missing = [name for name in names if name not in wish]
+    if missing:
+        raise InputError(f"The action {wish['action']} needs {' and '.join(missing)} as well.")
+    return [wish[name] for name in names]

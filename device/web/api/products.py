@@ -1,0 +1,131 @@
+"""Pictures and files below /counts/{id}/."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+from apiflask import APIBlueprint
+from flask import Response, send_file
+
+from device.counting.overlay import encode_png, overlay_image
+from device.errors import NotFoundError
+from device.export.stored import FileFormat, export_file, load_count, stored_labels
+from device.imageio import read_frame
+from device.jobs.products import view_jpeg
+from device.store import CountRow, Store
+from device.web.access import service
+from device.web.api.answers import BINARY, answers
+from device.web.api.corrections import preview_outlines
+from device.web.inputs import RelabelQuery
+
+products = APIBlueprint("products", __name__, url_prefix="/api/v1")
+
+_MEDIA = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".csv": "text/csv",
+    ".zip": "application/zip",
+    ".geojson": "application/geo+json",
+    "": "application/octet-stream",
+}
+
+
+def _found(count_id: str) -> tuple[Store, CountRow]:
+    store = service().require_store()
+    return store, store.counts.get(count_id)
+
+
+@products.get("/counts/<count_id>/image")
+@answers(products, BINARY, 404, media="*/*")
+def image(count_id: str) -> Response:
+    """The image as it came, byte for byte."""
+    store, row = _found(count_id)
+    path = store.counts.original_path(row)
+    return _file(path, download_name=row.image, as_attachment=True)
+
+
+@products.get("/counts/<count_id>/image.jpg")
+@answers(products, BINARY, 400, 404, media="image/jpeg")
+def viewable(count_id: str) -> Response:
+    """The image as a browser can show it: 8 bits, full size."""
+    store, row = _found(count_id)
+    if row.status == "done":
+        return _file(store.product(count_id, "image.jpg"))
+    frame = read_frame(store.counts.original_path(row))
+    return Response(view_jpeg(frame), mimetype="image/jpeg")
+
+
+@products.get("/counts/<count_id>/overlay.jpg")
+@answers(products, BINARY, 404, 409, media="image/jpeg")
+def overlay_jpg(count_id: str) -> Response:
+    """The image with outlines, numbers and the automatic count."""
+    return _product(count_id, "overlay.jpg")
+
+
+@products.get("/counts/<count_id>/overlay.png")
+@answers(products, BINARY, 400, 404, 409, media="image/png")
+def overlay_png(count_id: str) -> Response:
+    """The same without loss, rendered now."""
+    store, row = _found(count_id)
+    labels = stored_labels(store, count_id)
+    frame = read_frame(store.counts.original_path(row))
+    picture = overlay_image(frame, store.result(count_id), labels)
+    return Response(encode_png(picture), mimetype="image/png")
+
+
+@products.get("/counts/<count_id>/outlines.png")
+@products.input(RelabelQuery, location="query", arg_name="query")
+@answers(products, BINARY, 404, 409, 503, media="image/png")
+def outlines(count_id: str, query: dict[str, Any]) -> Response:
+    """Outlines on a transparent ground; with a threshold or size, those of the preview."""
+    return preview_outlines(count_id, query) if query else _product(count_id, "outlines.png")
+
+
+@products.get("/counts/<count_id>/thumbnail.jpg")
+@answers(products, BINARY, 404, 409, media="image/jpeg")
+def thumbnail(count_id: str) -> Response:
+    """The overlay, at most 320 pixels wide or high."""
+    return _product(count_id, "thumbnail.jpg")
+
+
+@products.get("/counts/<count_id>/probability.png")
+@answers(products, BINARY, 404, 409, media="image/png")
+def probability(count_id: str) -> Response:
+    """The network's probability map at its working scale; a code stands for code / 256."""
+    return _product(count_id, "probability.png")
+
+
+def _export(name: FileFormat) -> None:
+    media = _MEDIA[Path(name).suffix]
+
+    def view(count_id: str) -> Response:
+        store, row = _found(count_id)
+        data = export_file(store, load_count(store, row), name)
+        answer = Response(data, mimetype=media)
+        stem = Path(row.image).stem or "count"
+        answer.headers.set("Content-Disposition", "attachment", filename=f"{stem}.{name}")
+        return answer
+
+    view.__name__ = name.replace(".", "_")
+    view.__doc__ = f"{name} with the corrections that hold."
+    described = answers(products, BINARY, 404, 409, media=media)(view)
+    products.get(f"/counts/<count_id>/{name}")(described)
+
+
+for _name in get_args(FileFormat):
+    _export(_name)
+
+
+def _product(count_id: str, name: str) -> Response:
+    return _file(service().require_store().product(count_id, name))
+
+
+def _file(path: Path, **options: Any) -> Response:
+    try:
+        answer = send_file(path.resolve(), mimetype=_MEDIA.get(path.suffix), max_age=0, **options)
+    except FileNotFoundError:
+        raise NotFoundError(f"{path.name} is no longer there; load the page again.") from None
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer

@@ -1,0 +1,77 @@
+"""The instrument about itself."""
+
+from datetime import datetime
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from device import __version__, system
+from device.counting.card import ModelCard
+from device.errors import ModelError
+from device.imageio import IMAGE_SUFFIXES, MAX_SIDE_PX, MIN_SIDE_PX
+from device.models.card import available_models
+from device.service import Service
+from device.web.access import service
+from device.web.api.answers import answers, json, ref
+from device.web.records import CameraState, Health, Limits, QueueView, StatusView
+
+status = APIBlueprint("status", __name__, url_prefix="/api/v1")
+health = APIBlueprint("health", __name__)
+
+
+@health.get("/healthz")
+@answers(health, ref("Health"))
+def healthz() -> Response:
+    """Alive; no login, no secrets."""
+    return json(Health(status="degraded" if service().problems else "ok"))
+
+
+@status.get("/status")
+@answers(status, ref("StatusView"))
+def about() -> Response:
+    """Version, model, camera, queue, disk, temperature, clock, problems."""
+    found = service()
+    camera = found.camera.status
+    return json(
+        StatusView(
+            version=__version__,
+            model=_card(found),
+            models=tuple(available_models()),
+            camera=CameraState(state=camera.state, kind=camera.kind, text=camera.text),
+            queue=_queue(found),
+            disk=None if found.store is None else found.store.disk(),
+            limits=_limits(found),
+            temperature_c=system.temperature_c(),
+            throttling=system.throttling(),
+            memory=system.memory(),
+            clock_synchronised=system.clock_synchronised(),
+            device_time=datetime.now().astimezone().isoformat(timespec="milliseconds"),
+            last_refusal=found.last_refusal,
+            problems=tuple(found.problems),
+        )
+    )
+
+
+def _card(found: Service) -> ModelCard | None:
+    try:
+        return found.segmenters.card(found.settings.counting.model)
+    except ModelError:
+        return None  # its sentence is among the problems
+
+
+def _queue(found: Service) -> QueueView | None:
+    if found.store is None or found.worker is None:
+        return None
+    state = found.store.queue.state()
+    doing = found.worker.state.doing
+    return QueueView(waiting=state.queued, running=state.running, max=state.limit, worker=doing)
+
+
+def _limits(found: Service) -> Limits:
+    return Limits(
+        max_upload_mb=found.settings.web.max_upload_mb,
+        min_side_px=MIN_SIDE_PX,
+        max_side_px=MAX_SIDE_PX,
+        formats=tuple(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES)),
+        max_queue=found.settings.storage.max_queue,
+    )

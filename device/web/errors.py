@@ -1,0 +1,108 @@
+"""Errors as answers: the same sentences as on the command line, with the right status."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from apiflask import APIFlask, HTTPError
+from flask import Response, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+
+from device.errors import (
+    CameraBusyError,
+    CameraError,
+    ConflictError,
+    FluocountError,
+    InputError,
+    ModelError,
+    NotFoundError,
+    QueueFullError,
+    SettingsError,
+    StorageError,
+)
+
+_log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[FluocountError], int] = {
+    FluocountError: 400,
+    InputError: 400,
+    CameraBusyError: 409,
+    NotFoundError: 404,
+    ConflictError: 409,
+    CameraError: 503,
+    ModelError: 503,
+    QueueFullError: 503,
+    SettingsError: 503,
+    StorageError: 507,
+}
+
+_SENTENCES = {
+    404: "There is nothing at this address; /api/v1/openapi.json lists what there is.",
+    405: "This address does not take that method; see the Allow header.",
+    415: "The body must be of the content type that /api/v1/openapi.json names.",
+    500: "The program made a mistake; the log has the details, please report it.",
+}
+
+
+def install(app: APIFlask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(FluocountError, _deliberate)
+    app.register_error_handler(Exception, _bug)
+    app.error_processor(_http)
+
+
+def _deliberate(error: FluocountError) -> ResponseReturnValue:
+    kinds = (kind for kind in type(error).__mro__ if kind in STATUS_OF)
+    return sentence(STATUS_OF[next(kinds)], str(error))
+
+
+def _bug(error: Exception) -> ResponseReturnValue:
+    _log.exception("%s %s failed", request.method, request.path, exc_info=error)
+    return sentence(500, _SENTENCES[500])
+
+
+def _http(error: HTTPError) -> Response:
+    """Whatever Flask, Werkzeug and marshmallow refuse."""
+    status = error.status_code
+    detail = _flatten(error.detail)
+    text = f"{detail}; see /api/v1/openapi.json." if detail else _SENTENCES.get(status)
+    answer = sentence(status, text or f"{error.message}.".replace("..", "."))
+    for name, value in dict(error.headers or {}).items():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers[name] = value
+    return answer
+
+
+def sentence(status: int, text: str) -> Response:
+    """An error answer."""
+    if _for_people():
+        answer = Response(render_template("trouble.html", status=status, text=text), status)
+    else:
+        answer = jsonify(error=text)
+        answer.status_code = status
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = "10"
+    return answer
+
+
+def _for_people() -> bool:
+    """True for a page that somebody opened, as against a call or a picture."""
+    called = request.path.startswith(("/api/", "/healthz", "/static/"))
+    return not called and request.accept_mimetypes.best == "text/html"
+
+
+def _flatten(detail: Any, name: str = "") -> str:
+    """marshmallow's nested messages as one text: "threshold: Must be less than 1"."""
+    if isinstance(detail, dict):
+        parts = (
+            _flatten(value, name if key in _LOCATIONS else str(key))
+            for key, value in detail.items()
+        )
+        return "; ".join(part for part in parts if part)
+    if isinstance(detail, list):
+        return "; ".join(_flatten(value, name) for value in detail)
+    text = str(detail).rstrip(".")
+    return f"{name}: {text}" if name else text
+
+
+_LOCATIONS = frozenset({"json", "query", "form", "files", "form_and_files", "headers"})

@@ -1,0 +1,126 @@
+"""What the API takes, as marshmallow schemas: checked before a view sees it, shown in the document."""
+
+from typing import Any
+
+from apiflask import Schema
+from apiflask.fields import Boolean, File, Float, Integer, List, String
+from apiflask.validators import Length, OneOf, Range
+from marshmallow import ValidationError, pre_load
+
+from device.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
+
+_LARGEST = 2**53
+MAX_PAGE = 1000
+
+
+def _encodable(text: str) -> None:
+    """JSON can carry lone surrogates, which no file and no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("Not valid Unicode text.") from None
+
+
+def _text(longest: int, **options: Any) -> String:
+    return String(validate=[Length(max=longest), _encodable], **options)
+
+
+class _Strict(Schema):
+    """Unknown fields are errors, so that a misspelt threshold is never silently the default."""
+
+    class Meta:
+        unknown = "raise"
+
+
+class CountForm(_Strict):
+    """An image and what may be said about it; see CountSettings for the numbers."""
+
+    image = File(  # type: ignore[no-untyped-call]
+        required=True, metadata={"description": "PNG, JPEG or TIFF, 8 or 16 bit"}
+    )
+    sample = _text(MAX_SAMPLE_CHARS)
+    notes = _text(MAX_NOTES_CHARS)
+    threshold = Float(validate=Range(0, 1, min_inclusive=False, max_inclusive=False))
+    cell_diameter_px = Float(validate=Range(2, 1000))
+    min_area_px = Float(validate=Range(0, 1e8))
+    exclude_border = Boolean()
+    model = _text(100)
+
+    @pre_load
+    def _drop_empty(self, data: Any, **_: Any) -> dict[str, Any]:
+        """An HTML form sends empty fields for what was left blank."""
+        return {name: value for name, value in data.items() if value != ""}
+
+
+class KeyHeader(Schema):
+    """Makes sending again safe: the same key gives the first answer's id."""
+
+    idempotency_key = _text(200, data_key="Idempotency-Key")
+
+
+class CountFilter(_Strict):
+    """Which counts; times are ISO 8601, without a zone UTC; `until` itself is not included."""
+
+    sample = _text(MAX_SAMPLE_CHARS)
+    since = _text(40)
+    until = _text(40)
+    status = String(validate=OneOf(["queued", "running", "done", "failed", "cancelled"]))
+    kept = Boolean()
+    origin = String(validate=OneOf(["upload", "capture", "watch", "batch"]))
+
+
+class CountPage(CountFilter):
+    """A page of counts, newest first."""
+
+    limit = Integer(validate=Range(1, MAX_PAGE), load_default=100)
+    before = Integer(validate=Range(0, _LARGEST))
+
+
+class CountEdit(_Strict):
+    """What to change."""
+
+    sample = _text(MAX_SAMPLE_CHARS)
+    notes = _text(MAX_NOTES_CHARS)
+    keep = Boolean()
+
+
+class RelabelQuery(_Strict):
+    """What to label with; absent means as stored."""
+
+    threshold = Float(validate=Range(0, 1, min_inclusive=False, max_inclusive=False))
+    min_area_px = Float(validate=Range(0, 1e8))
+    exclude_border = Boolean()
+
+
+class CorrectionForm(_Strict):
+    """`add` needs x and y, `remove` needs cell_id, `undo` takes back the last that holds."""
+
+    action = String(required=True, validate=OneOf(["add", "remove", "undo"]))
+    x = Float(validate=Range(-_LARGEST, _LARGEST))
+    y = Float(validate=Range(-_LARGEST, _LARGEST))
+    cell_id = Integer(validate=Range(0, _LARGEST))
+    who = _text(100)
+
+
+class CaptureForm(_Strict):
+    """What to write beside the captured frame."""
+
+    sample = _text(MAX_SAMPLE_CHARS)
+    notes = _text(MAX_NOTES_CHARS)
+
+
+class CameraForm(_Strict):
+    """Controls to change; the ranges are in the camera's state."""
+
+    exposure_s = Float(validate=Range(0, 1e6, min_inclusive=False))
+    gain = Float(validate=Range(0, 1e6, min_inclusive=False))
+    red_gain = Float(validate=Range(0, 1e6, min_inclusive=False))
+    blue_gain = Float(validate=Range(0, 1e6, min_inclusive=False))
+    average_frames = Integer(validate=Range(1, 10_000))
+
+
+class ExportForm(_Strict):
+    """Which counts, as one table or as a ZIP with every file."""
+
+    ids = List(_text(64), required=True, validate=Length(1, MAX_PAGE))
+    format = String(required=True, validate=OneOf(["csv", "zip"]))

@@ -1,0 +1,164 @@
+"""Set-up, login and logout."""
+
+import hmac
+import logging
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_user, logout_user
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from device.errors import InputError
+from device.files import write_atomic
+from device.store import Store
+from device.web.access import USER, Person, service
+from device.web.errors import sentence
+
+login_pages = Blueprint("login", __name__)
+_log = logging.getLogger(__name__)
+
+SETUP_CODE_NAME = "setup-code"
+MIN_PASSWORD_CHARS = 8
+MAX_PASSWORD_CHARS = 200
+_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_PER_ADDRESS = RateLimitItemPerMinute(5)
+_IN_ALL = RateLimitItemPerMinute(30)
+_NOBODY = generate_password_hash(secrets.token_hex(16))
+"""Checked when there is no account, so that both answers take the same time."""
+
+
+def new_limiter() -> MovingWindowRateLimiter:
+    """Counts wrong passwords and codes, per app."""
+    return MovingWindowRateLimiter(MemoryStorage())
+
+
+def setup_code(store: Store) -> str | None:
+    """The one-time code, the same over restarts; None once the set-up is done.
+
+    It lies in DATA_DIR/setup-code, readable by the service's own user only.
+    """
+    path = store.data_dir / SETUP_CODE_NAME
+    if store.access.has_users():
+        path.unlink(missing_ok=True)
+        return None
+    if not path.is_file():
+        code = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(3))
+        _write_private(path, f"{code}\n")
+    return path.read_text(encoding="ascii").strip()
+
+
+@login_pages.get("/login")
+def login() -> ResponseReturnValue:
+    """The login form."""
+    if not current_app.config["NEEDS_LOGIN"]:
+        return redirect("/")
+    if not service().require_store().access.has_users():
+        return redirect(url_for("login.setup"))
+    return render_template("login.html", error=None, next=_local(request.args.get("next")))
+
+
+@login_pages.post("/login")
+def log_in() -> ResponseReturnValue:
+    """Check the password."""
+    too_many = _refuse_guessing()
+    if too_many is not None:
+        return too_many
+    password = request.form.get("password", "")[: MAX_PASSWORD_CHARS + 1]
+    stored = service().require_store().access.password_hash(USER)
+    if not check_password_hash(stored or _NOBODY, password) or stored is None:
+        _count_failure()
+        text = "This password is wrong; try again."
+        page = render_template("login.html", error=text, next=_local(request.form.get("next")))
+        return page, 403
+    login_user(Person(USER))
+    return redirect(_local(request.form.get("next")))
+
+
+@login_pages.get("/setup")
+def setup() -> ResponseReturnValue:
+    """The form for the first password."""
+    if not current_app.config["NEEDS_LOGIN"] or service().require_store().access.has_users():
+        return redirect("/")
+    return render_template("setup.html", error=None)
+
+
+@login_pages.post("/setup")
+def set_up() -> ResponseReturnValue:
+    """Store the first password."""
+    too_many = _refuse_guessing()
+    if too_many is not None:
+        return too_many
+    store = service().require_store()
+    code, given = setup_code(store), request.form.get("code", "").strip().upper()
+    if code is None:
+        return redirect(url_for("login.login"))
+    if not hmac.compare_digest(given.encode(), code.encode()):
+        _count_failure()
+        text = "This set-up code is wrong; the log of the device shows the right one."
+        return render_template("setup.html", error=text), 403
+    try:
+        password = _chosen_password()
+    except InputError as error:
+        return render_template("setup.html", error=str(error)), 400
+    store.access.first_user(USER, generate_password_hash(password))
+    setup_code(store)
+    _log.info("the password was set by %s", request.remote_addr)
+    login_user(Person(USER))
+    return redirect("/")
+
+
+@login_pages.post("/logout")
+def logout() -> ResponseReturnValue:
+    """End the session."""
+    logout_user()
+    return redirect(url_for("login.login"))
+
+
+def _chosen_password() -> str:
+    password, again = request.form.get("password", ""), request.form.get("password_again", "")
+    if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+        raise InputError(
+            f"The password must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters, "
+            f"not {len(password)}."
+        )
+    if password != again:
+        raise InputError("The two passwords differ; type the same twice.")
+    return password
+
+
+def _refuse_guessing() -> ResponseReturnValue | None:
+    """Refuse while too many wrong ones came from this address, or in all."""
+    limiter = current_app.extensions["login_limiter"]
+    if limiter.test(_PER_ADDRESS, request.remote_addr) and limiter.test(_IN_ALL, "all"):
+        return None
+    answer = sentence(429, "Too many wrong attempts; wait a minute and try again.")
+    answer.headers["Retry-After"] = "60"
+    return answer
+
+
+def _count_failure() -> None:
+    limiter = current_app.extensions["login_limiter"]
+    limiter.hit(_PER_ADDRESS, request.remote_addr)
+    limiter.hit(_IN_ALL, "all")
+    _log.warning("wrong password or set-up code from %s", request.remote_addr)
+
+
+def _local(target: str | None) -> str:
+    """Only addresses of this page: anything else would send people away after the login."""
+    parts = urlsplit(target or "/")
+    usable = parts.scheme == "" and parts.netloc == "" and parts.path.startswith("/")
+    if not usable or "\\" in (target or "") or parts.path.startswith("//"):
+        return "/"
+    return target or "/"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """write_atomic makes its temporary file readable by its owner only, and the name keeps that."""
+    write_atomic(path, text.encode())
+    path.chmod(0o600)

@@ -1,0 +1,188 @@
+"""What the API answers, as msgspec types: the OpenAPI document is generated from them."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from device.camera import CameraStatus
+from device.counting.card import ModelCard
+from device.counting.records import CountResult, Flag
+from device.service import Problem, Refusal
+from device.store.disk import DiskState
+from device.store.records import Origin, Status
+from device.system import Memory, Throttling
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """Every answer of status 400 and above: one sentence with what was expected, what came, what to do."""
+
+    error: str
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The image is safe on the disk and will be counted."""
+
+    id: str
+    status: Status
+
+
+class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell added or removed by hand.
+
+    `x` and `y` are pixels of the original image, `when` is ISO 8601 in UTC; an undone correction
+    stays in the list.
+    """
+
+    id: int
+    action: Literal["add", "remove"]
+    x: float
+    y: float
+    cell_id: int
+    who: str
+    when: str
+    undone: bool
+    undone_by: str | None
+    undone_when: str | None
+
+
+class CorrectionsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The corrected count and the log behind it."""
+
+    corrected_count: int
+    corrections: tuple[CorrectionView, ...]
+
+
+class CountSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the history. Numbers of the result are null until the count is done.
+
+    `created` is ISO 8601 in UTC; `clock_corrected` says that the clock was set later and `created`
+    was moved accordingly. `sequence` rises with every accepted image, whatever the clock said.
+    """
+
+    id: str
+    sequence: int
+    status: Status
+    progress: float
+    error: str | None
+    origin: Origin
+    image: str
+    sample: str
+    notes: str
+    keep: bool
+    created: str
+    clock_corrected: bool
+    count: int | None
+    corrected_count: int | None
+    interval: tuple[int, int] | None
+    flags: tuple[Flag, ...]
+    width: int | None
+    height: int | None
+
+
+class CountList(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first; `next_before` is the `before` of the next page, null on the last."""
+
+    counts: tuple[CountSummary, ...]
+    next_before: int | None
+
+
+class CountState(msgspec.Struct, frozen=True, kw_only=True):
+    """One count. When `status` is `done`, every field of CountResult is there too.
+
+    `progress` is 0 to 1, `remaining_s` an estimate while running; `revision` rises when another
+    threshold or size was stored; `capture` says what the camera really did, `conditions` how warm
+    the device was.
+    """
+
+    id: str
+    sequence: int
+    status: Status
+    progress: float
+    remaining_s: float | None
+    error: str | None
+    origin: Origin
+    image: str
+    sample: str
+    notes: str
+    keep: bool
+    created: str
+    clock_corrected: bool
+    model_asked: str
+    revision: int
+    corrected_count: int | None
+    corrections: tuple[CorrectionView, ...]
+    capture: dict[str, Any] | None
+    conditions: dict[str, Any] | None
+
+
+class SampleList(msgspec.Struct, frozen=True, kw_only=True):
+    """Sample names in use, sorted."""
+
+    samples: tuple[str, ...]
+
+
+class QueueView(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is to be done, and by whom: `worker` is the worker's present doing."""
+
+    waiting: int
+    running: int
+    max: int
+    worker: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an upload may be."""
+
+    max_upload_mb: int
+    min_side_px: int
+    max_side_px: int
+    formats: tuple[str, ...]
+    max_queue: int
+
+
+class CameraState(msgspec.Struct, frozen=True, kw_only=True):
+    """The camera in a few words; the whole is at /api/v1/camera."""
+
+    state: str
+    kind: str
+    text: str
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """The instrument about itself; null where the machine cannot say."""
+
+    version: str
+    model: ModelCard | None
+    models: tuple[str, ...]
+    camera: CameraState
+    queue: QueueView | None
+    disk: DiskState | None
+    limits: Limits
+    temperature_c: float | None
+    throttling: Throttling | None
+    memory: Memory | None
+    clock_synchronised: bool | None
+    device_time: str
+    last_refusal: Refusal | None
+    problems: tuple[Problem, ...]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """`ok`, or `degraded` when some part has a problem (see /api/v1/status)."""
+
+    status: Literal["ok", "degraded"]
+
+
+DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
+    Error,
+    Accepted,
+    CorrectionsView,
+    CountList,
+    CountSummary,
+    CountState,
+    CountResult,
+    SampleList,
+    StatusView,
+    CameraStatus,
+    Health,
+)

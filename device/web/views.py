@@ -1,0 +1,127 @@
+"""From what the store keeps to what the API answers."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from device.errors import InputError
+from device.store import CountRow, Filter, Store
+from device.store.records import Correction
+from device.web.records import (
+    CorrectionsView,
+    CorrectionView,
+    CountState,
+    CountSummary,
+)
+
+
+def iso(time_s: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
+
+
+def parse_time(text: str) -> float:
+    """ISO 8601 date or time as seconds since 1970; without a zone it is UTC.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"A time must be ISO 8601, such as 2026-05-01 or 2026-05-01T14:30:00+02:00, not {text!r}."
+        ) from None
+
+
+def to_filter(query: dict[str, Any]) -> Filter:
+    """A store filter from the checked query."""
+    return Filter(
+        sample=query.get("sample"),
+        since_s=parse_time(query["since"]) if "since" in query else None,
+        until_s=parse_time(query["until"]) if "until" in query else None,
+        status=query.get("status"),
+        kept=query.get("kept"),
+        origin=query.get("origin"),
+        before=query.get("before"),
+    )
+
+
+def summary(row: CountRow) -> CountSummary:
+    """One line of the history."""
+    return CountSummary(
+        count=row.count,
+        corrected_count=row.corrected_count,
+        interval=_interval(row),
+        flags=row.flags,
+        width=row.width,
+        height=row.height,
+        **_common(row),
+    )
+
+
+def count_view(store: Store, row: CountRow) -> dict[str, Any]:
+    """Everything about one count: its state, and the CountResult's fields when done."""
+    state = CountState(
+        remaining_s=row.remaining_s,
+        model_asked=row.model,
+        revision=row.revision,
+        corrected_count=row.corrected_count,
+        corrections=_log(store.corrections.of(row.id)),
+        capture=row.capture,
+        conditions=row.conditions,
+        **_common(row),
+    )
+    result = msgspec.to_builtins(store.result(row.id)) if row.status == "done" else {}
+    return {**result, **msgspec.to_builtins(state)}
+
+
+def corrections_view(store: Store, row: CountRow) -> CorrectionsView:
+    """The corrected count and the log."""
+    return CorrectionsView(
+        corrected_count=row.corrected_count or 0,
+        corrections=_log(store.corrections.of(row.id)),
+    )
+
+
+def _common(row: CountRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "sequence": row.sequence,
+        "status": row.status,
+        "progress": row.progress,
+        "error": row.error,
+        "origin": row.origin,
+        "image": row.image,
+        "sample": row.sample,
+        "notes": row.notes,
+        "keep": row.keep,
+        "created": iso(row.created_s + (row.clock_correction_s or 0)),
+        "clock_corrected": row.clock_correction_s is not None,
+    }
+
+
+def _interval(row: CountRow) -> tuple[int, int] | None:
+    if row.interval_low is None or row.interval_high is None:
+        return None
+    return row.interval_low, row.interval_high
+
+
+def _log(corrections: list[Correction]) -> tuple[CorrectionView, ...]:
+    return tuple(
+        CorrectionView(
+            id=known.id,
+            action=known.action,
+            x=known.x,
+            y=known.y,
+            cell_id=known.cell_id,
+            who=known.who,
+            when=iso(known.created_s),
+            undone=known.undone_s is not None,
+            undone_by=known.undone_by,
+            undone_when=None if known.undone_s is None else iso(known.undone_s),
+        )
+        for known in corrections
+    )
