@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 from device.counting.records import Frame
 from device.errors import InputError
@@ -91,9 +90,9 @@ def without_crumbs(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
 
 def part_touching(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Mask of the objects with a gap between touching ones, so that a network can learn to part them."""
-    mask = labels > 0
-    border = find_boundaries(labels, mode="inner") & ~find_boundaries(mask, mode="inner")
-    return mask & ~border
+    largest = ndimage.maximum_filter(labels, 3)
+    smallest = ndimage.minimum_filter(np.where(labels == 0, np.iinfo(np.int32).max, labels), 3)
+    return (labels > 0) & (largest == smallest)
 
 
 def median_diameter(labels: npt.NDArray[np.int32]) -> float:
