@@ -55,21 +55,18 @@ function showRefusal(found) {
   if (!first || age < 60000) refuse(`A press was refused ${moment(refusal.when)}: ${refusal.text}`);
 }
 
-export function flagItem(flag) {
-  return element("li", {}, icon("warning"), element("span", {}, flag.text));
-}
-
 function showLatest(count) {
   const region = byId("latest");
   const target = `/counts/${encodeURIComponent(count.id)}`;
   const shown = count.corrected_count ?? count.count;
   const range = count.interval ? element("small", {}, ` (${interval(count.interval)})`) : null;
+  const picture = element("img", { src: api.url(api.countPath(count.id, "/overlay.jpg")), alt: "The counted image with outlines", width: count.width, height: count.height });
   region.replaceChildren(
-    element("img", { src: api.url(api.countPath(count.id, "/overlay.jpg")), alt: "The counted image with outlines" }),
     element("p", { class: "value" }, `${number(shown)}`, range),
-    element("p", {}, count.sample || "no sample name", " ", element("small", {}, moment(count.created))),
-    element("a", { href: target, class: "button small" }, "Look, doubt, correct"),
-    element("ul", { class: "flags" }, ...(count.flags ?? []).map(flagItem)),
+    element("p", { class: "about" }, count.sample || "no sample name", element("small", {}, moment(count.created))),
+    element("ul", { class: "flags" }, ...(count.flags ?? []).map((flag) => element("li", {}, icon("warning"), element("span", {}, flag.text)))),
+    element("a", { href: target, class: "picture", tabindex: "-1", "aria-hidden": "true" }, picture),
+    element("a", { href: target, class: "button small" }, "Look closer or correct"),
   );
   region.hidden = false;
 }

@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { byId, element, memory, toast } from "./dom.js";
 import { moment } from "./format.js";
 
-const VERBS = { add: "added a cell", remove: "removed cell" };
+const VERBS = { add: "added cell", remove: "removed cell" };
 
 export class Corrections {
   /** onChanged({corrected_count, corrections}) after each. */
@@ -21,8 +21,8 @@ export class Corrections {
     byId("corrections").hidden = false;
     byId("undo").disabled = !corrections.some((one) => !one.undone);
     byId("correction-list").replaceChildren(...corrections.toReversed().map((one) => element("li", { "data-undone": one.undone },
-      element("span", {}, `${one.who || "somebody"} ${VERBS[one.action]}${one.action === "remove" ? ` ${one.cell_id}` : ""}`),
-      element("small", {}, one.undone ? `undone; ${moment(one.when)}` : moment(one.when)))));
+      element("span", {}, `${one.who || "somebody"} ${VERBS[one.action]} ${one.cell_id ?? ""}`),
+      element("small", {}, one.undone ? `taken back by ${one.undone_by || "somebody"} ${moment(one.undone_when)}` : moment(one.when)))));
   }
 
   add(point) { return this.#send({ action: "add", x: point.x, y: point.y }); }

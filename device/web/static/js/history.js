@@ -46,8 +46,6 @@ function show() {
   byId("rows").replaceChildren(...counts.map((count) => historyRow(count, { chosen: chosen.has(count.id), onChoose: choose, onKeep: keep })));
   byId("empty").hidden = counts.length > 0;
   byId("more").hidden = !before;
-  const samples = [...new Set(counts.map((count) => count.sample).filter(Boolean))].sort();
-  byId("samples").replaceChildren(...samples.map((sample) => element("option", { value: sample })));
   showSelection();
 }
 
@@ -142,5 +140,15 @@ byId("export-csv").addEventListener("click", () => take("csv"));
 byId("export-zip").addEventListener("click", () => take("zip"));
 byId("keep-selected").addEventListener("click", keepChosen);
 byId("delete-selected").addEventListener("click", removeChosen);
+async function suggestSamples() {
+  try {
+    const { samples } = await api.get("/samples");
+    byId("samples").replaceChildren(...samples.map((sample) => element("option", { value: sample })));
+  } catch { /* without suggestions the field still works */ }
+}
+
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !chosen.size) load(); });
+// On a phone the list comes first; the plots open on request.
+byId("plots").open = !matchMedia("(max-width: 860px)").matches;
+suggestSamples();
 load();

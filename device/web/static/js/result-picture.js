@@ -100,9 +100,11 @@ export class Picture {
   #remove(point) {
     const cell = cellAt(this.scene.counted, point, 4 / this.viewer.scale);
     if (cell) { this.onRemove(cell); return; }
-    const reach = this.result.cell_diameter_px;
-    const added = this.scene.added.some((one) => Math.hypot(one.x - point.x, one.y - point.y) < reach);
-    this.say(added ? "A cell added by hand goes away with Undo." : "There is no counted cell here.");
+    const reach = Math.max(this.result.cell_diameter_px / 2, 10 / this.viewer.scale);
+    const distance = (one) => Math.hypot(one.x - point.x, one.y - point.y);
+    const [nearest] = this.scene.added.toSorted((a, b) => distance(a) - distance(b));
+    if (nearest && distance(nearest) < reach) this.onRemove({ id: nearest.cell_id });
+    else this.say("There is no counted cell here.");
   }
 
   #hover(point, at) {

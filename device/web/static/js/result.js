@@ -1,12 +1,11 @@
 // One count: the picture, the numbers, and what a person makes of them.
 import * as api from "./api.js";
-import { byId, confirmed } from "./dom.js";
+import { announce, byId, confirmed } from "./dom.js";
 import { plural } from "./format.js";
 import "./header.js";
 import { ended, follow, progressText } from "./job.js";
 import { Corrections } from "./corrections.js";
 import { Notes } from "./notes.js";
-import { announce } from "./dom.js";
 import { showDoubts, showName, showNumbers, showProvenance } from "./readout.js";
 import { Picture } from "./result-picture.js";
 import { Tuning } from "./tuning.js";
@@ -56,6 +55,7 @@ function showJob(found) {
   const waiting = !ended(found);
   byId("job").hidden = found.status === "done";
   byId("job-cancel").hidden = !waiting;
+  byId("job-retry").hidden = waiting;
   byId("job-bar").style.width = `${100 * (found.progress ?? 0)}%`;
   byId("job-text").textContent = progressText(found);
   picture.cover(found.status === "done" ? "" : progressText(found));
@@ -75,13 +75,18 @@ async function load() {
   }
 }
 
-byId("job-cancel").addEventListener("click", async () => {
+async function order(what) {
   try {
-    await api.post(api.countPath(id, "/cancel"));
+    await api.post(api.countPath(id, what));
+    return true;
   } catch (error) {
     byId("job-text").textContent = error.message;
+    return false;
   }
-});
+}
+
+byId("job-cancel").addEventListener("click", () => order("/cancel"));
+byId("job-retry").addEventListener("click", async () => { if (await order("/retry")) load(); });
 
 byId("delete").addEventListener("click", async () => {
   const name = count.sample || count.image;

@@ -1,8 +1,11 @@
 // One file up, with progress (fetch has none for uploads).
 import { ApiError, headers, sentence, toLogin, url } from "./api.js";
 
+/** The same key on a second try gives the first try's count: a broken line never counts twice. */
+export const sendKey = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** {done: Promise of {id, status}, abort()} */
-export function send(file, options, onFraction) {
+export function send(file, options, key, onFraction) {
   const request = new XMLHttpRequest();
   const body = new FormData();
   body.append("image", file, file.name);
@@ -15,6 +18,7 @@ export function send(file, options, onFraction) {
   });
   request.open("POST", url("/counts"));
   for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+  request.setRequestHeader("Idempotency-Key", key);
   request.responseType = "json";
   request.send(body);
   return { done, abort: () => request.abort() };

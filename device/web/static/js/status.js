@@ -1,7 +1,8 @@
 // The status page: every reading the instrument has about itself.
+import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
 import { duration, exposure, fromMegabytes, moment, number, percent, plural, significant } from "./format.js";
-import { onStatus, problemText } from "./header.js";
+import { onStatus, problemText, status } from "./header.js";
 import { cameraLamp } from "./state.js";
 
 const CLOCK_WARN_S = 60;
@@ -21,14 +22,17 @@ function showProblems(problems) {
   else card("problems", ...texts.map((text) => element("p", { class: "notice", "data-level": "warn" }, text)));
 }
 
-function showCamera(camera) {
-  const lamp = cameraLamp(camera);
-  card("camera", reading(lamp.text, lamp.level), camera?.text && hint(camera.text), list(
-    ["Kind", camera?.kind],
+function showCamera(found) {
+  const lamp = cameraLamp(found.camera);
+  card("camera", reading(lamp.text, lamp.level), found.camera?.text && hint(found.camera.text), list(
+    ["Kind", found.camera?.kind],
     ["Model", camera?.model],
     ["Picture", camera?.width_px && `${number(camera.width_px)} × ${number(camera.height_px)} px`],
     ["Exposure", camera?.exposure_s && exposure(camera.exposure_s)],
     ["Gain", camera?.gain && significant(camera.gain)],
+    ["Averages", camera?.average_frames && plural(camera.average_frames, "frame")],
+    ["Captures", camera && number(camera.captures)],
+    ["Last refused press", found.last_refusal && `${moment(found.last_refusal.when)}: ${found.last_refusal.text}`],
   ));
 }
 
@@ -37,7 +41,7 @@ function showQueue(queue) {
   card("queue", reading(waiting ? plural(waiting, "waits", "wait") : "empty", waiting ? "busy" : "ok"), list(
     ["Counting now", queue?.running ? "one image" : "nothing"],
     ["Takes up to", queue?.max && plural(queue.max, "image")],
-    ["Waits about", queue?.remaining_s && duration(queue.remaining_s)],
+    ["Worker", queue?.worker],
   ));
 }
 
@@ -54,8 +58,7 @@ function showBoard(found) {
   card("board", reading(known ? `${number(warm, 1)} °C` : "no sensor", known ? level : "unknown"), list(
     ["Throttling now", flagsText(throttling.now)],
     ["Since start", flagsText(throttling.since_boot)],
-    ["Board", found.board],
-    ["Runs for", found.uptime_s && duration(found.uptime_s)],
+    ["Memory", found.memory && `${fromMegabytes(found.memory.available_mb)} of ${fromMegabytes(found.memory.total_mb)} free`],
   ));
 }
 
@@ -72,6 +75,8 @@ function showDisk(disk) {
   ));
 }
 
+const synchronised = (known) => ({ true: "the network", false: "nobody since it was switched on" })[known] ?? "";
+
 function showClock(found) {
   const device = Date.parse(found.device_time);
   const middle = (found.roundTrip.asked + found.roundTrip.answered) / 2;
@@ -82,6 +87,7 @@ function showClock(found) {
   card("clock", reading(words, far ? "warn" : "ok"), list(
     ["Device", new Date(device).toLocaleString("en-GB")],
     ["Browser", new Date(middle).toLocaleString("en-GB")],
+    ["Set by", synchronised(found.clock_synchronised)],
   ), far && hint("Results keep their order by number, whatever the clock says; their dates would be wrong. Give the device a network time or set its clock."));
 }
 
@@ -96,40 +102,50 @@ function metricsTable(metrics) {
   return element("div", { class: "table-scroll" }, table);
 }
 
-function showModel(model) {
+function showModel(found) {
+  const { model, models = [] } = found;
   if (!model) { card("model", reading("missing", "fault"), hint("Put a model and its card in place; fluocount doctor says where.")); return; }
-  card("model", reading(`${model.name} ${model.version}`, "ok"), hint(model.trained_for), metricsTable(model.metrics ?? []), list(
+  card("model", reading(`${model.name} ${model.version}`, "ok"), hint(`${model.trained_for} Counted with fluocount ${found.version}.`), metricsTable(model.metrics ?? []), list(
     ["Architecture", model.architecture],
+    ["Interval", model.confidence?.fitted_on],
     ["Threshold", number(model.threshold, 3)],
     ["Cell diameter", model.frame_cell_diameter_px && `${significant(model.frame_cell_diameter_px)} px in a full frame`],
     ["Trained on", (model.training_data ?? []).map((data) => `${data.name} (${plural(data.frames, "image")}, ${data.licence})`).join("; ")],
     ["Trained", model.trained_on],
     ["Commit", model.git_commit],
     ["SHA-256", model.sha256],
+    ["Shipped models", models.join(", ")],
   ));
 }
 
 let shown = "";
+let camera = null;
 
 onStatus((found) => {
   if (!found) return;
   // Text under a person's selection or a reader's cursor stays unless something changed.
   showClock(found);
-  const { roundTrip, device_time: deviceTime, uptime_s: uptime, ...rest } = found;
-  const now = JSON.stringify(rest);
+  const { roundTrip, device_time: deviceTime, ...rest } = found;
+  const now = JSON.stringify([rest, camera]);
   if (now === shown) return;
   shown = now;
   showProblems(found.problems ?? []);
-  showCamera(found.camera);
+  showCamera(found);
   showQueue(found.queue);
   showBoard(found);
   showDisk(found.disk);
-  showModel(found.model);
-  card("software", reading(`fluocount ${found.version}`), list(
-    ["Last refused press", found.last_refusal && `${moment(found.last_refusal.when)}: ${found.last_refusal.text}`],
-    ["Python", found.python],
-    ["System", found.system],
-  ));
+  showModel(found);
 });
+
+async function readCamera() {
+  if (!document.hidden && status()) {
+    try {
+      camera = await api.get("/camera");
+    } catch { /* the header says that it does not answer */ }
+  }
+  setTimeout(readCamera, 5000);
+}
+
+readCamera();
 
 byId("api-origin").textContent = location.origin;

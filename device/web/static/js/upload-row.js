@@ -3,12 +3,14 @@ import * as api from "./api.js";
 import { element, icon } from "./dom.js";
 import { interval, megabytes, number, percent } from "./format.js";
 import { progressText } from "./job.js";
+import { sendKey } from "./send.js";
 
 export class Row {
   constructor(file, options, onRetry) {
     this.file = file;
     this.options = options;
     this.state = "waiting";
+    this.key = sendKey();
     this.bar = element("i");
     this.words = element("span", {}, "waits to be sent");
     this.track = element("div", { class: "bar" }, this.bar);
@@ -44,6 +46,8 @@ export class Row {
 
   accepted(id) {
     this.id = id;
+    this.outcome.replaceChildren();
+    this.thumb.replaceChildren();
     this.#show("counting", "busy", "accepted");
   }
 

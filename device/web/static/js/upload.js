@@ -8,6 +8,7 @@ import { send } from "./send.js";
 import { Row } from "./upload-row.js";
 
 const AT_ONCE = 2;
+const FORMATS = { jpg: "JPEG", jpeg: "JPEG", tif: "TIFF", tiff: "TIFF" };
 const rows = [];
 let limits = null;
 let sending = 0;
@@ -45,9 +46,21 @@ function add(files) {
   next();
 }
 
-function retry(row) {
-  row.wait();
-  next();
+async function retry(row) {
+  if (!row.id) {
+    row.wait();
+    next();
+    return;
+  }
+  // It is on the instrument already: only the counting is done again.
+  try {
+    await api.post(api.countPath(row.id, "/retry"));
+    row.accepted(row.id);
+    summarise();
+    await count(row);
+  } catch (error) {
+    row.fail(error.message);
+  }
 }
 
 function next() {
@@ -62,7 +75,7 @@ function next() {
 
 async function upload(row) {
   row.sending(0);
-  const request = send(row.file, row.options, (fraction) => row.sending(fraction));
+  const request = send(row.file, row.options, row.key, (fraction) => row.sending(fraction));
   row.abort = request.abort;
   let accepted;
   try {
@@ -120,8 +133,8 @@ async function cancelWaiting() {
 function showLimits(status) {
   limits = status?.limits ?? limits;
   if (!limits) return;
-  const kinds = (limits.formats ?? ["PNG", "JPEG", "TIFF"]).join(", ");
-  const pixels = limits.max_pixels ? `, up to ${number(limits.max_pixels / 1e6)} million pixels` : "";
+  const kinds = [...new Set(limits.formats.map((suffix) => FORMATS[suffix] ?? suffix.toUpperCase()))].join(", ");
+  const pixels = limits.max_side_px ? `, sides of ${number(limits.min_side_px)} to ${number(limits.max_side_px)} px` : "";
   byId("limits").textContent = `${kinds}; 8 or 16 bit; up to ${fromMegabytes(limits.max_upload_mb)} per file${pixels}`;
 }
 
