@@ -1,0 +1,116 @@
+"""libcamera's controls, metadata and pixel layout in fluocount's units."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from device.camera.base import CameraControls, ControlRanges, PreviewImage
+from device.errors import CameraError
+
+_US = 1_000_000
+_FASTEST_FRAME_US = 100_000
+_SLOWEST_FRAME_US = 1_000_000_000
+"""Ten frames a second are enough to focus by and leave the Pi cool; a slow limit that is too low
+would cut long exposures short."""
+
+_MONO_GAINS = (1.0, 1.0)
+
+
+def ranges_of(controls: Mapping[str, tuple[Any, Any, Any]]) -> ControlRanges:
+    """Ranges from `Picamera2.camera_controls`, a mapping of name to (lowest, highest, default).
+
+    Raises:
+        CameraError: the camera has no fixed exposure (USB cameras under libcamera).
+    """
+    missing = [name for name in ("ExposureTime", "AnalogueGain") if name not in controls]
+    if missing:
+        raise CameraError(
+            f"This camera does not offer {' and '.join(missing)}; a camera on the ribbon cable is "
+            "expected, USB cameras are not supported."
+        )
+    low_us, high_us = controls["ExposureTime"][:2]
+    low_gain, high_gain = controls["AnalogueGain"][:2]
+    colour = controls.get("ColourGains")
+    # The lowest colour gain that libcamera names is 0, which would switch the channel off.
+    gains = (0.1, _largest(colour[1])) if colour else _MONO_GAINS
+    return ControlRanges(
+        exposure_s=(max(1, low_us) / _US, (high_us or _SLOWEST_FRAME_US) / _US),
+        gain=(float(low_gain), float(high_gain)),
+        red_gain=gains,
+        blue_gain=gains,
+    )
+
+
+def libcamera_controls(controls: CameraControls, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """What to hand to `Picamera2.set_controls` before the start: everything automatic is off."""
+    wanted = {
+        "AeEnable": False,
+        "AwbEnable": False,
+        "ExposureTime": round(controls.exposure_s * _US),
+        "AnalogueGain": controls.gain,
+        "ColourGains": (controls.red_gain, controls.blue_gain),
+        "FrameDurationLimits": (_FASTEST_FRAME_US, _SLOWEST_FRAME_US),
+    }
+    # A monochrome sensor has no colour controls; exposure and gain were checked by ranges_of.
+    return {name: value for name, value in wanted.items() if name in offered}
+
+
+def actual_controls(metadata: Mapping[str, Any], asked: CameraControls) -> CameraControls:
+    """What a frame really had; digital gain is part of the gain, mono sensors keep the asked colour."""
+    red, blue = metadata.get("ColourGains", (asked.red_gain, asked.blue_gain))
+    return CameraControls(
+        exposure_s=metadata["ExposureTime"] / _US,
+        gain=float(metadata["AnalogueGain"]) * float(metadata.get("DigitalGain", 1.0)),
+        red_gain=float(red),
+        blue_gain=float(blue),
+    )
+
+
+def difference(metadata: Mapping[str, Any], asked: CameraControls) -> str:
+    """What is wrong with a frame in one clause, empty when it is as asked.
+
+    Sensors expose in whole lines and amplify in steps: 2 % or 0.1 ms of exposure and 5 % of gain
+    are not worth a retry.
+    """
+    real = actual_controls(metadata, asked)
+    allowed = {
+        "exposure_s": max(0.02 * asked.exposure_s, 1e-4),
+        "gain": 0.05 * asked.gain,
+        "red_gain": 0.02 * asked.red_gain,
+        "blue_gain": 0.02 * asked.blue_gain,
+    }
+    wrong = [
+        f"{name} {getattr(real, name):.4g} instead of {getattr(asked, name):.4g}"
+        for name, tolerance in allowed.items()
+        if abs(getattr(real, name) - getattr(asked, name)) > tolerance
+    ]
+    return ", ".join(wrong)
+
+
+def yuv420_to_rgb(planes: npt.NDArray[np.uint8], width: int, height: int) -> PreviewImage:
+    """Convert picamera2's YUV420 array to RGB.
+
+    Args:
+        planes: (height * 3 / 2, stride) uint8: full-range Y, then U and V at half size, two of
+            their rows in each row; rows may be padded to the stride.
+        width, height: of the picture; height is a multiple of 4.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    stride = planes.shape[1]
+    luma = Image.fromarray(np.ascontiguousarray(planes[:height, :width]))
+    half = planes[height:].reshape(2, height // 2, stride // 2)[:, :, : width // 2]
+    chroma = [
+        Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), Image.Resampling.BOX)
+        for plane in half
+    ]
+    return np.asarray(Image.merge("YCbCr", (luma, *chroma)).convert("RGB"))
+
+
+def _largest(limit: Any) -> float:
+    """The upper limit of ColourGains, given as one number or as one per channel."""
+    return float(np.min(limit)) or 32.0
