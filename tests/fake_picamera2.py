@@ -209,10 +209,10 @@ class _Request:
             "ExposureTime": self._exposure,
             "AnalogueGain": 2.7 if automatic else controls["AnalogueGain"] * 1.002,
             "DigitalGain": 1.0,
-            "ColourGains": (2.1, 1.6)
-            if controls.get("AwbEnable", True)
-            else tuple(controls.get("ColourGains", (1.0, 1.0))),
         }
+        if "ColourGains" in SENSOR.offers:
+            fixed = not controls.get("AwbEnable", True)
+            self._metadata["ColourGains"] = controls["ColourGains"] if fixed else (2.1, 1.6)
 
     def get_metadata(self):
         assert not self._released, "request used after release"
@@ -235,7 +235,7 @@ class _Request:
     def _picture(self, width, height):
         """Amber squares on black, brighter with exposure and gain."""
         rng = np.random.default_rng(self._metadata["SensorTimestamp"])
-        red_gain, blue_gain = self._metadata["ColourGains"]
+        red_gain, blue_gain = self._metadata.get("ColourGains", (1.0, 1.0))
         light = self._exposure / 1e5 * self._metadata["AnalogueGain"]
         y, x = np.mgrid[0:height, 0:width]
         squares = ((x * 8 // width) % 2 == 1) & ((y * 8 // height) % 2 == 1)
