@@ -1,0 +1,178 @@
+"""Everything worth keeping in one tar file, written while the service runs.
+
+settings/fluocount.toml
+data/results/<id>/...
+data/fluocount.sqlite      a consistent copy, made after the files it speaks of
+manifest.json              last: an archive without it was cut short
+"""
+
+import io
+import os
+import sqlite3
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from device import __version__
+from device.errors import StorageError
+from device.files import sync_folder
+from device.store import DATABASE_NAME
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+SETTINGS_MEMBER = "settings/fluocount.toml"
+DATABASE_MEMBER = f"data/{DATABASE_NAME}"
+RESULTS_MEMBER = "data/results"
+_MOST_ROUNDS = 5
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive says about itself.
+
+    Attributes:
+        format: of the archive, see FORMAT.
+        version: of the fluocount that wrote it.
+        created_s: seconds since 1970 by that machine's clock.
+        counts: number of counts in the database.
+        results: False where only settings and database were asked for.
+    """
+
+    format: int
+    version: str
+    created_s: float
+    counts: int
+    results: bool
+
+
+def write_backup(
+    target: Path,
+    data_dir: Path,
+    settings_path: Path | None,
+    *,
+    results: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """Write the archive: whole under its name, or not at all.
+
+    Args:
+        target: a new file.
+        data_dir: the data folder; others may go on writing there.
+        settings_path: the settings file, None where there is none.
+        results: False leaves images and products out.
+        progress: told (results done, results in all).
+
+    Raises:
+        StorageError: target exists, nothing to back up, damaged database, disk full.
+    """
+    if target.exists():
+        raise StorageError(f"{target} exists already; choose a new name for the backup.")
+    database = data_dir / DATABASE_NAME
+    if not database.is_file():
+        raise StorageError(f"There is no database in {data_dir}; is this the right data folder?")
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        partial.unlink(missing_ok=True)  # of a backup that was killed
+        with partial.open("xb") as stream:
+            os.fchmod(stream.fileno(), 0o600)  # it holds images and the password's hash
+            manifest = _write(stream, data_dir, settings_path, results, progress)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"The backup {target} could not be written ({error.strerror}); "
+            "see free space and permissions there."
+        ) from None
+    except sqlite3.Error as error:
+        raise StorageError(f"The database {database} cannot be copied ({error}).") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return manifest
+
+
+def _write(
+    stream: io.BufferedWriter,
+    data_dir: Path,
+    settings_path: Path | None,
+    results: bool,
+    progress: Callable[[int, int], None],
+) -> Manifest:
+    with (
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        tempfile.TemporaryDirectory(dir=Path(stream.name).parent, prefix=".fluocount-") as scratch,
+    ):
+        if settings_path is not None and settings_path.is_file():
+            archive.add(settings_path, SETTINGS_MEMBER)
+        copy = Path(scratch) / DATABASE_NAME
+        rows = copy_database(data_dir / DATABASE_NAME, copy)
+        if results:
+            rows = _add_results(archive, data_dir, copy, rows, progress)
+        archive.add(copy, DATABASE_MEMBER)
+        manifest = Manifest(
+            format=FORMAT,
+            version=__version__,
+            created_s=time.time(),
+            counts=len(rows),
+            results=results,
+        )
+        _add_bytes(archive, MANIFEST_NAME, msgspec.json.encode(manifest))
+    return manifest
+
+
+def _add_results(
+    archive: tarfile.TarFile,
+    data_dir: Path,
+    copy: Path,
+    rows: dict[str, tuple[object, ...]],
+    progress: Callable[[int, int], None],
+) -> dict[str, tuple[object, ...]]:
+    """Add the folder of every row; again where a row changed meanwhile, so that copy and files agree.
+
+    A later member of the same name replaces the earlier one on extraction.
+    """
+    added: dict[str, tuple[object, ...]] = {}
+    for _ in range(_MOST_ROUNDS):
+        changed = [name for name, state in rows.items() if added.get(name) != state]
+        for number, name in enumerate(changed):
+            _add_folder(archive, data_dir / "results" / name, f"{RESULTS_MEMBER}/{name}")
+            progress(number + 1, len(changed))
+        added = rows
+        if not changed:
+            break
+        rows = copy_database(data_dir / DATABASE_NAME, copy)
+    return rows
+
+
+def _add_folder(archive: tarfile.TarFile, folder: Path, member: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file():
+            continue
+        try:
+            archive.add(path, f"{member}/{path.relative_to(folder)}")
+        except FileNotFoundError:
+            continue  # replaced by a newer revision, which the next round adds
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    member.mtime = int(time.time())
+    archive.addfile(member, io.BytesIO(data))
+
+
+def copy_database(source: Path, target: Path) -> dict[str, tuple[object, ...]]:
+    """Copy a database while others write to it; returns (status, revision) by count id."""
+    with (
+        closing(sqlite3.connect(source, timeout=30)) as original,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        original.backup(copy)
+        found = copy.execute("SELECT id, status, revision FROM counts")
+        return {row[0]: tuple(row[1:]) for row in found}
