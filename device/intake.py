@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from device.counting.pipeline import resolve
+from device.counting.resolved import resolve
 from device.counting.records import CountSettings
 from device.errors import InputError
 from device.imageio import decode_frame

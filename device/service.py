@@ -4,6 +4,7 @@ A part that cannot start does not keep the others from it: its sentence is among
 page comes up to say so.
 """
 
+import ipaddress
 import logging
 from collections.abc import Callable
 
@@ -100,6 +101,22 @@ class Service:
             Problem(code=code, text=text) for code, text in (self._failed | self._live()).items()
         ]
 
+    def needs_login(self, inherited: bool = False) -> bool:
+        """False only where nothing but this machine can reach the page.
+
+        Args:
+            inherited: systemd holds the address, which may be any.
+        """
+        web = self.settings.web
+        return inherited or web.behind_proxy or not _is_loopback(web.host)
+
+    def silent_s(self) -> float:
+        """Seconds since the worker's last sign of progress, for the watchdog; 0 without a store."""
+        if self.worker is None:
+            return 0.0
+        state = self.worker.state
+        return state.silent_s if state.doing != "stopped" else float("inf")
+
     def require_store(self) -> Store:
         """The store.
 
@@ -182,3 +199,11 @@ class Service:
                     "export and delete counts that are no longer needed."
                 )
         return found
+
+
+def _is_loopback(host: str) -> bool:
+    """True for addresses and names that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

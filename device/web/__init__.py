@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 from apiflask import APIFlask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from device import __version__
 from device.service import Service
@@ -33,9 +32,8 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
         needs_login: None decides from the settings: only a loopback address without a proxy
             before it is free of login.
     """
-    web = service.settings.web
     if needs_login is None:
-        needs_login = web.behind_proxy or not access.is_loopback(web.host)
+        needs_login = service.needs_login()
     app = APIFlask(
         __name__,
         title="fluocount",
@@ -55,8 +53,6 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
         app.register_blueprint(blueprint)
     for blueprint in (corrections, camera, exports):
         app.register_blueprint(blueprint)
-    if web.behind_proxy:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
     return app
 
 

@@ -6,7 +6,6 @@ rebinding). Bound to anything else, or behind a reverse proxy, every page, image
 session or an API token, but for /healthz, the login, the set-up and the style sheets of these.
 """
 
-import ipaddress
 import secrets
 from urllib.parse import urlsplit
 
@@ -47,14 +46,6 @@ class Person(UserMixin):  # type: ignore[misc]
 
     def __init__(self, name: str) -> None:
         self.id = name
-
-
-def is_loopback(host: str) -> bool:
-    """True for addresses and names that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def passing_secret() -> str:

@@ -1,0 +1,110 @@
+"""`fluocount serve`: the page, the API, the camera, the button and the watched folders."""
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from device.config import Settings, default_settings_path, load_settings
+from device.errors import SettingsError
+
+if TYPE_CHECKING:
+
+    from device.service import Service
+
+
+@click.command("serve")
+@click.option("--camera", type=click.Choice(["auto", "pi", "simulated", "none"]))
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where results are kept.")
+@click.option("--host", help="Address to listen on; anything but 127.0.0.1 asks for a login.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
+@click.option("--model", help="Name of a shipped model or path of a .tflite.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
+def command(config: Path | None, **chosen: Any) -> None:
+    """Start the page; Ctrl-C stops it."""
+    from device.log import set_up_logging
+    from device.service import Service
+
+    set_up_logging()
+    settings, problem = _settings(config or default_settings_path())
+    settings = _with_options(settings, chosen)
+    service = Service(settings, settings_problem=problem)
+    signal.signal(signal.SIGTERM, _interrupt)
+    service.start()
+    try:
+        _serve(service)
+    except KeyboardInterrupt:
+        click.echo("stopping")
+    finally:
+        service.stop()
+
+
+def _settings(path: Path | None) -> tuple[Settings, str | None]:
+    """The settings, or the defaults and what is wrong with the file: the page must come up."""
+    try:
+        return load_settings(path), None
+    except SettingsError as error:
+        click.echo(f"fluocount: {error}", err=True)
+        defaults = Settings()
+        state = os.environ.get("STATE_DIRECTORY")
+        if state:
+            storage = msgspec.structs.replace(defaults.storage, data_dir=state)
+            defaults = msgspec.structs.replace(defaults, storage=storage)
+        return defaults, str(error)
+
+
+def _with_options(settings: Settings, chosen: dict[str, Any]) -> Settings:
+    """Options of the command line win over the file."""
+    places = {
+        "camera": ("camera", "kind"),
+        "data_dir": ("storage", "data_dir"),
+        "host": ("web", "host"),
+        "port": ("web", "port"),
+        "model": ("counting", "model"),
+    }
+    for option, (section, field) in places.items():
+        value = chosen[option]
+        if value is not None:
+            value = str(value) if isinstance(value, Path) else value
+            changed = msgspec.structs.replace(getattr(settings, section), **{field: value})
+            settings = msgspec.structs.replace(settings, **{section: changed})
+    return settings
+
+
+def _serve(service: "Service") -> None:
+    from device.notify import Watchdog, inherited_sockets, notify
+    from device.web import server
+
+    inherited = inherited_sockets()
+    running = server.make_server(service, inherited)
+    _announce(service, running.addresses, bool(inherited))
+    watchdog = Watchdog(service.silent_s)
+    notify("READY=1")
+    watchdog.start()
+    try:
+        running.run()
+    finally:
+        notify("STOPPING=1")
+        watchdog.stop()
+        running.close()
+
+
+def _announce(service: "Service", addresses: list[str], inherited: bool) -> None:
+    """The address, and until the set-up is done its code: what a person looks for in the log."""
+    from device.web.login import setup_code
+
+    for address in addresses:
+        click.echo(f"fluocount answers at {address}")
+    if service.needs_login(inherited) and service.store is not None:
+        code = setup_code(service.store)
+        if code is not None:
+            click.echo(f"set-up code: {code}")
+    for problem in service.problems:
+        click.echo(f"problem ({problem.code}): {problem.text}", err=True)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,83 @@
+"""`fluocount token`: API tokens for scripts, and a way back in when the password is lost."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from device.config import default_settings_path, load_settings
+
+if TYPE_CHECKING:
+    from device.store.access import Access
+
+_data_dir = click.option("--data-dir", type=click.Path(path_type=Path), help="Where results are.")
+_config = click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
+
+
+@click.group("token")
+def command() -> None:
+    """Create, list and revoke API tokens."""
+
+
+@command.command("create")
+@click.argument("name")
+@_data_dir
+@_config
+def create(name: str, data_dir: Path | None, config: Path | None) -> None:
+    """Make a token and print it: this once, only its hash is kept.
+
+    Send it as `Authorization: Bearer TOKEN`.
+    """
+    click.echo(_access(data_dir, config).create_token(name))
+
+
+@command.command("list")
+@_data_dir
+@_config
+def list_all(data_dir: Path | None, config: Path | None) -> None:
+    """Show the names of the tokens and when each was used."""
+    from tabulate import tabulate
+
+    rows = [
+        (token.name, _time(token.created_s), _time(token.last_used_s))
+        for token in _access(data_dir, config).tokens()
+    ]
+    click.echo(tabulate(rows, headers=("name", "created", "last used")))
+
+
+@command.command("revoke")
+@click.argument("name")
+@_data_dir
+@_config
+def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
+    """Make a token worthless at once."""
+    _access(data_dir, config).revoke_token(name)
+    click.echo(f"the token {name} is revoked")
+
+
+@command.command("reset-password")
+@click.confirmation_option(prompt="Forget the password of the page and end every session?")
+@_data_dir
+@_config
+def reset_password(data_dir: Path | None, config: Path | None) -> None:
+    """Forget the page's password: the next start of the page shows a new set-up code."""
+    _access(data_dir, config).forget_users()
+    click.echo("The password is forgotten; restart the page and read the set-up code in its log.")
+
+
+def _access(data_dir: Path | None, config: Path | None) -> "Access":
+    import msgspec
+
+    from device.store import open_store
+
+    storage = load_settings(config or default_settings_path()).storage
+    if data_dir is not None:
+        storage = msgspec.structs.replace(storage, data_dir=str(data_dir))
+    return open_store(storage).access
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="minutes")
