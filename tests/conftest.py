@@ -9,16 +9,38 @@ import numpy as np
 import pytest
 
 from device.counting.card import (
+    Confidence,
     DataSource,
     Metrics,
     ModelCard,
+    NormalFrame,
     Normalisation,
+    ObjectFeature,
     Postprocessing,
+    Range,
     Tiling,
 )
 from device.counting.records import Frame
 
 DATA_DIR = Path(os.environ.get("FLUOCOUNT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def make_confidence(**changes) -> Confidence:
+    """Probability is the score, nothing is flagged; any field can be replaced."""
+    unjudged = Range(low=None, high=None)
+    confidence = Confidence(
+        fitted_on="nothing",
+        frames=0,
+        coverage=None,
+        candidate_threshold=0.2,
+        intercept=0.0,
+        score=ObjectFeature(mean=0.0, sd=1.0, coefficient=1.0),
+        size=ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0),
+        contrast=ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0),
+        frame_sd=0.0,
+        normal_frame=NormalFrame(**dict.fromkeys(NormalFrame.__struct_fields__, unjudged)),
+    )
+    return msgspec.structs.replace(confidence, **changes)
 
 
 def make_card(**changes) -> ModelCard:
@@ -42,6 +64,7 @@ def make_card(**changes) -> ModelCard:
             smoothing_ratio=0.06,
             min_peak=0.0,
         ),
+        confidence=make_confidence(),
         metrics=(
             Metrics(
                 on="nothing",

@@ -16,6 +16,7 @@ from device.counting.card import (
     Tiling,
 )
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap
+from trainer.neutral import neutral_confidence
 from trainer.receptive import gmac_per_frame, reach
 from trainer.runs import Run
 
@@ -90,7 +91,7 @@ def make_card(
     threshold: float,
     training_data: tuple[DataSource, ...] = (),
 ) -> ModelCard:
-    """Card of a float network; conversion replaces the hash, evaluation adds the metrics."""
+    """Card of a float network; conversion replaces the hash, evaluation adds metrics and confidence."""
     return ModelCard(
         name=run.name,
         version=run.version,
@@ -102,6 +103,7 @@ def make_card(
         frame_cell_diameter_px=run.frame_cell_diameter_px,
         threshold=threshold,
         postprocessing=run.postprocessing,
+        confidence=neutral_confidence(threshold),
         metrics=(),
         training_data=training_data,
         trained_for=run.trained_for,

@@ -70,6 +70,61 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     licence: str
 
 
+class ObjectFeature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One term of the log odds: coefficient * (value - mean) / sd (device.counting.features)."""
+
+    mean: float
+    sd: float
+    coefficient: float
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is usual; None where that side is not judged."""
+
+    low: float | None
+    high: float | None
+
+
+class NormalFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ranges of device.counting.statistics.FrameStatistics over the training frames."""
+
+    contrast: Range
+    background: Range
+    noise: Range
+    sharpness: Range
+    green_share: Range
+    blue_share: Range
+    saturated_share: Range
+    cell_size_ratio: Range
+    covered_share: Range
+
+
+class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How sure a count is (device.counting.confidence), fitted on frames the network had not seen.
+
+    Attributes:
+        fitted_on: one sentence: on what; or that it is not calibrated.
+        frames: on how many frames, 0 where it is not calibrated.
+        coverage: part of those frames whose true count lay in the 90 % interval when their fold was left out of
+            the fit; None where it was not measured.
+        candidate_threshold: objects above this cut-off that are not counted are candidates.
+        intercept, score, size, contrast: log odds that an object is a cell.
+        frame_sd: standard deviation, between frames, of a shift of all log odds.
+        normal_frame: outside these ranges a frame is flagged.
+    """
+
+    fitted_on: str
+    frames: int
+    coverage: float | None
+    candidate_threshold: float
+    intercept: float
+    score: ObjectFeature
+    size: ObjectFeature
+    contrast: ObjectFeature
+    frame_sd: float
+    normal_frame: NormalFrame
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one .tflite file.
 
@@ -91,6 +146,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     frame_cell_diameter_px: float
     threshold: float
     postprocessing: Postprocessing
+    confidence: Confidence
     metrics: tuple[Metrics, ...]
     training_data: tuple[DataSource, ...]
     trained_for: str

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy import ndimage
 
 from device.counting.records import PROBABILITY_STEPS, Cell, Frame, LabelImage, ProbabilityMap
 
@@ -19,16 +18,32 @@ def measure(frame: Frame, labels: LabelImage, probability: ProbabilityMap) -> tu
     Returns:
         Cells with id 1..n in original pixels; `probability` equals `score` until it is calibrated.
     """
-    pixels, starts, areas = _pixels_by_label(labels)
-    if len(pixels) == 0:
+    pixels, areas = _pixels_by_label(labels)
+    return measure_pixels(frame, probability, pixels, areas, first_id=1)
+
+
+def measure_pixels(
+    frame: Frame, probability: ProbabilityMap, pixels: np.ndarray, areas: np.ndarray, first_id: int
+) -> tuple[Cell, ...]:
+    """Measure objects given by their pixels.
+
+    Args:
+        frame: the original image.
+        probability: (height, width) uint8 codes at the original pixels.
+        pixels: flat indices into the image, one object after the other.
+        areas: (n,) number of pixels of each object, none of them 0.
+        first_id: id of the first one; the others follow.
+    """
+    if len(areas) == 0:
         return ()
-    rows, columns = np.divmod(pixels, labels.shape[1])
+    starts = np.cumsum(areas) - areas
+    rows, columns = np.divmod(pixels, probability.shape[1])
     samples = frame.image[rows, columns, : frame.channels]
     codes = np.add.reduceat(probability.ravel()[pixels], starts, dtype=np.int64)
     scores = codes / areas / PROBABILITY_STEPS
     means = np.add.reduceat(samples, starts, dtype=np.float64) / areas[:, None]
     measured = zip(
-        ndimage.find_objects(labels),
+        _boxes(rows, columns, starts),
         areas.tolist(),
         (np.add.reduceat(columns, starts) / areas).round(2).tolist(),
         (np.add.reduceat(rows, starts) / areas).round(2).tolist(),
@@ -44,24 +59,31 @@ def measure(frame: Frame, labels: LabelImage, probability: ProbabilityMap) -> tu
             y=y,
             area_px=area,
             equivalent_diameter_px=round(math.sqrt(4 * area / math.pi), 2),
-            bbox=(box[1].start, box[0].start, box[1].stop, box[0].stop),
+            bbox=box,
             mean_intensity=tuple(mean),
             max_intensity=tuple(maximum),
             score=score,
             probability=score,
         )
-        for number, (box, area, x, y, mean, maximum, score) in enumerate(measured, start=1)
+        for number, (box, area, x, y, mean, maximum, score) in enumerate(measured, start=first_id)
     )
 
 
-def _pixels_by_label(labels: LabelImage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Flat indices of all cell pixels grouped by label, where each group starts, and its size."""
+def _boxes(
+    rows: np.ndarray, columns: np.ndarray, starts: np.ndarray
+) -> list[tuple[int, int, int, int]]:
+    """(x0, y0, x1, y1), half-open, of each group of pixels."""
+    left, top = (np.minimum.reduceat(axis, starts).tolist() for axis in (columns, rows))
+    right, bottom = ((np.maximum.reduceat(axis, starts) + 1).tolist() for axis in (columns, rows))
+    return list(zip(left, top, right, bottom, strict=True))
+
+
+def _pixels_by_label(labels: LabelImage) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices of all cell pixels grouped by label, and the size of each group."""
     inside = np.flatnonzero(labels)
     owners = labels.ravel()[inside]
     if owners.size and owners.max() <= np.iinfo(np.uint16).max:
         # A stable sort of 16-bit keys is a radix sort: linear in the pixels.
         owners = owners.astype(np.uint16)
     order = np.argsort(owners, kind="stable")
-    areas = np.bincount(owners)[1:]
-    starts = np.cumsum(areas) - areas
-    return inside[order], starts, areas
+    return inside[order], np.bincount(owners, minlength=1)[1:]

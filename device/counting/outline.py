@@ -3,9 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from device.counting.labels import renumber
 from device.counting.records import LabelImage, ProbabilityMap
-from device.counting.scale import labels_at_frame_scale, probability_at_frame_scale
+from device.counting.scale import labels_at_frame_scale, nearest_indices, probability_at_frame_scale
 
 
 def outline_in_frame(
@@ -23,7 +22,7 @@ def outline_in_frame(
         code: the largest background code.
 
     Returns:
-        (height, width) int32, 1..m; m < n only where a cell is smaller than an original pixel.
+        (height, width) int32, labels of 1..n; one is missing only where a cell is smaller than an original pixel.
     """
     if labels.shape == at_frame.shape:
         return labels
@@ -33,9 +32,7 @@ def outline_in_frame(
         at_frame = probability_at_frame_scale(solid, *at_frame.shape)
     enlarged = labels_at_frame_scale(_grow_by_one(labels), *at_frame.shape)
     enlarged[at_frame <= code] = 0
-    count = int(labels.max(initial=0))
-    present = np.bincount(enlarged.ravel(), minlength=count + 1)[1:] > 0
-    return enlarged if present.all() else renumber(enlarged, present)
+    return enlarged
 
 
 def _grow_by_one(labels: LabelImage) -> LabelImage:
@@ -43,9 +40,40 @@ def _grow_by_one(labels: LabelImage) -> LabelImage:
     return np.where(labels > 0, labels, ndimage.maximum_filter(labels, size=3))
 
 
-def without_border(labels: LabelImage) -> LabelImage:
-    """Drop the cells that have a pixel on the image's edge and number the others anew."""
-    keep = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
+def touches_border(labels: LabelImage) -> np.ndarray:
+    """(n + 1,) bool for 0..n: whether a label has a pixel on the image's edge."""
+    touching = np.zeros(int(labels.max(initial=0)) + 1, dtype=bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        keep[edge] = False
-    return renumber(labels, keep[1:])
+        touching[edge] = True
+    return touching
+
+
+def pixels_in_frame(
+    labels: LabelImage, at_frame: ProbabilityMap, code: int, taken: LabelImage
+) -> list[np.ndarray]:
+    """The pixels in the original image of a few objects, box by box: the cost grows with the objects.
+
+    Args:
+        labels: (h, w) int32 at the working scale, 1..n.
+        at_frame: (height, width) uint8 codes at the original pixels.
+        code: the largest background code.
+        taken: (height, width) int32; pixels above 0 belong to others.
+
+    Returns:
+        n arrays of flat indices into the original image; empty where nothing is left.
+    """
+    height, width = at_frame.shape
+    rows, columns = (
+        nearest_indices(height, labels.shape[0]),
+        nearest_indices(width, labels.shape[1]),
+    )
+    pixels = []
+    for number, (down, right) in enumerate(ndimage.find_objects(labels), start=1):
+        top, bottom = np.searchsorted(rows, (down.start, down.stop))
+        left, end = np.searchsorted(columns, (right.start, right.stop))
+        box = np.s_[top:bottom, left:end]
+        own = labels[rows[box[0]]][:, columns[box[1]]] == number
+        own &= (at_frame[box] > code) & (taken[box] == 0)
+        y, x = np.nonzero(own)
+        pixels.append((y + top) * width + x + left)
+    return pixels

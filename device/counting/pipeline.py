@@ -2,26 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+
+import numpy as np
 
 from device import __version__
 from device.counting.card import ModelCard
-from device.counting.labels import label_cells, threshold_code
+from device.counting.judge import judge
 from device.counting.measure import measure
-from device.counting.outline import outline_in_frame, without_border
-from device.counting.records import (
-    Counted,
-    CountResult,
-    CountSettings,
-    Frame,
-    LabelImage,
-    ProbabilityMap,
-    disc_area,
-)
+from device.counting.objects import find_objects
+from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
+from device.counting.resolved import Resolved, resolve
 from device.counting.scale import probability_at_frame_scale, to_working_scale
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress, TilePlan, plan_tiles, segment
-from device.errors import InputError
 
 Stage = Callable[[str], AbstractContextManager[object]]
 """Opens a context around a stage (network, label, measure); a caller that has a clock measures there."""
@@ -29,42 +22,6 @@ Stage = Callable[[str], AbstractContextManager[object]]
 
 def _no_stage(name: str) -> AbstractContextManager[object]:
     return nullcontext()
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """The settings of one count with the card's values where a person chose nothing."""
-
-    threshold: float
-    cell_diameter_px: float
-    min_area_px: float
-    exclude_border: bool
-    scale: float
-
-
-def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
-    """Fill in the card's values and check the ranges.
-
-    Raises:
-        InputError: a value outside its range.
-    """
-    threshold = card.threshold if settings.threshold is None else settings.threshold
-    diameter = settings.cell_diameter_px or card.frame_cell_diameter_px
-    if not 0 < threshold < 1:
-        raise InputError(f"The threshold must lie between 0 and 1 (exclusive), not {threshold:g}.")
-    if not 2 <= diameter <= 1000:
-        raise InputError(f"The cell diameter must be 2 to 1000 px, not {diameter:g}.")
-    least = card.postprocessing.min_area_ratio * disc_area(diameter)
-    min_area = least if settings.min_area_px is None else settings.min_area_px
-    if min_area < 0:
-        raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
-    return Resolved(
-        threshold=threshold,
-        cell_diameter_px=diameter,
-        min_area_px=min_area,
-        exclude_border=settings.exclude_border,
-        scale=card.cell_diameter_px / diameter,
-    )
 
 
 def plan_for(height: int, width: int, card: ModelCard) -> TilePlan:
@@ -99,11 +56,12 @@ def count_frame(
     Raises:
         InputError: a setting outside its range.
     """
+    chosen = resolve(settings, segmenter.card)
     with stage("network"):
-        image = to_working_scale(frame, resolve(settings, segmenter.card).scale)
+        image = to_working_scale(frame, chosen.scale)
         plan = plan_for(image.shape[0], image.shape[1], segmenter.card)
         probability = segment(image, segmenter, plan, progress)
-    return relabel(frame, probability, segmenter.card, settings, stage=stage)
+    return _result(frame, image, probability, segmenter.card, chosen, stage)
 
 
 def relabel(
@@ -124,17 +82,33 @@ def relabel(
         stage: opened around each stage.
     """
     chosen = resolve(settings, card)
+    image = to_working_scale(frame, chosen.scale)
+    return _result(frame, image, probability, card, chosen, stage)
+
+
+def _result(
+    frame: Frame,
+    image: np.ndarray,
+    probability: ProbabilityMap,
+    card: ModelCard,
+    chosen: Resolved,
+    stage: Stage,
+) -> Counted:
+    """From the network's map to the result; image is (h, w, 3) uint8 at the working scale."""
     with stage("label"):
         at_frame = probability_at_frame_scale(probability, frame.height, frame.width)
-        labels = _labels(frame, probability, at_frame, card, chosen)
+        objects = find_objects(probability, at_frame, card, chosen)
     with stage("measure"):
-        cells = measure(frame, labels, at_frame)
+        cells = measure(frame, objects.labels, at_frame)
+        judged = judge(frame, image, probability, at_frame, objects, cells, card, chosen)
     result = CountResult(
         image=frame.source,
         image_sha256=frame.sha256,
-        count=len(cells),
-        cells=cells,
-        interval=(len(cells), len(cells)),
+        count=len(judged.cells),
+        cells=judged.cells,
+        doubtful=judged.doubtful,
+        interval=judged.interval,
+        flags=judged.flags,
         model=card.ref,
         threshold=chosen.threshold,
         cell_diameter_px=chosen.cell_diameter_px,
@@ -147,23 +121,4 @@ def relabel(
         pixel_size_um=frame.pixel_size_um,
         software=__version__,
     )
-    return Counted(result=result, probability=probability, labels=labels)
-
-
-def _labels(
-    frame: Frame,
-    probability: ProbabilityMap,
-    at_frame: ProbabilityMap,
-    card: ModelCard,
-    chosen: Resolved,
-) -> LabelImage:
-    """Label at the working scale, then give each cell its outline in original pixels."""
-    labels = label_cells(
-        probability,
-        chosen.threshold,
-        card.cell_diameter_px,
-        chosen.min_area_px * chosen.scale**2,
-        card.postprocessing,
-    )
-    labels = outline_in_frame(labels, probability, at_frame, threshold_code(chosen.threshold))
-    return without_border(labels) if chosen.exclude_border else labels
+    return Counted(result=result, probability=probability, labels=objects.labels)

@@ -1,0 +1,110 @@
+"""What tells a cell from something that is not: score, size and contrast of each object.
+
+Everything is relative to the cell diameter and measured where that is about MEASURE_DIAMETER_PX pixels, so that sharp
+full-size frames and blurred reduced ones give alike numbers at a cost that does not depend on the working scale.
+"""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
+
+FEATURES = ("score", "size", "contrast")
+"""Names of the columns of `object_features`."""
+
+MEASURE_DIAMETER_PX = 9.0
+_CORE_RATIO = 0.25
+"""The brightest part of an object that stands for all of it, as a part of the disc of the cell diameter."""
+_SURROUNDINGS = 2.4
+"""Edge of the square whose free pixels are an object's background, in cell diameters."""
+_DARK_LEVEL = 10.0
+"""Grey levels added to the background, so that the contrast of dark frames is not all noise."""
+
+
+def object_features(
+    image: np.ndarray, probability: ProbabilityMap, labels: LabelImage, cell_diameter_px: float
+) -> np.ndarray:
+    """Measure what the calibration looks at.
+
+    Args:
+        image: (h, w, 3) uint8 at the working scale.
+        probability: (h, w) uint8 codes.
+        labels: (h, w) int32, labels 1..n all present.
+        cell_diameter_px: typical diameter at this scale.
+
+    Returns:
+        (n, 3) float64: log odds of the mean score of the object's core; log of its summed probability per cell
+        area; log of the core's brightness above its surroundings, relative to these.
+    """
+    count = int(labels.max(initial=0))
+    if count == 0:
+        return np.zeros((0, len(FEATURES)))
+    step = max(1, round(cell_diameter_px / MEASURE_DIAMETER_PX))
+    grey = brightest_channel(image, step)
+    rows, columns = (_centres(side, step) for side in labels.shape)
+    owners, codes = labels[rows][:, columns], probability[rows][:, columns]
+    cell_area = disc_area(cell_diameter_px / step)
+    core = max(1, round(_CORE_RATIO * cell_area))
+    score = _core_means(codes, owners, count, core) / PROBABILITY_STEPS
+    score = score.clip(0.01, 0.99)
+    inside = np.bincount(owners.ravel(), codes.ravel(), minlength=count + 1)[1:] / PROBABILITY_STEPS
+    background = _surroundings(grey, owners, count, _SURROUNDINGS * cell_diameter_px / step)
+    above = _core_means(grey, owners, count, core) - background
+    return np.column_stack(
+        (
+            np.log(score / (1 - score)),
+            np.log((inside / cell_area).clip(0.01)),
+            np.log(above.clip(1) / (background + _DARK_LEVEL)),
+        )
+    )
+
+
+def brightest_channel(image: np.ndarray, step: int) -> np.ndarray:
+    """(h, w, 3) uint8 to the mean of step x step blocks of its brightest channel: float32, rounded up in size."""
+    grey = image.max(axis=2)
+    reduced = grey if step == 1 else np.asarray(Image.fromarray(grey).reduce(step))
+    return reduced.astype(np.float32)
+
+
+def _centres(length: int, step: int) -> np.ndarray:
+    """Index of the middle pixel of each block of `step` pixels, the last one possibly cut."""
+    starts = np.arange(0, length, step)
+    return np.minimum(starts + step // 2, length - 1)
+
+
+def _core_means(values: np.ndarray, owners: LabelImage, count: int, core_px: int) -> np.ndarray:
+    """(n,) mean of each object's `core_px` highest values; 0 where it has no pixel."""
+    inside = np.flatnonzero(owners)
+    numbers, levels = owners.ravel()[inside], values.ravel()[inside].astype(np.float64)
+    order = np.lexsort((-levels, numbers))
+    numbers, levels = numbers[order], levels[order]
+    starts = np.searchsorted(numbers, np.arange(count + 1))
+    top = np.arange(len(numbers)) - starts[numbers] < core_px
+    sizes = np.bincount(numbers[top], minlength=count + 1)[1:]
+    sums = np.bincount(numbers[top], levels[top], minlength=count + 1)[1:]
+    return np.asarray(sums / np.maximum(sizes, 1))
+
+
+def _surroundings(grey: np.ndarray, owners: LabelImage, count: int, edge_px: float) -> np.ndarray:
+    """(n,) mean of the pixels without an object in a square around each object's centre."""
+    size = max(3, round(edge_px))
+    free = (owners == 0).astype(np.float32)
+    share = ndimage.uniform_filter(free, size, mode="constant")
+    level = ndimage.uniform_filter(grey * free, size, mode="constant")
+    rows, columns = _middles(owners, count)
+    everywhere = float(np.percentile(grey, 25))
+    here = share[rows, columns]
+    return np.where(here > 0.05, level[rows, columns] / here.clip(0.05), everywhere)
+
+
+def _middles(owners: LabelImage, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column (n,) of each object's centroid; (0, 0) where it has no pixel."""
+    rows, columns = np.nonzero(owners)
+    numbers = owners[rows, columns]
+    sizes = np.bincount(numbers, minlength=count + 1)[1:].clip(1)
+    middle = (
+        np.bincount(numbers, axis, minlength=count + 1)[1:] / sizes for axis in (rows, columns)
+    )
+    row, column = (np.rint(values).astype(np.intp) for values in middle)
+    return row, column

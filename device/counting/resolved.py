@@ -1,0 +1,43 @@
+"""The settings of one count: what a person chose, and the card's values for the rest."""
+
+from dataclasses import dataclass
+
+from device.counting.card import ModelCard
+from device.counting.records import CountSettings, disc_area
+from device.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The settings of one count with the card's values where a person chose nothing."""
+
+    threshold: float
+    cell_diameter_px: float
+    min_area_px: float
+    exclude_border: bool
+    scale: float
+
+
+def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
+    """Fill in the card's values and check the ranges.
+
+    Raises:
+        InputError: a value outside its range.
+    """
+    threshold = card.threshold if settings.threshold is None else settings.threshold
+    diameter = settings.cell_diameter_px or card.frame_cell_diameter_px
+    if not 0 < threshold < 1:
+        raise InputError(f"The threshold must lie between 0 and 1 (exclusive), not {threshold:g}.")
+    if not 2 <= diameter <= 1000:
+        raise InputError(f"The cell diameter must be 2 to 1000 px, not {diameter:g}.")
+    least = card.postprocessing.min_area_ratio * disc_area(diameter)
+    min_area = least if settings.min_area_px is None else settings.min_area_px
+    if min_area < 0:
+        raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
+    return Resolved(
+        threshold=threshold,
+        cell_diameter_px=diameter,
+        min_area_px=min_area,
+        exclude_border=settings.exclude_border,
+        scale=card.cell_diameter_px / diameter,
+    )

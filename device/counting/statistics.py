@@ -1,0 +1,118 @@
+"""A frame in a few robust numbers that can be compared with those of the training frames.
+
+Measured at STATISTICS_DIAMETER_PX pixels per cell diameter: the coarsest of the training frames still has that, so that
+one range holds for all, and a full-size frame costs a fortieth of its pixels.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from device.counting.records import Cell, Frame
+
+STATISTICS_DIAMETER_PX = 6.0
+_FINE_SIGMA = 1.0
+_CELL_SIGMA = 0.8 * STATISTICS_DIAMETER_PX
+_LEAST_CONTRAST_FOR_FOCUS = 8.0
+"""Grey levels; below it noise, which no lens blurs, looks like sharp detail."""
+_LEAST_CELLS_FOR_SIZE = 5
+_SAMPLES_PER_AXIS = 400
+
+
+class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of one frame; None where the frame holds too little to tell. Grey levels are those of 8 bits.
+
+    Attributes:
+        contrast: how far the brightest structures of cell size stand out, grey levels.
+        background: lower quartile of the brightest channel, grey levels.
+        noise: robust deviation of the finest detail per square root of the brightness.
+        sharpness: fine detail of the brightest structures relative to their contrast.
+        green_share, blue_share: of what the structures add to the background, 0 to 1.
+        saturated_share: part of the pixels with a sample at full scale, 0 to 1.
+        cell_size_ratio: median diameter of the counted cells per set diameter.
+        covered_share: part of the frame that counted cells cover, 0 to 1.
+    """
+
+    contrast: float
+    background: float
+    noise: float
+    sharpness: float | None
+    green_share: float | None
+    blue_share: float | None
+    saturated_share: float
+    cell_size_ratio: float | None
+    covered_share: float
+
+
+def frame_statistics(
+    frame: Frame,
+    image: np.ndarray,
+    working_diameter_px: float,
+    cells: Sequence[Cell],
+    cell_diameter_px: float,
+) -> FrameStatistics:
+    """Measure a frame.
+
+    Args:
+        frame: the capture.
+        image: (h, w, 3) uint8, the frame at the working scale.
+        working_diameter_px: cell diameter there.
+        cells: what was counted.
+        cell_diameter_px: cell diameter in the frame.
+    """
+    small = _at_statistics_scale(image, working_diameter_px)
+    grey = small.max(axis=2)
+    fine = grey - ndimage.gaussian_filter(grey, _FINE_SIGMA)
+    coarse = ndimage.gaussian_filter(grey, 0.6) - ndimage.gaussian_filter(grey, _CELL_SIGMA)
+    contrast = float(np.percentile(coarse, 99.5))
+    noise = float(np.median(np.abs(fine))) / 0.6745
+    green, blue = _colour_shares(small, grey)
+    diameters = [cell.equivalent_diameter_px for cell in cells]
+    enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
+    return FrameStatistics(
+        contrast=contrast,
+        background=float(np.percentile(grey, 25)),
+        noise=noise / float(np.sqrt(np.median(grey) + 2)),
+        sharpness=_sharpness(fine, coarse) if contrast >= _LEAST_CONTRAST_FOR_FOCUS else None,
+        green_share=green,
+        blue_share=blue,
+        saturated_share=_saturated_share(frame),
+        cell_size_ratio=float(np.median(diameters)) / cell_diameter_px if enough else None,
+        covered_share=sum(cell.area_px for cell in cells) / (frame.height * frame.width),
+    )
+
+
+def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
+    """(h, w, 3) float32 at the scale of the statistics, at least 8 x 8."""
+    scale = STATISTICS_DIAMETER_PX / diameter_px
+    size = tuple(max(8, round(side * scale)) for side in image.shape[1::-1])
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    reduced = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(reduced).astype(np.float32)
+
+
+def _sharpness(fine: np.ndarray, coarse: np.ndarray) -> float:
+    """Root mean squares around the brightest structures, fine per coarse."""
+    around = ndimage.binary_dilation(coarse >= np.percentile(coarse, 98), iterations=2)
+    return float(np.sqrt(np.square(fine[around]).mean() / np.square(coarse[around]).mean()))
+
+
+def _colour_shares(small: np.ndarray, grey: np.ndarray) -> tuple[float | None, float | None]:
+    """Green and blue parts of what the brightest hundredth adds to the median; None where it adds nothing."""
+    bright = small[grey >= np.percentile(grey, 99)].mean(axis=0)
+    added = (bright - np.median(small.reshape(-1, 3), axis=0)).clip(0)
+    total = float(added.sum())
+    if total < 1:
+        return None, None
+    return float(added[1]) / total, float(added[2]) / total
+
+
+def _saturated_share(frame: Frame) -> float:
+    """Part of a grid of original pixels with a sample at full scale."""
+    rows, columns = (max(1, side // _SAMPLES_PER_AXIS) for side in (frame.height, frame.width))
+    brightest = frame.image[::rows, ::columns].max(axis=2)
+    full_scale = 2**frame.bits - 1
+    return float((brightest >= full_scale - full_scale // 255).mean())

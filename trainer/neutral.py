@@ -1,0 +1,33 @@
+"""The confidence section of a card whose network has no cross-validation yet: wide, and it says so."""
+
+from device.counting.card import Confidence, NormalFrame, ObjectFeature, Range
+
+NOT_CALIBRATED = "not calibrated: probabilities are the network's own, intervals a guess"
+
+_ABSENT = ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0)
+_NETWORK_LOG_ODDS = ObjectFeature(mean=0.0, sd=1.0, coefficient=1.0)
+_GUESSED_FRAME_SD = 1.5
+"""Twice to three times what calibrated models reach."""
+
+
+def neutral_confidence(threshold: float) -> Confidence:
+    """Confidence without any evidence for a model with this threshold.
+
+    Only a blank or a saturated frame is flagged, by limits that hold for any stain.
+    """
+    unjudged = Range(low=None, high=None)
+    limits = dict.fromkeys(NormalFrame.__struct_fields__, unjudged)
+    limits["contrast"] = Range(low=1.0, high=None)
+    limits["saturated_share"] = Range(low=None, high=0.01)
+    return Confidence(
+        fitted_on=NOT_CALIBRATED,
+        frames=0,
+        coverage=None,
+        candidate_threshold=round(threshold / 3, 4),
+        intercept=0.0,
+        score=_NETWORK_LOG_ODDS,
+        size=_ABSENT,
+        contrast=_ABSENT,
+        frame_sd=_GUESSED_FRAME_SD,
+        normal_frame=NormalFrame(**limits),
+    )
