@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 from device.counting.records import Cell, CountResult
@@ -40,7 +41,8 @@ COUNTS_COLUMNS = (
     "model_sha256",
     "software",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def counts_header() -> list[str]:
@@ -120,8 +122,13 @@ def csv_lines(rows: Iterable[Sequence[str]]) -> str:
 
 
 def csv_text(text: str) -> str:
-    """Free text that a spreadsheet will not run: a leading = + - @ gets an apostrophe before it."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    """Free text for one field.
+
+    Control characters become spaces, so that a record is always one line; a leading = + - @ gets an
+    apostrophe before it, so that a spreadsheet does not run it.
+    """
+    plain = _CONTROL.sub(" ", text)
+    return f"'{plain}" if plain.startswith(_FORMULA_STARTS) else plain
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,195 @@
+"""From the store to the output folder: files per image and the three tables."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path, PurePath
+
+import msgspec
+
+from device.errors import FluocountError
+from device.export.stored import StoredCount, counts_line, export_file, load_count, local_time
+from device.export.tables import counts_header, csv_text
+from device.files import write_atomic
+from device.store import CountRow, Filter, Store
+from device.watch.ledger import Entry, Ledger
+from device.watch.names import output_name
+from device.watch.table import AppendTable
+
+ERRORS_HEADER = ("image", "reason", "image_sha256", "noticed_at")
+DUPLICATES_HEADER = ("image", "same_as", "image_sha256", "noticed_at")
+_COPIED = {
+    "overlay.jpg": "overlay.jpg",
+    "outlines.png": "outlines.png",
+    "labels.tiff": "labels.tif",
+    "result.json": "result.json",
+}
+"""Products of the store and what they are called beside the image's name."""
+
+_ASK_AT_ONCE = 500
+
+
+class Delivery:
+    """Writes what became of taken files. Every line is written once, whatever happens in between.
+
+    Args:
+        store: where counts come from.
+        ledger: of `out_dir`.
+        out_dir: made where missing.
+        say: told one sentence per image.
+    """
+
+    def __init__(
+        self, store: Store, ledger: Ledger, out_dir: Path, say: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._out_dir = out_dir
+        self._say = say
+        self.waiting: dict[str, Entry] = {}
+        self.counted = 0
+        self.failed = 0
+        self._counts = AppendTable(out_dir / "counts.csv", counts_header())
+        self._errors = AppendTable(out_dir / "errors.csv", ERRORS_HEADER)
+        self._duplicates = AppendTable(out_dir / "duplicates.csv", DUPLICATES_HEADER)
+        self._listed_ids: set[str] = set()
+        self._listed_images: dict[str, str] = {}
+        self._listed_errors: set[tuple[str, str]] = set()
+
+    def open(self) -> None:
+        """Read the tables and take up what was left unfinished.
+
+        Raises:
+            OSError: the output folder cannot be used.
+        """
+        self._out_dir.mkdir(parents=True, exist_ok=True)
+        self._read_tables()
+        for entry in self._ledger.in_state("taken"):
+            self._take_up(entry)
+
+    def expect(self, entry: Entry, row: CountRow) -> None:
+        """`entry` was accepted as `row`: write its line when it is done."""
+        self.waiting[row.id] = entry
+
+    def listed_as(self, sha256: str) -> str | None:
+        """Name (as in the table) under which counts.csv has an image of this content."""
+        return self._listed_images.get(sha256)
+
+    def deliver(self) -> bool:
+        """Write everything that is done; True when there was something.
+
+        Raises:
+            OSError: the output folder cannot be written now; call again later.
+        """
+        if self._counts.changed_by_others():
+            self._read_tables()
+        if not self.waiting:
+            return False
+        asked = tuple(islice(self.waiting, _ASK_AT_ONCE))
+        rows = {row.id: row for row in self._store.counts.search(Filter(ids=asked))}
+        for count_id in asked:
+            if count_id not in rows:
+                self._deleted(self.waiting[count_id])
+                del self.waiting[count_id]
+        ended = [row for row in rows.values() if row.status not in ("queued", "running")]
+        for row in sorted(ended, key=lambda row: (row.finished_s or 0.0, row.sequence)):
+            self._end(self.waiting[row.id], row)
+            del self.waiting[row.id]
+        return bool(ended)
+
+    def refuse(self, name: str, reason: str, sha256: str = "") -> None:
+        """Put a file that cannot be counted into errors.csv, once.
+
+        Raises:
+            OSError: the output folder cannot be written now.
+        """
+        image = csv_text(name)
+        if {(image, reason), (image, sha256 or reason)} & self._listed_errors:
+            return
+        self._errors.append([image, csv_text(reason), sha256, local_time(time.time())])
+        self._listed_errors |= {(image, reason), (image, sha256 or reason)}
+        self.failed += 1
+        self._say(f"{name}: not counted. {reason}")
+
+    def duplicate(self, name: str, same_as: str, sha256: str) -> None:
+        """Note that a file has the content of another one, which was counted."""
+        line = [csv_text(name), same_as, sha256, local_time(time.time())]
+        self._duplicates.append(line)
+        self._say(f"{name}: the same image as {same_as}, which is not counted again.")
+
+    def _end(self, entry: Entry, row: CountRow) -> None:
+        if row.status != "done":
+            self._fail(entry, row.error or "Somebody cancelled the count.")
+            return
+        try:
+            count = load_count(self._store, row)
+            files = self._files(count, entry)
+        except FluocountError as error:
+            self._fail(entry, str(error))
+            return
+        self._write(entry, count, files)
+        self._ledger.put(msgspec.structs.replace(entry, count_id=row.id, state="counted"))
+
+    def _deleted(self, entry: Entry) -> None:
+        """Its count is no longer in the store: one that had its line before may be counted anew."""
+        if entry.state == "counted":
+            self._ledger.forget(entry)
+        else:
+            self._fail(entry, "The count was deleted before it was written here.")
+
+    def _fail(self, entry: Entry, reason: str) -> None:
+        self.refuse(entry.path, reason, entry.sha256)
+        self._ledger.put(msgspec.structs.replace(entry, state="failed"))
+
+    def _files(self, count: StoredCount, entry: Entry) -> dict[str, bytes]:
+        """Contents of the files beside the image's name, by their suffixes."""
+        contents = {
+            suffix: self._store.product(count.row.id, product).read_bytes()
+            for product, suffix in _COPIED.items()
+        }
+        named = msgspec.structs.replace(count.result, image=entry.path)
+        contents["cells.csv"] = export_file(self._store, replace(count, result=named), "cells.csv")
+        return contents
+
+    def _write(self, entry: Entry, count: StoredCount, files: dict[str, bytes]) -> None:
+        target = self._out_dir / output_name(PurePath(entry.path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for suffix, data in files.items():
+            write_atomic(target.with_name(f"{target.name}.{suffix}"), data)
+        if count.row.id not in self._listed_ids:
+            self._counts.append(counts_line(count, image=entry.path))
+            self._listed_ids.add(count.row.id)
+            self._listed_images.setdefault(entry.sha256, csv_text(entry.path))
+            self.counted += 1
+            self._say(f"{entry.path}: {_cells(count.result.count)}")
+
+    def _take_up(self, entry: Entry) -> None:
+        """A dead process took this file; it is in the store, or it never got there."""
+        row = self._store.counts.find_once(entry.once_key)
+        count_id = entry.count_id or (row.id if row else None)
+        if count_id is None:
+            self._ledger.forget(entry)
+        else:
+            self.waiting[count_id] = entry
+
+    def _read_tables(self) -> None:
+        """Learn which lines exist; what was counted and lost its line gets it again."""
+        self._listed_ids.clear()
+        self._listed_images.clear()
+        for line in self._counts.rows():
+            self._listed_ids.add(line.get("id") or "")
+            self._listed_images.setdefault(line.get("image_sha256") or "", line.get("image") or "")
+        self._listed_errors = {
+            (line.get("image") or "", key)
+            for line in self._errors.rows()
+            for key in (line.get("reason") or "", line.get("image_sha256") or "")
+            if key
+        }
+        for entry in self._ledger.in_state("counted"):
+            if entry.sha256 not in self._listed_images:
+                self._take_up(entry)
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

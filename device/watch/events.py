@@ -1,0 +1,146 @@
+"""Notices of changed files by watchdog: kernel events on local disks, polling on network shares."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
+
+_log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who is told; called from the observer's thread."""
+
+    def changed(self, path: Path, being_written: bool | None) -> None:
+        """A file appeared or changed."""
+        ...
+
+    def gone(self, path: Path) -> None:
+        """A file was deleted or renamed away."""
+        ...
+
+    def folder_changed(self) -> None:
+        """A folder appeared or moved: its files may never be reported one by one."""
+        ...
+
+
+class _Handler(FileSystemEventHandler):
+    def __init__(self, listener: Listener, polling: bool) -> None:
+        self._listener = listener
+        self._polling = polling
+
+    def on_created(self, event: FileSystemEvent) -> None:
+        self._changed(event, event.src_path, True)
+
+    def on_modified(self, event: FileSystemEvent) -> None:
+        if not event.is_directory:  # also a change of rights or times, after the file was closed
+            self._changed(event, event.src_path, None)
+
+    def on_closed(self, event: FileSystemEvent) -> None:
+        self._changed(event, event.src_path, False)
+
+    def on_moved(self, event: FileSystemEvent) -> None:
+        if not event.is_directory:
+            self._listener.gone(_path(event.src_path))
+        self._changed(event, event.dest_path, False)
+
+    def on_deleted(self, event: FileSystemEvent) -> None:
+        if not event.is_directory:
+            self._listener.gone(_path(event.src_path))
+
+    def _changed(
+        self, event: FileSystemEvent, path: bytes | str, being_written: bool | None
+    ) -> None:
+        if event.is_directory:
+            self._listener.folder_changed()
+        else:
+            self._listener.changed(_path(path), None if self._polling else being_written)
+
+
+class FolderEvents:
+    """An observer that survives the folder: unmounted shares and recreated folders are watched anew.
+
+    Args:
+        folder: to watch.
+        recursive: sub-folders too.
+        poll_interval_s: None for kernel events, else look at the folder this often.
+        listener: who is told.
+    """
+
+    def __init__(
+        self, folder: Path, recursive: bool, poll_interval_s: float | None, listener: Listener
+    ) -> None:
+        self._folder = folder
+        self._recursive = recursive
+        self._poll_interval_s = poll_interval_s
+        self._listener = listener
+        self._observer: BaseObserver | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def ensure(self, problem: Callable[[str], None]) -> bool:
+        """Start observing, or start again where that ended; call often.
+
+        Args:
+            problem: told where kernel events are not to be had and polling takes their place.
+
+        Returns:
+            True when it was (re)started: files may have been missed meanwhile, look at them all.
+
+        Raises:
+            OSError: the folder is not there.
+        """
+        identity = _identity(self._folder)
+        if self._observer is not None and identity == self._identity and self._healthy():
+            return False
+        self.stop()
+        try:
+            self._observer = self._start(self._poll_interval_s)
+        except OSError as error:
+            if self._poll_interval_s is not None or not self._folder.is_dir():
+                raise
+            problem(
+                f"The system gives no file events for {self._folder} ({error}); "
+                "looking at the folder regularly instead."
+            )
+            self._poll_interval_s = 5.0
+            self._observer = self._start(self._poll_interval_s)
+        self._identity = identity
+        return True
+
+    def stop(self) -> None:
+        """Stop observing."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(10)
+            self._observer = None
+
+    def _start(self, poll_interval_s: float | None) -> BaseObserver:
+        polling = poll_interval_s is not None
+        observer = (
+            Observer() if poll_interval_s is None else PollingObserver(timeout=poll_interval_s)
+        )
+        handler = _Handler(self._listener, polling)
+        observer.schedule(handler, str(self._folder), recursive=self._recursive)
+        observer.start()
+        return observer
+
+    def _healthy(self) -> bool:
+        observer = self._observer
+        if observer is None or not observer.is_alive() or not observer.emitters:
+            return False
+        return all(emitter.is_alive() for emitter in observer.emitters)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _path(path: bytes | str) -> Path:
+    return Path(os.fsdecode(path))

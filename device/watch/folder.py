@@ -1,0 +1,235 @@
+"""One watched folder: the loop that takes files, and writes what became of them."""
+
+import errno
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from device.errors import FluocountError, QueueFullError, SettingsError, StorageError
+from device.intake import Intake
+from device.jobs.lock import WorkerLock
+from device.store import Store
+from device.watch.delivery import Delivery
+from device.watch.events import FolderEvents
+from device.watch.ledger import Ledger
+from device.watch.plan import WatchPlan
+from device.watch.taking import Taking
+
+_log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_RESCAN_S = 60.0
+_RETRY_S = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+Doing = Literal["starting", "watching", "paused", "stopped"]
+
+
+class WatchState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a watched folder does now, for the status page.
+
+    Attributes:
+        folder, out_dir: as absolute paths.
+        doing: `paused` while something keeps it from working, see `problem`; `starting` until the
+            first look at the folder.
+        noticed: files that are not complete yet, or not taken for want of place.
+        waiting: taken files whose count is not written yet.
+        counted, failed: lines written since the start.
+        problem: one sentence or None.
+    """
+
+    folder: str
+    out_dir: str
+    doing: Doing
+    noticed: int
+    waiting: int
+    counted: int
+    failed: int
+    problem: str | None
+
+
+class FolderWatch:
+    """Counts what appears in a folder. The counting itself is the worker's, of whatever process.
+
+    Args:
+        store: where images and counts are kept.
+        intake: where images are handed in.
+        plan: which folder, and how.
+        model_sha256: of the weights that count now.
+        worker_problem: why counting is paused, if it is; nothing is taken meanwhile.
+        say: told one sentence per image and problem; the default writes them to the log.
+        retry_s: how long to wait after a problem.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        plan: WatchPlan,
+        model_sha256: str,
+        *,
+        worker_problem: Callable[[], str | None] = lambda: None,
+        say: Callable[[str], None] = _log.info,
+        retry_s: float = _RETRY_S,
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._worker_problem = worker_problem
+        self._say = say
+        self._retry_s = retry_s
+        self._ledger = Ledger(store.database, plan.out_dir)
+        self._delivery = Delivery(store, self._ledger, plan.out_dir, say)
+        self._taking = Taking(store, intake, self._ledger, self._delivery, plan, model_sha256)
+        self._events = FolderEvents(plan.folder, plan.recursive, plan.poll_interval_s, self)
+        self._lock = WorkerLock(store.data_dir / f"watch-{_short_hash(plan.out_dir)}.lock")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.run, name="watch", daemon=True)
+        self._problem: str | None = None
+        self._rescan_at_s = 0.0
+        self._opened = False
+        self._doing: Doing = "stopped"
+        self._locked = False
+
+    def start(self) -> None:
+        """Watch in a thread of its own.
+
+        Raises:
+            SettingsError: another process watches with the same output folder.
+        """
+        self._acquire()
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Stop soon; what was taken is written at the next start. Callable from a signal handler."""
+        self._stop.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    @property
+    def state(self) -> WatchState:
+        """What it does now."""
+        return WatchState(
+            folder=str(self._plan.folder),
+            out_dir=str(self._plan.out_dir),
+            doing="paused" if self._problem else self._doing,
+            noticed=len(self._taking.settling),
+            waiting=len(self._delivery.waiting),
+            counted=self._delivery.counted,
+            failed=self._delivery.failed,
+            problem=self._problem,
+        )
+
+    def run(self, once: bool = False) -> WatchState:
+        """Watch until `stop`, or with `once` until every present file is counted and written.
+
+        Raises:
+            SettingsError: another process watches with the same output folder.
+        """
+        self._acquire()
+        self._doing = "starting"
+        try:
+            while not self._stop.is_set():
+                busy = self._guarded_step(once)
+                if once and self._idle():
+                    break
+                self._stop.wait(0 if busy else self._retry_s if self._problem else _TICK_S)
+            return self.state
+        finally:
+            self._doing, self._problem, self._locked = "stopped", None, False
+            self._events.stop()
+            self._lock.release()
+            if threading.current_thread() is self._thread:
+                self._store.close()
+
+    def changed(self, path: Path, being_written: bool | None) -> None:
+        """A file appeared or changed (from the observer's thread)."""
+        if self._taking.wants(path):
+            self._taking.settling.notice(path, time.monotonic(), being_written=being_written)
+
+    def gone(self, path: Path) -> None:
+        """A file was deleted or renamed away."""
+        self._taking.settling.forget(path)
+
+    def folder_changed(self) -> None:
+        """A folder appeared or moved: look at everything soon."""
+        self._rescan_at_s = min(self._rescan_at_s, time.monotonic() + 1.0)
+
+    def _guarded_step(self, once: bool) -> bool:
+        """One round; a full disk, a locked table or a vanished share pauses and is said once."""
+        try:
+            busy = self._step(once)
+        except QueueFullError:
+            return False
+        except (StorageError, OSError) as error:
+            self._pause(_sentence(error))
+            return False
+        if self._problem is not None:
+            self._say("Going on.")
+            self._problem = None
+        return busy
+
+    def _step(self, once: bool) -> bool:
+        if not self._opened:
+            if self._plan.recount:
+                self._ledger.forget_ended()
+            self._delivery.open()
+            self._opened = True
+        delayed, busy = None, False
+        try:
+            busy = self._delivery.deliver()
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            delayed = error  # counts.csv is open in a spreadsheet: take and count on meanwhile
+        if problem := self._worker_problem():
+            raise StorageError(problem)
+        now_s = time.monotonic()
+        restarted = not once and self._events.ensure(self._say)
+        if restarted or now_s >= self._rescan_at_s:
+            self._rescan_at_s = now_s + _RESCAN_S
+            self._taking.scan(now_s)
+        self._doing = "watching"
+        busy |= self._taking.take_complete(now_s, self._stop.is_set)
+        if delayed is not None:
+            raise delayed
+        return busy
+
+    def _idle(self) -> bool:
+        nothing_left = not self._taking.settling and not self._delivery.waiting
+        return self._opened and self._problem is None and nothing_left
+
+    def _pause(self, problem: str) -> None:
+        if problem != self._problem:
+            _log.error("%s: %s", self._plan.folder, problem)
+            self._say(f"Waiting: {problem}")
+            self._problem = problem
+
+    def _acquire(self) -> None:
+        self._locked = self._locked or self._lock.try_acquire()
+        if not self._locked:
+            raise SettingsError(
+                f"Another fluocount already watches with the output folder {self._plan.out_dir}; "
+                "stop that one or name another folder with --out."
+            )
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FluocountError) or not isinstance(error, OSError):
+        return str(error)
+    where = error.filename or "a file"
+    return (
+        f"{where} cannot be used now ({error.strerror}); see free space, rights and whether another "
+        "program has it open. Nothing is lost, it is tried again."
+    )
+
+
+def _short_hash(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

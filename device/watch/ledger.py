@@ -1,0 +1,99 @@
+"""What was taken from a watched folder and what became of it; lives in the store's database."""
+
+from pathlib import Path, PurePath
+from typing import Literal
+
+import msgspec
+
+from device.store.database import Database
+from device.watch.names import display_name
+from device.watch.settling import Version
+
+State = Literal["taken", "counted", "failed", "duplicate"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of one file.
+
+    Attributes:
+        path: relative to the watched folder, as text for people and tables.
+        size, mtime_ns: the version.
+        sha256: of its bytes.
+        once_key: under which the store accepts it once.
+        count_id: its count in the store, None until accepted.
+        state: taken (no line yet), counted (line in counts.csv), failed (line in errors.csv),
+            duplicate (line in duplicates.csv).
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    once_key: str
+    count_id: str | None
+    state: State
+
+
+class Ledger:
+    """The entries of one output folder.
+
+    Args:
+        database: the store's.
+        out_dir: names the ledger; absolute.
+    """
+
+    def __init__(self, database: Database, out_dir: Path) -> None:
+        self._database = database
+        self._out_dir = display_name(out_dir)
+
+    def knows(self, path: PurePath, version: Version) -> bool:
+        """Has this version been taken, and reached the store?"""
+        found = self._database.connection().execute(
+            "SELECT 1 FROM watched WHERE out_dir = ? AND path = ? AND size = ? AND mtime_ns = ? "
+            "AND NOT (state = 'taken' AND count_id IS NULL)",
+            (self._out_dir, display_name(path), version.size, version.mtime_ns),
+        )
+        return found.fetchone() is not None
+
+    def first_with(self, sha256: str) -> Entry | None:
+        """The entry that stands for this content, duplicates aside."""
+        entries = self._select(
+            "sha256 = ? AND state IN ('taken', 'counted') AND count_id IS NOT NULL", sha256
+        )
+        return entries[0] if entries else None
+
+    def in_state(self, state: State) -> list[Entry]:
+        """All entries of a state."""
+        return self._select("state = ?", state)
+
+    def put(self, entry: Entry) -> None:
+        """Add an entry or replace the one of the same version."""
+        values = {"out_dir": self._out_dir, **msgspec.structs.asdict(entry)}
+        marks = ", ".join(f":{name}" for name in values)
+        with self._database.transaction() as connection:
+            connection.execute(
+                f"INSERT OR REPLACE INTO watched ({', '.join(values)}) VALUES ({marks})", values
+            )
+
+    def forget(self, entry: Entry) -> None:
+        """Drop one entry: the file counts as new."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM watched WHERE out_dir = ? AND path = ? AND size = ? AND mtime_ns = ?",
+                (self._out_dir, entry.path, entry.size, entry.mtime_ns),
+            )
+
+    def forget_ended(self) -> None:
+        """Drop every entry but those still on their way: all other files count as new."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM watched WHERE out_dir = ? AND state != 'taken'", (self._out_dir,)
+            )
+
+    def _select(self, condition: str, value: str) -> list[Entry]:
+        found = self._database.connection().execute(
+            "SELECT path, size, mtime_ns, sha256, once_key, count_id, state FROM watched "
+            f"WHERE out_dir = ? AND {condition} ORDER BY rowid",
+            (self._out_dir, value),
+        )
+        return [msgspec.convert(dict(row), type=Entry) for row in found]

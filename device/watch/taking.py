@@ -1,0 +1,214 @@
+"""From the watched folder to the store: find, wait until complete, recognise, hand in."""
+
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from device.errors import InputError
+from device.export.tables import csv_text
+from device.intake import Intake, Wishes
+from device.store import CountRow, Store
+from device.watch.delivery import Delivery
+from device.watch.ledger import Entry, Ledger
+from device.watch.names import Kind, display_name, kind_of
+from device.watch.plan import WatchPlan
+from device.watch.settling import (
+    PATIENCE,
+    NotRegularError,
+    Settling,
+    Version,
+    look,
+    version_of,
+)
+
+_log = logging.getLogger(__name__)
+
+FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
+
+
+class Taking:
+    """Takes complete files. Everything but `settling` belongs to the watch's own thread.
+
+    Args:
+        store: for the recognition of images that were counted before.
+        intake: where images are handed in.
+        ledger: of the output folder.
+        delivery: told what was taken or refused.
+        plan: what to watch.
+        model_sha256: of the present weights; a count by others is not reused.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        ledger: Ledger,
+        delivery: Delivery,
+        plan: WatchPlan,
+        model_sha256: str,
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._ledger = ledger
+        self._delivery = delivery
+        self._plan = plan
+        self._model_sha256 = model_sha256
+        self._run = secrets.token_hex(4) if plan.recount else ""
+        self._out_dir = plan.out_dir.resolve()
+        self._unreadable_since: dict[Path, float] = {}
+        self.settling = Settling(plan.settle_s)
+
+    def wants(self, path: Path) -> bool:
+        """Is this the name of an image to count?"""
+        return kind_of(path.relative_to(self._plan.folder)) is Kind.IMAGE and not self._in_out(path)
+
+    def scan(self, now_s: float) -> None:
+        """Look at every file of the folder: what the events missed, and what was there before."""
+        for path, status in self._files():
+            relative = path.relative_to(self._plan.folder)
+            kind = kind_of(relative)
+            if kind is Kind.FOREIGN:
+                self._delivery.refuse(display_name(relative), FOREIGN_REASON)
+            version = Version(status.st_size, status.st_mtime_ns)
+            if kind is Kind.IMAGE and not self._ledger.knows(relative, version):
+                self.settling.notice(path, now_s)
+
+    def take_complete(self, now_s: float, stopped: Callable[[], bool]) -> bool:
+        """Hand in complete files while the queue has place; True when one was taken.
+
+        Raises:
+            StorageError: no room in the store; the files stay noticed.
+            QueueFullError: others filled the queue.
+            OSError: the output folder cannot be written.
+        """
+        taken = False
+        for path in self.settling.due(now_s):
+            if stopped() or len(self._delivery.waiting) >= self._plan.max_waiting:
+                break
+            taken |= self._take(path, now_s)
+        return taken
+
+    def _take(self, path: Path, now_s: float) -> bool:
+        try:
+            version = look(path)
+            known = self._ledger.knows(path.relative_to(self._plan.folder), version)
+            if known or not self.settling.complete(path, version, now_s):
+                if known:
+                    self.settling.forget(path)
+                return False
+            data = self._read(path, version)
+        except (FileNotFoundError, NotRegularError):
+            self.settling.forget(path)
+            return False
+        except OSError as error:
+            self._unreadable(path, error, now_s)
+            return False
+        self._unreadable_since.pop(path, None)
+        if data is not None:
+            self._hand_in(path.relative_to(self._plan.folder), version, data)
+            self.settling.forget(path)
+        return data is not None
+
+    def _read(self, path: Path, version: Version) -> bytes | None:
+        """The bytes of exactly this version; None where the file changed meanwhile."""
+        if version.size > self._plan.max_file_mb * 1_000_000:
+            reason = (
+                f"The file has {version.size / 1e6:.0f} MB and at most {self._plan.max_file_mb} MB "
+                "are read; crop the image, save it compressed or raise web.max_upload_mb."
+            )
+            self._delivery.refuse(self._name(path), reason)
+            self.settling.forget(path)
+            return None
+        with path.open("rb") as stream:
+            data = stream.read()
+            after = version_of(stream.fileno())
+        return data if after == version and len(data) == version.size else None
+
+    def _hand_in(self, relative: Path, version: Version, data: bytes) -> None:
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = display_name(relative)
+        entry = Entry(
+            path=name,
+            size=version.size,
+            mtime_ns=version.mtime_ns,
+            sha256=sha256,
+            once_key=f"watch:{self._out_dir}:{name}:{version.size}:{version.mtime_ns}:{self._run}",
+            count_id=None,
+            state="taken",
+        )
+        same_as = None if self._plan.recount else self._counted_as(sha256)
+        if same_as is not None:
+            if same_as != csv_text(name):
+                self._delivery.duplicate(name, same_as, sha256)
+            self._ledger.put(msgspec.structs.replace(entry, state="duplicate"))
+            return
+        self._ledger.put(entry)
+        try:
+            row = self._accept(entry, data)
+        except InputError as error:
+            self._delivery.refuse(name, str(error), sha256)
+            self._ledger.put(msgspec.structs.replace(entry, state="failed"))
+        else:
+            entry = msgspec.structs.replace(entry, count_id=row.id)
+            self._ledger.put(entry)
+            self._delivery.expect(entry, row)
+
+    def _counted_as(self, sha256: str) -> str | None:
+        """The name, as tables write it, under which this content was taken before."""
+        first = self._ledger.first_with(sha256)
+        return csv_text(first.path) if first else self._delivery.listed_as(sha256)
+
+    def _accept(self, entry: Entry, data: bytes) -> CountRow:
+        """A count of the same image with the same settings in the store is used again."""
+        plan = self._plan
+        if not plan.recount:
+            same = self._store.counts.find_same(
+                entry.sha256, plan.model, plan.settings, self._model_sha256
+            )
+            if same is not None:
+                return same
+        wishes = Wishes(settings=plan.settings, once_key=entry.once_key)
+        return self._intake.accept(data, entry.path, "watch", wishes)
+
+    def _unreadable(self, path: Path, error: OSError, now_s: float) -> None:
+        """Its writer may still lock it; after some patience it is an error, and tried on."""
+        since_s = self._unreadable_since.setdefault(path, now_s)
+        if now_s - since_s >= PATIENCE * self._plan.settle_s:
+            reason = f"The file cannot be read ({error.strerror}); see its rights."
+            self._delivery.refuse(self._name(path), reason)
+            self.settling.forget(path)
+        else:
+            self.settling.notice(path, now_s, being_written=True)
+
+    def _name(self, path: Path) -> str:
+        return display_name(path.relative_to(self._plan.folder))
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        folders = [self._plan.folder]
+        while folders:
+            try:
+                entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
+            except OSError as error:
+                _log.warning("%s", error)
+                continue
+            for entry in entries:
+                path = Path(entry.path)
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if self._plan.recursive and not self._in_out(path):
+                            folders.append(path)
+                    elif entry.is_file():
+                        yield path, entry.stat()
+                except FileNotFoundError:
+                    continue
+
+    def _in_out(self, path: Path) -> bool:
+        """Outputs are no inputs; where folder and output are one, their names tell."""
+        if self._out_dir == self._plan.folder:
+            return False
+        return path.is_relative_to(self._out_dir)
