@@ -34,7 +34,7 @@ class Source(_Section, frozen=True, kw_only=True):
         diameter_factor: objects of this set are made larger by it ("diameter") or are larger ("width").
         recolour: grey or single-stain frames get the colours of the yellow frames.
         held_out: this set's frames take turns as test frames (True for the target domain only).
-        share: how often its frames are drawn, relative to the other sources; None in proportion to frames.
+        share: how often its frames are drawn; the sources without a share are drawn 1.0 together.
         frames: synthetic frames to make, or at most so many of a folder (seeded choice).
         seed: of synthetic frames.
         width_px: of synthetic frames (4:3); cells shrink with it.

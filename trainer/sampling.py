@@ -23,11 +23,19 @@ Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Images (b, s, s, 3) in [0, 1]; target and weight (b, s, s, 2)."""
 
 
-def to_yellow(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A single-stain image in the colours of the yellow frames (ratios measured on those)."""
-    grey = image.max(axis=2).astype(np.float32)
+def to_yellow(
+    image: npt.NDArray[np.uint8], gain: float = 1.0, offset: float = 0.0
+) -> npt.NDArray[np.uint8]:
+    """A single-stain image, times gain plus offset, in the colours of the yellow frames (measured on those)."""
+    grey = image.max(axis=2).astype(np.float32) * gain + offset
     yellow = np.stack([grey, 0.75 * grey - 3, 0.075 * grey - 1], axis=-1)
     return np.clip(yellow, 0, 255).astype(np.uint8)
+
+
+def _recoloured(image: npt.NDArray[np.uint8], sha256: str) -> npt.NDArray[np.uint8]:
+    """Yellow, with a brightness and a background of the frame's own, the same at every call."""
+    rng = np.random.default_rng(int(sha256[:12], 16))
+    return to_yellow(image, rng.uniform(0.6, 1.2), rng.uniform(0, 30))
 
 
 def _shrink(image: np.ndarray, factor: float) -> np.ndarray:
@@ -49,7 +57,7 @@ def prepare(example: Example, working_scale: float, sigma_px: float) -> Layers:
     pixel = example.scale * working_scale
     factor = FINEST_PX / pixel
     image = to_8_bit(example.frame.image, example.frame.bits)
-    image = _shrink(to_yellow(image) if example.recolour else image, factor)
+    image = _shrink(_recoloured(image, example.frame.sha256) if example.recolour else image, factor)
     mask = _shrink(part_touching(example.labels).astype(np.uint8) * 255, factor) > 127
     pixel *= example.frame.width / image.shape[1]
     labels = mask_objects(mask)
@@ -69,11 +77,11 @@ class Pool:
 def draw_chances(examples: list[Example], phase: Phase) -> npt.NDArray[np.float64]:
     """Probability of drawing each frame: its source's share, crowds and artefacts more often."""
     weight = np.array([_frame_weight(example, phase) for example in examples])
-    sources = np.array([example.source for example in examples])
-    for source in phase.sources:
-        mine = sources == source.name
-        if source.share is not None and mine.any():
-            weight[mine] *= source.share / weight[mine].sum()
+    share_of = {source.name: source.share for source in phase.sources}
+    groups = np.array([e.source if share_of.get(e.source) is not None else "" for e in examples])
+    for group in np.unique(groups):
+        share = share_of[group] if group else 1.0
+        weight[groups == group] *= share / weight[groups == group].sum()
     return weight / weight.sum()
 
 

@@ -48,7 +48,7 @@ class Training:
 
     def __init__(self, run: Run, out: Path, data: Path, log: Log = print) -> None:
         self.run, self.out, self.data, self.log = run, out, data, log
-        self._examples: dict[int, list[Example]] = {}
+        self._finetune_examples: list[Example] = []
         out.mkdir(parents=True, exist_ok=True)
         saved = out / "run.toml"
         if saved.exists() and load_run(str(saved)) != run:
@@ -58,17 +58,31 @@ class Training:
         write_atomic(saved, to_toml(run).encode())
 
     def examples(self, phase: Phase) -> list[Example]:
-        """Every frame of a phase's sources, read once."""
-        key = id(phase)
-        if key not in self._examples:
-            self._examples[key] = [
-                example
-                for source in phase.sources
-                for example in load_source(
-                    source, self.data, self.run.frame_cell_diameter_px, self.run.seed
-                )
-            ]
-        return self._examples[key]
+        """Every frame of a phase's sources; those of the fine-tuning are kept in memory."""
+        if phase is self.run.finetune and self._finetune_examples:
+            return self._finetune_examples
+        examples = [
+            example
+            for source in phase.sources
+            for example in load_source(
+                source, self.data, self.run.frame_cell_diameter_px, self.run.seed
+            )
+        ]
+        self._note_frames(phase, examples)
+        if phase is self.run.finetune:
+            self._finetune_examples = examples
+        return examples
+
+    def _note_frames(self, phase: Phase, examples: list[Example]) -> None:
+        """Frames per source, so that a card does not have to read everything again."""
+        noted = self._noted_frames()
+        for source in phase.sources:
+            noted[source.name] = sum(example.source == source.name for example in examples)
+        write_atomic(self.out / "frames.json", json.dumps(noted, indent=1).encode())
+
+    def _noted_frames(self) -> dict[str, int]:
+        path = self.out / "frames.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def folds(self) -> dict[str, int]:
         """Fold of every held-out frame; recorded in split.json at the first call."""
@@ -146,14 +160,16 @@ class Training:
 
     def training_data(self) -> tuple[DataSource, ...]:
         """Every source of both phases, once, with the frames used."""
-        seen: dict[str, DataSource] = {}
-        for phase in (self.run.pretrain, self.run.finetune):
-            for source in phase.sources if phase else ():
-                frames = sum(example.source == source.name for example in self.examples(phase))
-                seen[source.name] = DataSource(
-                    name=source.name, frames=frames, licence=source.licence
-                )
-        return tuple(seen.values())
+        phases = [phase for phase in (self.run.pretrain, self.run.finetune) if phase]
+        sources = {source.name: source for phase in phases for source in phase.sources}
+        if not sources.keys() <= self._noted_frames().keys():
+            for phase in phases:
+                self.examples(phase)
+        frames = self._noted_frames()
+        return tuple(
+            DataSource(name=name, frames=frames[name], licence=source.licence)
+            for name, source in sources.items()
+        )
 
     def fold_maps(self, fold: int) -> Maps:
         """Out-of-fold probability maps of one fold; trains what is missing, keeps maps.npz."""
