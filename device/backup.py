@@ -28,7 +28,8 @@ MANIFEST_NAME = "manifest.json"
 SETTINGS_MEMBER = "settings/fluocount.toml"
 DATABASE_MEMBER = f"data/{DATABASE_NAME}"
 RESULTS_MEMBER = "data/results"
-_MOST_ROUNDS = 5
+RowState = tuple[str, int]
+"""Status and revision."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,15 +111,16 @@ def _write(
         if settings_path is not None and settings_path.is_file():
             archive.add(settings_path, SETTINGS_MEMBER)
         copy = Path(scratch) / DATABASE_NAME
-        rows = copy_database(data_dir / DATABASE_NAME, copy)
         if results:
-            rows = _add_results(archive, data_dir, copy, rows, progress)
+            counts = _add_results(archive, data_dir, copy, progress)
+        else:
+            counts = len(copy_database(data_dir / DATABASE_NAME, copy))
         archive.add(copy, DATABASE_MEMBER)
         manifest = Manifest(
             format=FORMAT,
             version=__version__,
             created_s=time.time(),
-            counts=len(rows),
+            counts=counts,
             results=results,
         )
         _add_bytes(archive, MANIFEST_NAME, msgspec.json.encode(manifest))
@@ -126,38 +128,46 @@ def _write(
 
 
 def _add_results(
-    archive: tarfile.TarFile,
-    data_dir: Path,
-    copy: Path,
-    rows: dict[str, tuple[object, ...]],
-    progress: Callable[[int, int], None],
-) -> dict[str, tuple[object, ...]]:
-    """Add the folder of every row; again where a row changed meanwhile, so that copy and files agree.
+    archive: tarfile.TarFile, data_dir: Path, copy: Path, progress: Callable[[int, int], None]
+) -> int:
+    """Copy the database and add the files of its rows, again until both agree; returns the rows.
 
+    Meanwhile counts finish and old revisions vanish, so that a file may be gone when its turn comes.
     A later member of the same name replaces the earlier one on extraction.
     """
-    added: dict[str, tuple[object, ...]] = {}
-    for _ in range(_MOST_ROUNDS):
+    added: dict[str, RowState] = {}
+    revisions: set[tuple[str, int]] = set()
+    lacking: set[str] = set()
+    while True:
+        rows = copy_database(data_dir / DATABASE_NAME, copy)
         changed = [name for name, state in rows.items() if added.get(name) != state]
         for number, name in enumerate(changed):
-            _add_folder(archive, data_dir / "results" / name, f"{RESULTS_MEMBER}/{name}")
+            folder = data_dir / "results" / name
+            found = _add_folder(archive, folder, f"{RESULTS_MEMBER}/{name}")
+            revisions.update((name, revision) for revision in found)
             progress(number + 1, len(changed))
         added = rows
-        if not changed:
-            break
-        rows = copy_database(data_dir / DATABASE_NAME, copy)
-    return rows
+        before = lacking
+        lacking = {
+            name for name, (_, revision) in rows.items() if (name, revision) not in revisions
+        }
+        if lacking <= before:  # none, or files that were missing before we came
+            return len(rows)
 
 
-def _add_folder(archive: tarfile.TarFile, folder: Path, member: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file():
-            continue
+def _add_folder(archive: tarfile.TarFile, folder: Path, member: str) -> set[int]:
+    """Add a result folder; returns the revisions that are whole in it, 0 being the image alone."""
+    revisions = set()
+    subfolders = [path for path in folder.glob("[0-9]*") if path.is_dir()]
+    for revision, part in [(0, folder), *((int(path.name), path) for path in subfolders)]:
         try:
-            archive.add(path, f"{member}/{path.relative_to(folder)}")
+            for path in sorted(part.iterdir()):
+                if path.is_file() and not path.name.startswith("."):
+                    archive.add(path, f"{member}/{path.relative_to(folder)}")
+            revisions.add(revision)
         except FileNotFoundError:
             continue  # replaced by a newer revision, which the next round adds
+    return revisions
 
 
 def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -167,12 +177,12 @@ def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     archive.addfile(member, io.BytesIO(data))
 
 
-def copy_database(source: Path, target: Path) -> dict[str, tuple[object, ...]]:
-    """Copy a database while others write to it; returns (status, revision) by count id."""
+def copy_database(source: Path, target: Path) -> dict[str, RowState]:
+    """Copy a database while others write to it; returns the state of every count by id."""
     with (
         closing(sqlite3.connect(source, timeout=30)) as original,
         closing(sqlite3.connect(target)) as copy,
     ):
         original.backup(copy)
         found = copy.execute("SELECT id, status, revision FROM counts")
-        return {row[0]: tuple(row[1:]) for row in found}
+        return {name: (status, revision) for name, status, revision in found}
