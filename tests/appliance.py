@@ -1,0 +1,82 @@
+"""A whole appliance without hardware and without a model file, for tests; also as a process of its own:
+
+python tests/appliance.py DATA_DIR PORT [SECONDS_PER_TILE]
+"""
+
+import io
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from conftest import FakeSegmenter, draw_discs
+from PIL import Image
+
+from device.config import CameraSettings, Settings, StorageSettings, WebSettings
+from device.service import Service
+
+
+class SlowSegmenter(FakeSegmenter):
+    """Takes its time for each tile, so that something can happen meanwhile."""
+
+    def __init__(self, seconds_per_tile: float) -> None:
+        super().__init__()
+        self.seconds_per_tile = seconds_per_tile
+
+    def __call__(self, tile: np.ndarray) -> np.ndarray:
+        time.sleep(self.seconds_per_tile)
+        return super().__call__(tile)
+
+
+def make_settings(data_dir: Path, **web) -> Settings:
+    return Settings(
+        storage=StorageSettings(data_dir=str(data_dir), warn_free_mb=2, refuse_free_mb=1),
+        camera=CameraSettings(kind="simulated", width_px=320, height_px=240, exposure_s=0.001),
+        web=WebSettings(**web),
+    )
+
+
+def make_service(data_dir: Path, seconds_per_tile: float = 0.0, **web) -> Service:
+    """A service whose model is brightness; not started."""
+    return Service(
+        make_settings(data_dir, **web), load_segmenter=lambda model: SlowSegmenter(seconds_per_tile)
+    )
+
+
+def with_storage(settings: Settings, **changes) -> Settings:
+    storage = msgspec.structs.replace(settings.storage, **changes)
+    return msgspec.structs.replace(settings, storage=storage)
+
+
+def png(cells: int = 2, shape: tuple[int, int] = (120, 400), shade: int = 255) -> bytes:
+    """A PNG with that many bright discs; `shade` makes images differ."""
+    discs = [(30 + 60 * (i % 6), 30 + 60 * (i // 6), 37) for i in range(cells)]
+    pixels = np.minimum(draw_discs(shape, discs), shade).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def wait_for(condition, timeout_s: float = 20.0, what: str = "the condition"):
+    """The first true value of `condition()`."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come true within {timeout_s} s")
+
+
+def main() -> None:
+    from device.web.server import make_server
+
+    data_dir, port, *rest = sys.argv[1:]
+    service = make_service(Path(data_dir), float(rest[0]) if rest else 0.0, port=int(port))
+    service.start()
+    make_server(service).run()
+
+
+if __name__ == "__main__":
+    main()
