@@ -186,22 +186,39 @@ install_all() {
     packages
     check_python
     environment
-    files
-    healthy=yes
-    self_test "$venv" || healthy=no
     if [ "$installed" = yes ] && [ "$(readlink /opt/fluocount/venv)" != "$venv" ]; then
-        [ "$healthy" = yes ] || { rm -rf "$venv"; fail "the self-test of the new version failed; \
+        self_test "$venv" || { rm -rf "$venv"; fail "the self-test of the new version failed; \
 the old one stays in use."; }
         keep_copy
     fi
+    files
     switch_to "$venv"
     start
     remove_others "$venv"
+    healthy=yes
+    self_test "$venv" || healthy=no
     [ "$hardware" = yes ] ||
         say "left out (--without-hardware): picamera2 (camera), gpiozero and lgpio (button, lamp)"
     [ "$healthy" = yes ] || say "the self-test found something to do: see above, then run: fluocount doctor"
-    as_user /opt/fluocount/venv/bin/fluocount address
+    announce
     [ "$healthy" = yes ]
+}
+
+announce() { # the last line: where the page is, and the set-up code until it was used
+    port=
+    if [ -d /run/systemd/system ]; then
+        port=$(systemctl show --property=Listen --value fluocount.socket | sed -n 's/.*:\([0-9]*\) .*/\1/p')
+    fi
+    address=http://$(hostname).local
+    [ "${port:-80}" = 80 ] || address=$address:$port
+    code=$(cat /var/lib/fluocount/setup-code 2>/dev/null || true)
+    if [ -n "$code" ]; then
+        say "the page: $address   the set-up code: $code"
+    elif [ -d /run/systemd/system ]; then
+        say "the page: $address   (log in with the password you chose)"
+    else
+        say "the page: $address once it is started; fluocount serve prints the set-up code"
+    fi
 }
 
 uninstall() {
