@@ -5,6 +5,7 @@ import { announce, byId, element, icon, memory } from "./dom.js";
 import { interval, moment, number, plural } from "./format.js";
 import { onStatus, refresh } from "./header.js";
 import { ended, follow, progressText } from "./job.js";
+import { drawSmall } from "./layers.js";
 import { Meters } from "./meters.js";
 import { Preview } from "./preview.js";
 import { cameraLamp } from "./state.js";
@@ -60,7 +61,7 @@ function showLatest(count) {
   const target = `/counts/${encodeURIComponent(count.id)}`;
   const shown = count.corrected_count ?? count.count;
   const range = count.interval ? element("small", {}, ` (${interval(count.interval)})`) : null;
-  const picture = element("img", { src: api.url(api.countPath(count.id, "/overlay.jpg")), alt: "The counted image with outlines", width: count.width, height: count.height });
+  const picture = element("canvas", { role: "img", "aria-label": "The counted image with outlines" });
   region.replaceChildren(
     element("p", { class: "value" }, `${number(shown)}`, range),
     element("p", { class: "about" }, count.sample || "no sample name", element("small", {}, moment(count.created))),
@@ -69,6 +70,7 @@ function showLatest(count) {
     element("a", { href: target, class: "button small" }, "Look closer or correct"),
   );
   region.hidden = false;
+  drawSmall(picture, count).catch((error) => refuse(error.message));
 }
 
 async function press(event) {

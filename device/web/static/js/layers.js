@@ -92,3 +92,16 @@ export class Layers {
     context.drawImage(this.outlines, left, top, width, height);
   }
 }
+
+const SMALL_PX = 760;
+
+/** The picture with outlines that stay two dots wide however small it is shown. */
+export async function drawSmall(canvas, count) {
+  const layers = new Layers(count.id);
+  await Promise.all([layers.loadImage(), layers.loadOutlines()]);
+  const scale = Math.min(1, SMALL_PX / count.width);
+  canvas.width = count.width * scale;
+  canvas.height = count.height * scale;
+  const view = { left: 0, top: 0, scale, size: { width: count.width, height: count.height } };
+  layers.paint(canvas.getContext("2d"), view, { image: true, outlines: true }, 1);
+}

@@ -51,7 +51,7 @@ const quantile = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor
 /** diameters of cells; unit "px" or "µm". */
 export function sizesPlot(diameters, unit) {
   const sorted = diameters.toSorted((a, b) => a - b);
-  const most = quantile(sorted, 0.995) * 1.05;
+  const most = quantile(sorted, 0.995) * 1.12;
   const bins = Math.max(6, Math.min(30, Math.round(Math.sqrt(sorted.length))));
   const heights = new Array(bins).fill(0);
   for (const one of sorted) heights[Math.min(bins - 1, Math.floor((bins * one) / most))] += 1;
@@ -62,7 +62,8 @@ export function sizesPlot(diameters, unit) {
     class: "column", x: x((at * most) / bins) + 1, width: Math.max(1, room / bins - 2), y: scale.y(height), height: HEIGHT - EDGE.bottom - scale.y(height),
   }, svg("title", {}, `${significant((at * most) / bins)} to ${significant(((at + 1) * most) / bins)} ${unit}: ${plural(height, "cell")}`)));
   const median = quantile(sorted, 0.5);
-  const labels = [0.25, 0.5, 0.75, 1].map((part) => text(x(part * most), HEIGHT - 8, `${significant(part * most)}${part === 1 ? ` ${unit}` : ""}`, part === 1 ? "end" : "middle"));
+  const labels = steps(most).filter((tick) => tick <= most).map((tick) => text(x(tick), HEIGHT - 10, number(tick)));
+  labels.push(text(WIDTH - EDGE.right, HEIGHT - 10, unit, "end"));
   return frame(`Diameters of ${plural(sorted.length, "cell")}, median ${significant(median)} ${unit}`,
     ...grid(scale), ...columns, line("median", x(median), EDGE.top, x(median), HEIGHT - EDGE.bottom), ...labels);
 }

@@ -25,7 +25,7 @@ export function showNumbers(count, trial) {
   const left = block(trial ? "With these settings" : "Automatic", number(automatic.count), range,
     trial ? "not kept yet" : "90 % interval", { "data-quiet": made && !trial, id: "automatic-count" });
   const right = trial
-    ? block("Kept", number(count.corrected_count ?? count.count), "", "", { "data-quiet": true, id: "kept-count" })
+    ? block("Kept", number(count.corrected_count ?? count.count), "", made ? "stored, corrected by hand" : "stored", { "data-quiet": true, id: "kept-count" })
     : block("Corrected", made ? number(count.corrected_count) : "–", "", made ? changes(count.corrections) : "nobody has changed it", { "data-corrected": made, "data-quiet": !made, id: "corrected-count" });
   byId("numbers").replaceChildren(left, right);
   const flags = automatic.flags ?? [];

@@ -102,12 +102,14 @@ function metricsTable(metrics) {
   return element("div", { class: "table-scroll" }, table);
 }
 
+const intervalText = ({ fitted_on: fittedOn, coverage }) => (coverage === null ? fittedOn : `${fittedOn} It held the true count in ${percent(coverage)} of images it had not seen.`);
+
 function showModel(found) {
   const { model, models = [] } = found;
   if (!model) { card("model", reading("missing", "fault"), hint("Put a model and its card in place; fluocount doctor says where.")); return; }
   card("model", reading(`${model.name} ${model.version}`, "ok"), hint(`${model.trained_for} Counted with fluocount ${found.version}.`), metricsTable(model.metrics ?? []), list(
     ["Architecture", model.architecture],
-    ["Interval", model.confidence?.fitted_on],
+    ["Interval", model.confidence && intervalText(model.confidence)],
     ["Threshold", number(model.threshold, 3)],
     ["Cell diameter", model.frame_cell_diameter_px && `${significant(model.frame_cell_diameter_px)} px in a full frame`],
     ["Trained on", (model.training_data ?? []).map((data) => `${data.name} (${plural(data.frames, "image")}, ${data.licence})`).join("; ")],
@@ -121,8 +123,7 @@ function showModel(found) {
 let shown = "";
 let camera = null;
 
-onStatus((found) => {
-  if (!found) return;
+function show(found) {
   // Text under a person's selection or a reader's cursor stays unless something changed.
   showClock(found);
   const { roundTrip, device_time: deviceTime, ...rest } = found;
@@ -135,12 +136,15 @@ onStatus((found) => {
   showBoard(found);
   showDisk(found.disk);
   showModel(found);
-});
+}
+
+onStatus((found) => { if (found) show(found); });
 
 async function readCamera() {
-  if (!document.hidden && status()) {
+  if (!document.hidden) {
     try {
       camera = await api.get("/camera");
+      if (status()) show(status());
     } catch { /* the header says that it does not answer */ }
   }
   setTimeout(readCamera, 5000);
