@@ -66,6 +66,8 @@ class ButtonSettings(_Section, frozen=True):
     button_pin: Pin | None = 17
     lamp_pin: Pin | None = 27
     excitation_pin: Pin | None = None
+    excitation_active_high: bool = True
+    excitation_settle_s: Annotated[float, msgspec.Meta(ge=0)] = 0.02
     bounce_s: Positive = 0.05
     hold_s: Positive = 5.0
     shutdown_on_hold: bool = False

@@ -33,6 +33,10 @@ class CameraLostError(CameraError):
     """The camera stopped delivering pictures; it is being reopened (HTTP 503)."""
 
 
+class PinsError(FluocountError):
+    """The pins of button, lamp or light cannot be used."""
+
+
 class StorageError(FluocountError):
     """Results cannot be kept: the disk is full or the store is damaged."""
 
