@@ -20,6 +20,7 @@ from device.jobs import Segmenters, Worker
 from device.jobs.segmenters import Loader
 from device.relabelling import Relabeller
 from device.store import Store, open_store
+from device.watch import FolderWatch, plans_from_settings
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Service:
         store: None when the data folder or the database cannot be used.
         worker, intake, relabeller: None without a store.
         camera: the camera's owner; it says itself when there is none.
+        watches: of the folders in the settings.
         last_refusal: why the last press of the button was refused, if it was.
     """
 
@@ -76,6 +78,7 @@ class Service:
         self.camera = CameraThread(settings.camera, remember=settings.data_dir / "camera.json")
         self.capturer: Capturer | None = None
         self.last_refusal: Refusal | None = None
+        self.watches: list[FolderWatch] = []
         self._failed: dict[str, str] = {}
         self._closers: list[Callable[[], None]] = []
         if settings_problem is not None:
@@ -87,6 +90,7 @@ class Service:
         self._part("model", lambda: self.segmenters.card(self.settings.counting.model))
         self._part("worker", self._start_worker)
         self._part("camera", self._start_camera)
+        self._part("watch", self._start_watches)
 
     def stop(self) -> None:
         """Stop what was started, last first; an unfinished count waits for the next start."""
@@ -176,6 +180,17 @@ class Service:
         self.camera.start()
         self._closers.append(self.camera.stop)
 
+    def _start_watches(self) -> None:
+        if self.store is None or self.settings_problem is not None:
+            return
+        for plan in plans_from_settings(self.settings):
+            card = self.segmenters.card(plan.model)
+            intake = Intake(self.store, self.segmenters, plan.model)
+            watch = FolderWatch(self.store, intake, plan, card.sha256)
+            watch.start()
+            self.watches.append(watch)
+            self._closers.append(watch.stop)
+
     def _part(self, code: str, start: Callable[[], object]) -> None:
         """Run one start-up step; a deliberate error becomes a problem, a bug stays a bug."""
         try:
@@ -189,6 +204,9 @@ class Service:
         found: dict[str, str] = {}
         if self.worker is not None and (paused := self.worker.state.problem):
             found["worker"] = f"Counting is paused: {paused}"
+        waiting = [watch.state.problem for watch in self.watches]
+        if texts := [text for text in waiting if text is not None]:
+            found["watch"] = " ".join(texts)
         if self.store is not None:
             disk = self.store.disk()
             if disk.level != "ok":

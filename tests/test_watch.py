@@ -7,12 +7,16 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import FakeSegmenter, draw_discs
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from PIL import Image
 
+from device.commands.watch import command
 from device.config import (
+    CameraSettings,
     CountingSettings,
     Settings,
     StorageSettings,
@@ -22,6 +26,7 @@ from device.config import (
 from device.errors import InputError, SettingsError
 from device.intake import Intake
 from device.jobs import Segmenters, Worker
+from device.service import Service
 from device.store import open_store
 from device.watch import FolderWatch, make_plan, plans_from_settings
 from device.watch.mounts import file_system_type
@@ -473,14 +478,14 @@ def test_files_that_come_while_it_runs(bench, poll):
 
 def test_a_file_is_not_taken_while_it_is_written(bench):
     data = bench.image("../a.png").read_bytes()
-    watch = bench.watch()
+    watch = bench.watch(settle_s=0.2)
     watch.start()
     until(lambda: watch.state.doing == "watching")
 
     with (bench.folder / "a.png").open("wb", buffering=0) as stream:
         for start in range(0, len(data), len(data) // 4):
             stream.write(data[start : start + len(data) // 4])
-            time.sleep(0.3)  # six settle times
+            time.sleep(0.5)  # longer than the settle time
     until(lambda: bench.lines())
     watch.stop()
 
@@ -603,9 +608,53 @@ def test_two_watches_do_not_write_into_one_folder(bench):
     bench.once()
 
 
-def test_a_folder_must_be_there():
-    with pytest.raises(InputError, match="not a folder"):
-        make_plan(Settings(), Path("/no/such/folder"))
+def test_a_folder_must_be_there(tmp_path):
+    outcome = CliRunner().invoke(command, [str(tmp_path / "no")])
+
+    assert isinstance(outcome.exception, InputError)
+    assert "is not a folder" in str(outcome.exception)
+
+
+def test_a_share_that_is_mounted_later(bench):
+    bench.folder.rmdir()
+    bench.out = bench.folder / "fluocount"
+    watch = bench.watch()
+    watch.start()
+    until(lambda: watch.state.doing == "paused")
+    assert not bench.folder.exists()
+
+    bench.image("a.png")
+    until(lambda: bench.lines())
+    watch.stop()
+
+    assert bench.images() == ["a.png"]
+
+
+def test_a_lost_share_is_not_written_to_the_mount_points_disk(bench, monkeypatch):
+    bench.image("a.png")
+    watch = bench.watch()
+    watch.start()
+    until(lambda: bench.lines())
+    monkeypatch.setattr(watch._delivery, "_device", -1)
+    bench.out.rename(bench.out.with_name("gone"))
+    until(lambda: watch.state.problem)
+    watch.stop()
+
+    assert not bench.out.exists()
+
+
+def test_a_deleted_output_folder_is_written_again(bench):
+    bench.image("a.png")
+    watch = bench.watch()
+    watch.start()
+    until(lambda: bench.lines())
+    tiles = len(bench.segmenter.tiles)
+    bench.out.rename(bench.out.with_name("gone"))
+    until(lambda: bench.lines())
+    watch.stop()
+
+    assert bench.images() == ["a.png"]
+    assert len(bench.segmenter.tiles) == tiles
 
 
 def test_folders_of_the_settings_keep_their_outputs_apart(tmp_path):
@@ -622,3 +671,23 @@ def test_folders_of_the_settings_keep_their_outputs_apart(tmp_path):
     assert [plan.out_dir for plan in plans("one/x")] == [tmp_path]
     with pytest.raises(SettingsError, match="same output folder"):
         plans("one/x", "two/x")
+
+
+def test_the_service_watches_the_folders_of_the_settings(bench):
+    bench.worker.stop()
+    watched = structs.replace(
+        bench.settings.watch, folders=(str(bench.folder),), out_dir=str(bench.out)
+    )
+    service = Service(
+        structs.replace(bench.settings, watch=watched, camera=CameraSettings(kind="none")),
+        load_segmenter=lambda name: bench.segmenter,
+    )
+    service.start()
+    bench.image("a.png")
+    until(lambda: bench.lines())
+    bench.folder.rename(bench.folder.with_name("away"))
+    until(lambda: any(problem.code == "watch" for problem in service.problems))
+    service.stop()
+
+    assert bench.images() == ["a.png"]
+    assert service.watches[0].state.doing == "stopped"

@@ -40,6 +40,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> None:
     """Count every image that appears in FOLDER, and those that are there already."""
+    from device.errors import InputError
     from device.watch import make_plan
     from device.watch.standalone import watch_folder
 
@@ -61,9 +62,12 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
         ),
         recount=chosen["recount"],
     )
+    if not plan.folder.is_dir():
+        raise InputError(
+            f"{folder} is not a folder; name the folder that the microscope writes its images to."
+        )
     if not once:
-        how = "looking regularly" if plan.poll_interval_s else "by file events"
-        click.echo(f"Watching {plan.folder} ({how}); results go to {plan.out_dir}.", err=True)
+        click.echo(f"Watching {plan.folder}; results go to {plan.out_dir}.", err=True)
     state = watch_folder(settings, plan, once=once, say=_say)
     click.echo(f"{state.counted} counted, {state.failed} not; see {plan.out_dir}.", err=True)
     if once and state.failed:

@@ -1,5 +1,6 @@
 """From the store to the output folder: files per image and the three tables."""
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +51,7 @@ class Delivery:
         self.waiting: dict[str, Entry] = {}
         self.counted = 0
         self.failed = 0
+        self._device = 0
         self._counts = AppendTable(out_dir / "counts.csv", counts_header())
         self._errors = AppendTable(out_dir / "errors.csv", ERRORS_HEADER)
         self._duplicates = AppendTable(out_dir / "duplicates.csv", DUPLICATES_HEADER)
@@ -64,6 +66,7 @@ class Delivery:
             OSError: the output folder cannot be used.
         """
         self._out_dir.mkdir(parents=True, exist_ok=True)
+        self._device = self._out_dir.stat().st_dev
         self._read_tables()
         for entry in self._ledger.in_state("taken"):
             self._take_up(entry)
@@ -82,6 +85,7 @@ class Delivery:
         Raises:
             OSError: the output folder cannot be written now; call again later.
         """
+        self._require_out_dir()
         if self._counts.changed_by_others():
             self._read_tables()
         if not self.waiting:
@@ -163,6 +167,15 @@ class Delivery:
             self._listed_images.setdefault(entry.sha256, csv_text(entry.path))
             self.counted += 1
             self._say(f"{entry.path}: {_cells(count.result.count)}")
+
+    def _require_out_dir(self) -> None:
+        """Make a deleted output folder anew, but never under the mount point of a lost share."""
+        place = self._out_dir
+        while not place.exists():
+            place = place.parent
+        if place.stat().st_dev != self._device:
+            raise OSError(errno.ENODEV, "its file system is not mounted", str(self._out_dir))
+        self._out_dir.mkdir(parents=True, exist_ok=True)
 
     def _take_up(self, entry: Entry) -> None:
         """A dead process took this file; it is in the store, or it never got there."""

@@ -11,6 +11,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
+from device.watch.mounts import on_network
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,15 +71,17 @@ class FolderEvents:
     Args:
         folder: to watch.
         recursive: sub-folders too.
-        poll_interval_s: None for kernel events, else look at the folder this often.
+        poll: look at the folder regularly, even where the kernel reports events.
+        poll_interval_s: how often that is.
         listener: who is told.
     """
 
     def __init__(
-        self, folder: Path, recursive: bool, poll_interval_s: float | None, listener: Listener
+        self, folder: Path, recursive: bool, poll: bool, poll_interval_s: float, listener: Listener
     ) -> None:
         self._folder = folder
         self._recursive = recursive
+        self._poll = poll
         self._poll_interval_s = poll_interval_s
         self._listener = listener
         self._observer: BaseObserver | None = None
@@ -99,17 +103,18 @@ class FolderEvents:
         if self._observer is not None and identity == self._identity and self._healthy():
             return False
         self.stop()
+        polling = self._poll or on_network(self._folder)
         try:
-            self._observer = self._start(self._poll_interval_s)
+            self._observer = self._start(polling)
         except OSError as error:
-            if self._poll_interval_s is not None or not self._folder.is_dir():
+            if polling or not self._folder.is_dir():
                 raise
             problem(
                 f"The system gives no file events for {self._folder} ({error}); "
                 "looking at the folder regularly instead."
             )
-            self._poll_interval_s = 5.0
-            self._observer = self._start(self._poll_interval_s)
+            self._poll = True
+            self._observer = self._start(polling=True)
         self._identity = identity
         return True
 
@@ -120,11 +125,8 @@ class FolderEvents:
             self._observer.join(10)
             self._observer = None
 
-    def _start(self, poll_interval_s: float | None) -> BaseObserver:
-        polling = poll_interval_s is not None
-        observer = (
-            Observer() if poll_interval_s is None else PollingObserver(timeout=poll_interval_s)
-        )
+    def _start(self, polling: bool) -> BaseObserver:
+        observer = PollingObserver(timeout=self._poll_interval_s) if polling else Observer()
         handler = _Handler(self._listener, polling)
         observer.schedule(handler, str(self._folder), recursive=self._recursive)
         observer.start()

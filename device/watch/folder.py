@@ -88,7 +88,9 @@ class FolderWatch:
         self._ledger = Ledger(store.database, plan.out_dir)
         self._delivery = Delivery(store, self._ledger, plan.out_dir, say)
         self._taking = Taking(store, intake, self._ledger, self._delivery, plan, model_sha256)
-        self._events = FolderEvents(plan.folder, plan.recursive, plan.poll_interval_s, self)
+        self._events = FolderEvents(
+            plan.folder, plan.recursive, plan.poll, plan.poll_interval_s, self
+        )
         self._lock = WorkerLock(store.data_dir / f"watch-{_short_hash(plan.out_dir)}.lock")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.run, name="watch", daemon=True)
@@ -177,6 +179,7 @@ class FolderWatch:
         return busy
 
     def _step(self, once: bool) -> bool:
+        self._plan.folder.stat()  # a share that is not mounted: wait, make no folders in its place
         if not self._opened:
             if self._plan.recount:
                 self._ledger.forget_ended()

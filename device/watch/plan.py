@@ -5,8 +5,7 @@ from pathlib import Path
 
 from device.config import Settings
 from device.counting.records import CountSettings
-from device.errors import InputError, SettingsError
-from device.watch.mounts import on_network
+from device.errors import SettingsError
 
 DEFAULT_SETTINGS = CountSettings()
 DEFAULT_OUT = "fluocount"
@@ -24,7 +23,8 @@ class WatchPlan:
         settings: for every count.
         recursive: sub-folders too.
         settle_s: a file is complete when it has not changed for this long.
-        poll_interval_s: look at the folder this often; None takes the kernel's events.
+        poll: look at the folder regularly even where the kernel reports events.
+        poll_interval_s: how often that is.
         max_waiting: taken files that wait for their count; leaves place for the page.
         max_file_mb: larger files are refused.
         recount: count everything again, known images too.
@@ -36,7 +36,8 @@ class WatchPlan:
     settings: CountSettings = DEFAULT_SETTINGS
     recursive: bool = False
     settle_s: float = 2.0
-    poll_interval_s: float | None = None
+    poll: bool = False
+    poll_interval_s: float = 5.0
     max_waiting: int = 100
     max_file_mb: int = 200
     recount: bool = False
@@ -54,18 +55,9 @@ def make_plan(
     count_settings: CountSettings = DEFAULT_SETTINGS,
     recount: bool = False,
 ) -> WatchPlan:
-    """Fill in what the settings say.
-
-    Raises:
-        InputError: `folder` is no folder.
-    """
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder} is not a folder; name the folder that the microscope writes its images to."
-        )
+    """Fill in what the settings say. The folder may be missing: a share that is not mounted yet."""
     folder = folder.resolve()
     watch = settings.watch
-    polled = poll or watch.poll or on_network(folder)
     return WatchPlan(
         folder=folder,
         out_dir=(out_dir or folder / DEFAULT_OUT).resolve(),
@@ -73,7 +65,8 @@ def make_plan(
         settings=count_settings,
         recursive=recursive or watch.recursive,
         settle_s=settle_s or watch.settle_s,
-        poll_interval_s=watch.poll_interval_s if polled else None,
+        poll=poll or watch.poll,
+        poll_interval_s=watch.poll_interval_s,
         max_waiting=max(1, settings.storage.max_queue // 2),
         max_file_mb=settings.web.max_upload_mb,
         recount=recount,
@@ -84,7 +77,6 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
     """The plans of `[watch]`; several folders share `out_dir` by sub-folders of their names.
 
     Raises:
-        InputError: one of them is no folder.
         SettingsError: two would write into the same output folder.
     """
     folders = [Path(text).expanduser() for text in settings.watch.folders]
