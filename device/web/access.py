@@ -20,7 +20,16 @@ from device.service import Service
 from device.web.errors import sentence
 
 USER = "lab"
-OPEN_ENDPOINTS = frozenset({"health.healthz", "login.login", "login.setup", "static"})
+OPEN_ENDPOINTS = frozenset(
+    {
+        "health.healthz",
+        "login.login",
+        "login.log_in",
+        "login.setup",
+        "login.set_up",
+        "static",
+    }
+)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _CSP = (

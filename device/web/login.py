@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Blueprint, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_user, logout_user
 from limits import RateLimitItemPerMinute
@@ -76,7 +76,7 @@ def log_in() -> ResponseReturnValue:
         text = "This password is wrong; try again."
         page = render_template("login.html", error=text, next=_local(request.form.get("next")))
         return page, 403
-    login_user(Person(USER))
+    _begin_session()
     return redirect(_local(request.form.get("next")))
 
 
@@ -109,7 +109,7 @@ def set_up() -> ResponseReturnValue:
     store.access.first_user(USER, generate_password_hash(password))
     setup_code(store)
     _log.info("the password was set by %s", request.remote_addr)
-    login_user(Person(USER))
+    _begin_session()
     return redirect("/")
 
 
@@ -118,6 +118,13 @@ def logout() -> ResponseReturnValue:
     """End the session."""
     logout_user()
     return redirect(url_for("login.login"))
+
+
+def _begin_session() -> None:
+    """The session ends web.session_hours after the last request."""
+    session.clear()
+    session.permanent = True
+    login_user(Person(USER))
 
 
 def _chosen_password() -> str:

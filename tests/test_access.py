@@ -1,0 +1,299 @@
+import io
+import re
+
+import pytest
+from appliance import make_service, png
+from click.testing import CliRunner
+
+from device.cli import cli
+from device.config import Settings, StorageSettings, WebSettings
+from device.service import Service
+from device.web import create_app
+from device.web.login import setup_code
+
+PASSWORD = "correct horse battery"
+ADDRESSES = ["/", "/upload", "/history", "/status", "/counts/x", "/nowhere", "/api/v1/status"]
+CALLS = ["/api/v1/counts", "/api/v1/camera/preview.jpg", "/api/v1/openapi.json", "/api/v1/nix"]
+
+
+@pytest.fixture
+def lan(tmp_path):
+    return create_app(make_service(tmp_path, host="192.168.7.7"))
+
+
+@pytest.fixture
+def local(tmp_path):
+    return create_app(make_service(tmp_path))
+
+
+def store_of(app):
+    return app.extensions["fluocount"].store
+
+
+def form_token(client, address) -> str:
+    page = client.get(address).get_data(as_text=True)
+    return re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+
+
+def set_up(client, app, **changes):
+    form = {
+        "code": setup_code(store_of(app)),
+        "password": PASSWORD,
+        "password_again": PASSWORD,
+        "csrf_token": form_token(client, "/setup"),
+    }
+    return client.post("/setup", data=form | changes)
+
+
+def log_in(client, password=PASSWORD, **more):
+    form = {"password": password, "csrf_token": form_token(client, "/login")} | more
+    return client.post("/login", data=form)
+
+
+@pytest.mark.parametrize("address", ADDRESSES + CALLS)
+def test_on_the_network_nothing_is_shown_without_login(lan, address):
+    answer = lan.test_client().get(address)
+    if address.startswith("/api"):
+        assert answer.status_code == 401
+        assert "API token" in answer.json["error"]
+    else:
+        assert answer.status_code == 302
+        assert answer.location == "/setup"
+
+
+@pytest.mark.parametrize("method", ["post", "patch", "delete", "put"])
+def test_on_the_network_nothing_is_changed_without_login(lan, method):
+    for address in ("/api/v1/counts", "/api/v1/counts/x", "/api/v1/captures", "/", "/logout"):
+        answer = getattr(lan.test_client(), method)(address)
+        assert answer.status_code in (401, 403), address
+    assert store_of(lan).counts.search() == []
+
+
+def test_health_needs_no_login_and_tells_no_secret(lan):
+    answer = lan.test_client().get("/healthz")
+    assert answer.json == {"status": "ok"}
+
+
+def test_set_up_then_login_then_logout(lan):
+    client = lan.test_client()
+    assert set_up(client, lan).status_code == 302
+    assert client.get("/api/v1/counts").status_code == 200
+    token = form_token(client, "/")
+    assert client.post("/logout", data={"csrf_token": token}).status_code == 302
+    assert client.get("/api/v1/counts").status_code == 401
+    assert client.get("/history").location == "/login?next=/history"
+    assert log_in(client, next="/history").location == "/history"
+    assert client.get("/api/v1/counts").status_code == 200
+
+
+def test_the_set_up_code_is_kept_over_restarts_used_once_and_private(lan):
+    store = store_of(lan)
+    code = setup_code(store)
+    assert setup_code(store) == code
+    path = store.data_dir / "setup-code"
+    assert path.stat().st_mode & 0o777 == 0o600
+    client = lan.test_client()
+    assert set_up(client, lan, code="WRONG").status_code == 403
+    assert set_up(client, lan, password_again="other").status_code == 400
+    assert set_up(client, lan, password="short", password_again="short").status_code == 400
+    assert not store.access.has_users()
+    assert set_up(client, lan).status_code == 302
+    assert setup_code(store) is None
+    assert not path.exists()
+    other = lan.test_client()
+    assert other.get("/setup").status_code == 302
+    assert store.access.password_hash("lab").startswith("scrypt:")
+
+
+def test_wrong_passwords_are_slowed_down_even_for_the_right_one(lan):
+    set_up(lan.test_client(), lan)
+    client = lan.test_client()
+    for _ in range(5):
+        assert log_in(client, "wrong").status_code == 403
+    refused = log_in(client, PASSWORD)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "60"
+    elsewhere = lan.test_client()
+    elsewhere.environ_base["REMOTE_ADDR"] = "10.0.0.9"
+    assert log_in(elsewhere).status_code == 302
+
+
+def test_guessing_from_many_addresses_is_slowed_down_too(lan):
+    set_up(lan.test_client(), lan)
+    statuses = []
+    for number in range(32):
+        client = lan.test_client()
+        client.environ_base["REMOTE_ADDR"] = f"10.0.0.{number}"
+        statuses.append(log_in(client, "wrong").status_code)
+    assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_login_sends_nobody_to_another_site(lan, target):
+    set_up(lan.test_client(), lan)
+    assert log_in(lan.test_client(), next=target).location == "/"
+
+
+def test_session_cookies_are_out_of_reach_of_scripts_and_other_sites(lan):
+    answer = set_up(lan.test_client(), lan)
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Expires=" in cookie
+
+
+def test_a_session_needs_the_csrf_token_to_change_anything(lan):
+    client = lan.test_client()
+    set_up(client, lan)
+    files = {"image": (io.BytesIO(png()), "a.png")}
+    refused = client.post("/api/v1/counts", data=files)
+    assert refused.status_code == 403
+    assert "CSRF" in refused.json["error"]
+    page = client.get("/").get_data(as_text=True)
+    token = re.search(r'name="csrf-token" content="([^"]+)"', page)[1]
+    files = {"image": (io.BytesIO(png()), "a.png")}
+    accepted = client.post("/api/v1/counts", data=files, headers={"X-CSRFToken": token})
+    assert accepted.status_code in (202, 503)
+
+
+def test_a_token_opens_the_api_until_it_is_revoked(lan):
+    token = store_of(lan).access.create_token("script")
+    headers = {"Authorization": f"Bearer {token}"}
+    client = lan.test_client()
+    assert client.get("/api/v1/counts", headers=headers).status_code == 200
+    files = {"image": (io.BytesIO(png()), "a.png")}
+    assert client.post("/api/v1/counts", data=files, headers=headers).status_code == 202
+    store_of(lan).access.revoke_token("script")
+    refused = client.get("/api/v1/counts", headers=headers)
+    assert refused.status_code == 401
+    assert "not valid" in refused.json["error"]
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Basic bGFiOng=", "Digest a=b", ""])
+def test_other_credentials_are_worth_nothing(lan, header):
+    answer = lan.test_client().get("/api/v1/counts", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+def test_a_forgotten_password_ends_sessions(lan):
+    client = lan.test_client()
+    set_up(client, lan)
+    store_of(lan).access.forget_users()
+    assert client.get("/api/v1/counts").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "192.168.7.7", "localhost.evil.example", "[::2]"]
+)
+def test_on_loopback_other_names_are_refused(local, host):
+    for address in ("/", "/api/v1/status", "/static/icon.svg"):
+        answer = local.test_client().get(address, headers={"Host": host})
+        assert answer.status_code == 403, address
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_on_loopback_nobody_logs_in(local, host):
+    client = local.test_client()
+    assert client.get("/", headers={"Host": host}).status_code == 200
+    assert client.get("/api/v1/status", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("app_name", ["local", "lan"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://localhost"},
+        {"Origin": "http://localhost:9999"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_what_another_site_sends_is_refused(app_name, headers, request):
+    app = request.getfixturevalue(app_name)
+    client = app.test_client()
+    files = {"image": (io.BytesIO(png()), "a.png")}
+    assert client.post("/api/v1/counts", data=files, headers=headers).status_code == 403
+    assert client.get("/api/v1/status", headers=headers).status_code == 403
+    assert store_of(app).counts.search() == []
+
+
+def test_a_link_from_another_site_opens_a_page(local):
+    answer = local.test_client().get("/history", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 200
+
+
+def test_the_page_s_own_origin_is_accepted(local):
+    headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    files = {"image": (io.BytesIO(png()), "a.png")}
+    answer = local.test_client().post("/api/v1/counts", data=files, headers=headers)
+    assert answer.status_code == 202
+
+
+def test_a_forgotten_proxy_setting_does_not_open_the_page(local):
+    answer = local.test_client().get("/", headers={"X-Forwarded-For": "10.0.0.5"})
+    assert answer.status_code == 403
+    assert "web.behind_proxy" in answer.get_data(as_text=True)
+
+
+def test_behind_a_proxy_and_on_inherited_sockets_a_login_is_needed(tmp_path):
+    assert make_service(tmp_path, behind_proxy=True).needs_login()
+    assert make_service(tmp_path).needs_login(inherited=True)
+    assert make_service(tmp_path, host="0.0.0.0").needs_login()
+    assert not make_service(tmp_path, host="::1").needs_login()
+
+
+def test_behind_a_proxy_cookies_travel_by_tls_only(tmp_path):
+    app = create_app(make_service(tmp_path, behind_proxy=True))
+    assert app.config["SESSION_COOKIE_SECURE"] is True
+
+
+@pytest.mark.parametrize("address", ["/", "/api/v1/status", "/healthz", "/static/icon.svg", "/nix"])
+def test_every_answer_carries_the_security_headers(local, address):
+    headers = local.test_client().get(address).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_pages_hold_no_inline_script_or_style(local):
+    client = local.test_client()
+    for address in ("/", "/upload", "/history", "/status", "/counts/x"):
+        page = client.get(address).get_data(as_text=True)
+        assert not re.search(r"<script(?![^>]*\bsrc=)", page), address
+        assert not re.search(r"\son[a-z]+=|\sstyle=|<style", page), address
+
+
+def test_without_a_store_the_page_says_what_is_wrong_and_shows_nothing(tmp_path):
+    (tmp_path / "fluocount.sqlite").write_bytes(b"damaged" * 100)
+    storage = StorageSettings(data_dir=str(tmp_path), warn_free_mb=2, refuse_free_mb=1)
+    settings = Settings(storage=storage, web=WebSettings(host="0.0.0.0"))
+    client = create_app(Service(settings)).test_client()
+    page = client.get("/", headers={"Accept": "text/html"})
+    assert page.status_code == 507
+    assert "fluocount restore" in page.get_data(as_text=True)
+    assert client.get("/api/v1/counts").status_code == 507
+    assert client.get("/healthz").json == {"status": "degraded"}
+
+
+def test_token_command_creates_lists_and_revokes(tmp_path):
+    def run(*arguments):
+        result = CliRunner().invoke(cli, ["token", *arguments, "--data-dir", str(tmp_path)])
+        return result.exit_code, result.output
+
+    code, token = run("create", "robot")
+    assert code == 0
+    assert token.startswith("flc_")
+    code, listed = run("list")
+    assert "robot" in listed
+    assert token.strip() not in listed
+    assert run("create", "robot")[0] != 0
+    assert run("revoke", "robot")[0] == 0
+    assert "robot" not in run("list")[1]
+    assert run("revoke", "robot")[0] != 0
