@@ -21,6 +21,7 @@ hardware=yes
 user=fluocount
 units="fluocount.socket fluocount.service"
 min_free_mb=1500
+log=/var/log/fluocount-install.log
 
 say() { echo "fluocount: $*"; }
 fail() { echo "install.sh: $*" >&2; exit 1; }
@@ -74,17 +75,23 @@ check_python() {
 $release has $python_expected; restore the system's python3."
 }
 
+logged() {
+    "$@" >>"$log" 2>&1 </dev/null ||
+        { tail -n 15 "$log" >&2; fail "'$1 $2' failed, see above and $log; is there a network?"; }
+}
+
 packages() {
     wanted="ca-certificates python3-venv python3-numpy python3-scipy avahi-daemon"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q
+    say "asking apt for packages (log: $log)"
+    logged apt-get update
     if [ "$hardware" = yes ]; then
         apt-cache show python3-picamera2 >/dev/null 2>&1 || fail "apt knows no python3-picamera2, so \
 this is not Raspberry Pi OS; run again with --without-hardware to do without camera and pins."
         wanted="$wanted python3-picamera2 python3-gpiozero python3-lgpio"
     fi
     # shellcheck disable=SC2086  # one word per package
-    apt-get install -q -y --no-install-recommends $wanted
+    logged apt-get install -y --no-install-recommends $wanted
 }
 
 # The environment is named after what is in it: an unchanged one is used again, a new one is built
@@ -93,8 +100,8 @@ environment() {
     constraints=$source_dir/constraints/$release.txt
     snapshot=$(mktemp -d)
     trap 'rm -rf "$snapshot"' EXIT
-    tar -C "$source_dir" -c pyproject.toml README.md LICENSE device trainer convert \
-        --exclude=__pycache__ --exclude='*.keras' | tar -C "$snapshot" -x
+    tar -C "$source_dir" -c --exclude=__pycache__ --exclude='*.keras' \
+        pyproject.toml README.md LICENSE device trainer convert | tar -C "$snapshot" -x
     content=$(cd "$snapshot" && find . -type f -print0 | sort -z | xargs -0 cat "$constraints" |
         sha256sum | cut -c 1-12)
     venv=/opt/fluocount/venv-$release-$content
@@ -102,12 +109,12 @@ environment() {
         say "$venv is up to date"
         return
     fi
+    say "building the Python environment $venv"
     rm -rf "$venv"
     mkdir -p /opt/fluocount
     /usr/bin/python3 -m venv --system-site-packages "$venv"
-    "$venv/bin/python" -m pip install --no-input --disable-pip-version-check --quiet \
-        --constraint "$constraints" "${snapshot}[device]" ||
-        { rm -rf "$venv"; fail "the Python packages could not be installed; is there a network?"; }
+    logged "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+        --constraint "$constraints" "${snapshot}[device]"
     "$venv/bin/python" - <<'PYTHON' || { rm -rf "$venv"; exit 1; }
 import sys, numpy, scipy
 for module in (numpy, scipy):
@@ -150,6 +157,7 @@ self_test() { # of the environment in $1
 }
 
 keep_copy() { # of settings and database, before the new program sees them
+    [ -e /var/lib/fluocount/fluocount.sqlite ] || return 0
     copy=/var/lib/fluocount/before-upgrade-$(date +%Y%m%d-%H%M%S).tar
     as_user /opt/fluocount/venv/bin/fluocount backup --without-results "$copy"
     say "settings and database are copied to $copy"
@@ -179,7 +187,7 @@ start() {
 
 install_all() {
     installed=no
-    [ ! -e /opt/fluocount/venv ] || installed=yes
+    [ ! -e /opt/fluocount/venv/bin/fluocount ] || installed=yes
     [ "$action" != upgrade ] || [ "$installed" = yes ] ||
         fail "--upgrade: fluocount is not installed here; run without --upgrade."
     check_room
