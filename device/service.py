@@ -14,7 +14,7 @@ from device import system
 from device.camera import CameraThread
 from device.captures import Capturer
 from device.config import Settings
-from device.errors import FluocountError, SettingsError, StorageError
+from device.errors import FluocountError, ModelError, SettingsError, StorageError
 from device.intake import Intake
 from device.jobs import Segmenters, Worker
 from device.jobs.segmenters import Loader
@@ -87,7 +87,6 @@ class Service:
 
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
-        self._part("model", lambda: self.segmenters.card(self.settings.counting.model))
         self._part("worker", self._start_worker)
         self._part("camera", self._start_camera)
         self._part("watch", self._start_watches)
@@ -202,6 +201,10 @@ class Service:
     def _live(self) -> dict[str, str]:
         """Problems that come and go."""
         found: dict[str, str] = {}
+        try:
+            self.segmenters.card(self.settings.counting.model)
+        except ModelError as error:
+            found["model"] = str(error)
         if self.worker is not None and (paused := self.worker.state.problem):
             found["worker"] = f"Counting is paused: {paused}"
         waiting = [watch.state.problem for watch in self.watches]

@@ -16,7 +16,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import Authorization
 
-from device.service import Service
+from device.web.current import service
 from device.web.errors import sentence
 
 USER = "lab"
@@ -78,13 +78,6 @@ def install(app: APIFlask, *, needs_login: bool) -> None:
     app.after_request(_secure)
     app.register_error_handler(CSRFError, _csrf_failed)
     app.context_processor(lambda: {"signed_in": needs_login and current_user.is_authenticated})
-
-
-def service() -> Service:
-    """The service behind this app."""
-    found = current_app.extensions["fluocount"]
-    assert isinstance(found, Service)
-    return found
 
 
 def who(said: str | None) -> str:

@@ -20,6 +20,7 @@ from device.errors import (
     SettingsError,
     StorageError,
 )
+from device.web.current import service
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ def _http(error: HTTPError) -> Response:
     status = error.status_code
     detail = _flatten(error.detail)
     text = f"{detail}; see /api/v1/openapi.json." if detail else _SENTENCES.get(status)
+    if status == 413:
+        text = f"At most {service().settings.web.max_upload_mb} MB are taken (web.max_upload_mb)."
     answer = sentence(status, text or f"{error.message}.".replace("..", "."))
     for name, value in dict(error.headers or {}).items():
         if name.lower() not in ("content-type", "content-length"):

@@ -17,7 +17,8 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from device.errors import InputError
 from device.files import write_atomic
 from device.store import Store
-from device.web.access import USER, Person, service
+from device.web.access import USER, Person
+from device.web.current import service
 from device.web.errors import sentence
 
 login_pages = Blueprint("login", __name__)

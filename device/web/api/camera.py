@@ -7,8 +7,8 @@ from flask import Response
 
 from device.errors import InputError
 from device.intake import Wishes
-from device.web.access import service
 from device.web.api.answers import BINARY, answers, json, ref
+from device.web.current import service
 from device.web.inputs import CameraForm, CaptureForm
 from device.web.records import Accepted
 

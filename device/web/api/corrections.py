@@ -7,8 +7,9 @@ from flask import Response
 
 from device.counting.overlay import outline_png
 from device.errors import InputError
-from device.web.access import service, who
+from device.web.access import who
 from device.web.api.answers import answers, json, ref
+from device.web.current import service
 from device.web.inputs import CorrectionForm, RelabelQuery
 from device.web.views import corrections_view, count_view
 
@@ -16,7 +17,7 @@ corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
 
 
 @corrections.get("/counts/<count_id>/relabel")
-@corrections.input(RelabelQuery, location="query", arg_name="query")
+@corrections.input(RelabelQuery, location="query", arg_name="query", unknown="raise")
 @answers(corrections, ref("CountResult"), 404, 409, 503)
 def preview(count_id: str, query: dict[str, Any]) -> Response:
     """What the count would be with another threshold or size; stores nothing."""

@@ -12,8 +12,8 @@ from device.export.tables import counts_header, csv_lines
 from device.intake import Wishes
 from device.store import Store
 from device.store.records import Filter
-from device.web.access import service
 from device.web.api.answers import BINARY, answers, json, ref
+from device.web.current import service
 from device.web.inputs import CountEdit, CountFilter, CountForm, CountPage, KeyHeader
 from device.web.records import Accepted, CountList, SampleList
 from device.web.views import count_view, summary, to_filter
@@ -48,7 +48,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
 
 
 @counts.get("/counts")
-@counts.input(CountPage, location="query", arg_name="query")
+@counts.input(CountPage, location="query", arg_name="query", unknown="raise")
 @answers(counts, ref("CountList"))
 def history(query: dict[str, Any]) -> Response:
     """List counts, newest first."""
@@ -64,7 +64,7 @@ def history(query: dict[str, Any]) -> Response:
 
 
 @counts.get("/counts.csv")
-@counts.input(CountFilter, location="query", arg_name="query")
+@counts.input(CountFilter, location="query", arg_name="query", unknown="raise")
 @answers(counts, BINARY, media="text/csv")
 def history_csv(query: dict[str, Any]) -> Response:
     """Every done count that matches, as a table, oldest first."""

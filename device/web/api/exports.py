@@ -9,9 +9,9 @@ from device.errors import ConflictError
 from device.export.archive import write_archive
 from device.store import Store
 from device.store.records import CountRow, Filter
-from device.web.access import service
 from device.web.api.answers import BINARY, answers
 from device.web.api.counts import counts_csv
+from device.web.current import service
 from device.web.inputs import ExportForm
 
 exports = APIBlueprint("exports", __name__, url_prefix="/api/v1")

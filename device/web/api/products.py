@@ -12,9 +12,9 @@ from device.export.stored import FileFormat, export_file, load_count, stored_lab
 from device.imageio import read_frame
 from device.jobs.products import view_jpeg
 from device.store import CountRow, Store
-from device.web.access import service
 from device.web.api.answers import BINARY, answers
 from device.web.api.corrections import preview_outlines
+from device.web.current import service
 from device.web.inputs import RelabelQuery
 
 products = APIBlueprint("products", __name__, url_prefix="/api/v1")
@@ -76,7 +76,7 @@ def overlay_png(count_id: str) -> Response:
 
 
 @products.get("/counts/<count_id>/outlines.png")
-@products.input(RelabelQuery, location="query", arg_name="query")
+@products.input(RelabelQuery, location="query", arg_name="query", unknown="raise")
 @answers(products, BINARY, 404, 409, 503, media="image/png")
 def outlines(count_id: str, query: dict[str, Any]) -> Response:
     """Outlines on a transparent ground; with a threshold or size, those of the preview."""

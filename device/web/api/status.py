@@ -11,8 +11,8 @@ from device.errors import ModelError
 from device.imageio import IMAGE_SUFFIXES, MAX_SIDE_PX, MIN_SIDE_PX
 from device.models.card import available_models
 from device.service import Service
-from device.web.access import service
 from device.web.api.answers import answers, json, ref
+from device.web.current import service
 from device.web.records import CameraState, Health, Limits, QueueView, StatusView
 
 status = APIBlueprint("status", __name__, url_prefix="/api/v1")
