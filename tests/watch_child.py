@@ -55,7 +55,14 @@ def main() -> None:
         print(sentence, flush=True)
 
     segmenter = SlowSegmenter(options.slow)
-    watch_folder(settings, plan, once=options.once, say=say, load_segmenter=lambda name: segmenter)
+    watch_folder(
+        settings,
+        plan,
+        once=options.once,
+        say=say,
+        load_segmenter=lambda name: segmenter,
+        retry_s=0.3,
+    )
 
 
 if __name__ == "__main__":

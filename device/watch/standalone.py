@@ -22,6 +22,7 @@ def watch_folder(
     once: bool = False,
     say: Callable[[str], None] = print,
     load_segmenter: Loader | None = None,
+    retry_s: float = 5.0,
 ) -> WatchState:
     """Watch until SIGTERM or SIGINT, or with `once` until every present file is counted.
 
@@ -33,6 +34,7 @@ def watch_folder(
         once: end when all is done.
         say: told one sentence per image and problem.
         load_segmenter: opens a model by name; None for the TFLite interpreter.
+        retry_s: how long to wait after a problem.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -52,6 +54,7 @@ def watch_folder(
         card.sha256,
         worker_problem=lambda: worker.state.problem,
         say=say,
+        retry_s=retry_s,
     )
     _stop_on_signals(watch)
     worker.start()
