@@ -161,8 +161,9 @@ def test_button_without_pins(patient: Patient) -> None:
 
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.server.ours and self.path == "/healthz" else 404)
+        self.send_response(200)
         self.end_headers()
+        self.wfile.write(self.server.answer if self.path == "/healthz" else b"")
 
     def log_message(self, *_arguments: object) -> None:
         pass
@@ -171,18 +172,24 @@ class Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[http.server.HTTPServer]:
     with http.server.HTTPServer(("127.0.0.1", 0), Answers) as running:
-        running.ours = True
+        running.answer = b'{"status": "ok"}'
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running
         running.shutdown()
 
 
 def test_page_answers(server: http.server.HTTPServer) -> None:
-    assert "answers" in page.check(server.server_port).found
+    assert page.check(server.server_port).state == "ok"
 
 
-def test_port_of_somebody_else(server: http.server.HTTPServer) -> None:
-    server.ours = False
+def test_page_that_is_not_well(server: http.server.HTTPServer) -> None:
+    server.answer = b'{"status": "degraded"}'
+    assert page.check(server.server_port).state == "warning"
+
+
+@pytest.mark.parametrize("answer", [b"<html>hello</html>", b"{}", b""])
+def test_port_of_somebody_else(server: http.server.HTTPServer, answer: bytes) -> None:
+    server.answer = answer
     verdict = page.check(server.server_port)
     assert verdict.state == "failure"
     assert str(server.server_port) in verdict.found

@@ -3,7 +3,10 @@
 import errno
 import http.client
 import socket
+from contextlib import closing
 from pathlib import Path
+
+import msgspec
 
 from device.doctor.verdict import Verdict, failure, ok, warning
 
@@ -12,6 +15,13 @@ SOCKET_UNITS = (
     "etc/systemd/system/fluocount.socket",
 )
 _TIMEOUT_S = 5.0
+_MOST_BYTES = 10_000
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What /healthz answers."""
+
+    status: str
 
 
 def port(root: Path, otherwise: int) -> int:
@@ -30,29 +40,34 @@ def port(root: Path, otherwise: int) -> int:
 
 def check(port: int) -> Verdict:
     """Ask the port of this machine."""
-    answer = _ask(port)
-    if answer is None:
+    try:
+        status = _ask(port)
+    except ConnectionRefusedError:
         return _try_to_bind(port)
-    if answer == http.HTTPStatus.OK:
+    except (OSError, http.client.HTTPException):
+        status = None
+    if status == "ok":
         return ok(f"answers on port {port}")
+    if status == "degraded":
+        return warning(
+            f"answers on port {port} and says that something is wrong", "Open it: Status."
+        )
     return failure(
         f"port {port} is taken by another program",
         "Stop that program, or give fluocount another port (docs/appliance.md).",
     )
 
 
-def _ask(port: int) -> int | None:
-    """Status of fluocount's /healthz, 0 for an answer that is not HTTP, None for no answer."""
+def _ask(port: int) -> str | None:
+    """What fluocount's /healthz says; None for somebody else's answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
-    try:
+    with closing(connection):
         connection.request("GET", "/healthz")
-        return connection.getresponse().status
-    except ConnectionRefusedError:
-        return None
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        connection.close()
+        answer = connection.getresponse()
+        try:
+            return msgspec.json.decode(answer.read(_MOST_BYTES), type=Health).status
+        except msgspec.DecodeError:
+            return None
 
 
 def _try_to_bind(port: int) -> Verdict:
