@@ -39,6 +39,7 @@ class StorageSettings(_Section, frozen=True):
     warn_free_mb: PositiveInt = 2000
     refuse_free_mb: PositiveInt = 500
     max_queue: PositiveInt = 200
+    keep_days: PositiveInt | None = None
 
 
 class CameraSettings(_Section, frozen=True):

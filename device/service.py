@@ -19,6 +19,7 @@ from device.intake import Intake
 from device.jobs import Segmenters, Worker
 from device.jobs.segmenters import Loader
 from device.relabelling import Relabeller
+from device.retention import Retention
 from device.store import Store, open_store
 from device.watch import FolderWatch, plans_from_settings
 
@@ -88,6 +89,7 @@ class Service:
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
         self._part("worker", self._start_worker)
+        self._part("storage", self._start_retention)
         self._part("camera", self._start_camera)
         self._part("watch", self._start_watches)
 
@@ -174,6 +176,13 @@ class Service:
         if self.worker is not None:
             self.worker.start()
             self._closers.append(self.worker.stop)
+
+    def _start_retention(self) -> None:
+        keep_days = self.settings.storage.keep_days
+        if self.store is not None and keep_days is not None:
+            retention = Retention(self.store, keep_days)
+            retention.start()
+            self._closers.append(retention.stop)
 
     def _start_camera(self) -> None:
         self.camera.start()
