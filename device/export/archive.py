@@ -42,7 +42,7 @@ def write_archive(store: Store, rows: Iterable[CountRow]) -> IO[bytes]:
 def _add(archive: zipfile.ZipFile, store: Store, row: CountRow) -> list[str]:
     """One count's folder; returns its line of the table."""
     count = load_count(store, row)
-    folder = f"{row.sequence:06d}-{_plain(row.image)}"
+    folder = plain_name(row)
     original = store.counts.original_path(row)
     _copy(archive, original, f"{folder}/{original.name}")
     for name in _AS_STORED:
@@ -61,6 +61,7 @@ def _copy(archive: zipfile.ZipFile, path: Path, name: str) -> None:
         shutil.copyfileobj(source, target)
 
 
-def _plain(name: str) -> str:
-    """The image's name as every file system takes it."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", Path(name).stem).strip("._")[:60] or "image"
+def plain_name(row: CountRow) -> str:
+    """Number and image of a count as every file system takes it, e.g. 000017-mouse_3."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(row.image).stem).strip("._")[:60]
+    return f"{row.sequence:06d}-{stem or 'image'}"

@@ -12,7 +12,7 @@ import msgspec
 from device.errors import FluocountError
 from device.export.stored import StoredCount, counts_line, export_file, load_count, local_time
 from device.export.tables import counts_header, csv_text
-from device.files import write_atomic
+from device.files import remove_partial, write_atomic
 from device.store import CountRow, Filter, Store
 from device.watch.ledger import Entry, Ledger
 from device.watch.names import output_name
@@ -66,6 +66,7 @@ class Delivery:
             OSError: the output folder cannot be used.
         """
         self._out_dir.mkdir(parents=True, exist_ok=True)
+        remove_partial(self._out_dir)
         self._device = self._out_dir.stat().st_dev
         self._read_tables()
         for entry in self._ledger.in_state("taken"):

@@ -1,0 +1,87 @@
+"""`fluocount export`: stored counts as CSV, ROIs, label images, GeoJSON or one archive."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from device.config import Settings, default_settings_path, load_settings
+from device.errors import InputError
+from device.export.files import FORMATS
+from device.store import CountRow, Filter, Store
+
+_PATH = click.Path(path_type=Path)
+_DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
+
+
+@click.command("export")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="All counts that are done.")
+@click.option("--sample", help="Those of this sample.")
+@click.option("--since", type=_DATE, help="Those counted from this day or moment on.")
+@click.option("--until", type=_DATE, help="Those counted before this day or moment.")
+@click.option("--kept", is_flag=True, help="Those marked to be kept.")
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True,
+              default=("counts",), show_default=True, help="May be given several times.")  # fmt: skip
+@click.option("--out", "out_dir", type=_PATH, help="Folder for the files; the table alone may go to the terminal.")  # fmt: skip # noqa: E501
+@click.option("--data-dir", type=_PATH, help="Where the counts are kept (default: settings').")
+@click.option("--config", type=_PATH, help="Settings file (TOML).")
+def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
+    """Write stored counts for other programs: named by ID, by filter, or --all.
+
+    Corrections made by hand are applied. counts: one table; cells, rois (ImageJ), labels (OME-TIFF),
+    geojson (QuPath): one file per count; archive: everything as a ZIP.
+    """
+    from device.export.files import counts_table, write_exports
+
+    which = _filter(ids, chosen)
+    store = _open(load_settings(chosen["config"] or default_settings_path()), chosen["data_dir"])
+    rows = _done(store, which)
+    if out_dir is not None:
+        written = write_exports(store, rows, chosen["formats"], out_dir)
+        click.echo(f"{len(rows)} counts, {len(written)} files in {out_dir}", err=True)
+    elif set(chosen["formats"]) == {"counts"}:
+        sys.stdout.write(counts_table(store, rows))
+    else:
+        raise InputError("These formats are files; name a folder for them with --out.")
+
+
+def _filter(ids: tuple[str, ...], chosen: dict[str, Any]) -> Filter:
+    """The selection; refused where nothing was selected, or ids and filters would contradict."""
+    wishes = {
+        "sample": chosen["sample"],
+        "since_s": _seconds(chosen["since"]),
+        "until_s": _seconds(chosen["until"]),
+        "kept": True if chosen["kept"] else None,
+    }
+    given = {name: value for name, value in wishes.items() if value is not None}
+    if ids and not given and not chosen["everything"]:
+        return Filter(ids=ids)
+    if ids or not (given or chosen["everything"]):
+        raise InputError(
+            "Name the counts by their ids, or by --sample, --since, --until, --kept, or take --all."
+        )
+    return Filter(**given, status="done")
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.astimezone().timestamp()
+
+
+def _open(settings: Settings, data_dir: Path | None) -> Store:
+    from device.store.existing import open_existing
+
+    return open_existing(settings.storage, data_dir)
+
+
+def _done(store: Store, which: Filter) -> list[CountRow]:
+    """Oldest first; a named count that is missing or unfinished is an error, not left out."""
+    for count_id in which.ids or ():
+        row = store.counts.get(count_id)
+        if row.status != "done":
+            raise InputError(
+                f"The count {count_id} is {row.status}; only done ones can be exported."
+            )
+    return sorted(store.counts.search(which), key=lambda row: row.sequence)

@@ -1,0 +1,74 @@
+"""Stored counts as files in a folder: what `fluocount export` writes."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, get_args
+
+from device.export.archive import plain_name, write_archive
+from device.export.stored import FileFormat, StoredCount, counts_line, export_file, load_count
+from device.export.tables import counts_header, csv_lines
+from device.files import open_atomic, write_atomic
+from device.store import CountRow, Store
+
+Format = Literal["counts", "cells", "rois", "labels", "geojson", "archive"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_PER_COUNT: dict[Format, tuple[FileFormat, str]] = {
+    "cells": ("cells.csv", "cells.csv"),
+    "rois": ("rois.zip", "rois.zip"),
+    "labels": ("labels.tiff", "labels.ome.tif"),
+    "geojson": ("cells.geojson", "geojson"),
+}
+
+
+def counts_table(store: Store, rows: Iterable[CountRow]) -> str:
+    """The counts as one CSV table with header.
+
+    Raises:
+        NotFoundError, StorageError: a count was deleted meanwhile or is damaged.
+    """
+    return csv_lines([counts_header(), *(counts_line(load_count(store, row)) for row in rows)])
+
+
+def write_exports(
+    store: Store, rows: list[CountRow], formats: Iterable[Format], out_dir: Path
+) -> list[Path]:
+    """Write done counts in these formats; files of the same name are replaced.
+
+    Args:
+        store: where the counts are.
+        rows: done counts.
+        formats: counts gives counts.csv and archive gives counts.zip; the others give one file per
+            count, named by its number in the store and its image.
+        out_dir: made where missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        NotFoundError, StorageError: a count was deleted meanwhile or is damaged.
+        OSError: the folder cannot be written.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    chosen = set(formats)
+    written = []
+    if "counts" in chosen:
+        written.append(out_dir / "counts.csv")
+        write_atomic(written[-1], counts_table(store, rows).encode())
+    if "archive" in chosen:
+        written.append(out_dir / "counts.zip")
+        with write_archive(store, rows) as archive, open_atomic(written[-1]) as target:
+            shutil.copyfileobj(archive, target)
+    per_count = [kind for kind in FORMATS if kind in chosen and kind in _PER_COUNT]
+    for row in rows if per_count else []:
+        count = load_count(store, row)
+        written += [_write_one(store, count, kind, out_dir) for kind in per_count]
+    return written
+
+
+def _write_one(store: Store, count: StoredCount, kind: Format, out_dir: Path) -> Path:
+    file_format, suffix = _PER_COUNT[kind]
+    path = out_dir / f"{plain_name(count.row)}.{suffix}"
+    write_atomic(path, export_file(store, count, file_format))
+    return path

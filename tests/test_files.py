@@ -1,0 +1,57 @@
+import os
+import stat
+
+import pytest
+
+from device.files import open_atomic, remove_partial, write_atomic
+
+
+def test_a_file_is_whole_or_absent(tmp_path):
+    path = tmp_path / "a.bin"
+
+    def write_half():
+        with open_atomic(path) as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+
+    assert list(tmp_path.iterdir()) == []
+    write_atomic(path, b"whole")
+    assert path.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.bin"
+    write_atomic(path, b"old")
+
+    with pytest.raises(RuntimeError), open_atomic(path):
+        raise RuntimeError
+
+    assert path.read_bytes() == b"old"
+
+
+def test_others_may_read_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "a.bin", b"")
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o640
+
+
+def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path):
+    old = tmp_path / "sub" / ".0123456789abcdef.part"
+    old.parent.mkdir()
+    fresh, foreign = tmp_path / ".fedcba9876543210.part", tmp_path / ".copy.part"
+    for path in (old, fresh, foreign):
+        path.touch()
+    os.utime(old, (0, 0))
+    os.utime(foreign, (0, 0))
+
+    assert remove_partial(tmp_path) == 1
+    assert sorted(tmp_path.glob(".*.part")) == [foreign, fresh]
+    assert not old.exists()
