@@ -24,7 +24,7 @@ def clipped(model: keras.Model) -> keras.Model:
     The clip is written as min and max of a sixth of the logit with -1 and 1, which the converter
     fuses into the last convolution, so that no wider int8 tensor ever holds the logit.
     """
-    scaled = keras.models.clone_model(keras.Model(model.inputs, model.get_layer("logit").output))
+    scaled = keras.models.clone_model(keras.Model(model.input, model.get_layer("logit").output))
     *weights, kernel, bias = model.get_weights()
     scaled.set_weights([*weights, kernel / LOGIT_LIMIT, bias / LOGIT_LIMIT])
     image = keras.Input(batch_shape=(1, None, None, 3), name="image")

@@ -56,6 +56,23 @@ def crossvalidate(recipe: str, folds: tuple[int, ...], out: Path | None, data: P
     click.echo(run_folds(training, list(folds) or None))
 
 
+@cli.command()
+@click.argument("recipe")
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    help="Card that receives the section; default OUT/final/card.json.",
+)
+@OUT
+@DATA
+def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | None) -> None:
+    """Fit probabilities, intervals and flags on out-of-fold maps into the card; print how honest they are."""
+    from trainer.confidence import calibrate_run
+
+    training = _training(recipe, out, data)
+    click.echo(calibrate_run(training, card or training.out / "final" / "card.json"))
+
+
 def main() -> None:
     """Entry point: a deliberate error becomes one sentence and exit status 1."""
     try:

@@ -6,6 +6,8 @@ import msgspec
 import numpy as np
 
 from device.counting.card import ModelCard
+from trainer.calibrate import fit_confidence
+from trainer.confidence import unseen_frames
 from trainer.datasets import Example
 from trainer.evaluate import FrameScore, load_scores, pool_scores, recount, save_scores, score
 from trainer.report import write_report
@@ -85,7 +87,10 @@ def finish(training: Training) -> ModelCard:
     threshold = best_threshold(curve)
     draw_threshold_curve(curve, threshold, training.out / "final" / "threshold.png")
     metrics = _metrics(training, examples, maps, card, threshold, complete)
-    card = msgspec.structs.replace(card, threshold=threshold, metrics=metrics)
+    card = msgspec.structs.replace(training.card(model, threshold), metrics=metrics)
+    if complete:
+        confidence = fit_confidence(unseen_frames(training)[0], card)
+        card = msgspec.structs.replace(card, confidence=confidence)
     save_card(card, training.out / "final" / "card.json")
     return card
 

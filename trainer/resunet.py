@@ -126,4 +126,4 @@ def build_resunet(network: Network) -> keras.Model:
 
 def logit_model(model: keras.Model) -> keras.Model:
     """The same weights, ending at the logit."""
-    return keras.Model(model.inputs, model.get_layer("logit").output, name=f"{model.name}_logit")
+    return keras.Model(model.input, model.get_layer("logit").output, name=f"{model.name}_logit")
