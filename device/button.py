@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
+from device.camera.status import State
 from device.config import ButtonSettings
 from device.errors import CameraError, FluocountError, PinsError
 from device.pins import open_button, open_lamp, open_output
@@ -73,6 +74,11 @@ class Panel:
         self._settles_at: float | None = None
         self._shown: LampState = "off"
         self._refused_until = float("-inf")
+
+    @property
+    def has_light(self) -> bool:
+        """The settings name a pin for the excitation light."""
+        return self._settings.excitation_pin is not None
 
     def open(self) -> None:
         """Take the pins and start to listen.
@@ -216,6 +222,19 @@ class Panel:
             self._led.value = pattern
         else:
             self._led.blink(*pattern)
+
+
+def lamp_for(camera: State, *, counting: bool, fault: bool) -> LampState:
+    """What the lamp shows: a press would be refused, is being worked on, or would be taken.
+
+    Args:
+        camera: state of the camera.
+        counting: the worker counts an image.
+        fault: something else keeps a press from becoming a count.
+    """
+    if fault or camera in ("none", "missing", "busy", "lost", "error"):
+        return "error"
+    return "busy" if counting or camera in ("opening", "exposing") else "ready"
 
 
 class _Refusal(str):

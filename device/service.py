@@ -7,10 +7,12 @@ page comes up to say so.
 import ipaddress
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import msgspec
 
 from device import system
+from device.button import LampState, Panel, lamp_for, power_off
 from device.camera import CameraThread
 from device.captures import Capturer
 from device.config import Settings
@@ -59,6 +61,7 @@ class Service:
         worker, intake, relabeller: None without a store.
         camera: the camera's owner; it says itself when there is none.
         watches: of the folders in the settings.
+        panel: button, lamp and light of the case, None where the settings have none.
         last_refusal: why the last press of the button was refused, if it was.
     """
 
@@ -76,7 +79,14 @@ class Service:
         self.worker: Worker | None = None
         self.intake: Intake | None = None
         self.relabeller: Relabeller | None = None
-        self.camera = CameraThread(settings.camera, remember=settings.data_dir / "camera.json")
+        self.panel = self._make_panel()
+        self.camera = CameraThread(
+            settings.camera,
+            excitation=self.panel.light
+            if self.panel is not None and self.panel.has_light
+            else None,
+            remember=settings.data_dir / "camera.json",
+        )
         self.capturer: Capturer | None = None
         self.last_refusal: Refusal | None = None
         self.watches: list[FolderWatch] = []
@@ -90,6 +100,7 @@ class Service:
         """Start the threads: worker, camera, button, watched folders."""
         self._part("worker", self._start_worker)
         self._part("storage", self._start_retention)
+        self._part("button", self._start_panel)
         self._part("camera", self._start_camera)
         self._part("watch", self._start_watches)
 
@@ -187,6 +198,33 @@ class Service:
     def _start_camera(self) -> None:
         self.camera.start()
         self._closers.append(self.camera.stop)
+
+    def _make_panel(self) -> Panel | None:
+        if not self.settings.button.enabled:
+            return None
+        return Panel(
+            self.settings.button,
+            on_press=lambda: self.require_capturer().capture(),
+            lamp=self._lamp,
+            on_refused=self._press_refused,
+            on_hold=power_off,
+        )
+
+    def _start_panel(self) -> None:
+        if self.panel is not None:
+            self.panel.open()
+            self._closers.append(self.panel.close)
+
+    def _press_refused(self, text: str) -> None:
+        self.last_refusal = Refusal(when=datetime.now(UTC).isoformat(), text=text)
+
+    def _lamp(self) -> LampState:
+        state = None if self.worker is None else self.worker.state
+        return lamp_for(
+            self.camera.status.state,
+            counting=state is not None and state.doing == "counting",
+            fault=bool(self._failed) or state is None or state.problem is not None,
+        )
 
     def _start_watches(self) -> None:
         if self.store is None or self.settings_problem is not None:

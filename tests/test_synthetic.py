@@ -196,10 +196,10 @@ def test_varied_frames_can_all_be_drawn():
         assert components(made.labels) == made.count
 
 
-def test_a_full_frame_takes_well_under_a_few_seconds():
-    start = time.perf_counter()
+def test_a_full_frame_costs_little_processor_time():
+    start = time.process_time()
     make_frame(1)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 3
 
 
 @pytest.fixture
