@@ -13,6 +13,7 @@ from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
 from device.imageio import IMAGE_SUFFIXES, read_frame
+from device.provenance import software_versions
 
 Writer = Callable[[str, Frame, Counted], None]
 """Keeps a counted image under a name relative to the output folder."""
@@ -84,11 +85,19 @@ def count_item(
         counted = count_frame(frame, segmenter, settings, progress=progress, stage=watch.stage)
     except InputError as error:
         return Outcome(item, error=str(error))
+    counted = _described(counted, watch)
     if write is not None:
         with watch.stage("write"):
             write(item.name, frame, counted)
-    result = msgspec.structs.replace(counted.result, seconds=watch.seconds())
-    return Outcome(item, Counted(result, counted.probability, counted.labels))
+    return Outcome(item, _described(counted, watch))
+
+
+def _described(counted: Counted, watch: Stopwatch) -> Counted:
+    """The same with what it cost so far, and on what software."""
+    result = msgspec.structs.replace(
+        counted.result, seconds=watch.seconds(), versions=software_versions()
+    )
+    return Counted(result, counted.probability, counted.labels)
 
 
 def count_items(

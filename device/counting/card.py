@@ -1,5 +1,7 @@
 """The numbers that travel with the weights. A missing or unknown field is an error, never a silent default."""
 
+import hashlib
+
 import msgspec
 
 from device.counting.records import ModelRef
@@ -156,5 +158,10 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def ref(self) -> ModelRef:
-        """Name, version and hash, as a result carries them."""
-        return ModelRef(name=self.name, version=self.version, sha256=self.sha256)
+        """Name, version and hashes, as a result carries them."""
+        return ModelRef(
+            name=self.name,
+            version=self.version,
+            sha256=self.sha256,
+            card_sha256=hashlib.sha256(msgspec.json.encode(self)).hexdigest(),
+        )

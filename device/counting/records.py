@@ -78,11 +78,12 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model counted."""
+    """Which model counted: `sha256` of the .tflite, `card_sha256` of everything its card says."""
 
     name: str
     version: str
     sha256: str
+    card_sha256: str = ""
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +124,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
         pixel_size_um: micrometres per pixel or None.
         seconds: what it cost.
         software: version of fluocount.
+        versions: of the interpreter, the libraries, Python and the machine that counted, by name.
     """
 
     image: str
@@ -144,6 +146,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     pixel_size_um: float | None = None
     seconds: Seconds = Seconds()
     software: str = ""
+    versions: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         if self.count != len(self.cells):

@@ -12,6 +12,7 @@ from device.counting.records import Counted, CountResult, Frame, ProbabilityMap,
 from device.counting.scale import to_8_bit
 from device.errors import StorageError
 from device.export.ometiff import labels_ome_tiff
+from device.provenance import software_versions
 
 THUMBNAIL_PX = 320
 
@@ -35,7 +36,9 @@ def encode_products(
         }
         overlay.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         products["thumbnail.jpg"] = encode_jpeg(overlay)
-    result = msgspec.structs.replace(counted.result, seconds=watch.seconds())
+    result = msgspec.structs.replace(
+        counted.result, seconds=watch.seconds(), versions=software_versions()
+    )
     return result, products | {"result.json": to_json(result)}
 
 

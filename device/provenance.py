@@ -1,0 +1,33 @@
+"""What a count depends on besides image, model and settings: the software and the machine."""
+
+import platform
+from functools import cache
+from importlib import metadata
+
+_LIBRARIES = (
+    "fluocount",
+    "ai-edge-litert",
+    "tflite-runtime",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pillow",
+    "tifffile",
+    "imagecodecs",
+)
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found.items())
+
+
+def software_versions() -> dict[str, str]:
+    """Versions by name of everything that takes part in a count, as far as it is installed."""
+    return dict(_versions())

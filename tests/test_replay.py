@@ -1,0 +1,236 @@
+import json
+import shutil
+
+import msgspec
+import pytest
+from appliance import make_service, png, wait_for
+from click.testing import CliRunner
+from conftest import FakeSegmenter, make_card
+
+from device import replay as replay_module
+from device.batch import Item, count_item
+from device.commands.replay import command
+from device.counting.records import CountSettings
+from device.errors import InputError
+from device.export.folder import write_image_files
+from device.intake import Wishes
+from device.replay import past_of_count, past_of_file, replay
+
+
+class Lab:
+    def __init__(self, root):
+        self.data_dir = root / "data"
+        self.service = make_service(self.data_dir)
+        self.service.worker.start()
+        self.store = self.service.store
+
+    def count(self, cells=3, **settings):
+        wishes = Wishes(settings=CountSettings(**settings))
+        row = self.service.intake.accept(png(cells), "a.png", "upload", wishes)
+        wait_for(lambda: self.store.counts.get(row.id).status == "done")
+        return row.id
+
+    def replay(self, count_id, segmenter=None):
+        return replay(past_of_count(self.store, count_id), segmenter or FakeSegmenter())
+
+    def stored(self, count_id, name):
+        return self.store.product(count_id, name)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    lab = Lab(tmp_path)
+    yield lab
+    lab.service.stop()
+
+
+def named(outcome):
+    return {difference.what for difference in outcome.differences}
+
+
+def test_an_untouched_result_is_the_same(lab):
+    for settings in ({}, {"threshold": 0.3}, {"cell_diameter_px": 30.0, "exclude_border": True}):
+        outcome = lab.replay(lab.count(**settings))
+
+        assert outcome.same
+        assert outcome.differences == ()
+        assert (outcome.count_then, outcome.count_now) == (3, 3)
+
+
+def test_so_is_one_that_was_labelled_anew_or_corrected(lab):
+    count_id = lab.count()
+    lab.service.relabeller.store(count_id, threshold=0.8, min_area_px=50.0)
+    lab.store.corrections.add(count_id, lab.store.result(count_id), 5.0, 5.0, "me")
+
+    assert lab.replay(count_id).differences == ()
+
+
+def test_a_result_keeps_what_it_came_from(lab):
+    result = lab.store.result(lab.count())
+
+    assert result.versions["numpy"]
+    assert result.versions["python"]
+    assert len(result.model.card_sha256) == 64
+    assert len(result.image_sha256) == 64
+
+
+def test_another_image_is_named(lab):
+    count_id = lab.count(3)
+    lab.store.counts.original_path(lab.store.counts.get(count_id)).write_bytes(png(5))
+
+    outcome = lab.replay(count_id)
+
+    assert named(outcome) == {"image", "outcome"}
+    assert not outcome.same
+    assert (outcome.count_then, outcome.count_now) == (3, 5)
+
+
+def test_an_image_with_other_bytes_and_the_same_cells_is_named_too(lab):
+    count_id = lab.count(3)
+    path = lab.store.counts.original_path(lab.store.counts.get(count_id))
+    path.write_bytes(path.read_bytes() + b" ")
+
+    outcome = lab.replay(count_id)
+
+    assert named(outcome) == {"image"}
+    assert not outcome.same
+
+
+def test_other_weights_are_named(lab):
+    other = FakeSegmenter(make_card(sha256="1" * 64, version="2"))
+
+    outcome = lab.replay(lab.count(), other)
+
+    assert named(outcome) == {"model"}
+    assert "fake 2" in outcome.differences[0].text
+    assert not outcome.same
+
+
+def test_another_card_for_the_same_weights_is_named(lab):
+    card = make_card()
+    post = msgspec.structs.replace(card.postprocessing, min_area_ratio=1.5)
+
+    outcome = lab.replay(lab.count(), FakeSegmenter(make_card(postprocessing=post)))
+
+    assert {"model", "settings", "outcome"} <= named(outcome)
+    assert "card" in outcome.differences[0].text
+    assert outcome.count_now == 0
+
+
+def test_another_default_threshold_is_named(lab):
+    outcome = lab.replay(lab.count(), FakeSegmenter(make_card(threshold=0.7)))
+
+    assert "settings" in named(outcome)
+    assert any("threshold is 0.7, it was 0.5" in d.text for d in outcome.differences)
+
+
+def test_a_changed_result_file_is_named(lab):
+    count_id = lab.count()
+    path = lab.stored(count_id, "result.json")
+    result = json.loads(path.read_bytes())
+    result["threshold"] = 0.9
+    result["cells"].pop()
+    result["count"] -= 1
+    path.write_text(json.dumps(result))
+
+    outcome = lab.replay(count_id)
+
+    assert named(outcome) == {"settings", "outcome"}
+    assert any("threshold is 0.5, it was 0.9" in d.text for d in outcome.differences)
+
+
+def test_a_changed_label_image_is_named(lab):
+    first, second = lab.count(3), lab.count(2)
+    shutil.copy(lab.stored(second, "labels.tiff"), lab.stored(first, "labels.tiff"))
+
+    outcome = lab.replay(first)
+
+    assert [d.text for d in outcome.differences] == ["the label image differs"]
+
+
+def test_other_software_with_the_same_outcome_is_said_but_the_same(lab, monkeypatch):
+    count_id = lab.count()
+    monkeypatch.setattr(replay_module, "software_versions", lambda: {"numpy": "0.0.1"})
+
+    outcome = lab.replay(count_id)
+
+    assert named(outcome) == {"software"}
+    assert any(d.text.startswith("numpy is 0.0.1, it was") for d in outcome.differences)
+    assert outcome.same
+
+
+def test_a_result_file_beside_its_image_or_not(tmp_path, fake_segmenter):
+    image = tmp_path / "run 1" / "a.png"
+    image.parent.mkdir()
+    image.write_bytes(png(4))
+    out = tmp_path / "out"
+    count_item(
+        Item(image, "a.png"),
+        fake_segmenter,
+        CountSettings(threshold=0.4),
+        write=lambda name, frame, counted: write_image_files(out, name, frame, counted),
+    )
+    file = out / "a.png.result.json"
+
+    assert replay(past_of_file(file, image), fake_segmenter).differences == ()
+    with pytest.raises(InputError, match="--image"):
+        past_of_file(file)
+    shutil.copy(image, tmp_path / "a.png")
+    assert replay(past_of_file(file), fake_segmenter).same
+
+
+def test_the_stores_own_file_finds_its_image(lab):
+    past = past_of_file(lab.stored(lab.count(), "result.json"))
+
+    assert replay(past, FakeSegmenter()).same
+
+
+@pytest.mark.parametrize("content", ["{}", "no json", '{"count": 3, "cells": []}'])
+def test_a_file_that_is_no_result(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+
+    with pytest.raises(InputError, match="is not a fluocount result"):
+        past_of_file(path)
+
+
+class TestCommand:
+    def run(self, lab, monkeypatch, *arguments):
+        monkeypatch.setattr("device.jobs.segmenters.load_segmenter", lambda *_: FakeSegmenter())
+        monkeypatch.setattr("device.jobs.segmenters.find_model", lambda name: name)
+        return CliRunner().invoke(command, [*arguments, "--data-dir", str(lab.data_dir)])
+
+    def test_same(self, lab, monkeypatch):
+        outcome = self.run(lab, monkeypatch, lab.count())
+
+        assert outcome.output == "same: 3 cells\n"
+        assert outcome.exit_code == 0
+
+    def test_different(self, lab, monkeypatch):
+        count_id = lab.count()
+        lab.store.counts.original_path(lab.store.counts.get(count_id)).write_bytes(png(5))
+
+        outcome = self.run(lab, monkeypatch, count_id)
+
+        assert outcome.exit_code == 1
+        assert outcome.output.startswith("different:\n  image: ")
+        assert "outcome: 5 cells, there were 3" in outcome.output
+
+    def test_another_threshold(self, lab, monkeypatch):
+        outcome = self.run(lab, monkeypatch, lab.count(), "--threshold", "0.25", "--json")
+
+        answer = json.loads(outcome.output)
+        assert outcome.exit_code == 1
+        assert answer["same"] is False
+        assert answer["differences"][0]["what"] == "settings"
+
+    def test_a_file(self, lab, monkeypatch):
+        path = lab.stored(lab.count(), "result.json")
+
+        assert self.run(lab, monkeypatch, str(path)).exit_code == 0
+
+    def test_nothing_of_that_name(self, lab, monkeypatch):
+        for name in ("0123456789abcdef", "no/result.json"):
+            outcome = self.run(lab, monkeypatch, name)
+            assert outcome.exit_code == 1
+            assert outcome.exception is not None
