@@ -73,6 +73,87 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
     click.echo(calibrate_run(training, card or training.out / "final" / "card.json"))
 
 
+@cli.command()
+@click.argument("model")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--kind",
+    type=click.Choice(["pairs", "labels", "reduced", "fnc_v1", "fnc_v2"]),
+    default="pairs",
+    help="Layout: images/ with masks/ or labels/, with index.csv, or the original archive.",
+)
+@click.option("--part", type=click.Choice(["train", "test"]), default="test", help="Of an archive.")
+@click.option(
+    "--scale",
+    type=click.Choice(["width", "diameter"]),
+    default="width",
+    help="How large a cell is: 1600 px wide frames, or each frame's own median cell diameter.",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluation"))
+def evaluate(model: str, folder: Path, kind: str, part: str, scale: str, out: Path) -> None:
+    """Score MODEL (a shipped name, a .tflite or a run's folder) on the annotated frames of FOLDER."""
+    from trainer.scoring import evaluate_folder
+
+    click.echo(evaluate_folder(model, folder, kind, part, scale, out))
+
+
+@cli.command()
+@click.option("--frames", type=click.IntRange(min=1), default=20)
+@click.option("--seed", type=click.IntRange(min=0), default=1)
+@click.option("--width", type=click.IntRange(min=160, max=8000), default=1600, help="Pixels; 4:3.")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def synthesize(frames: int, seed: int, width: int, out: Path) -> None:
+    """Write synthetic frames with exact label images: OUT/images, OUT/labels."""
+    from trainer.scoring import synthesize_folder
+
+    click.echo(f"{synthesize_folder(frames, seed, width, out)} cells in {frames} frames in {out}")
+
+
+@cli.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--cell-diameter", type=click.FloatRange(min=2), help="Pixels; default 38 per 1600 of width."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/proposals"))
+def propose(images: tuple[Path, ...], cell_diameter: float | None, out: Path) -> None:
+    """Write loose candidate masks for a person to prune (no network involved)."""
+    from trainer.scoring import propose_masks
+
+    for path, count in propose_masks(images, cell_diameter, out):
+        click.echo(f"{path}: {count} candidates")
+
+
+@cli.command()
+@click.argument("archive", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--recipe", default="paper", help="A shipped name or a .toml; its frames are replaced."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/paper"))
+def paper(archive: Path, recipe: str, out: Path) -> None:
+    """Reproduce the paper's split and table from the original ARCHIVE (version 1 or 2)."""
+    from trainer.published import reproduce
+
+    click.echo(reproduce(archive, recipe, out, click.echo))
+
+
+@cli.command()
+@click.option("--cell", "cells", multiple=True, help="Only these; may be repeated.")
+@click.option("--table", is_flag=True, help="Only print the table of what is finished.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/study"))
+@click.option("--results", type=click.Path(path_type=Path), default=Path("docs/study"))
+@DATA
+def study(
+    cells: tuple[str, ...], table: bool, runs: Path, results: Path, data: Path | None
+) -> None:
+    """Ablations and comparators with one step budget and 3 folds; goes on where it was killed."""
+    from trainer.study import run_study, study_table
+    from trainer.workflow import data_folder
+
+    if not table:
+        run_study(list(cells), runs, results, data or data_folder(), click.echo)
+    click.echo(study_table(results))
+
+
 def main() -> None:
     """Entry point: a deliberate error becomes one sentence and exit status 1."""
     try:

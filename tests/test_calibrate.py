@@ -1,0 +1,268 @@
+"""The fit of probabilities, spread and ranges: known truths come back, and what is measured is honest."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import DATA_DIR, draw_discs, make_card, make_confidence, make_frame
+
+from device.counting.card import Range
+from device.counting.confidence import calibrated, sigmoid
+from device.counting.flags import frame_flags
+from device.counting.statistics import FrameStatistics
+from device.synthetic import SyntheticSettings, vary_settings
+from device.synthetic import make_frame as make_synthetic
+from trainer.calibrate import (
+    Evidence,
+    UnseenFrame,
+    fit_confidence,
+    fit_evidence,
+    fit_frame_sd,
+    fit_logistic,
+    gather,
+    inside_interval,
+    left_out,
+)
+from trainer.confidence_report import bins, coverage_table, write_confidence_report
+from trainer.corrupt import CORRUPTIONS, corrupt
+from trainer.datasets import Example
+from trainer.flagrates import corrupted_rates, light_statistics, normal_rates
+from trainer.neutral import neutral_confidence
+from trainer.normal import normal_frame
+
+USUAL = FrameStatistics(
+    contrast=60.0,
+    background=10.0,
+    noise=0.3,
+    sharpness=0.33,
+    green_share=0.43,
+    blue_share=0.04,
+    saturated_share=0.0,
+    cell_size_ratio=1.0,
+    covered_share=0.01,
+)
+TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8])
+
+
+def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
+    """Evidence whose truth follows the model of device.counting.confidence."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(frames):
+        features = rng.normal(0, 1.5, (objects, 3))
+        log_odds = features @ TRUE_WEIGHTS - 0.3
+        is_cell = rng.random(objects) < sigmoid(log_odds + rng.normal(0, frame_sd))
+        counted = np.argsort(log_odds < 0, kind="stable")
+        made.append(
+            Evidence(
+                name=f"frame-{number}",
+                fold=number % folds,
+                width=400,
+                features=features[counted],
+                is_cell=is_cell[counted],
+                count=int((log_odds >= 0).sum()),
+                targets=int(is_cell.sum()),
+                statistics=USUAL,
+            )
+        )
+    return made
+
+
+def annotated(grey_levels, cells, name="frame.png"):
+    """Discs of these brightnesses of which the first `cells` are targets, as the fake network sees them."""
+    shape = (120, 60 * len(grey_levels))
+    image, labels = np.full(shape, 10, np.uint8), np.zeros(shape, np.int32)
+    for index, level in enumerate(grey_levels):
+        disc = draw_discs(shape, [(30 + 60 * index, 60, 37)]) > 0
+        image[disc] = level
+        if index < cells:
+            labels[disc] = index + 1
+    frame = make_frame(image, source=name)
+    return Example(frame=frame, labels=labels, scale=1.0, group=name, source="made", held_out=True)
+
+
+def test_known_weights_come_back():
+    fitted = fit_logistic(simulated(60, 60), make_confidence())
+    found = [term.coefficient / term.sd for term in (fitted.score, fitted.size, fitted.contrast)]
+    assert found == pytest.approx(TRUE_WEIGHTS, rel=0.15)
+    chances = calibrated(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), fitted)
+    assert chances == pytest.approx(sigmoid(np.array([-0.3, 2.5])), abs=0.04)
+
+
+def test_probabilities_of_new_objects_are_their_frequencies():
+    fitted = fit_logistic(simulated(60, 60), make_confidence())
+    for chance, share, number in bins([(frame, fitted) for frame in simulated(200, 60, seed=2)]):
+        assert chance == pytest.approx(share, abs=4 * np.sqrt(0.25 / number))
+
+
+@pytest.mark.parametrize("frame_sd", [0.0, 0.8, 1.6])
+def test_spread_between_frames_comes_back(frame_sd):
+    frames = simulated(120, 40, frame_sd, seed=3)
+    truth = [sigmoid(frame.features @ TRUE_WEIGHTS - 0.3) for frame in frames]
+    found = fit_frame_sd(truth, [frame.targets for frame in frames])
+    assert found == pytest.approx(frame_sd, abs=0.35)
+
+
+@pytest.mark.parametrize("frame_sd", [0.0, 1.0])
+def test_coverage_of_frames_left_out_is_as_promised(frame_sd):
+    fitted = fit_evidence(simulated(60, 30, frame_sd), make_card())
+    assert 0.83 <= fitted.coverage <= 1.0
+    fresh = simulated(300, 30, frame_sd, seed=9)
+    assert 0.86 <= np.mean([inside_interval(frame, fitted) for frame in fresh]) <= 0.98
+
+
+def test_no_frame_is_judged_by_a_fit_that_saw_its_fold():
+    frames = [
+        frame if frame.fold else replace(frame, is_cell=~frame.is_cell)
+        for frame in simulated(30, 30)
+    ]
+    without = {frame.name: own for frame, own in left_out(frames, make_card())}
+    assert without["frame-0"].score.coefficient > without["frame-1"].score.coefficient
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_objects_of_one_kind_do_not_break_the_fit(truth):
+    frames = [replace(frame, is_cell=np.full(10, truth)) for frame in simulated(6, 10)]
+    fitted = fit_logistic(frames, make_confidence())
+    chances = calibrated(frames[0].features, fitted)
+    assert np.isfinite(chances).all()
+    assert ((chances > 0.5) == truth).all()
+
+
+def test_frames_without_objects_do_not_break_the_fit():
+    nothing = simulated(4, 0)
+    assert fit_evidence(nothing, make_card()).coverage == 1.0
+
+
+def test_objects_are_cells_where_they_match_a_target():
+    card = make_card(confidence=neutral_confidence(0.5))
+    example = annotated([255, 250, 110, 200, 100], cells=3)
+    evidence = gather(UnseenFrame(example, example.frame.image.max(axis=2), 0), card)
+    assert (evidence.count, evidence.targets) == (3, 3)
+    assert evidence.is_cell.tolist() == [True, True, False, True, False]
+
+
+def test_a_candidate_does_not_take_the_target_of_a_counted_cell():
+    example = annotated([255, 100], cells=1)
+    card = make_card(confidence=neutral_confidence(0.5))
+    evidence = gather(UnseenFrame(example, example.frame.image.max(axis=2), 0), card)
+    assert evidence.is_cell.tolist() == [True, False]
+
+
+def test_a_whole_section_is_fitted_from_frames_and_maps():
+    rng = np.random.default_rng(0)
+    frames = []
+    for number in range(12):
+        cells = int(rng.integers(1, 5))
+        bright = rng.integers(150, 256, cells).tolist()
+        dim = rng.integers(60, 180, 6 - cells).tolist()
+        example = annotated([*bright, *dim], cells, f"frame-{number}.png")
+        frames.append(UnseenFrame(example, example.frame.image.max(axis=2), number % 3))
+    card = make_card(confidence=neutral_confidence(0.5))
+    fitted = fit_confidence(frames, card)
+    assert fitted.frames == 12
+    assert "3 folds" in fitted.fitted_on
+    assert fitted.coverage is not None
+    assert 0 < fitted.candidate_threshold < card.threshold
+    assert fitted.score.coefficient > 0
+    decoded = msgspec.json.decode(msgspec.json.encode(fitted), type=type(fitted))
+    assert decoded == fitted
+
+
+def test_a_neutral_section_says_that_it_is_a_guess_and_is_wide():
+    neutral = neutral_confidence(0.6)
+    assert neutral.frames == 0
+    assert neutral.coverage is None
+    assert "not calibrated" in neutral.fitted_on
+    assert neutral.frame_sd > 1
+
+
+def test_ranges_leave_room_and_judge_only_the_side_that_means_trouble():
+    spread = [
+        msgspec.structs.replace(USUAL, background=float(level), sharpness=sharpness)
+        for level, sharpness in ((2, 0.3), (30, None), (50, 0.4))
+    ]
+    normal = normal_frame(spread)
+    assert normal.background.low is None
+    assert normal.background.high > 60
+    assert 0.2 < normal.sharpness.low < 0.3
+    assert all(frame_flags(frame, normal) == () for frame in spread)
+
+
+def test_a_statistic_that_no_frame_has_is_not_judged():
+    normal = normal_frame([msgspec.structs.replace(USUAL, cell_size_ratio=None)])
+    assert normal.cell_size_ratio == Range(low=None, high=None)
+
+
+@pytest.fixture(scope="module")
+def synthetic_frames():
+    base = SyntheticSettings(width_px=800, height_px=600, cell_diameter_px=19)
+    return [make_synthetic(seed, vary_settings(seed, base)).frame for seed in range(40)]
+
+
+@pytest.fixture(scope="module")
+def usual(synthetic_frames):
+    card = make_card(cell_diameter_px=9.5)
+    return normal_frame([light_statistics(frame, card, 19.0) for frame in synthetic_frames[:30]])
+
+
+def codes(frame, usual):
+    statistics = light_statistics(frame, make_card(cell_diameter_px=9.5), 19.0)
+    return {flag.code for flag in frame_flags(statistics, usual)}
+
+
+def test_normal_frames_are_not_flagged(synthetic_frames, usual):
+    flagged = [frame for frame in synthetic_frames[30:] if codes(frame, usual)]
+    assert len(flagged) <= 1
+
+
+@pytest.mark.parametrize("name", [name for name in CORRUPTIONS if "0.15" not in name])
+def test_spoilt_frames_are_flagged_with_what_is_wrong(name, usual):
+    code, spoil = CORRUPTIONS[name]
+    base = SyntheticSettings(width_px=800, height_px=600, cell_diameter_px=19, cells=15)
+    raised = [
+        code in codes(corrupt(make_synthetic(seed, base).frame, spoil, 19.0, seed), usual)
+        for seed in range(4)
+    ]
+    assert np.mean(raised) >= 0.75
+
+
+def test_report_has_every_section_and_a_picture(tmp_path):
+    frames = simulated(20, 20, 0.5)
+    card = make_card(confidence=neutral_confidence(0.5))
+    unseen = left_out(frames, card)
+    example = annotated([255, 200], cells=1)
+    some = [UnseenFrame(example, example.frame.image.max(axis=2), fold) for fold in (0, 1)]
+    evidence = [gather(frame, card) for frame in some]
+    text = write_confidence_report(
+        "fake",
+        unseen,
+        fit_evidence(frames, card),
+        normal_rates(evidence, card, synthetic=1),
+        corrupted_rates(some, evidence, card),
+        tmp_path,
+    )
+    assert coverage_table(unseen) in text
+    for words in ("Probabilities", "Intervals", "doubtful", "(false)", "(true", "green stain"):
+        assert words in text
+    assert (tmp_path / "confidence.md").read_text(encoding="utf-8") == text
+    assert (tmp_path / "confidence.png").stat().st_size > 5000
+
+
+@pytest.mark.data
+def test_unlabelled_yellow_frame_is_normal_for_ranges_of_reduced_ones(data_dir):
+    from device.imageio import read_frame
+    from trainer.datasets import load_source
+    from trainer.runs import Source
+
+    card = make_card(cell_diameter_px=9.5, frame_cell_diameter_px=38.0)
+    source = Source(kind="reduced", path="fnc_yellow_reduced", name="reduced", licence="")
+    frames = load_source(source, data_dir, 38.0, 1)
+    known = normal_frame([light_statistics(e.frame, card, 38 / e.scale) for e in frames])
+    paths = {path.stem[:8]: path for path in (DATA_DIR / "unlabelled").glob("Mar*.*")}
+    yellow, green = (read_frame(paths[stem]) for stem in ("Mar23bS1", "Mar19bS1"))
+    assert frame_flags(light_statistics(yellow, card, 38.0), known) == ()
+    assert "wrong_stain" in {
+        f.code for f in frame_flags(light_statistics(green, card, 38.0), known)
+    }

@@ -1,0 +1,240 @@
+"""The confidence section of a card, fitted on frames that the network had not seen (out-of-fold maps)."""
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize, minimize_scalar
+
+from device.counting.card import Confidence, ModelCard, ObjectFeature
+from device.counting.confidence import (
+    calibrated,
+    count_distribution,
+    count_interval,
+    sigmoid,
+)
+from device.counting.features import FEATURES, object_features
+from device.counting.measure import measure
+from device.counting.objects import Objects, find_objects
+from device.counting.records import ProbabilityMap
+from device.counting.resolved import resolve
+from device.counting.scale import probability_at_frame_scale, to_working_scale
+from device.counting.statistics import FrameStatistics, frame_statistics
+from trainer.datasets import Example
+from trainer.evaluate import radius_px, settings_for
+from trainer.matching import Points, centroids, match
+from trainer.normal import normal_frame
+
+CANDIDATE_SHARE = 1 / 3
+"""Candidate threshold per threshold of the model."""
+
+_RIDGE = 1.0
+_LARGEST_FRAME_SD = 4.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnseenFrame:
+    """One annotated frame and what a network that had not seen it made of it.
+
+    Attributes:
+        example: frame, target objects and scale.
+        probability: (h, w) uint8 codes at the working scale.
+        fold: which fold it was held out in.
+    """
+
+    example: Example
+    probability: ProbabilityMap
+    fold: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What the fit sees of one frame.
+
+    Attributes:
+        name, fold: which frame, and in which fold it was held out.
+        width: of the frame, pixels.
+        features: (n, 3) of all objects, the counted ones first.
+        is_cell: (n,) whether an object was matched with a target.
+        count: number of counted objects.
+        targets: number of target objects.
+        statistics: of the frame.
+    """
+
+    name: str
+    fold: int
+    width: int
+    features: npt.NDArray[np.float64]
+    is_cell: npt.NDArray[np.bool_]
+    count: int
+    targets: int
+    statistics: FrameStatistics
+
+
+def candidate_threshold(card: ModelCard) -> float:
+    """The low cut-off that belongs to a card's threshold."""
+    return round(card.threshold * CANDIDATE_SHARE, 3)
+
+
+def gather(frame: UnseenFrame, card: ModelCard) -> Evidence:
+    """Objects of a frame, their features and whether they are cells."""
+    example = frame.example
+    low = msgspec.structs.replace(card.confidence, candidate_threshold=candidate_threshold(card))
+    card = msgspec.structs.replace(card, confidence=low)
+    chosen = resolve(settings_for(example, card), card)
+    at_frame = probability_at_frame_scale(
+        frame.probability, example.frame.height, example.frame.width
+    )
+    objects = find_objects(frame.probability, at_frame, card, chosen)
+    image = to_working_scale(example.frame, chosen.scale)
+    cells = measure(example.frame, objects.labels, at_frame)
+    return Evidence(
+        name=example.name,
+        fold=frame.fold,
+        width=example.frame.width,
+        features=object_features(image, frame.probability, objects.working, card.cell_diameter_px),
+        is_cell=_matched(example, objects),
+        count=objects.count,
+        targets=example.count,
+        statistics=frame_statistics(
+            example.frame, image, card.cell_diameter_px, cells, chosen.cell_diameter_px
+        ),
+    )
+
+
+def _matched(example: Example, objects: Objects) -> npt.NDArray[np.bool_]:
+    """Counted objects take their targets first, candidates those that are left (radius of the protocol)."""
+    targets = centroids(example.labels)
+    found = match(centroids(objects.labels), targets, radius_px(example))
+    is_cell = np.zeros(int(objects.working.max(initial=0)), dtype=bool)
+    is_cell[[detection for detection, _ in found.pairs]] = True
+    scale = example.frame.height / objects.working.shape[0]
+    candidates = _in_frame(centroids(objects.working)[objects.count :], scale)
+    late = match(candidates, targets[list(found.missed)], radius_px(example))
+    is_cell[[objects.count + candidate for candidate, _ in late.pairs]] = True
+    return is_cell
+
+
+def _in_frame(points: Points, scale: float) -> Points:
+    """Pixel centres at the working scale in frame pixels."""
+    return (points + 0.5) * scale - 0.5
+
+
+def fit_confidence(frames: list[UnseenFrame], card: ModelCard) -> Confidence:
+    """Fit a card's confidence section, its coverage measured with each fold left out.
+
+    Args:
+        frames: out-of-fold maps of all held-out frames, at least two folds.
+        card: threshold and post-processing are taken from it.
+    """
+    evidence = [gather(frame, card) for frame in frames]
+    return fit_evidence(evidence, card)
+
+
+def fit_evidence(evidence: list[Evidence], card: ModelCard) -> Confidence:
+    """`fit_confidence` from what was gathered."""
+    fitted = fit_part(evidence, card)
+    held = [inside_interval(frame, other) for frame, other in left_out(evidence, card)]
+    folds = len({frame.fold for frame in evidence})
+    return msgspec.structs.replace(
+        fitted,
+        fitted_on=f"{len(evidence)} frames, each by a network that had not seen it ({folds} folds)",
+        coverage=round(float(np.mean(held)), 4),
+    )
+
+
+def left_out(evidence: list[Evidence], card: ModelCard) -> list[tuple[Evidence, Confidence]]:
+    """Every frame with a confidence section that was fitted without its fold."""
+    pairs = []
+    for fold in sorted({frame.fold for frame in evidence}):
+        fitted = fit_part([frame for frame in evidence if frame.fold != fold], card)
+        pairs += [(frame, fitted) for frame in evidence if frame.fold == fold]
+    return pairs
+
+
+def inside_interval(frame: Evidence, confidence: Confidence) -> bool:
+    """Whether the number of targets lies in the frame's interval."""
+    chances = calibrated(frame.features, confidence)
+    low, high = count_interval(chances, confidence.frame_sd, frame.count)
+    return low <= frame.targets <= high
+
+
+def fit_part(evidence: list[Evidence], card: ModelCard) -> Confidence:
+    """Logistic regression, spread between frames and ranges of some frames; coverage is left open."""
+    terms = fit_logistic(evidence, card.confidence)
+    unseen = [calibrated(frame.features, other) for frame, other in _crossed(evidence, terms)]
+    return msgspec.structs.replace(
+        terms,
+        fitted_on=f"{len(evidence)} frames",
+        frames=len(evidence),
+        coverage=None,
+        candidate_threshold=candidate_threshold(card),
+        frame_sd=fit_frame_sd(unseen, [frame.targets for frame in evidence]),
+        normal_frame=normal_frame([frame.statistics for frame in evidence]),
+    )
+
+
+def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
+    """Frames with a regression that has not seen their fold; with one fold only, the whole one."""
+    folds = sorted({frame.fold for frame in evidence})
+    fits = {
+        fold: fit_logistic([f for f in evidence if f.fold != fold], whole)
+        if len(folds) > 1
+        else whole
+        for fold in folds
+    }
+    return [(frame, fits[frame.fold]) for frame in evidence]
+
+
+def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
+    """Ridge logistic regression of "is a cell" on the standardised features, into a copy of `base`."""
+    features = np.concatenate([frame.features for frame in evidence])
+    is_cell = np.concatenate([frame.is_cell for frame in evidence])
+    mean, sd = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
+    if len(features):
+        mean, sd = features.mean(axis=0), features.std(axis=0).clip(1e-6)
+    weights = _regression((features - mean) / sd, is_cell)
+    terms = {
+        name: ObjectFeature(mean=float(mean[i]), sd=float(sd[i]), coefficient=float(weights[i + 1]))
+        for i, name in enumerate(FEATURES)
+    }
+    return msgspec.structs.replace(base, intercept=float(weights[0]), **terms)
+
+
+def _regression(standardised: np.ndarray, is_cell: np.ndarray) -> np.ndarray:
+    """(1 + k,) intercept and coefficients for (n, k) features.
+
+    One more, average object that is half a cell keeps the fit finite where all objects are of one kind.
+    """
+    design = np.column_stack((np.ones(len(standardised)), standardised))
+
+    def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        log_odds = design @ weights
+        penalty = np.concatenate(([0], weights[1:])) * _RIDGE
+        loss = np.logaddexp(0, log_odds).sum() - log_odds[is_cell].sum()
+        loss += np.logaddexp(0, weights[0]) - 0.5 * weights[0] + 0.5 * penalty @ weights
+        slope = design.T @ (sigmoid(log_odds) - is_cell) + penalty
+        slope[0] += sigmoid(weights[0]) - 0.5
+        return float(loss), slope
+
+    return np.asarray(minimize(cost, np.zeros(design.shape[1]), jac=True).x)
+
+
+def fit_frame_sd(probabilities: list[np.ndarray], targets: list[int]) -> float:
+    """Spread between frames under which the true counts are likeliest.
+
+    Args:
+        probabilities: (n,) of each frame's objects, by a regression that has not seen the frame.
+        targets: true count of each frame; what exceeds its objects counts as all of them.
+    """
+
+    def surprise(frame_sd: float) -> float:
+        likelihoods = [
+            count_distribution(chances, frame_sd)[min(count, len(chances))]
+            for chances, count in zip(probabilities, targets, strict=True)
+        ]
+        return -float(np.log(np.maximum(likelihoods, 1e-9)).sum())
+
+    best = minimize_scalar(surprise, bounds=(0.0, _LARGEST_FRAME_SD), method="bounded")
+    return round(float(best.x), 4)
