@@ -10,7 +10,7 @@ import pytest
 
 from device.camera import CameraControls, CameraThread, ControlRanges, open_camera
 from device.camera.picamera import PiCamera
-from device.camera.pictures import as_frame, focus_score
+from device.camera.pictures import as_frame, focus_score, saturated_fraction
 from device.camera.simulated import SimulatedCamera
 from device.config import CameraSettings
 from device.errors import (
@@ -544,3 +544,10 @@ def test_focus_score_falls_as_the_picture_blurs():
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 3 * scores[3]
     assert focus_score(np.zeros((30, 40, 3), np.uint8)) == 0
+
+
+def test_saturated_fraction_counts_pixels_not_channels():
+    image = np.zeros((10, 10, 3), np.uint8)
+    image[0, :3] = 255
+    image[1, 0, 1] = 255
+    assert saturated_fraction(image) == pytest.approx(0.04)

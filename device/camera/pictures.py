@@ -34,7 +34,9 @@ def focus_score(preview: PreviewImage) -> float:
 
 def saturated_fraction(image: npt.NDArray[np.uint8], full_scale: int = 255) -> float:
     """Fraction of pixels (H, W, 3) in which at least one channel reaches full scale."""
-    return float(np.mean(np.max(image, axis=2) >= full_scale))
+    # Channel by channel: several times quicker than a maximum over the short last axis.
+    red, green, blue = (image[..., channel] >= full_scale for channel in range(3))
+    return float(np.mean(red | green | blue))
 
 
 def preview_saturation(preview: PreviewImage) -> float:
