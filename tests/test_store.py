@@ -249,7 +249,7 @@ def test_counts_of_another_boot_are_not_marked(store, monkeypatch):
 
 def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(store):
     row = store.counts.accept(new())
-    for _ in range(4):
+    for _ in range(2):
         store.queue.claim()
         assert store.queue.requeue_interrupted() == 1
     store.queue.claim()
@@ -258,6 +258,15 @@ def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(
     assert failed.status == "failed"
     assert "memory" in failed.error
     assert store.queue.retry(row.id).status == "queued"
+
+
+def test_power_cuts_are_not_held_against_the_image(store, monkeypatch):
+    row = store.counts.accept(new())
+    for number in range(9):
+        monkeypatch.setattr(clock, "boot_id", lambda number=number: f"boot {number}")
+        store.queue.requeue_interrupted()
+        store.queue.claim()
+    assert store.counts.get(row.id).status == "running"
 
 
 def test_a_full_disk_is_not_held_against_the_image(store):

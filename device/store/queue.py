@@ -10,8 +10,13 @@ from device.store.counts import NEXT_FIRST
 from device.store.database import Database
 from device.store.records import CountRow, Relabel
 
-MAX_ATTEMPTS = 5
-"""An image that took the worker down this often (no memory, most likely) is failed."""
+MAX_ATTEMPTS = 3
+"""An image that took the program down this often is failed, before systemd gives up restarting."""
+
+_POISONOUS = (
+    f"The program ended {MAX_ATTEMPTS} times while it counted this image, most likely for lack of "
+    "memory; count it again, or a smaller version of it."
+)
 
 
 class QueueState(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,24 +49,25 @@ class JobQueue:
     def requeue_interrupted(self) -> int:
         """What a dead worker left running waits again, or fails after MAX_ATTEMPTS.
 
+        An attempt that ended with the machine (power cut, restart) is not held against the image.
+
         Returns:
             How many wait again.
         """
         with self._database.transaction() as connection:
             connection.execute(
+                "UPDATE counts SET attempts = attempts - 1 "
+                "WHERE status = 'running' AND attempt_boot_id IS NOT ?",
+                (clock.boot_id(),),
+            )
+            connection.execute(
                 "UPDATE counts SET status = 'failed', finished_s = ?, error = ? "
                 "WHERE status = 'running' AND attempts >= ?",
-                (
-                    clock.now_s(),
-                    f"Counting this image ended the program {MAX_ATTEMPTS} times, most likely for "
-                    "lack of memory; "
-                    "use a smaller image or a larger cell_diameter_px.",
-                    MAX_ATTEMPTS,
-                ),
+                (clock.now_s(), _POISONOUS, MAX_ATTEMPTS),
             )
             return connection.execute(
-                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL WHERE "
-                "status = 'running'"
+                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL "
+                "WHERE status = 'running'"
             ).rowcount
 
     def requeue_blameless(self) -> None:
@@ -109,9 +115,9 @@ class JobQueue:
             if found is None:
                 return None
             connection.execute(
-                "UPDATE counts SET status = 'running', started_s = ?, attempts = attempts + 1 "
-                "WHERE id = ?",
-                (clock.now_s(), found["id"]),
+                "UPDATE counts SET status = 'running', started_s = ?, attempts = attempts + 1, "
+                "attempt_boot_id = ? WHERE id = ?",
+                (clock.now_s(), clock.boot_id(), found["id"]),
             )
         return rows.get(self._database, found["id"])
 

@@ -58,7 +58,8 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         created_s: seconds since 1970 UTC by the clock of that moment.
         clock_correction_s: the clock was later found to be off by this many seconds; add it to
             created_s.
-        attempts: how often a worker began it.
+        attempts: how often a worker began it, without those that ended with the machine or the disk.
+        attempt_boot_id: run of the machine in which the last one began.
         progress: 0 to 1. remaining_s: estimate while running.
         error: one sentence when failed.
         revision: number of the folder below the result folder with the present products; 0 before.
@@ -89,6 +90,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     started_s: float | None
     finished_s: float | None
     attempts: int
+    attempt_boot_id: str | None
     progress: float
     remaining_s: float | None
     cancel_asked: bool

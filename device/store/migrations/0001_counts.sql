@@ -23,6 +23,7 @@ CREATE TABLE counts (
     started_s          REAL,
     finished_s         REAL,
     attempts           INTEGER NOT NULL DEFAULT 0,
+    attempt_boot_id    TEXT,
     progress           REAL NOT NULL DEFAULT 0,
     remaining_s        REAL,
     cancel_asked       INTEGER NOT NULL DEFAULT 0,
