@@ -1,6 +1,6 @@
 """A whole appliance without hardware and without a model file, for tests; also as a process of its own:
 
-python tests/appliance.py DATA_DIR PORT [SECONDS_PER_TILE]
+PYTHONPATH=. python tests/appliance.py DATA_DIR PORT [SECONDS_PER_TILE]
 """
 
 import io
@@ -69,14 +69,14 @@ def wait_for(condition, timeout_s: float = 20.0, what: str = "the condition"):
     raise AssertionError(f"{what} did not come true within {timeout_s} s")
 
 
-def main() -> None:
+def run(data_dir: Path, port: int, seconds_per_tile: float) -> None:
+    """Serve until killed."""
     from device.web.server import make_server
 
-    data_dir, port, *rest = sys.argv[1:]
-    service = make_service(Path(data_dir), float(rest[0]) if rest else 0.0, port=int(port))
+    service = make_service(data_dir, seconds_per_tile, port=port)
     service.start()
     make_server(service).run()
 
 
 if __name__ == "__main__":
-    main()
+    run(Path(sys.argv[1]), int(sys.argv[2]), float([*sys.argv, "0"][3]))

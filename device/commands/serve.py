@@ -1,6 +1,5 @@
 """`fluocount serve`: the page, the API, the camera, the button and the watched folders."""
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from device.config import Settings, default_settings_path, load_settings
 from device.errors import SettingsError
 
 if TYPE_CHECKING:
-
     from device.service import Service
 
 
@@ -48,12 +46,7 @@ def _settings(path: Path | None) -> tuple[Settings, str | None]:
         return load_settings(path), None
     except SettingsError as error:
         click.echo(f"fluocount: {error}", err=True)
-        defaults = Settings()
-        state = os.environ.get("STATE_DIRECTORY")
-        if state:
-            storage = msgspec.structs.replace(defaults.storage, data_dir=state)
-            defaults = msgspec.structs.replace(defaults, storage=storage)
-        return defaults, str(error)
+        return Settings(), str(error)
 
 
 def _with_options(settings: Settings, chosen: dict[str, Any]) -> Settings:
