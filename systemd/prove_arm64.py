@@ -30,25 +30,34 @@ EMULATOR = "qemu-aarch64-static"
 
 
 def bootstrap(root: Root) -> None:
-    """A minimal Debian with systemd, from nothing."""
-    mirror = os.environ.get("FLUOCOUNT_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-    include = "--include=systemd-sysv,ca-certificates"
-    options = ["--arch=arm64", "--variant=minbase", include]
-    log = root.folder.with_suffix(".debootstrap.log")
-    with log.open("w") as stream:
-        run = {"check": True, "stdout": stream, "stderr": subprocess.STDOUT}
-        command = ["debootstrap", "--foreign", *options, root.release, str(root.folder), mirror]
-        subprocess.run(command, **run)
-        second = ["chroot", root.folder, "/debootstrap/debootstrap", "--second-stage"]
-        subprocess.run(second, env=root.environment(), **run)
-    policy = root.folder / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    for name, target in (("PIP_CERT", "etc/ssl/pip-cert.pem"),):
-        if name in os.environ:
-            shutil.copy(os.environ[name], root.folder / target)
+    """A minimal Debian with systemd; its base is kept beside it for the next proof."""
+    base = root.folder.with_name(f"base-{root.release}")
+    if not base.exists() or (base / "debootstrap").exists():
+        make_base(Root(base, root.release))
+    subprocess.run(["cp", "--archive", "--reflink=auto", base, root.folder], check=True)
+    files = {
+        "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
+        "etc/dpkg/dpkg.cfg.d/proof": "force-unsafe-io\npath-exclude=/usr/share/doc/*\n",
+    }
+    for name, text in files.items():
+        (root.folder / name).write_text(text)
+        (root.folder / name).chmod(0o755)
+    if "PIP_CERT" in os.environ:
+        shutil.copy(os.environ["PIP_CERT"], root.folder / "etc/ssl/pip-cert.pem")
     if "FLUOCOUNT_APT_CONF" in os.environ:
         shutil.copy(os.environ["FLUOCOUNT_APT_CONF"], root.folder / "etc/apt/apt.conf.d/99proof")
+
+
+def make_base(base: Root) -> None:
+    """debootstrap in its two stages."""
+    shutil.rmtree(base.folder, ignore_errors=True)
+    mirror = os.environ.get("FLUOCOUNT_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+    options = ["--arch=arm64", "--variant=minbase", "--include=systemd-sysv,ca-certificates"]
+    first = ["debootstrap", "--foreign", *options, base.release, str(base.folder), mirror]
+    second = ["chroot", base.folder, "/debootstrap/debootstrap", "--second-stage"]
+    with base.folder.with_suffix(".log").open("w") as log:
+        subprocess.run(first, check=True, stdout=log, stderr=log)
+        subprocess.run(second, check=True, stdout=log, stderr=log, env=base.environment())
 
 
 def register_emulator() -> None:
@@ -165,7 +174,7 @@ def main() -> None:
         )
     root = Root(chosen.work.resolve() / f"root-{chosen.release}", chosen.release)
     shutil.rmtree(root.folder, ignore_errors=True)
-    root.folder.mkdir(parents=True)
+    root.folder.parent.mkdir(parents=True, exist_ok=True)
     register_emulator()
     command = ["git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(command, capture_output=True, text=True, check=True)
