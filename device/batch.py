@@ -12,7 +12,8 @@ from device.counting.records import Counted, CountSettings, Frame
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
-from device.imageio import IMAGE_SUFFIXES, read_frame
+from device.filenames import Kind, kind_of
+from device.imageio import read_frame
 from device.provenance import software_versions
 
 Writer = Callable[[str, Frame, Counted], None]
@@ -50,12 +51,16 @@ def find_images(paths: Iterable[Path], *, recursive: bool = False) -> list[Item]
 
 def _images_in(folder: Path, recursive: bool) -> list[Item]:
     found = sorted(folder.rglob("*") if recursive else folder.glob("*"))
-    images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    images = [path for path in found if _is_image(path.relative_to(folder)) and path.is_file()]
     if not images:
         raise InputError(
             f"The folder {folder} holds no PNG, JPEG or TIFF image; give another folder or a file."
         )
     return [Item(path, str(path.relative_to(folder))) for path in images]
+
+
+def _is_image(relative: Path) -> bool:
+    return kind_of(relative) is Kind.IMAGE
 
 
 def _unique_names(items: list[Item]) -> list[Item]:

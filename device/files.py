@@ -6,11 +6,16 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 PARTIAL_SUFFIX = ".part"
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.part")
+
+
+def display_name(path: PurePath | str) -> str:
+    """A path as text for tables and people; bytes that are no UTF-8 are shown as \\xNN."""
+    return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def sync_folder(folder: Path) -> None:

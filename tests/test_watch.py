@@ -24,13 +24,14 @@ from device.config import (
     WebSettings,
 )
 from device.errors import InputError, SettingsError
+from device.filenames import Kind, kind_of, output_name
+from device.files import display_name
 from device.intake import Intake
 from device.jobs import Segmenters, Worker
 from device.service import Service
 from device.store import open_store
 from device.watch import FolderWatch, make_plan, plans_from_settings
 from device.watch.mounts import file_system_type
-from device.watch.names import Kind, display_name, kind_of, output_name
 from device.watch.settling import PATIENCE, Settling, Version, look
 from device.watch.table import AppendTable
 

@@ -1,18 +1,25 @@
 """`fluocount count`: images and folders in, a table and files out."""
 
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from device.batch import Item, Outcome, Writer, count_item, find_images
+from device.batch import Item, count_item, find_images
+from device.batch_report import BatchReport
 from device.config import default_settings_path, load_settings
-from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json
+from device.counting.records import CountResult, CountSettings, to_json
 from device.counting.segmenter import Segmenter
+from device.counting.tiles import Progress
+from device.errors import InputError, StorageError
+from device.files import display_name
 
 _PATH = click.Path(path_type=Path)
+_STEPS = 100
+"""Steps of the bar per image."""
 
 
 @click.command("count")
@@ -29,30 +36,31 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @click.option("--exclude-border", is_flag=True, help="Leave out cells touching the image's edge.")
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run into the same --out.")
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
-def command(paths: tuple[Path, ...], out_dir: Path | None, as_json: bool, **chosen: Any) -> None:
+def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> None:
     """Count the cells in images (PNG, JPEG, TIFF) or in all images of folders."""
+    if chosen["resume"] and out_dir is None:
+        raise InputError("What was done before is in the output folder; name it with --out.")
     items = find_images(paths, recursive=chosen["recursive"])
-    segmenter = _open_model(chosen["config"], chosen["model"])
     settings = CountSettings(
         threshold=chosen["threshold"],
         cell_diameter_px=chosen["cell_diameter"],
         min_area_px=chosen["min_area"],
         exclude_border=chosen["exclude_border"],
     )
-    results: list[CountResult] = []
-    failures: list[str] = []
-    for outcome in _count_all(items, segmenter, settings, out_dir):
-        if outcome.counted is None:
-            failures.append(outcome.error)
-            continue
-        results.append(outcome.counted.result)
-        if as_json:
-            sys.stdout.buffer.write(to_json(results[-1]) + b"\n")
-            sys.stdout.flush()
-    if not as_json:
-        _print_table(results)
-    _finish(results, failures, out_dir)
+    segmenter = _open_model(chosen["config"], chosen["model"])
+    batch = _Batch(segmenter, settings, out_dir, chosen["resume"], chosen["as_json"])
+    try:
+        batch.count(items)
+        _finish(batch.report, out_dir, with_table=not chosen["as_json"])
+    except KeyboardInterrupt:
+        _stopped(batch.report, out_dir)
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or out_dir} cannot be written ({error.strerror}); mend that and go on "
+            "with --resume."
+        ) from None
 
 
 def _open_model(config: Path | None, model: str | None) -> Segmenter:
@@ -63,55 +71,90 @@ def _open_model(config: Path | None, model: str | None) -> Segmenter:
     return load_segmenter(find_model(model or counting.model), counting.threads)
 
 
-def _count_all(
-    items: list[Item], segmenter: Segmenter, settings: CountSettings, out_dir: Path | None
-) -> Iterator[Outcome]:
-    """Count one by one with a bar on the terminal, where there is one."""
-    write = None if out_dir is None else _writer(out_dir)
-    with click.progressbar(
-        length=len(items) * 100, label="Counting", file=sys.stderr, show_pos=False
-    ) as bar:
-        for number, item in enumerate(items):
+@dataclass(slots=True)
+class _Batch:
+    """One run over many images; `report` holds what became of them, also after an interruption."""
 
-            def progress(done: int, total: int, start: int = number * 100) -> None:
-                bar.update(start + 100 * done // total - bar.pos)
+    segmenter: Segmenter
+    settings: CountSettings
+    out_dir: Path | None
+    resume: bool
+    as_json: bool
+    report: BatchReport = field(default_factory=BatchReport)
 
-            yield count_item(item, segmenter, settings, write=write, progress=progress)
-            bar.update((number + 1) * 100 - bar.pos)
+    def count(self, items: list[Item]) -> None:
+        """Count one by one, with bar and remaining time on the terminal, where there is one."""
+        bar = click.progressbar(
+            length=len(items) * _STEPS,
+            label="Counting",
+            file=sys.stderr,
+            show_pos=False,
+            item_show_func=_bar_text,
+        )
+        with bar:
+            for number, item in enumerate(items):
+                start = number * _STEPS
+
+                def progress(
+                    done: int, total: int, start: int = start, name: str = item.name
+                ) -> None:
+                    bar.update(start + _STEPS * done // total - bar.pos, name)
+
+                self._count_one(item, progress)
+                progress(1, 1)
+
+    def _count_one(self, item: Item, progress: Progress) -> None:
+        if self.resume and self._take_over(item):
+            return
+        from device.export.folder import write_image_files
+
+        write = None if self.out_dir is None else partial(write_image_files, self.out_dir)
+        outcome = count_item(item, self.segmenter, self.settings, write=write, progress=progress)
+        if outcome.counted is None:
+            self.report.fail(item, outcome.error)
+        else:
+            self.report.add(item, outcome.counted.result)
+            self._print(outcome.counted.result)
+
+    def _take_over(self, item: Item) -> bool:
+        from device.resume import done_before
+
+        assert self.out_dir is not None
+        done = done_before(self.out_dir, item, self.settings, self.segmenter.card)
+        if done is not None:
+            result, earlier_s = done
+            self.report.add(item, result, earlier_s)
+            self._print(result)
+        return done is not None
+
+    def _print(self, result: CountResult) -> None:
+        if self.as_json:
+            sys.stdout.buffer.write(to_json(result) + b"\n")
+            sys.stdout.flush()
 
 
-def _writer(out_dir: Path) -> Writer:
-    from device.export.folder import write_image_files
-
-    def write(name: str, frame: Frame, counted: Counted) -> None:
-        write_image_files(out_dir, name, frame, counted)
-
-    return write
+def _bar_text(name: str | None) -> str | None:
+    return None if name is None else display_name(name)
 
 
-def _print_table(results: list[CountResult]) -> None:
-    from tabulate import tabulate
-
-    if not results:
-        return
-    rows = [
-        [result.image, result.count, f"{result.interval[0]} to {result.interval[1]}", len(result.doubtful),
-         f"{result.width}x{result.height}", f"{result.seconds.total:.2f}"]
-        for result in results
-    ]  # fmt: skip
-    click.echo(tabulate(rows, ["image", "cells", "90 % interval", "doubtful", "pixels", "seconds"]))
-
-
-def _finish(results: list[CountResult], failures: list[str], out_dir: Path | None) -> None:
-    """counts.csv, where everything is, what could not be counted, and the exit status."""
-    if out_dir is not None and results:
-        from device.export.tables import counts_header, counts_row, csv_lines
-        from device.files import write_atomic
-
-        lines = csv_lines([counts_header(), *(counts_row(result) for result in results)])
-        write_atomic(out_dir / "counts.csv", lines.encode())
+def _finish(report: BatchReport, out_dir: Path | None, *, with_table: bool) -> None:
+    """The tables, what could not be counted, the summary and the exit status."""
+    if with_table and (table := report.table()):
+        click.echo(table)
+    if out_dir is not None:
+        report.write(out_dir)
         click.echo(f"Overlays, label images and tables are in {out_dir}", err=True)
-    for failure in failures:
-        click.echo(f"fluocount: {failure}", err=True)
-    if failures:
+    for _, sentence in report.failures:
+        click.echo(f"fluocount: {sentence}", err=True)
+    click.echo(report.summary(), err=True)
+    if report.failures:
         sys.exit(1)
+
+
+def _stopped(report: BatchReport, out_dir: Path | None) -> NoReturn:
+    """Somebody pressed Ctrl-C: keep the table of what is done."""
+    click.echo(f"Stopped. {report.summary()}", err=True)
+    if out_dir is not None:
+        report.write(out_dir)
+        click.echo("The same command with --resume goes on.", err=True)
+    sys.exit(130)

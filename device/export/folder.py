@@ -1,11 +1,13 @@
 """The files that stand for one counted image in a plain folder."""
 
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePath
 
 from device.counting.overlay import encode_jpeg, outline_png, overlay_image
 from device.counting.records import Counted, Frame, to_json
 from device.export.ometiff import labels_ome_tiff
 from device.export.tables import cells_csv
+from device.filenames import output_name
 from device.files import write_atomic
 
 
@@ -21,7 +23,7 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
     Raises:
         OSError: the folder cannot be written; files already renamed into place are whole.
     """
-    target = out_dir / name
+    target = out_dir / output_name(PurePath(name))
     target.parent.mkdir(parents=True, exist_ok=True)
     result, labels = counted.result, counted.labels
     contents = {
@@ -33,3 +35,18 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
     }
     for suffix, data in contents.items():
         write_atomic(target.with_name(f"{target.name}.{suffix}"), data)
+
+
+def result_file(out_dir: Path, name: str) -> Path:
+    """Where the result of the image of that relative name is; it is written last."""
+    target = out_dir / output_name(PurePath(name))
+    return target.with_name(f"{target.name}.result.json")
+
+
+def folder_writer(out_dir: Path) -> Callable[[str, Frame, Counted], None]:
+    """`write_image_files` into a folder, as device.batch takes it."""
+
+    def write(name: str, frame: Frame, counted: Counted) -> None:
+        write_image_files(out_dir, name, frame, counted)
+
+    return write

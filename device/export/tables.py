@@ -41,6 +41,7 @@ COUNTS_COLUMNS = (
     "model_sha256",
     "software",
 )
+ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
 _FORMULA_STARTS = ("=", "+", "-", "@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 

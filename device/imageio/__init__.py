@@ -8,6 +8,7 @@ import numpy as np
 
 from device.counting.records import Frame, ImageArray
 from device.errors import InputError
+from device.files import display_name
 from device.imageio.decoded import MAX_SIDE_PX, MIN_SIDE_PX, Decoded
 from device.imageio.raster import decode_raster
 from device.imageio.tiff import decode_tiff
@@ -35,7 +36,7 @@ def read_frame(path: Path) -> Frame:
         raise InputError(
             f"{path.name} cannot be read ({reason}); check the name and the rights."
         ) from None
-    return decode_frame(data, path.name)
+    return decode_frame(data, display_name(path.name))
 
 
 def decode_frame(data: bytes, name: str) -> Frame:

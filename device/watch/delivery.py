@@ -11,14 +11,13 @@ import msgspec
 
 from device.errors import FluocountError
 from device.export.stored import StoredCount, counts_line, export_file, load_count, local_time
-from device.export.tables import counts_header, csv_text
+from device.export.tables import ERRORS_COLUMNS, counts_header, csv_text
+from device.filenames import output_name
 from device.files import remove_partial, write_atomic
 from device.store import CountRow, Filter, Store
 from device.watch.ledger import Entry, Ledger
-from device.watch.names import output_name
 from device.watch.table import AppendTable
 
-ERRORS_HEADER = ("image", "reason", "image_sha256", "noticed_at")
 DUPLICATES_HEADER = ("image", "same_as", "image_sha256", "noticed_at")
 _COPIED = {
     "overlay.jpg": "overlay.jpg",
@@ -53,7 +52,7 @@ class Delivery:
         self.failed = 0
         self._device = 0
         self._counts = AppendTable(out_dir / "counts.csv", counts_header())
-        self._errors = AppendTable(out_dir / "errors.csv", ERRORS_HEADER)
+        self._errors = AppendTable(out_dir / "errors.csv", ERRORS_COLUMNS)
         self._duplicates = AppendTable(out_dir / "duplicates.csv", DUPLICATES_HEADER)
         self._listed_ids: set[str] = set()
         self._listed_images: dict[str, str] = {}

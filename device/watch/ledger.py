@@ -5,8 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from device.files import display_name
 from device.store.database import Database
-from device.watch.names import display_name
 from device.watch.settling import Version
 
 State = Literal["taken", "counted", "failed", "duplicate"]

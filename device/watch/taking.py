@@ -11,11 +11,12 @@ import msgspec
 
 from device.errors import InputError
 from device.export.tables import csv_text
+from device.filenames import Kind, kind_of
+from device.files import display_name
 from device.intake import Intake, Wishes
 from device.store import CountRow, Store
 from device.watch.delivery import Delivery
 from device.watch.ledger import Entry, Ledger
-from device.watch.names import Kind, display_name, kind_of
 from device.watch.plan import WatchPlan
 from device.watch.settling import (
     PATIENCE,

@@ -1,4 +1,4 @@
-"""Which files of a watched folder are images, by their names alone."""
+"""Which files of a folder are images, by their names alone, and how names become text and outputs."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 def kind_of(path: PurePath) -> Kind:
-    """Judge a path relative to the watched folder.
+    """Judge a path relative to the folder that is counted.
 
     Hidden and temporary names, folders of the system or of a NAS, and fluocount's own outputs are
     OTHER, whatever their suffix; so is everything that is no image.
@@ -47,11 +47,6 @@ def kind_of(path: PurePath) -> Kind:
     if suffix in IMAGE_SUFFIXES:
         return Kind.IMAGE
     return Kind.FOREIGN if suffix in FOREIGN_SUFFIXES else Kind.OTHER
-
-
-def display_name(path: PurePath) -> str:
-    """The path as text for tables and people; bytes that are no UTF-8 are shown as \\xNN."""
-    return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def output_name(path: PurePath) -> PurePath:
