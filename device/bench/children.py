@@ -1,0 +1,82 @@
+"""The worker processes, as the benchmark sees them."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+
+from device.bench.protocol import Hello, Job, Timing
+from device.errors import FluocountError
+
+_M = TypeVar("_M", Hello, Timing)
+
+
+class BenchError(FluocountError):
+    """A worker process died or cannot start."""
+
+
+class Child:
+    """One worker process that waits for jobs.
+
+    Args:
+        label: how tables name it.
+        arguments: of `python`, e.g. ["-m", "device.bench.worker", "fast.tflite", "2"].
+
+    Raises:
+        BenchError: it dies before it says hello, with its last words.
+    """
+
+    def __init__(self, label: str, arguments: list[str]) -> None:
+        self.label = label
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+        )
+        self.hello = self._listen(Hello)
+
+    def count(self, image: Path, out: Path) -> Timing:
+        """Let it count one frame and wait for it."""
+        assert self._process.stdin is not None
+        job = Job(image=str(image), out=str(out))
+        self._process.stdin.write(msgspec.json.encode(job) + b"\n")
+        self._process.stdin.flush()
+        return self._listen(Timing)
+
+    def _listen(self, kind: type[_M]) -> _M:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchError(f"The benchmark's process for {self.label} died: {self._last_words()}")
+        return msgspec.json.decode(line, type=kind)
+
+    def _last_words(self) -> str:
+        status = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {status}, nothing was said."
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it: it stops when its input ends; killed where the benchmark itself failed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if error is not None:
+            self._process.kill()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+        self._stderr.close()

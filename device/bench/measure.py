@@ -1,0 +1,94 @@
+"""Taking the measurements: every worker counts the same frame before the next frame comes."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from device.bench.children import Child
+from device.bench.protocol import Timing
+
+STAGES = ("read", "network", "label", "measure", "write", "total")
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker's measurements.
+
+    Attributes:
+        label: of the worker; for our models the model's name.
+        limit_gmac_s: see protocol.Hello.
+        timings: one per counted frame, run after run.
+    """
+
+    label: str
+    limit_gmac_s: float | None
+    timings: tuple[Timing, ...]
+
+    def seconds(self, stage: str) -> float:
+        """Median over all frames and runs."""
+        return float(np.median([getattr(timing.seconds, stage) for timing in self.timings]))
+
+    @property
+    def peak_mb(self) -> float:
+        """Largest resident memory of the process, its libraries included."""
+        return max(timing.peak_mb for timing in self.timings)
+
+    @property
+    def gmac(self) -> float:
+        """Median per frame, overlap included."""
+        return float(np.median([timing.gmac for timing in self.timings]))
+
+    @property
+    def computed_twice(self) -> float:
+        """Pixels that the network computes again because tiles overlap, as a part of the frame's."""
+        return float(np.median([t.computed_px / t.frame_px - 1 for t in self.timings]))
+
+    @property
+    def gmac_s(self) -> float:
+        """Rate achieved by the network, everything around it in its stage included."""
+        return self.gmac / self.seconds("network")
+
+
+def measure(
+    workers: dict[str, list[str]],
+    frames: Sequence[Path],
+    runs: int,
+    told: Callable[[int, int], None],
+) -> list[Measured]:
+    """Start the workers, let each count one frame unmeasured, then alternate frame by frame.
+
+    Args:
+        workers: arguments of `python` by label, see children.Child.
+        frames: image files.
+        runs: how often each frame is counted.
+        told: called with (frames counted, frames in all).
+
+    Raises:
+        BenchError: a worker died.
+    """
+    timings: dict[str, list[Timing]] = {label: [] for label in workers}
+    total = len(workers) * (1 + runs * len(frames))
+    done = 0
+    with ExitStack() as stack:
+        out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fluocount-bench-")))
+        children = [
+            stack.enter_context(Child(label, arguments)) for label, arguments in workers.items()
+        ]
+        for number, frame in enumerate([frames[0], *(list(frames) * runs)]):
+            for child in children:
+                timing = child.count(frame, out / child.label)
+                if number > 0:
+                    timings[child.label].append(timing)
+                done += 1
+                told(done, total)
+    return [
+        Measured(
+            label=child.label,
+            limit_gmac_s=child.hello.limit_gmac_s,
+            timings=tuple(timings[child.label]),
+        )
+        for child in children
+    ]

@@ -1,0 +1,69 @@
+"""One model in a process of its own: `python -m device.bench.worker MODEL.tflite THREADS`."""
+
+import sys
+import time
+from pathlib import Path
+
+from device.batch import Item, count_item
+from device.bench.limit import int8_limit_gmac_s
+from device.bench.protocol import Hello, Job, Timing, answer_jobs, own_stdout, peak_memory_mb
+from device.counting.card import ModelCard
+from device.counting.pipeline import plan_for
+from device.counting.records import CountResult, CountSettings
+from device.counting.resolved import resolve
+from device.counting.scale import working_shape
+from device.counting.tiles import TilePlan
+from device.errors import InputError
+from device.export.folder import folder_writer
+from device.models.interpreter import load_segmenter
+
+STANDARD_FRAME_PX = (1200, 1600)
+"""What a card's gmac_per_frame stands for."""
+
+
+def plan_of(height: int, width: int, card: ModelCard) -> TilePlan:
+    """The cut of a (height, width) frame with the card's own cell diameter."""
+    scale = resolve(CountSettings(), card).scale
+    return plan_for(*working_shape(height, width, scale), card)
+
+
+def gmac_of(plan: TilePlan, card: ModelCard) -> float:
+    """Multiply-accumulates of a plan in 1e9, overlap included: convolutions cost the same at every pixel."""
+    standard = plan_of(*STANDARD_FRAME_PX, card).canvas_shape
+    return card.gmac_per_frame * plan.computed_px / (standard[0] * standard[1])
+
+
+def _timing(result: CountResult, cpu_s: float, card: ModelCard) -> Timing:
+    plan = plan_of(result.height, result.width, card)
+    return Timing(
+        seconds=result.seconds,
+        cpu_s=cpu_s,
+        count=result.count,
+        peak_mb=peak_memory_mb(),
+        gmac=gmac_of(plan, card),
+        computed_px=plan.computed_px,
+        frame_px=plan.canvas_shape[0] * plan.canvas_shape[1],
+    )
+
+
+def main(model: Path, threads: int) -> None:
+    """Serve jobs on standard input."""
+    conversation = own_stdout()
+    segmenter = load_segmenter(model, threads)
+
+    def count(job: Job) -> Timing:
+        begin_s = time.process_time()
+        image = Path(job.image)
+        outcome = count_item(
+            Item(image, image.name), segmenter, CountSettings(), write=folder_writer(Path(job.out))
+        )
+        if outcome.counted is None:
+            raise InputError(outcome.error)
+        return _timing(outcome.counted.result, time.process_time() - begin_s, segmenter.card)
+
+    limit = int8_limit_gmac_s(threads)
+    answer_jobs(conversation, Hello(name=segmenter.card.name, limit_gmac_s=limit), count)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,99 @@
+"""`fluocount bench`: whole frames, file to results, stage by stage, beside what one would otherwise do."""
+
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import msgspec
+
+from device.errors import InputError
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("bench")
+@click.argument("paths", nargs=-1, type=_PATH, metavar="[PATH]...")
+@click.option("--model", "models", multiple=True, help="Name or .tflite; default: all shipped.")
+@click.option("--reference", is_flag=True, help="Also Keras and scikit-image on the whole frame.")
+@click.option("--reference-weights", type=_PATH, help="Default: trainer/weights/c-resunet.keras.")
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Per frame.")
+@click.option("--cells", type=click.IntRange(0), multiple=True, help="Cells of a synthetic frame.")
+@click.option("--width", type=click.IntRange(256, 8000), default=1600, show_default=True, metavar="PX",
+              help="Of synthetic frames (4:3).")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Of the interpreter; default: all cores.")
+@click.option("--picture", type=_PATH, default=Path("out/bench.png"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+def command(
+    paths: tuple[Path, ...],
+    models: tuple[str, ...],
+    reference: bool,
+    reference_weights: Path | None,
+    runs: int,
+    cells: tuple[int, ...],
+    width: int,
+    threads: int | None,
+    picture: Path,
+    as_json: bool,
+) -> None:
+    """Measure speed and memory on PATHs (images, folders), else on synthetic frames of 1600x1200."""
+    from device.bench.frames import CELLS, given_frames, synthetic_frames
+    from device.bench.measure import measure
+    from device.bench.report import as_table, draw, summarise
+
+    workers = _workers(models, threads or len(os.sched_getaffinity(0)))
+    if reference:
+        workers |= _reference(reference_weights)
+    with tempfile.TemporaryDirectory(prefix="fluocount-frames-") as folder:
+        frames = (
+            given_frames(paths) if paths else synthetic_frames(Path(folder), cells or CELLS, width)
+        )
+        with click.progressbar(length=1000, label="Measuring", file=sys.stderr) as bar:
+            measured = measure(
+                workers,
+                frames,
+                runs,
+                lambda done, total: bar.update(1000 * done // total - bar.pos),
+            )
+    click.echo(f"{len(frames)} frames, {runs} runs each, medians; memory of whole processes\n")
+    click.echo(as_table(measured))
+    drawn = draw(measured, picture)
+    click.echo(f"\n{picture}" if drawn else "\nNo picture: matplotlib is not installed.")
+    if as_json:
+        click.echo(msgspec.json.encode(summarise(measured)))
+
+
+def _workers(models: tuple[str, ...], threads: int) -> dict[str, list[str]]:
+    """One process per model."""
+    from device.models.card import available_models, find_model, load_card
+
+    found = [find_model(name) for name in models or available_models()]
+    if not found:
+        raise InputError("No model is shipped with this installation; name one with --model.")
+    return {
+        load_card(path).name: ["-m", "device.bench.worker", str(path), str(threads)]
+        for path in found
+    }
+
+
+def _reference(weights: Path | None) -> dict[str, list[str]]:
+    """The process of Keras and scikit-image, where both the packages and the weights are here.
+
+    Raises:
+        InputError: they are not.
+    """
+    from device.bench.report import REFERENCE
+
+    if any(importlib.util.find_spec(name) is None for name in ("trainer", "keras", "tensorflow")):
+        raise InputError(
+            "--reference needs Keras and TensorFlow on a computer: pip install 'fluocount[trainer]'."
+        )
+    path = weights or Path(__file__).parents[2] / "trainer" / "weights" / "c-resunet.keras"
+    if not path.is_file():
+        raise InputError(
+            f"--reference needs the float weights {path}, which are in the source tree only: "
+            "run it from a clone, or name them with --reference-weights."
+        )
+    return {REFERENCE: ["-m", "trainer.reference", str(path)]}

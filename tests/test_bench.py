@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import draw_discs, make_card
+from PIL import Image
+
+from device.bench.children import BenchError
+from device.bench.frames import given_frames, synthetic_frames
+from device.bench.limit import int8_limit_gmac_s
+from device.bench.measure import measure
+from device.bench.report import REFERENCE, as_table, draw, summarise
+from device.bench.worker import gmac_of, plan_of
+from device.commands.bench import command
+from device.counting.card import Tiling
+from device.imageio import read_frame
+
+CHILD = str(Path(__file__).parent / "bench_child.py")
+
+
+@pytest.fixture
+def frames(tmp_path) -> list[Path]:
+    paths = []
+    for cells in (1, 3):
+        discs = [(60 + 100 * cell, 60, 37) for cell in range(cells)]
+        path = tmp_path / f"{cells}.png"
+        Image.fromarray(draw_discs((128, 400), discs)).save(path)
+        paths.append(path)
+    return paths
+
+
+def test_workers_alternate_and_ratios_are_those_of_the_medians(frames):
+    workers = {"quick": [CHILD, "quick"], REFERENCE: [CHILD, "reference", "0.3"]}
+    progress = []
+    measured = measure(workers, frames, 2, lambda *now: progress.append(now))
+    assert progress[-1] == (10, 10)
+    assert [len(one.timings) for one in measured] == [4, 4]
+    assert [timing.count for timing in measured[0].timings] == [1, 3, 1, 3]
+    summary = summarise(measured)
+    assert list(summary.models) == ["quick"]
+    quick = summary.models["quick"]
+    assert quick.speedup == pytest.approx(summary.reference.seconds / quick.seconds, rel=0.05)
+    assert quick.speedup > 1
+    assert 0.5 < quick.memory_ratio < 2
+    assert summary.reference.peak_mb > 20
+    assert quick.gmac == 2.0
+    table = as_table(measured)
+    assert "50%" in table  # computed twice, and 200 of 400 GMAC/s
+    assert f"{quick.speedup:.1f} x" in table
+
+
+def test_the_json_line_has_the_agreed_fields(frames):
+    measured = measure({"quick": [CHILD, "quick"]}, frames[:1], 1, lambda *_: None)
+    line = json.loads(msgspec.json.encode(summarise(measured)))
+    assert line["reference"] is None
+    assert set(line["models"]["quick"]) == {"speedup", "memory_ratio", "seconds", "gmac"}
+    assert line["models"]["quick"]["speedup"] is None
+
+
+def test_a_worker_that_dies_is_named_with_its_last_words(frames, tmp_path):
+    deadly = frames[0].rename(tmp_path / "deadly.png")
+    with pytest.raises(BenchError, match="quick died: killed by the deadly image"):
+        measure({"quick": [CHILD, "quick"]}, [deadly], 1, lambda *_: None)
+
+
+def test_the_picture_is_drawn(frames, tmp_path):
+    pytest.importorskip("matplotlib")
+    measured = measure({"quick": [CHILD, "quick"]}, frames[:1], 1, lambda *_: None)
+    assert draw(measured, tmp_path / "sub" / "bench.png")
+    assert Image.open(tmp_path / "sub" / "bench.png").width > 600
+
+
+def test_synthetic_frames_hold_what_was_asked_for(tmp_path):
+    paths = synthetic_frames(tmp_path, cells=(0, 5), width_px=400)
+    assert given_frames([tmp_path]) == sorted(paths)
+    assert all(read_frame(path).image.shape == (300, 400, 3) for path in paths)
+    assert read_frame(paths[1]).image.max() > read_frame(paths[0]).image.max() // 2
+
+
+def test_gmac_grow_with_the_pixels_that_are_computed():
+    tiling = Tiling(stride_px=8, receptive_field_px=96, margin_px=96, max_tile_px=370_000)
+    card = make_card(gmac_per_frame=100.0, tiling=tiling)
+    plan = plan_of(1200, 1600, card)
+    overlap = plan.computed_px / (1200 * 1600)
+    assert overlap > 1.2
+    assert gmac_of(plan, card) == pytest.approx(100 * overlap)
+
+
+def test_the_interpreter_multiplies_matrices():
+    pytest.importorskip("ai_edge_litert")
+    assert np.isfinite(int8_limit_gmac_s(1))
+    assert int8_limit_gmac_s(1) > 0.01
+
+
+def test_the_reference_says_what_it_lacks(tmp_path):
+    missing = str(tmp_path / "none.keras")
+    result = CliRunner().invoke(command, ["--reference", "--reference-weights", missing])
+    assert result.exception is not None
+    assert "none.keras" in str(result.exception) or "No model is shipped" in str(result.exception)
