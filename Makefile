@@ -26,8 +26,8 @@ bench: $(VENV)/.dev
 	$(BIN)/fluocount bench --reference --json
 
 models: $(VENV)/.dev
-	$(BIN)/fluocount-train model fast
-	$(BIN)/fluocount-train model c-resunet
+	$(BIN)/fluocount-convert release fast
+	$(BIN)/fluocount-convert release c-resunet
 
 study: $(VENV)/.dev
 	$(BIN)/fluocount-train study

@@ -56,6 +56,23 @@ def folds(run: Path, data: Path | None) -> None:
     click.echo(crossvalidate_integer(open_training(run, data or data_folder(), click.echo)))
 
 
+@cli.command()
+@click.argument("recipe")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run; default runs/NAME."
+)
+@DATA
+def release(recipe: str, out: Path | None, data: Path | None) -> None:
+    """Train, cross-validate, convert and ship RECIPE as a model of this repository; resumes."""
+    from convert.release import release as release_run
+    from trainer.runs import load_run
+    from trainer.workflow import Training, data_folder
+
+    run = load_run(recipe)
+    training = Training(run, out or Path("runs") / run.name, data or data_folder(), click.echo)
+    click.echo(release_run(training))
+
+
 def main() -> None:
     """Entry point: `fluocount-convert RUN` is short for `fluocount-convert model RUN`."""
     arguments = sys.argv[1:]

@@ -9,18 +9,25 @@ from convert.calibrate import calibration_tiles
 from convert.card import card_of_tflite
 from convert.check import Comparison, compare
 from convert.quantize import check_integer, quantize
-from device.counting.card import ModelCard
+from device.counting.card import Metrics, ModelCard
 from device.files import write_atomic
 from device.models.interpreter import LiteRtSegmenter, load_segmenter
 from trainer.crossvalidation import report_folds, score_maps
 from trainer.datasets import Example
-from trainer.evaluate import count_example
+from trainer.evaluate import count_example, load_scores, pool_scores
 from trainer.segmenter import KerasSegmenter, save_card
 from trainer.workflow import Training, load_final, load_maps, save_maps
 
+INTEGER_FOLDER = "crossvalidation-int8"
+
 
 def write_tflite(
-    training: Training, model: keras.Model, card: ModelCard, frames: list[Example], path: Path
+    training: Training,
+    model: keras.Model,
+    card: ModelCard,
+    frames: list[Example],
+    path: Path,
+    metrics: tuple[Metrics, ...] = (),
 ) -> None:
     """Quantise with tiles of `frames`, check, and write NAME.tflite and NAME.json."""
     tiles = calibration_tiles(
@@ -30,7 +37,7 @@ def write_tflite(
     check_integer(tflite)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, tflite)
-    save_card(card_of_tflite(card, tflite), path.with_suffix(".json"))
+    save_card(card_of_tflite(card, tflite, metrics), path.with_suffix(".json"))
 
 
 def convert_run(training: Training, folder: Path) -> Path:
@@ -42,8 +49,18 @@ def convert_run(training: Training, folder: Path) -> Path:
     """
     model, card = load_final(training)
     path = folder / f"{card.name}.tflite"
-    write_tflite(training, model, card, training.examples(training.run.finetune), path)
+    frames = training.examples(training.run.finetune)
+    write_tflite(training, model, card, frames, path, _integer_metrics(training))
     return path
+
+
+def _integer_metrics(training: Training) -> tuple[Metrics, ...]:
+    """Of the int8 cross-validation where it was run."""
+    scores = training.out / INTEGER_FOLDER / "scores.json"
+    if not scores.exists():
+        return ()
+    on = f"cross-validation by frame, {training.run.folds} folds, int8 network"
+    return (pool_scores(load_scores(scores)).as_metrics(on),)
 
 
 def _threads() -> int:
@@ -86,5 +103,5 @@ def crossvalidate_integer(training: Training) -> str:
                 path,
             )
         maps |= load_maps(path)
-    folder = training.out / "crossvalidation-int8"
+    folder = training.out / INTEGER_FOLDER
     return report_folds(training, score_maps(training, maps, folder), maps, folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from device.counting.pipeline import count_frame, relabel
 from device.counting.records import Counted, CountSettings
 from device.counting.segmenter import Segmenter
 from trainer.datasets import Example
-from trainer.matching import Matches, centroids, match, match_radius_px, merge_within_targets
+from trainer.matching import RADIUS_PX, Matches, centroids, match, merge_within_targets
 
 SPARSE_CELLS, CROWDED_CELLS = 10, 20
 """Up to so many cells a frame is sparse, from so many on it is crowded."""
@@ -90,22 +91,32 @@ def recount(
     return relabel(example.frame, probability, card, settings_for(example, card, threshold))
 
 
-def radius_px(example: Example) -> float:
+def radius_px(example: Example, at_full_size: float = RADIUS_PX) -> float:
     """Matching radius in the frame's pixels: 50 px at 1600x1200 scale."""
-    return match_radius_px(1600) / example.scale
+    return at_full_size / example.scale
 
 
-def match_example(example: Example, counted: Counted) -> Matches:
+class Labelled(Protocol):
+    """Anything with a label image of detections, (height, width) int32."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """0 background, 1..n detections."""
+        ...
+
+
+def match_example(example: Example, counted: Labelled, at_full_size: float = RADIUS_PX) -> Matches:
     """Which cells were found, missed, invented."""
-    return match(centroids(counted.labels), centroids(example.labels), radius_px(example))
+    radius = radius_px(example, at_full_size)
+    return match(centroids(counted.labels), centroids(example.labels), radius)
 
 
-def score(example: Example, counted: Counted) -> FrameScore:
-    """One frame by the protocol."""
-    found = match_example(example, counted)
+def score(example: Example, counted: Labelled, at_full_size: float = RADIUS_PX) -> FrameScore:
+    """One frame by the protocol, with the matching radius at 1600x1200 scale."""
+    found = match_example(example, counted, at_full_size)
     detections = centroids(counted.labels)
     merged = merge_within_targets(detections, example.labels)
-    merged_found = match(merged, centroids(example.labels), radius_px(example))
+    merged_found = match(merged, centroids(example.labels), radius_px(example, at_full_size))
     ours, theirs = counted.labels > 0, example.labels > 0
     union = int((ours | theirs).sum())
     return FrameScore(

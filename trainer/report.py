@@ -7,10 +7,17 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 from tabulate import tabulate
 
-from device.counting.records import Counted
 from device.counting.scale import to_8_bit
 from trainer.datasets import Example
-from trainer.evaluate import FrameScore, Scores, bootstrap, classes, match_example, pool_scores
+from trainer.evaluate import (
+    FrameScore,
+    Labelled,
+    Scores,
+    bootstrap,
+    classes,
+    match_example,
+    pool_scores,
+)
 
 FOUND, MISSED, WRONG, TARGET = (0, 220, 90), (255, 60, 60), (70, 140, 255), (255, 255, 255)
 """Outlines of true, missed and wrong cells, and of the target of a true one."""
@@ -57,7 +64,7 @@ def frame_f1(frame: FrameScore) -> float:
     return 2 * frame.found / total if total else 1.0
 
 
-def picture(example: Example, counted: Counted, brighten: float = 0.6) -> Image.Image:
+def picture(example: Example, counted: Labelled, brighten: float = 0.6) -> Image.Image:
     """The frame, brightened by a gamma, with green true, red missed and blue wrong outlines."""
     image = to_8_bit(example.frame.image, example.frame.bits)
     image = ((image / 255.0) ** brighten * 255).astype(np.uint8).copy()
@@ -85,7 +92,7 @@ def best_median_worst(frames: list[FrameScore]) -> dict[str, FrameScore]:
 def write_report(
     title: str,
     frames: list[FrameScore],
-    counted: dict[str, Counted],
+    counted: dict[str, Labelled],
     examples: list[Example],
     folder: Path,
     artefacts: frozenset[str] = frozenset(),
