@@ -37,6 +37,7 @@ function showCamera(found) {
   const usable = Boolean(camera) && lamp.level !== "fault" && lamp.level !== "unknown";
   const reason = camera?.text || "No camera. Uploads are counted all the same.";
   preview.setAvailable(usable, found ? reason : "The instrument does not answer.");
+  byId("preview").dataset.kind = camera?.kind ?? "";
   const kind = byId("preview-kind");
   kind.hidden = camera?.kind !== "simulated";
   kind.textContent = "simulated camera";
@@ -44,6 +45,7 @@ function showCamera(found) {
   if (!found) setButton("fault", "the instrument does not answer");
   else if (!usable) setButton("fault", reason);
   else if (found.disk?.level === "refuse") setButton("fault", "the disk is full");
+  else if (lamp.level === "busy") setButton("ok", `camera ${lamp.text}; a press now may be refused`);
   else setButton("ok", found.queue?.waiting ? `ready, ${plural(found.queue.waiting, "count waits", "counts wait")} before it` : "ready");
 }
 

@@ -1,0 +1,262 @@
+import re
+
+import pytest
+from appliance import png
+from browser import (
+    ImageOnCanvas,
+    cells_png,
+    chromium,
+    expect_text,
+    page_opener,
+    ready,
+    serving,
+    settings_for,
+    shoot,
+    three_counts,
+)
+
+from device.web.login import setup_code
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with three_counts(tmp_path_factory.mktemp("bench")) as served:
+        yield served
+
+
+@pytest.fixture
+def open_page(browser):
+    with page_opener(browser) as opener:
+        yield opener
+
+
+@pytest.fixture
+def count(bench):
+    """A fresh count, so that tests do not meet each other's corrections."""
+    return bench.hand_in(cells_png(7), "fresh.png", sample="fresh")
+
+
+def shown_result(page, bench, row) -> ImageOnCanvas:
+    page.goto(f"{bench.url}/counts/{row.id}")
+    expect_text(page, "#automatic-count strong", str(row.count))
+    return ImageOnCanvas(page, row.width, row.height)
+
+
+def test_set_up_log_in_and_out_on_a_network_address(tmp_path, open_page):
+    with serving(settings_for(tmp_path, host="0.0.0.0")) as served:
+        page = open_page(f"{served.url}/history")
+        open_page.watched[0].forgive("/setup")
+        open_page.watched[0].forgive("/login")
+        assert page.url.endswith("/setup")
+        shoot(page, "set-up")
+        for code, password in (("XXXX-XXXX-XXXX", PASSWORD), (setup_code(served.store), PASSWORD)):
+            page.get_by_label("Set-up code").fill(code)
+            page.get_by_label("New password").fill(password)
+            page.get_by_label("The same again").fill(password)
+            page.get_by_role("button", name="Set the password").click()
+            if code.startswith("XXXX"):
+                expect_text(page, "[role=alert]", re.compile("code is wrong"))
+        ready(page)
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/login")
+        page.goto(f"{served.url}/status")
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect_text(page, "[role=alert]", re.compile("wrong"))
+        shoot(page, "log-in")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        assert page.url.endswith("/status")
+        ready(page)
+        page.goto(served.url)
+        page.get_by_role("button", name="Capture and count").click()
+        page.locator("#latest .value").wait_for()
+        assert served.latest().status == "done"
+        page.close()
+
+
+def test_one_press_gives_a_count(bench, open_page):
+    page = open_page(bench.url)
+    ready(page)
+    page.locator("#preview[data-state=live]").wait_for()
+    page.get_by_label("Sample name").fill("mouse 3, slice 1")
+    page.get_by_role("button", name="Capture and count").click()
+    page.locator("#latest .about", has_text="mouse 3, slice 1").wait_for()
+    row = bench.latest()
+    assert (row.origin, row.sample, row.status) == ("capture", "mouse 3, slice 1", "done")
+    expect_text(page, "#latest .value", re.compile(rf"^{row.corrected_count}\b"))
+    page.wait_for_timeout(500)
+    shoot(page, "capture-1920")
+
+
+def test_settings_of_the_camera_are_set_and_a_wrong_one_is_explained(bench, open_page):
+    page = open_page(bench.url)
+    open_page.watched[0].forgive("/api/v1/camera")
+    page.locator("[name=gain]").fill("2")
+    expect_text(page, "#camera-note", re.compile("gain 2"))
+    assert bench.service.camera.status.gain == 2
+    page.locator("[name=gain]").fill("9000")
+    expect_text(page, "#camera-note", re.compile("9000"))
+    assert bench.service.camera.status.gain == 2
+    page.locator("[name=gain]").fill("1")
+    expect_text(page, "#camera-note", re.compile("gain 1"))
+
+
+def test_a_press_during_another_exposure_is_refused_in_words(tmp_path, open_page):
+    with serving(settings_for(tmp_path)) as served:
+        page = open_page(served.url)
+        ready(page)
+        # From here on a picture takes a minute: whoever presses second is refused.
+        served.service.camera.change(exposure_s=60.0)
+        served.service.camera.capture()
+        open_page.watched[0].forgive("/api/v1/captures")
+        open_page.watched[0].forgive("/api/v1/camera/preview.jpg")
+        page.get_by_role("button", name="Capture and count").click()
+        page.locator("#refusal:not([hidden])").wait_for()
+        assert page.locator("#refusal").inner_text().startswith("Not taken: A capture is under way")
+        shoot(page, "press-refused")
+        page.close()
+
+
+def test_without_a_camera_the_page_says_so_and_uploads_work(tmp_path, open_page):
+    import msgspec
+
+    from device.config import CameraSettings
+
+    settings = msgspec.structs.replace(settings_for(tmp_path), camera=CameraSettings(kind="none"))
+    with serving(settings) as served:
+        page = open_page(served.url)
+        expect_text(page, "[data-lamp=camera] em", "not fitted")
+        assert page.locator("#capture").is_disabled()
+        shoot(page, "no-camera")
+        page.goto(f"{served.url}/upload")
+        page.locator("#files").set_input_files({"name": "a.png", "mimeType": "", "buffer": png(3)})
+        expect_text(page, ".upload-row .outcome strong", "3")
+        page.close()
+
+
+def test_three_uploads_of_which_one_is_broken(bench, open_page):
+    page = open_page(f"{bench.url}/upload")
+    open_page.watched[0].forgive("/api/v1/counts")
+    expect_text(page, "#limits", re.compile("TIFF.*200 MB per file"))
+    shoot(page, "upload-empty")
+    page.get_by_label("Sample name for all of them").fill("three")
+    files = {"one.png": cells_png(11), "broken.png": cells_png(12)[:900], "two.png": cells_png(13)}
+    page.locator("#files").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()]
+    )
+    expect_text(page, "#upload-summary", "2 of 3 counted, 1 failed")
+    broken = page.locator(".upload-row", has_text="broken.png")
+    assert "broken.png" in broken.locator(".state").inner_text()
+    assert broken.get_by_role("button", name="Try again").is_visible()
+    for name in ("one.png", "two.png"):
+        row = page.locator(".upload-row", has_text=name)
+        link = row.get_by_role("link").get_attribute("href")
+        stored = bench.store.counts.get(link.rsplit("/", 1)[1])
+        assert row.locator("strong").inner_text() == str(stored.count)
+        assert stored.sample == "three"
+    shoot(page, "upload-1920")
+
+
+def test_sliders_label_again_at_once_and_store_only_when_told(bench, count, open_page):
+    page = open_page("about:blank")
+    shown_result(page, bench, count)
+    page.locator("#threshold").fill("0.9")
+    expect_text(page, "#numbers", re.compile("not kept yet"))
+    wished = bench.service.require_relabeller().preview(count.id, threshold=0.9).result.count
+    assert wished != count.count
+    expect_text(page, "#automatic-count strong", str(wished))
+    assert bench.store.counts.get(count.id).count == count.count
+    shoot(page, "result-slider-1920")
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect_text(page, "#automatic-count strong", str(count.count))
+    page.locator("#threshold").fill("0.9")
+    page.get_by_role("button", name="Keep these settings").click()
+    page.locator("#trial").wait_for(state="hidden")
+    assert bench.store.counts.get(count.id).count == wished
+
+
+def test_a_polygon_counts_the_centres_inside(bench, count, open_page):
+    page = open_page("about:blank")
+    image = shown_result(page, bench, count)
+    page.keyboard.press("p")
+    for corner in [(100, 60), (560, 60), (560, 420), (100, 420)]:
+        image.click(*corner)
+    page.wait_for_timeout(400)
+    page.keyboard.press("c")
+    cells = bench.store.result(count.id).cells
+    inside = sum(100 < cell.x < 560 and 60 < cell.y < 420 for cell in cells)
+    assert 0 < inside < len(cells)
+    expect_text(page, "#polygon-count", str(inside))
+    page.keyboard.press("3")
+    shoot(page, "result-polygon-1920")
+
+
+def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, open_page):
+    page = open_page("about:blank")
+    image = shown_result(page, bench, count)
+    page.get_by_label("By", exact=True).fill("AB")
+    page.get_by_role("radio", name="Remove").click()
+    cell = bench.store.result(count.id).cells[0]
+    image.click(cell.x, cell.y)
+    expect_text(page, "#corrected-count strong", str(count.count - 1))
+    page.get_by_role("radio", name="Add").click()
+    image.click(30, 570)
+    image.click(770, 30)
+    expect_text(page, "#corrected-count strong", str(count.count + 1))
+    expect_text(page, "#automatic-count strong", str(count.count))
+    assert "by AB, today" in page.locator("#corrected-count").inner_text()
+    shoot(page, "result-corrected-1920")
+    page.get_by_role("button", name="Undo the last").click()
+    expect_text(page, "#corrected-count strong", str(count.count))
+    page.get_by_role("radio", name="Remove").click()
+    image.click(30, 570)
+    expect_text(page, "#corrected-count strong", str(count.count - 1))
+    log = bench.store.corrections.of(count.id)
+    assert [(one.action, one.who, one.undone_s is None) for one in log] == [
+        ("remove", "AB", True),
+        ("add", "AB", False),
+        ("add", "AB", False),
+    ]
+
+
+def test_hovering_shows_the_measures_of_a_cell(bench, count, open_page):
+    page = open_page("about:blank")
+    image = shown_result(page, bench, count)
+    cell = bench.store.result(count.id).cells[2]
+    page.mouse.move(*image.at(cell.x, cell.y))
+    page.locator("#tip:not([hidden])").wait_for()
+    tip = page.locator("#tip").inner_text()
+    assert f"Cell {cell.id}" in tip
+    assert f"{cell.area_px:,} px²" in tip
+    page.keyboard.press("5")
+    page.wait_for_timeout(400)
+    shoot(page, "result-probability-1920")
+
+
+def test_the_keyboard_alone_zooms_moves_and_adds(bench, count, open_page):
+    page = open_page("about:blank")
+    shown_result(page, bench, count)
+    page.locator("#canvas").focus()
+    fitted = page.locator("#zoom-value").inner_text()
+    page.keyboard.press("+")
+    assert page.locator("#zoom-value").inner_text() != fitted
+    page.keyboard.press("0")
+    expect_text(page, "#zoom-value", fitted)
+    for key in ("a", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    expect_text(page, "#corrected-count strong", str(count.count + 1))
+    added = bench.store.corrections.of(count.id)[-1]
+    assert added.y == pytest.approx(count.height / 2, abs=1)
+    assert count.width / 2 < added.x < count.width
+    shoot(page, "result-keyboard")

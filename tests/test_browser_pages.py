@@ -1,0 +1,163 @@
+import csv
+import io
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from appliance import png
+from browser import (
+    PHONE,
+    WIDE,
+    chromium,
+    expect_text,
+    page_opener,
+    ready,
+    serving,
+    settings_for,
+    shoot,
+    three_counts,
+)
+
+from device.store import Filter
+
+pytestmark = pytest.mark.browser
+
+PAGES = {"capture": "/", "upload": "/upload", "history": "/history", "status": "/status"}
+README_PICTURE = Path(__file__).parents[1] / "docs" / "images" / "page.png"
+NAMELESS = """() => [...document.querySelectorAll("input, select, textarea, button, a[href], canvas")]
+    .filter((one) => one.type !== "hidden" && one.getAttribute("aria-hidden") !== "true")
+    .filter((one) => !(one.labels?.length || one.textContent.trim() || one.getAttribute("aria-label")))
+    .map((one) => one.outerHTML.slice(0, 120))"""
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with three_counts(tmp_path_factory.mktemp("bench")) as served:
+        yield served
+
+
+@pytest.fixture
+def open_page(browser):
+    with page_opener(browser) as opener:
+        yield opener
+
+
+def rows(bench):
+    return bench.store.counts.search(Filter())
+
+
+@pytest.fixture
+def history(bench, open_page):
+    page = open_page(f"{bench.url}/history")
+    page.locator(".history-row").nth(2).wait_for()
+    return page
+
+
+def download(page, button: str) -> bytes:
+    with page.expect_download() as caught:
+        page.get_by_role("button", name=button, exact=True).click()
+    return Path(caught.value.path()).read_bytes()
+
+
+def test_the_chosen_counts_are_exported_as_table_and_archive(history):
+    history.get_by_role("checkbox", name="Choose mouse 1").first.check()
+    history.get_by_role("checkbox", name="Choose mouse 2").check()
+    expect_text(history, "#selection-summary", "2 of 3 chosen")
+    lines = list(csv.DictReader(io.StringIO(download(history, "CSV").decode("utf-8-sig"))))
+    assert {line["sample"] for line in lines} == {"mouse 1", "mouse 2"}
+    assert len(lines) == 2
+    with zipfile.ZipFile(io.BytesIO(download(history, "ZIP"))) as archive:
+        assert archive.testzip() is None
+        assert any(name.endswith("cells.csv") for name in archive.namelist())
+
+
+def test_history_filters_by_sample_and_plots_what_is_shown(bench, history):
+    assert history.locator("#counts-plot circle").count() == 3
+    cells = sum(row.count for row in rows(bench))
+    expect_text(history, "#sizes-note", re.compile(f"^{cells} cells"))
+    shoot(history, "history-1920")
+    history.get_by_label("Sample").fill("mouse 2")
+    history.locator("#counts-plot circle").nth(1).wait_for(state="detached")
+    assert history.locator(".history-row").count() == 1
+
+
+def test_a_count_is_kept_and_another_deleted_after_a_question(bench, history):
+    history.get_by_role("button", name="Keep mouse 2").click()
+    history.locator(".keep[aria-pressed=true]").wait_for()
+    assert [row.sample for row in rows(bench) if row.keep] == ["mouse 2"]
+    extra = bench.hand_in(png(2), "extra.png", sample="extra")
+    history.reload()
+    for answer, left in (("Keep them", True), ("Delete", False)):
+        history.get_by_role("checkbox", name="Choose extra").check()
+        history.get_by_role("button", name="Delete", exact=True).click()
+        expect_text(history, "#confirm-title", "Delete 1 count?")
+        history.get_by_role("dialog").get_by_role("button", name=answer).click()
+        if not left:
+            history.get_by_role("checkbox", name="Choose extra").wait_for(state="detached")
+        else:
+            history.get_by_role("checkbox", name="Choose extra").uncheck()
+        assert (extra.id in [row.id for row in rows(bench)]) is left
+
+
+@pytest.mark.parametrize("size", [PHONE, WIDE], ids=["360", "1920"])
+def test_every_page_fits_and_every_control_has_a_name(bench, open_page, size):
+    addresses = PAGES | {"result": f"/counts/{rows(bench)[0].id}"}
+    page = open_page("about:blank", size, has_touch=size is PHONE)
+    for name, address in addresses.items():
+        page.goto(bench.url + address)
+        ready(page)
+        page.wait_for_timeout(800)
+        assert page.evaluate(OVERFLOW) <= 0, name
+        assert page.evaluate(NAMELESS) == [], name
+        shoot(page, f"page-{name}-{size['width']}")
+        shoot(page, f"page-{name}-{size['width']}-whole", full=True)
+
+
+def test_status_tells_model_disk_and_clock(bench, open_page):
+    page = open_page(f"{bench.url}/status")
+    expect_text(page, "#card-clock .reading", "agrees with this browser")
+    expect_text(page, "#card-model .reading", "fake 0")
+    expect_text(page, "#card-problems .reading", "None")
+    assert "free" in page.locator("#card-disk").inner_text()
+
+
+def test_the_theme_is_dark_and_stays_as_chosen(bench, open_page):
+    page = open_page(f"{bench.url}/status")
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(background)
+    assert sum(int(part) for part in dark[4:-1].split(",")) < 60
+    page.get_by_role("button", name="Light or dark").click()
+    light = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    assert page.evaluate(background) == light
+    ready(page)
+    shoot(page, "status-light")
+
+
+@pytest.mark.skipif(
+    "FLUOCOUNT_README_PICTURE" not in os.environ,
+    reason="makes docs/images/page.png anew only where FLUOCOUNT_README_PICTURE is set",
+)
+def test_picture_of_the_page_for_the_readme(tmp_path, open_page):
+    settings = settings_for(tmp_path, width_px=1600, height_px=1200)
+    with serving(settings, shipped_model=True) as served:
+        page = open_page(served.url, {"width": 1440, "height": 900})
+        ready(page)
+        page.get_by_label("Sample name").fill("simulated neurons")
+        page.get_by_role("button", name="Capture and count").click()
+        page.locator("#latest .value").wait_for()
+        ready(page)
+        page.wait_for_timeout(4000)
+        README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=README_PICTURE)
+        page.close()
