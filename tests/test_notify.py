@@ -108,3 +108,22 @@ connection.sendall(b"hello")
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         assert connection.recv(10) == b"hello"
     assert process.wait(10) == 0
+
+
+def test_folder_watch_reports_to_systemd(systemd: socket.socket, tmp_path: Path) -> None:
+    data, folder, out = (tmp_path / name for name in ("data", "in", "out"))
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests/watch_child.py", data, folder, out],
+        env=os.environ | {"WATCHDOG_USEC": "400000", "PYTHONPATH": str(ROOT)},
+    )
+    systemd.settimeout(60)
+    try:
+        assert systemd.recv(1000).startswith(b"READY=1")
+        assert systemd.recv(1000) == b"WATCHDOG=1"
+        process.terminate()
+        while systemd.recv(1000) != b"STOPPING=1":
+            pass
+        assert process.wait(60) == 0
+    finally:
+        process.kill()

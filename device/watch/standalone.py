@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from device import system
 from device.config import Settings
 from device.counting.resolved import resolve
 from device.intake import Intake
 from device.jobs import Segmenters, Worker
 from device.jobs.segmenters import Loader
+from device.notify import Watchdog, notify
 from device.store import open_store
 from device.watch.folder import FolderWatch, WatchState
 from device.watch.plan import WatchPlan
@@ -46,7 +48,7 @@ def watch_folder(
     card = segmenters.card(plan.model)
     resolve(plan.settings, card)
     store = open_store(settings.storage)
-    worker = Worker(store, segmenters)
+    worker = Worker(store, segmenters, conditions=system.conditions)
     watch = FolderWatch(
         store,
         Intake(store, segmenters, plan.model),
@@ -58,9 +60,14 @@ def watch_folder(
     )
     _stop_on_signals(watch)
     worker.start()
+    watchdog = Watchdog(lambda: max(worker.state.silent_s, watch.silent_s()))
+    notify("READY=1", f"STATUS=watching {plan.folder}")
+    watchdog.start()
     try:
         return watch.run(once)
     finally:
+        notify("STOPPING=1")
+        watchdog.stop()
         worker.stop()
         store.close()
 
