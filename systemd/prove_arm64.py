@@ -79,6 +79,13 @@ def mounted(root: Root) -> Iterator[None]:
     try:
         yield
     finally:
+        unmount(root)
+
+
+def unmount(root: Root) -> None:
+    """Take /proc away; harmless where it is not mounted."""
+    proc = root.folder / "proc"
+    if proc.is_mount():
         subprocess.run(["umount", "--lazy", proc], check=True)
 
 
@@ -173,6 +180,7 @@ def main() -> None:
             f"prove_arm64.py: not installed: {' '.join(missing)} (apt install {' '.join(missing)})"
         )
     root = Root(chosen.work.resolve() / f"root-{chosen.release}", chosen.release)
+    unmount(root)  # left by a proof that was killed
     shutil.rmtree(root.folder, ignore_errors=True)
     root.folder.parent.mkdir(parents=True, exist_ok=True)
     register_emulator()
