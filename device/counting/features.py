@@ -41,7 +41,7 @@ def object_features(
     if count == 0:
         return np.zeros((0, len(FEATURES)))
     step = max(1, round(cell_diameter_px / MEASURE_DIAMETER_PX))
-    grey = brightest_channel(image, step)
+    grey = _blocks(brightest(image), step)
     rows, columns = (_centres(side, step) for side in labels.shape)
     owners, codes = labels[rows][:, columns], probability[rows][:, columns]
     cell_area = disc_area(cell_diameter_px / step)
@@ -60,9 +60,14 @@ def object_features(
     )
 
 
-def brightest_channel(image: np.ndarray, step: int) -> np.ndarray:
-    """(h, w, 3) uint8 to the mean of step x step blocks of its brightest channel: float32, rounded up in size."""
-    grey = image.max(axis=2)
+def brightest(image: np.ndarray) -> np.ndarray:
+    """(h, w, 3) to the (h, w) maximum over the channels; several times faster than a reduction over a short axis."""
+    highest: np.ndarray = np.maximum(image[..., 0], image[..., 1])
+    return np.maximum(highest, image[..., 2], out=highest)
+
+
+def _blocks(grey: np.ndarray, step: int) -> np.ndarray:
+    """(h, w) uint8 to the means of step x step blocks, float32; the last block may be cut."""
     reduced = grey if step == 1 else np.asarray(Image.fromarray(grey).reduce(step))
     return reduced.astype(np.float32)
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from device.counting.features import brightest
 from device.counting.records import Cell, Frame
 
 STATISTICS_DIAMETER_PX = 6.0
@@ -64,7 +65,7 @@ def frame_statistics(
         cell_diameter_px: cell diameter in the frame.
     """
     small = _at_statistics_scale(image, working_diameter_px)
-    grey = small.max(axis=2)
+    grey = brightest(small)
     fine = grey - ndimage.gaussian_filter(grey, _FINE_SIGMA)
     coarse = ndimage.gaussian_filter(grey, 0.6) - ndimage.gaussian_filter(grey, _CELL_SIGMA)
     contrast = float(np.percentile(coarse, 99.5))
@@ -113,6 +114,6 @@ def _colour_shares(small: np.ndarray, grey: np.ndarray) -> tuple[float | None, f
 def _saturated_share(frame: Frame) -> float:
     """Part of a grid of original pixels with a sample at full scale."""
     rows, columns = (max(1, side // _SAMPLES_PER_AXIS) for side in (frame.height, frame.width))
-    brightest = frame.image[::rows, ::columns].max(axis=2)
+    levels = brightest(frame.image[::rows, ::columns])
     full_scale = 2**frame.bits - 1
-    return float((brightest >= full_scale - full_scale // 255).mean())
+    return float((levels >= full_scale - full_scale // 255).mean())
