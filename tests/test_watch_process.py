@@ -5,6 +5,7 @@ import io
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -80,12 +81,13 @@ class Lab:
             [sys.executable, "-c", WRITER, str(self.source), str(self.folder), *names]
         )
 
-    def start(self, *options: str) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
+    def start(self, *options: str, environment: dict[str, str] | None = None) -> None:
+        search = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+        variables = os.environ | {"PYTHONPATH": search} | (environment or {})
         command = [sys.executable, str(TESTS / "watch_child.py")]
         command += [str(self.data_dir), str(self.folder), str(self.out), *options]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=variables)
 
     def kill(self) -> None:
         """As a power cut ends it."""
@@ -288,3 +290,13 @@ def test_two_processes_share_one_worker(lab, root):
     lab.finish()
     lab.check()
     other.check()
+
+
+def test_systemd_hears_that_it_is_ready(lab):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(lab.log.with_name("notify")))
+        channel.settimeout(60)
+        lab.start(environment={"NOTIFY_SOCKET": channel.getsockname(), "WATCHDOG_USEC": "400000"})
+        heard = {channel.recv(1000).split(b"\n")[0] for _ in range(4)}
+        assert {b"READY=1", b"WATCHDOG=1"} <= heard
+        assert lab.stop() == 0

@@ -28,6 +28,7 @@ _COPIED = {
 """Products of the store and what they are called beside the image's name."""
 
 _ASK_AT_ONCE = 500
+_TURN_S = 5.0
 
 
 class Delivery:
@@ -80,7 +81,7 @@ class Delivery:
         return self._listed_images.get(sha256)
 
     def deliver(self) -> bool:
-        """Write everything that is done; True when there was something.
+        """Write what is done, for some seconds; True when there was something.
 
         Raises:
             OSError: the output folder cannot be written now; call again later.
@@ -97,7 +98,10 @@ class Delivery:
                 self._deleted(self.waiting[count_id])
                 del self.waiting[count_id]
         ended = [row for row in rows.values() if row.status not in ("queued", "running")]
+        end_s = time.monotonic() + _TURN_S
         for row in sorted(ended, key=lambda row: (row.finished_s or 0.0, row.sequence)):
+            if time.monotonic() > end_s:
+                break
             self._end(self.waiting[row.id], row)
             del self.waiting[row.id]
         return bool(ended)

@@ -99,6 +99,7 @@ class FolderWatch:
         self._opened = False
         self._doing: Doing = "stopped"
         self._locked = False
+        self._alive_s = time.monotonic()
 
     def start(self) -> None:
         """Watch in a thread of its own.
@@ -129,6 +130,10 @@ class FolderWatch:
             problem=self._problem,
         )
 
+    def silent_s(self) -> float:
+        """Seconds since the loop last began a round, for the watchdog."""
+        return time.monotonic() - self._alive_s
+
     def run(self, once: bool = False) -> WatchState:
         """Watch until `stop`, or with `once` until every present file is counted and written.
 
@@ -139,6 +144,7 @@ class FolderWatch:
         self._doing = "starting"
         try:
             while not self._stop.is_set():
+                self._alive_s = time.monotonic()
                 busy = self._guarded_step(once)
                 if once and self._idle():
                     break
@@ -171,7 +177,7 @@ class FolderWatch:
         except QueueFullError:
             return False
         except (StorageError, OSError) as error:
-            self._pause(_sentence(error))
+            self._pause(_sentence(error, self._plan.out_dir))
             return False
         if self._problem is not None:
             self._say("Going on.")
@@ -224,10 +230,10 @@ class FolderWatch:
             )
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, out_dir: Path) -> str:
     if isinstance(error, FluocountError) or not isinstance(error, OSError):
         return str(error)
-    where = error.filename or "a file"
+    where = error.filename or out_dir  # a failed write names no file
     return (
         f"{where} cannot be used now ({error.strerror}); see free space, rights and whether another "
         "program has it open. Nothing is lost, it is tried again."

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from device.watch.settling import (
 )
 
 _log = logging.getLogger(__name__)
+
+_TURN_S = 5.0
+"""How long taking and delivering go on before the other has its turn."""
 
 FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 
@@ -80,16 +84,17 @@ class Taking:
                 self.settling.notice(path, now_s)
 
     def take_complete(self, now_s: float, stopped: Callable[[], bool]) -> bool:
-        """Hand in complete files while the queue has place; True when one was taken.
+        """Hand in complete files while the queue has place, for some seconds; True when one was.
 
         Raises:
             StorageError: no room in the store; the files stay noticed.
             QueueFullError: others filled the queue.
             OSError: the output folder cannot be written.
         """
-        taken = False
+        taken, end_s = False, time.monotonic() + _TURN_S
         for path in self.settling.due(now_s):
-            if stopped() or len(self._delivery.waiting) >= self._plan.max_waiting:
+            full = len(self._delivery.waiting) >= self._plan.max_waiting
+            if full or stopped() or time.monotonic() > end_s:
                 break
             taken |= self._take(path, now_s)
         return taken
