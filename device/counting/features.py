@@ -63,7 +63,8 @@ def object_features(
 def brightest(image: np.ndarray) -> np.ndarray:
     """(h, w, 3) to the (h, w) maximum over the channels; several times faster than a reduction over a short axis."""
     highest: np.ndarray = np.maximum(image[..., 0], image[..., 1])
-    return np.maximum(highest, image[..., 2], out=highest)
+    np.maximum(highest, image[..., 2], out=highest)
+    return highest
 
 
 def _blocks(grey: np.ndarray, step: int) -> np.ndarray:
