@@ -34,8 +34,7 @@ def encode_products(
             "overlay.jpg": encode_jpeg(overlay),
             "image.jpg": view_jpeg(frame),
         }
-        overlay.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        products["thumbnail.jpg"] = encode_jpeg(overlay)
+        products["thumbnail.jpg"] = _thumbnail(overlay)
     result = msgspec.structs.replace(
         counted.result, seconds=watch.seconds(), versions=software_versions()
     )
@@ -44,8 +43,14 @@ def encode_products(
 
 def view_jpeg(frame: Frame) -> bytes:
     """The image as a browser can show it: 8 bits, full size."""
-    pixels = np.ascontiguousarray(to_8_bit(frame.image, frame.bits))
-    return encode_jpeg(Image.fromarray(pixels), quality=92)
+    return encode_jpeg(to_8_bit(frame.image, frame.bits), quality=92)
+
+
+def _thumbnail(overlay: np.ndarray) -> bytes:
+    """The overlay, at most THUMBNAIL_PX wide and high."""
+    picture = Image.fromarray(overlay)
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    return encode_jpeg(np.asarray(picture))
 
 
 def decode_probability(data: bytes, name: str) -> ProbabilityMap:
