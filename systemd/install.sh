@@ -135,6 +135,7 @@ files() {
     place sysusers.conf /etc/sysusers.d/fluocount.conf 644
     place tmpfiles.conf /etc/tmpfiles.d/fluocount.conf 644
     place avahi.service /etc/avahi/services/fluocount.service 644
+    place polkit.rules /etc/polkit-1/rules.d/50-fluocount.rules 644
     systemd-sysusers --root="$root/" fluocount.conf
     systemd-tmpfiles --root="$root/" --create fluocount.conf
     if [ -e "$root/etc/fluocount/fluocount.toml" ]; then
@@ -239,7 +240,8 @@ uninstall() {
     rm -rf "$root/opt/fluocount"
     rm -f "$root/usr/local/bin/fluocount" "$root/etc/avahi/services/fluocount.service" \
         "$root"/etc/systemd/system/fluocount.s* "$root/etc/systemd/system/fluocount-watch@.service" \
-        "$root/etc/sysusers.d/fluocount.conf" "$root/etc/tmpfiles.d/fluocount.conf"
+        "$root/etc/sysusers.d/fluocount.conf" "$root/etc/tmpfiles.d/fluocount.conf" \
+        "$root/etc/polkit-1/rules.d/50-fluocount.rules"
     if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
     say "removed; kept are the settings (/etc/fluocount), the data (/var/lib/fluocount) and the user $user"
 }
