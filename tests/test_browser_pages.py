@@ -20,6 +20,7 @@ from browser import (
     three_counts,
 )
 
+from device.models.card import available_models
 from device.store import Filter
 
 pytestmark = pytest.mark.browser
@@ -149,6 +150,7 @@ def test_the_theme_is_dark_and_stays_as_chosen(bench, open_page):
     reason="makes docs/images/page.png anew only where FLUOCOUNT_README_PICTURE is set",
 )
 def test_picture_of_the_page_for_the_readme(tmp_path, open_page):
+    assert available_models(), "the picture must show a count of a shipped model"
     settings = settings_for(tmp_path, width_px=1600, height_px=1200)
     with serving(settings, shipped_model=True) as served:
         page = open_page(served.url, {"width": 1440, "height": 900})
