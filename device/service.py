@@ -231,8 +231,7 @@ class Service:
             return
         for plan in plans_from_settings(self.settings):
             card = self.segmenters.card(plan.model)
-            intake = Intake(self.store, self.segmenters, plan.model)
-            watch = FolderWatch(self.store, intake, plan, card.sha256)
+            watch = FolderWatch(self.store, self.require_intake(), plan, card.sha256)
             watch.start()
             self.watches.append(watch)
             self._closers.append(watch.stop)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from device.counting.card import (
     Confidence,
@@ -21,6 +22,10 @@ from device.counting.card import (
     Tiling,
 )
 from device.counting.records import Frame
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("fluocount", deadline=None)
+hypothesis_settings.load_profile("fluocount")
 
 DATA_DIR = Path(os.environ.get("FLUOCOUNT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -12,12 +12,14 @@ from hypothesis.extra import numpy as arrays
 from roifile import ROI_TYPE, ImagejRoi
 from skimage.draw import polygon as fill
 
-from device.counting.records import Cell, CountResult, ModelRef
+from device.counting.pipeline import count_frame
+from device.counting.records import Cell, CountResult, CountSettings, ModelRef
 from device.export.corrected import Corrections, remaining_labels
 from device.export.geojson import geojson
 from device.export.measurements import measurements
 from device.export.polygons import mask_polygons
 from device.export.rois import rois_zip
+from device.synthetic import make_frame
 
 label_images = st.tuples(st.integers(1, 14), st.integers(1, 14)).flatmap(
     lambda shape: arrays.arrays(np.int32, shape, elements=st.integers(0, 3))
@@ -197,3 +199,15 @@ def test_no_cells_is_an_empty_collection():
 
     assert json.loads(geojson(result_of(labels), labels))["features"] == []
     assert read_rois(rois_zip(result_of(labels), labels)) == []
+
+
+def test_rois_of_a_counted_frame_rasterise_to_its_label_image(fake_segmenter):
+    synthetic = make_frame(seed=3)
+    counted = count_frame(synthetic.frame, fake_segmenter, CountSettings(threshold=0.35))
+    assert counted.result.count > 5
+
+    rois = read_rois(rois_zip(counted.result, counted.labels))
+    data = geojson(counted.result, counted.labels)
+
+    np.testing.assert_array_equal(labels_from_rois(rois, counted.labels.shape), counted.labels)
+    np.testing.assert_array_equal(labels_from_geojson(data, counted.labels.shape), counted.labels)

@@ -1,5 +1,6 @@
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,26 +131,38 @@ def test_a_line_of_counts_csv_fits_its_header(result):
     assert (row["cells_per_mm2"] == "") == (result.pixel_size_um is None)
 
 
+def sized_result(**changes):
+    fields = {
+        "image": "a.png",
+        "image_sha256": "",
+        "count": 0,
+        "cells": (),
+        "interval": (0, 0),
+        "model": ModelRef(name="m", version="1", sha256=""),
+        "threshold": 0.5,
+        "cell_diameter_px": 30,
+        "min_area_px": 1,
+        "width": 1000,
+        "height": 2000,
+        "pixel_size_um": 0.5,
+    }
+    return CountResult(**(fields | changes))
+
+
 def test_the_density_is_per_square_millimetre():
-    result = CountResult(
-        image="a.png",
-        image_sha256="",
-        count=0,
-        cells=(),
-        interval=(0, 0),
-        model=ModelRef(name="m", version="1", sha256=""),
-        threshold=0.5,
-        cell_diameter_px=30,
-        min_area_px=1,
-        width=1000,
-        height=2000,
-        pixel_size_um=0.5,
-    )
     added = Corrections(added=tuple((float(n), 0.0) for n in range(7)))
 
-    row = dict(zip(counts_header(), counts_row(result, corrections=added), strict=True))
+    row = dict(zip(counts_header(), counts_row(sized_result(), corrections=added), strict=True))
 
     assert float(row["cells_per_mm2"]) == 14.0  # 7 cells on 0.5 mm x 1 mm
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [("=1+1", "'=1+1"), ("+dox", "'+dox"), ("a\nb", "a b"), ("a=b", "a=b"), ("", "")],
+)
+def test_free_text_is_one_line_and_no_formula(text, field):
+    assert csv_text(text) == field
 
 
 def test_removed_cells_leave_the_label_image():
@@ -160,3 +173,13 @@ def test_removed_cells_leave_the_label_image():
     assert remaining.tolist() == [[0, 0, 0], [2, 0, 0]]
     assert remaining.dtype == np.int32
     assert remaining_labels(labels, Corrections()) is labels
+
+
+def test_every_column_is_documented():
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    for column in counts_header():
+        assert f"`{column}`" in text, column
+    header = cells_csv(sized_result()).split("\r\n", 1)[0].split(",")
+    for column in header:
+        general = column.removesuffix("_red").removesuffix("_green").removesuffix("_blue")
+        assert f"`{general}`" in text or general.startswith("bbox_"), column

@@ -599,6 +599,23 @@ def test_a_folder_that_goes_and_comes_back_is_watched_again(bench):
     assert bench.images() == ["a.png"]
 
 
+def test_what_failed_is_tried_again_where_that_is_asked(bench, monkeypatch):
+    bench.image("a.png", 1)
+    bench.image("b.png", 2)
+    with monkeypatch.context() as broken:
+        broken.setattr(FakeSegmenter, "__call__", lambda self, tile: 1 / 0)
+        bench.once()
+    assert bench.images("errors.csv") == ["a.png", "b.png"]
+
+    bench.once()
+    assert bench.images() == []
+    bench.once(retry_failed=True)
+    bench.once(retry_failed=True)
+
+    assert bench.images() == ["a.png", "b.png"]
+    assert len(bench.lines("errors.csv")) == 2
+
+
 def test_two_watches_do_not_write_into_one_folder(bench):
     first = bench.watch()
     first.start()

@@ -20,6 +20,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--once", is_flag=True, help="Count what is there, then end.")
 @click.option("--recursive", is_flag=True, help="Sub-folders too.")
 @click.option("--recount", is_flag=True, help="Count images again that were counted before.")
+@click.option("--retry-failed", is_flag=True, help="Try again what could not be counted before.")
 @click.option(
     "--poll", is_flag=True, help="Look at the folder regularly; a network share always is."
 )
@@ -61,6 +62,7 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
             exclude_border=chosen["exclude_border"],
         ),
         recount=chosen["recount"],
+        retry_failed=chosen["retry_failed"],
     )
     if not plan.folder.is_dir():
         raise InputError(

@@ -142,7 +142,7 @@ class Delivery:
     def _deleted(self, entry: Entry) -> None:
         """Its count is no longer in the store: one that had its line before may be counted anew."""
         if entry.state == "counted":
-            self._ledger.forget(entry)
+            self._ledger.drop(entry)
         else:
             self._fail(entry, "The count was deleted before it was written here.")
 
@@ -186,7 +186,7 @@ class Delivery:
         row = self._store.counts.find_once(entry.once_key)
         count_id = entry.count_id or (row.id if row else None)
         if count_id is None:
-            self._ledger.forget(entry)
+            self._ledger.drop(entry)
         else:
             self.waiting[count_id] = entry
 

@@ -188,7 +188,9 @@ class FolderWatch:
         self._plan.folder.stat()  # a share that is not mounted: wait, make no folders in its place
         if not self._opened:
             if self._plan.recount:
-                self._ledger.forget_ended()
+                self._ledger.forget("counted", "failed", "duplicate")
+            elif self._plan.retry_failed:
+                self._ledger.forget("failed")
             self._delivery.open()
             self._opened = True
         delayed, busy = None, False

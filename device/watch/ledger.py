@@ -75,7 +75,7 @@ class Ledger:
                 f"INSERT OR REPLACE INTO watched ({', '.join(values)}) VALUES ({marks})", values
             )
 
-    def forget(self, entry: Entry) -> None:
+    def drop(self, entry: Entry) -> None:
         """Drop one entry: the file counts as new."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -83,12 +83,13 @@ class Ledger:
                 (self._out_dir, entry.path, entry.size, entry.mtime_ns),
             )
 
-    def forget_ended(self) -> None:
-        """Drop every entry but those still on their way: all other files count as new."""
+    def forget(self, *states: State) -> None:
+        """Drop every entry in one of these states: their files count as new."""
         with self._database.transaction() as connection:
-            connection.execute(
-                "DELETE FROM watched WHERE out_dir = ? AND state != 'taken'", (self._out_dir,)
-            )
+            for state in states:
+                connection.execute(
+                    "DELETE FROM watched WHERE out_dir = ? AND state = ?", (self._out_dir, state)
+                )
 
     def _select(self, condition: str, value: str) -> list[Entry]:
         found = self._database.connection().execute(

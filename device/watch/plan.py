@@ -28,6 +28,7 @@ class WatchPlan:
         max_waiting: taken files that wait for their count; leaves place for the page.
         max_file_mb: larger files are refused.
         recount: count everything again, known images too.
+        retry_failed: take again what could not be counted before.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class WatchPlan:
     max_waiting: int = 100
     max_file_mb: int = 200
     recount: bool = False
+    retry_failed: bool = False
 
 
 def make_plan(
@@ -54,6 +56,7 @@ def make_plan(
     model: str | None = None,
     count_settings: CountSettings = DEFAULT_SETTINGS,
     recount: bool = False,
+    retry_failed: bool = False,
 ) -> WatchPlan:
     """Fill in what the settings say. The folder may be missing: a share that is not mounted yet."""
     folder = folder.resolve()
@@ -70,6 +73,7 @@ def make_plan(
         max_waiting=max(1, settings.storage.max_queue // 2),
         max_file_mb=settings.web.max_upload_mb,
         recount=recount,
+        retry_failed=retry_failed,
     )
 
 

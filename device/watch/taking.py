@@ -63,7 +63,7 @@ class Taking:
         self._delivery = delivery
         self._plan = plan
         self._model_sha256 = model_sha256
-        self._run = secrets.token_hex(4) if plan.recount else ""
+        self._run = secrets.token_hex(4) if plan.recount or plan.retry_failed else ""
         self._out_dir = plan.out_dir.resolve()
         self._unreadable_since: dict[Path, float] = {}
         self.settling = Settling(plan.settle_s)
