@@ -28,6 +28,7 @@ MANIFEST_NAME = "manifest.json"
 SETTINGS_MEMBER = "settings/fluocount.toml"
 DATABASE_MEMBER = f"data/{DATABASE_NAME}"
 RESULTS_MEMBER = "data/results"
+CAMERA_NAME = "camera.json"
 RowState = tuple[str, int]
 """Status and revision."""
 
@@ -110,6 +111,8 @@ def _write(
     ):
         if settings_path is not None and settings_path.is_file():
             archive.add(settings_path, SETTINGS_MEMBER)
+        if (data_dir / CAMERA_NAME).is_file():
+            archive.add(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
         copy = Path(scratch) / DATABASE_NAME
         if results:
             counts = _add_results(archive, data_dir, copy, progress)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from device.backup import (
+    CAMERA_NAME,
     DATABASE_MEMBER,
     FORMAT,
     MANIFEST_NAME,
@@ -29,6 +30,7 @@ from device.store.database import migrations
 
 _MEMBER = re.compile(
     rf"{re.escape(SETTINGS_MEMBER)}|{re.escape(DATABASE_MEMBER)}|{re.escape(MANIFEST_NAME)}"
+    rf"|data/{re.escape(CAMERA_NAME)}"
     rf"|{RESULTS_MEMBER}/[0-9a-f]+/(\d+/)?[a-z]+(\.[a-z]+)?"
 )
 _DATABASE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
@@ -176,7 +178,9 @@ def _own(scratch: Path, data_dir: Path) -> None:
 def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
     """Move the old database (and results) aside and the new ones in; returns where the old ones are."""
     aside = data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S")
+    camera = scratch / "data" / CAMERA_NAME
     names = [*_DATABASE_FILES, *(["results"] if results else [])]
+    names += [CAMERA_NAME] if camera.exists() else []
     old = [data_dir / name for name in names if (data_dir / name).exists()]
     if old:
         aside.mkdir(mode=0o750)
@@ -187,6 +191,8 @@ def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
         path.rename(aside / path.name)
     if (scratch / RESULTS_MEMBER).is_dir():
         (scratch / RESULTS_MEMBER).rename(data_dir / "results")
+    if camera.exists():
+        camera.rename(data_dir / CAMERA_NAME)
     (scratch / DATABASE_MEMBER).rename(data_dir / DATABASE_NAME)
     sync_folder(data_dir)
     return aside if old else None

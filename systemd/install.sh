@@ -84,6 +84,7 @@ packages() {
     wanted="ca-certificates python3-venv python3-numpy python3-scipy avahi-daemon"
     export DEBIAN_FRONTEND=noninteractive
     say "asking apt for packages (log: $log)"
+    logged dpkg --configure --pending # a power cut in the middle of an earlier run
     logged apt-get update
     if [ "$hardware" = yes ]; then
         apt-cache show python3-picamera2 >/dev/null 2>&1 || fail "apt knows no python3-picamera2, so \

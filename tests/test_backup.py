@@ -86,6 +86,7 @@ def rows(data_dir: Path) -> list[tuple[object, ...]]:
 
 
 def test_what_was_saved_comes_back(tmp_path: Path, data: Path, settings: Path) -> None:
+    (data / "camera.json").write_text('{"exposure_s": 2.0}')
     manifest = write_backup(tmp_path / "b.tar", data, settings)
     assert manifest.counts == 3
     new_settings = tmp_path / "new.toml"
@@ -94,6 +95,7 @@ def test_what_was_saved_comes_back(tmp_path: Path, data: Path, settings: Path) -
     assert files(tmp_path / "new") == files(data)
     assert rows(tmp_path / "new") == rows(data)
     assert new_settings.read_text() == settings.read_text()
+    assert (tmp_path / "new/camera.json").read_text() == '{"exposure_s": 2.0}'
     store = make_store(tmp_path / "new")
     counted = [row for row in store.counts.search() if row.status == "done"]
     assert [store.result(row.id).count for row in counted] == [2, 2]
