@@ -79,7 +79,7 @@ class WebSettings(_Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    threads: PositiveInt = 4
+    threads: PositiveInt = 8
     max_upload_mb: PositiveInt = 200
     session_hours: Positive = 12.0
     behind_proxy: bool = False

@@ -29,16 +29,19 @@ class SlowSegmenter(FakeSegmenter):
         return super().__call__(tile)
 
 
-def make_settings(data_dir: Path, **web) -> Settings:
+SMALL_CAMERA = CameraSettings(kind="simulated", width_px=320, height_px=240, exposure_s=0.001)
+
+
+def make_settings(data_dir: Path, camera: CameraSettings = SMALL_CAMERA, **web) -> Settings:
     return Settings(
         storage=StorageSettings(data_dir=str(data_dir), warn_free_mb=2, refuse_free_mb=1),
-        camera=CameraSettings(kind="simulated", width_px=320, height_px=240, exposure_s=0.001),
+        camera=camera,
         web=WebSettings(**web),
     )
 
 
 def make_service(data_dir: Path, seconds_per_tile: float = 0.0, **web) -> Service:
-    """A service whose model is brightness; not started."""
+    """A service whose model is brightness; not started. `web`: and `camera`, see make_settings."""
     return Service(
         make_settings(data_dir, **web), load_segmenter=lambda model: SlowSegmenter(seconds_per_tile)
     )

@@ -1,5 +1,7 @@
 import csv
 import io
+import threading
+import time
 import zipfile
 
 import pytest
@@ -493,3 +495,30 @@ def test_a_bug_is_logged_and_told_without_details(client, monkeypatch, caplog):
     assert answer.status_code == 500
     assert "secret detail" not in answer.get_data(as_text=True)
     assert "secret detail" in caplog.text
+
+
+def test_viewers_of_a_slow_exposure_leave_threads_for_others(tmp_path, monkeypatch):
+    service = make_service(tmp_path, threads=4)
+    app = create_app(service)
+    waits, release = [], threading.Event()
+
+    def preview_jpeg(wait_s):
+        waits.append(wait_s)
+        if wait_s:
+            release.wait(20)
+        raise CameraBusyError("The picture is still being exposed (60 s); ask again.")
+
+    monkeypatch.setattr(service.camera, "preview_jpeg", preview_jpeg)
+    address = f"{API}/camera/preview.jpg"
+    viewers = [threading.Thread(target=app.test_client().get, args=(address,)) for _ in range(2)]
+    for viewer in viewers:
+        viewer.start()
+    wait_for(lambda: len(waits) == 2)
+    begin_s = time.monotonic()
+    answer = app.test_client().get(address)
+    assert answer.status_code == 409
+    assert time.monotonic() - begin_s < 10
+    assert [bool(wait_s) for wait_s in waits] == [True, True, False]
+    release.set()
+    for viewer in viewers:
+        viewer.join()

@@ -109,7 +109,7 @@ class CameraFront:
                 return self._jpeg
             self._refuse_unless_ready()
             exposure_s = self._wanted.controls.exposure_s
-        raise CameraError(f"The picture is still being exposed ({exposure_s:g} s); ask again.")
+        raise CameraBusyError(f"The picture is still being exposed ({exposure_s:g} s); ask again.")
 
     # For the owner's thread
 

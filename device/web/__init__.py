@@ -1,5 +1,6 @@
 """The page and the API: `create_app(service)` gives a Flask app for any WSGI server."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -45,6 +46,9 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     )
     app.extensions["fluocount"] = service
     app.extensions["login_limiter"] = new_limiter()
+    # Viewers of a slow exposure must not hold every thread of the server.
+    waiters = max(1, service.settings.web.threads // 2)
+    app.extensions["preview_waiters"] = threading.BoundedSemaphore(waiters)
     app.config.update(_flask_settings(service))
     errors.install(app)
     access.install(app, needs_login=needs_login)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, current_app
 
 from device.errors import InputError
 from device.intake import Wishes
@@ -11,6 +11,9 @@ from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
 from device.web.inputs import CameraForm, CaptureForm
 from device.web.records import Accepted
+
+_WAIT_S = 2.0
+"""How long one of a few viewers may wait for the first picture; the others are told to ask again."""
 
 camera = APIBlueprint("camera", __name__, url_prefix="/api/v1")
 
@@ -36,10 +39,16 @@ def change(wish: dict[str, Any]) -> Response:
 
 
 @camera.get("/camera/preview.jpg")
-@answers(camera, BINARY, 503, media="image/jpeg")
+@answers(camera, BINARY, 409, 503, media="image/jpeg")
 def preview() -> Response:
     """The latest small picture; asking for it keeps the preview running."""
-    return Response(service().camera.preview_jpeg(), mimetype="image/jpeg")
+    may_wait = current_app.extensions["preview_waiters"].acquire(blocking=False)
+    try:
+        picture = service().camera.preview_jpeg(wait_s=_WAIT_S if may_wait else 0.0)
+    finally:
+        if may_wait:
+            current_app.extensions["preview_waiters"].release()
+    return Response(picture, mimetype="image/jpeg")
 
 
 @camera.post("/captures")

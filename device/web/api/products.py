@@ -32,6 +32,13 @@ _MEDIA = {
 }
 
 
+_GEOJSON = {
+    "type": "object",
+    "properties": {"type": {"const": "FeatureCollection"}, "features": {"type": "array"}},
+    "required": ["type", "features"],
+}
+
+
 def _found(count_id: str) -> tuple[Store, CountRow]:
     store = service().require_store()
     return store, store.counts.get(count_id)
@@ -110,7 +117,8 @@ def _export(name: FileFormat) -> None:
 
     view.__name__ = name.replace(".", "_")
     view.__doc__ = f"{name} with the corrections that hold."
-    described = answers(products, BINARY, 404, 409, media=media)(view)
+    schema = _GEOJSON if name == "cells.geojson" else BINARY
+    described = answers(products, schema, 404, 409, media=media)(view)
     products.get(f"/counts/<count_id>/{name}")(described)
 
 
