@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import FakeSegmenter, make_card, make_frame
+from conftest import FakeSegmenter, make_frame
 from PIL import Image
 from test_trainer_arrays import discs, version_1, version_2  # noqa: F401
 
@@ -18,7 +18,6 @@ from trainer.datasets import Example
 from trainer.evaluate import FrameScore, bootstrap, classes, count_example, pool_scores, score
 from trainer.report import best_median_worst, picture, table
 from trainer.study import CELLS, FIJI, NAMES, base_run, pretraining_key, run_study, study_table
-from trainer.threshold import best_threshold, threshold_curve
 
 
 def example_of(labels, image=None, scale=1.0, name="a.png"):
@@ -114,17 +113,6 @@ def test_best_median_and_worst_are_by_f1():
     frames = [frame_score(str(found), found=found) for found in (3, 9, 6)]
     ranked = {rank: frame.name for rank, frame in best_median_worst(frames).items()}
     assert ranked == {"best": "9", "median": "6", "worst": "3"}
-
-
-def test_the_threshold_between_cells_and_haze_is_chosen():
-    labels = discs((200, 300), (60, 60, 18), (60, 200, 18))
-    image = ((labels > 0) * 220).astype(np.uint8)
-    image[discs((200, 300), (150, 100, 18), (150, 220, 18)) > 0] = 100
-    example = example_of(labels, image)
-    maps = {example.name: image}
-    curve = threshold_curve([example], maps, make_card(), (0.2, 0.3, 0.5, 0.7, 0.8))
-    assert [scores.f1 for _, scores in curve[:2]] == [pytest.approx(2 / 3)] * 2
-    assert best_threshold(curve) == 0.7
 
 
 @pytest.mark.parametrize("way", [lambda f, d: fiji_way(f, d).labels > 0, propose_mask])

@@ -3,17 +3,42 @@
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from device.counting.card import ModelCard
+from device.counting.card import Metrics, ModelCard
 from trainer.calibrate import fit_confidence
 from trainer.confidence import unseen_frames
 from trainer.datasets import Example
-from trainer.evaluate import FrameScore, load_scores, pool_scores, recount, save_scores, score
+from trainer.decision import (
+    Decision,
+    Table,
+    best_decision,
+    combinations,
+    decide,
+    draw_threshold_curve,
+    try_all,
+)
+from trainer.evaluate import FrameScore, load_scores, pool_scores, recount, save_scores
 from trainer.report import write_report
 from trainer.segmenter import save_card
-from trainer.threshold import best_threshold, draw_threshold_curve, threshold_curve
 from trainer.workflow import Maps, Training
+
+
+class Decisions(msgspec.Struct, frozen=True):
+    """decisions.json: what a new frame gets, and what each held-out frame got without its own fold."""
+
+    best: Decision
+    per_frame: dict[str, Decision]
+
+
+def save_decisions(decisions: Decisions, folder: Path) -> None:
+    """Beside the scores."""
+    text = msgspec.json.format(msgspec.json.encode(decisions), indent=1)
+    (folder / "decisions.json").write_bytes(text + b"\n")
+
+
+def load_decisions(folder: Path) -> Decisions:
+    """What `save_decisions` wrote."""
+    return msgspec.json.decode((folder / "decisions.json").read_bytes(), type=Decisions)
 
 
 def out_of_fold_maps(training: Training, folds: list[int] | None = None) -> Maps:
@@ -33,34 +58,35 @@ def finished_folds(training: Training) -> list[int]:
     ]
 
 
-def cross_fitted_thresholds(
-    training: Training, card: ModelCard, maps: Maps, examples: list[Example]
-) -> dict[str, float]:
-    """Per frame the threshold that is best on the frames of the other folds."""
+def decision_table(training: Training, maps: Maps, examples: list[Example]) -> Table:
+    """Every decision that the recipe allows, on stored maps of the examples."""
+    card, run = training.card(training.new_model()), training.run
+    decisions = combinations(card, run.thresholds, run.min_peaks, run.peak_distances, run.min_areas)
+    return try_all(examples, maps, card, decisions)
+
+
+def cross_fitted(training: Training, table: Table) -> dict[str, Decision]:
+    """Per frame the decision that is best on the frames of the other folds."""
     fold_of = training.folds()
-    chosen: dict[int, float] = {}
-    for fold in sorted({fold_of[example.name] for example in examples}):
-        others = [example for example in examples if fold_of[example.name] != fold]
-        curve = threshold_curve(others or examples, maps, card, training.run.thresholds)
-        chosen[fold] = best_threshold(curve)
-    return {example.name: chosen[fold_of[example.name]] for example in examples}
+    names = [frame.name for frame in next(iter(table.values()))]
+    chosen: dict[int, Decision] = {}
+    for fold in sorted({fold_of[name] for name in names}):
+        own = frozenset(name for name in names if fold_of[name] == fold)
+        chosen[fold] = best_decision(table, own if len(own) < len(names) else frozenset())
+    return {name: chosen[fold_of[name]] for name in names}
 
 
 def score_maps(training: Training, maps: Maps, folder: Path) -> list[FrameScore]:
-    """Score out-of-fold maps; threshold curve, thresholds and scores go to `folder`."""
+    """Score out-of-fold maps; threshold curve, decisions and scores go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    card = training.card(training.new_model())
     examples = [example for example in training.held_out_frames() if example.name in maps]
-    curve = threshold_curve(examples, maps, card, training.run.thresholds)
-    draw_threshold_curve(curve, best_threshold(curve), folder / "threshold.png")
-    thresholds = cross_fitted_thresholds(training, card, maps, examples)
-    scores = [
-        score(example, recount(example, maps[example.name], card, thresholds[example.name]))
-        for example in examples
-    ]
+    table = decision_table(training, maps, examples)
+    best = best_decision(table)
+    draw_threshold_curve(table, best, folder / "threshold.png")
+    per_frame = cross_fitted(training, table)
+    scores = [table[per_frame[example.name]][index] for index, example in enumerate(examples)]
     save_scores(scores, folder / "scores.json")
-    table = {"best": best_threshold(curve), "per_frame": thresholds}
-    (folder / "thresholds.json").write_bytes(msgspec.json.encode(table))
+    save_decisions(Decisions(best=best, per_frame=per_frame), folder)
     return scores
 
 
@@ -75,19 +101,19 @@ def crossvalidate(training: Training, folds: list[int] | None = None) -> str:
 def finish(training: Training) -> ModelCard:
     """The model on all frames with its card in final/.
 
-    The threshold is the best one on out-of-fold maps where all folds are there, else on the
+    Threshold and post-processing are the best on out-of-fold maps where all folds are there, else on the
     training frames (paper, section 4.3).
     """
     model = training.finetuned(None)
-    card = training.card(model)
     examples = training.held_out_frames() or training.examples(training.run.finetune)
     complete = len(finished_folds(training)) == training.run.folds
     maps = out_of_fold_maps(training) if complete else training.frame_maps(model, examples)
-    curve = threshold_curve(examples, maps, card, training.run.thresholds)
-    threshold = best_threshold(curve)
-    draw_threshold_curve(curve, threshold, training.out / "final" / "threshold.png")
-    metrics = _metrics(training, examples, maps, card, threshold, complete)
-    card = msgspec.structs.replace(training.card(model, threshold), metrics=metrics)
+    table = decision_table(training, maps, examples)
+    chosen = best_decision(table)
+    draw_threshold_curve(table, chosen, training.out / "final" / "threshold.png")
+    metrics = _metrics(training, table[chosen], complete)
+    card = training.card(model, chosen.threshold)
+    card = msgspec.structs.replace(decide(card, chosen), metrics=metrics)
     if complete:
         confidence = fit_confidence(unseen_frames(training)[0], card)
         card = msgspec.structs.replace(card, confidence=confidence)
@@ -95,32 +121,29 @@ def finish(training: Training) -> ModelCard:
     return card
 
 
-def _metrics(
-    training: Training,
-    examples: list[Example],
-    maps: dict[str, np.ndarray],
-    card: ModelCard,
-    threshold: float,
-    complete: bool,
-) -> tuple:
-    if complete:
-        scores = load_scores(training.out / "crossvalidation" / "scores.json")
-        on = f"cross-validation by frame, {training.run.folds} folds, float network"
-    else:
-        scores = [score(e, recount(e, maps[e.name], card, threshold)) for e in examples]
+def _metrics(training: Training, fitted: list[FrameScore], complete: bool) -> tuple[Metrics, ...]:
+    """Cross-validated where all folds are there, else those of the training frames, and it says so."""
+    if not complete:
         on = "training frames, float network (not a measure of new frames)"
+        return (pool_scores(fitted).as_metrics(on),)
+    scores = load_scores(training.out / "crossvalidation" / "scores.json")
+    on = f"cross-validation by frame, {training.run.folds} folds, float network"
     return (pool_scores(scores).as_metrics(on),)
 
 
 def report_folds(training: Training, scores: list[FrameScore], maps: Maps, folder: Path) -> str:
     """Tables and pictures of scored out-of-fold maps in their folder; returns the Markdown."""
-    thresholds = msgspec.json.decode((folder / "thresholds.json").read_bytes())["per_frame"]
+    decisions = load_decisions(folder)
     card = training.card(training.new_model())
     examples = [example for example in training.held_out_frames() if example.name in maps]
     counted = {
-        example.name: recount(example, maps[example.name], card, thresholds[example.name])
+        example.name: recount(
+            example, maps[example.name], decide(card, decisions.per_frame[example.name])
+        )
         for example in examples
     }
-    title = f"{training.run.name}: cross-validation by frame, {training.run.folds} folds"
+    done = len({training.folds()[example.name] for example in examples})
+    title = f"{training.run.name}: cross-validation by frame, {done} of {training.run.folds} folds"
     artefacts = frozenset(training.run.finetune.oversample)
-    return write_report(title, scores, counted, examples, folder, artefacts)
+    text = write_report(title, scores, counted, examples, folder, artefacts)
+    return f"{text}\nDecided on all of these frames, for new ones: {decisions.best}"

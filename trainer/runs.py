@@ -136,7 +136,8 @@ class Run(_Section, frozen=True, kw_only=True):
         pretrain: shared by all folds; None starts from random weights.
         finetune: one per fold, and one on everything.
         postprocessing: section 4.3, relative to the cell diameter.
-        thresholds: cut-offs tried on the training frames.
+        thresholds, min_peaks, peak_distances, min_areas: tried in every combination (trainer.decision); an empty
+            list keeps the value of `postprocessing`.
         trained_for: one sentence for the card.
         jit: compile the training step with XLA (always on with JAX).
     """
@@ -153,7 +154,10 @@ class Run(_Section, frozen=True, kw_only=True):
     pretrain: Phase | None = None
     finetune: Phase
     postprocessing: Postprocessing = DEFAULT_POSTPROCESSING
-    thresholds: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(4, 19))
+    thresholds: tuple[float, ...] = tuple(round(0.1 * step, 1) for step in range(2, 10))
+    min_peaks: tuple[float, ...] = (0.0, 0.7, 0.8, 0.85, 0.9, 0.95)
+    peak_distances: tuple[float, ...] = ()
+    min_areas: tuple[float, ...] = ()
     trained_for: str = "CTb-stained (yellow) neurons in 200x fluorescence frames of mouse brain."
     jit: bool = False
 
@@ -161,6 +165,16 @@ class Run(_Section, frozen=True, kw_only=True):
     def working_scale(self) -> float:
         """Working pixels per pixel of a full-size frame."""
         return self.cell_diameter_px / self.frame_cell_diameter_px
+
+
+def trains_alike(one: Run, other: Run) -> bool:
+    """Whether both lead to the same weights: they may differ in what is decided and written after the training."""
+    afterwards = (
+        "version", "postprocessing", "thresholds", "min_peaks", "peak_distances", "min_areas", "trained_for",
+        "margin_px", "max_tile_px",
+    )  # fmt: skip
+    same = {name: getattr(other, name) for name in afterwards}
+    return msgspec.structs.replace(one, **same) == other
 
 
 def load_run(name_or_path: str) -> Run:

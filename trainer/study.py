@@ -49,7 +49,7 @@ def base_run() -> Run:
         run.pretrain, epochs=PRETRAIN_EPOCHS, epoch_steps=EPOCH_STEPS
     )
     finetune = replace(run.finetune, epochs=FINETUNE_EPOCHS, epoch_steps=EPOCH_STEPS)
-    return replace(run, folds=FOLDS, pretrain=pretrain, finetune=finetune)
+    return replace(run, folds=FOLDS, pretrain=pretrain, finetune=finetune, peak_distances=())
 
 
 def _loss(run: Run, **changes: float) -> Run:

@@ -16,7 +16,7 @@ from trainer.baselines import build_network
 from trainer.datasets import Example, load_source
 from trainer.evaluate import count_example
 from trainer.fit import fit
-from trainer.runs import Phase, Run, load_run, to_toml
+from trainer.runs import Phase, Run, load_run, to_toml, trains_alike
 from trainer.sampling import make_pool
 from trainer.segmenter import KerasSegmenter, make_card
 from trainer.splits import fold_numbers, train_and_test, validation_part
@@ -25,7 +25,7 @@ Maps = dict[str, np.ndarray]
 Log = Callable[[str], None]
 
 UNCALIBRATED_THRESHOLD = 0.5
-"""Of a card before `threshold_curve` has chosen one."""
+"""Of a card before `best_decision` has chosen one."""
 
 
 def data_folder() -> Path:
@@ -38,7 +38,7 @@ class Training:
 
     Args:
         run: the recipe.
-        out: receives everything; an existing one must hold the same recipe.
+        out: receives everything; an existing one must hold a recipe that trains alike.
         data: folder that the sources' paths are relative to.
         log: receives progress lines.
 
@@ -51,7 +51,7 @@ class Training:
         self._finetune_examples: list[Example] = []
         out.mkdir(parents=True, exist_ok=True)
         saved = out / "run.toml"
-        if saved.exists() and load_run(str(saved)) != run:
+        if saved.exists() and not trains_alike(load_run(str(saved)), run):
             raise SettingsError(
                 f"{out} holds results of another recipe; give another --out, or remove it."
             )

@@ -1,0 +1,192 @@
+"""Which objects of a probability map are cells: cut-off and post-processing, chosen together on annotated frames.
+
+The paper (section 4.3) chooses the cut-off with the best F1. Here three more numbers are open, because they decide the
+same question: how sure the surest pixel of an object must be, how far apart two watershed seeds must lie, and the
+smallest object. Counting again from stored maps needs no network, so every combination is tried.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from device.counting.card import ModelCard
+from device.counting.labels import label_cells, renumber, threshold_code
+from device.counting.outline import outline_in_frame
+from device.counting.records import LabelImage, ProbabilityMap
+from device.counting.resolved import resolve
+from device.counting.scale import probability_at_frame_scale
+from trainer.datasets import Example
+from trainer.evaluate import FrameScore, Scores, pool_scores, score, settings_for
+
+F1_SLACK = 0.01
+"""Decisions whose F1 is so close to the best are equal; among them the masks decide."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One combination, as the card holds it.
+
+    Attributes:
+        threshold: cut-off of the masks, 0 to 1.
+        min_peak: an object whose surest pixel is below this is no cell.
+        peak_distance_ratio: least distance of two watershed seeds, in cell diameters.
+        min_area_ratio: smallest object, as a part of a disc of the cell diameter.
+    """
+
+    threshold: float
+    min_peak: float
+    peak_distance_ratio: float
+    min_area_ratio: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detected:
+    """Objects only: (height, width) int32, 1..n."""
+
+    labels: LabelImage
+
+
+Table = dict[Decision, list[FrameScore]]
+
+
+def decide(card: ModelCard, decision: Decision) -> ModelCard:
+    """The card with a decision in place of its own."""
+    postprocessing = msgspec.structs.replace(
+        card.postprocessing,
+        min_peak=decision.min_peak,
+        peak_distance_ratio=decision.peak_distance_ratio,
+        min_area_ratio=decision.min_area_ratio,
+    )
+    return msgspec.structs.replace(
+        card, threshold=decision.threshold, postprocessing=postprocessing
+    )
+
+
+def decision_of(card: ModelCard) -> Decision:
+    """What a card decides by."""
+    own = card.postprocessing
+    return Decision(
+        threshold=card.threshold,
+        min_peak=own.min_peak,
+        peak_distance_ratio=own.peak_distance_ratio,
+        min_area_ratio=own.min_area_ratio,
+    )
+
+
+def combinations(
+    card: ModelCard,
+    thresholds: Iterable[float],
+    min_peaks: Iterable[float] = (),
+    peak_distances: Iterable[float] = (),
+    min_areas: Iterable[float] = (),
+) -> list[Decision]:
+    """Every combination; an empty list leaves the card's value. A peak at or below the cut-off decides nothing."""
+    own = decision_of(card)
+    return [
+        Decision(
+            threshold=threshold,
+            min_peak=min_peak,
+            peak_distance_ratio=distance,
+            min_area_ratio=area,
+        )
+        for threshold, min_peak, distance, area in product(
+            thresholds,
+            tuple(min_peaks) or (own.min_peak,),
+            tuple(peak_distances) or (own.peak_distance_ratio,),
+            tuple(min_areas) or (own.min_area_ratio,),
+        )
+        if min_peak == 0 or min_peak > threshold
+    ]
+
+
+def detect(
+    example: Example, probability: ProbabilityMap, at_frame: ProbabilityMap, card: ModelCard
+) -> Detected:
+    """The counted objects as `device.counting.pipeline.relabel` finds them, without what is said about them.
+
+    Args:
+        example: the frame.
+        probability: (h, w) uint8 codes at the working scale.
+        at_frame: (height, width) the same at the frame's own pixels.
+        card: decides.
+    """
+    chosen = resolve(settings_for(example, card), card)
+    labels = label_cells(
+        probability,
+        chosen.threshold,
+        card.cell_diameter_px,
+        chosen.min_area_px * chosen.scale**2,
+        card.postprocessing,
+    )
+    outlined = outline_in_frame(labels, probability, at_frame, threshold_code(chosen.threshold))
+    present = np.bincount(outlined.ravel(), minlength=int(labels.max(initial=0)) + 1)[1:] > 0
+    return Detected(renumber(outlined, present))
+
+
+def try_all(
+    examples: list[Example],
+    maps: dict[str, np.ndarray],
+    card: ModelCard,
+    decisions: list[Decision],
+) -> Table:
+    """Scores of every frame under every decision, frames in the order given."""
+    table: Table = {decision: [] for decision in decisions}
+    cards = {decision: decide(card, decision) for decision in decisions}
+    for example in examples:
+        probability = maps[example.name]
+        shape = example.frame.height, example.frame.width
+        at_frame = probability_at_frame_scale(probability, *shape)
+        for decision, own in cards.items():
+            table[decision].append(score(example, detect(example, probability, at_frame, own)))
+    return table
+
+
+def worth(scores: Scores) -> float:
+    """What is maximised: mean of the strict F1 and of that with merged targets.
+
+    Reduced ground truth merges touching cells, so the strict F1 alone would pay for not parting clumps.
+    """
+    return (scores.f1 + scores.f1_merged) / 2
+
+
+def best_decision(table: Table, without: frozenset[str] = frozenset()) -> Decision:
+    """Among the decisions within `F1_SLACK` of the best the one with the best masks, then the least error.
+
+    Args:
+        table: from `try_all`.
+        without: frames that must not take part in the choice.
+    """
+    pooled = {
+        decision: pool_scores(frame for frame in frames if frame.name not in without)
+        for decision, frames in table.items()
+    }
+    best = max(worth(scores) for scores in pooled.values())
+    equal = [decision for decision, scores in pooled.items() if worth(scores) >= best - F1_SLACK]
+    return max(equal, key=lambda own: (round(pooled[own].mean_iou, 3), -pooled[own].mae))
+
+
+def draw_threshold_curve(table: Table, chosen: Decision, picture: Path) -> None:
+    """F1, precision, recall and mean IoU against the cut-off, everything else as chosen."""
+    from matplotlib.figure import Figure
+
+    line = sorted(
+        decision
+        for decision in table
+        if msgspec.structs.replace(decision, threshold=chosen.threshold) == chosen
+    )
+    pooled = [pool_scores(table[decision]) for decision in line]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name in ("f1", "f1_merged", "precision", "recall", "mean_iou"):
+        values = [getattr(scores, name) for scores in pooled]
+        axes.plot([own.threshold for own in line], values, label=name.replace("_", " "))
+    axes.axvline(chosen.threshold, color="grey", linestyle=":", label=f"chosen {chosen.threshold}")
+    axes.set(
+        xlabel=f"threshold (least peak {chosen.min_peak}, seeds {chosen.peak_distance_ratio} d apart)",
+        ylim=(0, 1),
+    )
+    axes.legend()
+    figure.savefig(picture, dpi=100)
