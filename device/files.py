@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO
@@ -37,9 +37,26 @@ def write_atomic(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
+def write_beside(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write `path`.SUFFIX for every suffix, in this order; each is whole or absent.
+
+    Raises:
+        OSError: as the file system gives it; those before are there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, data in contents.items():
+        with open_atomic(path.with_name(f"{path.name}.{suffix}"), sync_parent=False) as stream:
+            stream.write(data)
+    sync_folder(path.parent)
+
+
 @contextmanager
-def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+def open_atomic(path: Path, *, sync_parent: bool = True) -> Iterator[IO[bytes]]:
     """A file to write that appears under `path` when the block ends well, and not at all otherwise.
+
+    Args:
+        path: the file.
+        sync_parent: False where the caller syncs the folder himself, after several files.
 
     Raises:
         OSError: as the file system gives it.
@@ -54,7 +71,8 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if sync_parent:
+        sync_folder(path.parent)
 
 
 def remove_partial(root: Path, older_than_s: float = 3600.0) -> int:

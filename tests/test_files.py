@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from device.files import open_atomic, remove_partial, write_atomic
+from device.files import open_atomic, remove_partial, write_atomic, write_beside
 
 
 def test_a_file_is_whole_or_absent(tmp_path):
@@ -55,3 +55,14 @@ def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path):
     assert remove_partial(tmp_path) == 1
     assert sorted(tmp_path.glob(".*.part")) == [foreign, fresh]
     assert not old.exists()
+
+
+def test_files_beside_each_other(tmp_path):
+    target = tmp_path / "sub" / "a.png"
+
+    write_beside(target, {"cells.csv": b"1", "result.json": b"2"})
+
+    assert {path.name: path.read_bytes() for path in target.parent.iterdir()} == {
+        "a.png.cells.csv": b"1",
+        "a.png.result.json": b"2",
+    }

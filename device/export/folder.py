@@ -8,7 +8,7 @@ from device.counting.records import Counted, Frame, to_json
 from device.export.ometiff import labels_ome_tiff
 from device.export.tables import cells_csv
 from device.filenames import output_name
-from device.files import write_atomic
+from device.files import write_beside
 
 
 def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) -> None:
@@ -23,8 +23,6 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
     Raises:
         OSError: the folder cannot be written; files already renamed into place are whole.
     """
-    target = out_dir / output_name(PurePath(name))
-    target.parent.mkdir(parents=True, exist_ok=True)
     result, labels = counted.result, counted.labels
     contents = {
         "overlay.jpg": encode_jpeg(overlay_image(frame, result, labels)),
@@ -33,8 +31,7 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
         "cells.csv": cells_csv(result).encode(),
         "result.json": to_json(result),
     }
-    for suffix, data in contents.items():
-        write_atomic(target.with_name(f"{target.name}.{suffix}"), data)
+    write_beside(out_dir / output_name(PurePath(name)), contents)
 
 
 def result_file(out_dir: Path, name: str) -> Path:

@@ -13,7 +13,7 @@ from device.errors import FluocountError
 from device.export.stored import StoredCount, counts_line, export_file, load_count, local_time
 from device.export.tables import ERRORS_COLUMNS, counts_header, csv_text
 from device.filenames import output_name
-from device.files import remove_partial, write_atomic
+from device.files import remove_partial, write_beside
 from device.store import CountRow, Filter, Store
 from device.watch.ledger import Entry, Ledger
 from device.watch.table import AppendTable
@@ -161,10 +161,7 @@ class Delivery:
         return contents
 
     def _write(self, entry: Entry, count: StoredCount, files: dict[str, bytes]) -> None:
-        target = self._out_dir / output_name(PurePath(entry.path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, data in files.items():
-            write_atomic(target.with_name(f"{target.name}.{suffix}"), data)
+        write_beside(self._out_dir / output_name(PurePath(entry.path)), files)
         if count.row.id not in self._listed_ids:
             self._counts.append(counts_line(count, image=entry.path))
             self._listed_ids.add(count.row.id)
