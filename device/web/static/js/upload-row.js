@@ -39,6 +39,7 @@ export class Row {
 
   sending(fraction) {
     if (this.state === "cancelled") return;
+    this.sent = fraction >= 1;
     this.#show("sending", "busy", fraction < 1 ? `sending, ${percent(fraction)}` : "being checked", fraction);
   }
 

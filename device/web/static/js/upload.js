@@ -3,13 +3,26 @@ import * as api from "./api.js";
 import { announce, byId, memory, pause } from "./dom.js";
 import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
-import { follow } from "./job.js";
+import { Follower } from "./follower.js";
+import { ended } from "./job.js";
 import { send } from "./send.js";
 import { Row } from "./upload-row.js";
 
 const AT_ONCE = 2;
 const FORMATS = { jpg: "JPEG", jpeg: "JPEG", tif: "TIFF", tiff: "TIFF" };
 const rows = [];
+const follower = new Follower({
+  onCount: (count) => {
+    const row = rows.find((one) => one.id === count.id);
+    if (ended(count)) row?.finish(count);
+    else row?.counting(count);
+    summarise();
+  },
+  onTrouble: (id, error) => {
+    rows.find((one) => one.id === id)?.fail(error.message);
+    summarise();
+  },
+});
 let limits = null;
 let sending = 0;
 
@@ -56,8 +69,8 @@ async function retry(row) {
   try {
     await api.post(api.countPath(row.id, "/retry"));
     row.accepted(row.id);
+    follower.add(row.id);
     summarise();
-    await count(row);
   } catch (error) {
     row.fail(error.message);
   }
@@ -86,7 +99,8 @@ async function upload(row) {
   }
   row.accepted(accepted.id);
   // Counting goes on at the instrument; the line to it is free for the next file.
-  count(row);
+  follower.add(row.id);
+  if (row.cancelAsked) await cancelCount(row);
 }
 
 async function refused(row, error) {
@@ -98,15 +112,6 @@ async function refused(row, error) {
   } else if (row.state !== "cancelled") {
     row.fail(error.message);
   }
-}
-
-async function count(row) {
-  try {
-    row.finish(await follow(row.id, (found) => row.counting(found), { everyMs: 700 }));
-  } catch (error) {
-    row.fail(error.message);
-  }
-  summarise();
 }
 
 function summarise() {
@@ -124,11 +129,15 @@ function summarise() {
 
 async function cancelWaiting() {
   for (const row of rows) {
-    if (["waiting", "held", "sending"].includes(row.state)) row.cancel();
-    else if (row.state === "counting") await api.post(api.countPath(row.id, "/cancel")).catch((error) => row.note(error.message));
+    // Once the last byte is sent it may be accepted any moment: then it is cancelled as a count.
+    if (row.state === "sending" && row.sent) row.cancelAsked = true;
+    else if (["waiting", "held", "sending"].includes(row.state)) row.cancel();
+    else if (row.state === "counting") await cancelCount(row);
   }
   summarise();
 }
+
+const cancelCount = (row) => api.post(api.countPath(row.id, "/cancel")).catch((error) => row.note(error.message));
 
 function showLimits(status) {
   limits = status?.limits ?? limits;

@@ -1,0 +1,73 @@
+import re
+from pathlib import Path
+
+import pytest
+from appliance import make_service
+
+import device.web
+from device.web import create_app
+
+WEB = Path(device.web.__file__).parent
+STATIC = WEB / "static"
+SCRIPTS = sorted((STATIC / "js").glob("*.js"))
+SHEETS = sorted((STATIC / "css").glob("*.css"))
+ADDRESSES = ["/", "/upload", "/history", "/status", "/counts/some-id"]
+TEMPLATES = "\n".join(path.read_text() for path in (WEB / "templates").glob("*.html"))
+
+
+@pytest.fixture
+def client(tmp_path):
+    return create_app(make_service(tmp_path)).test_client()
+
+
+def page(client, address: str) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_page_needs_nothing_inline_and_nothing_from_elsewhere(client, address):
+    text = page(client, address)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text)
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    for linked in re.findall(r"""(?:src|href)=["'](/static/[^"'#]+)""", text):
+        assert client.get(linked).status_code == 200, linked
+
+
+@pytest.mark.parametrize("address", ADDRESSES[:4])
+def test_the_tab_of_the_page_is_marked(client, address):
+    assert re.search(rf'href="{address}" aria-current="page"', page(client, address))
+
+
+def test_an_id_in_the_address_cannot_leave_its_attribute(client):
+    text = page(client, "/counts/%22%3E%3Cscript%3Ealert(1)")
+    assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_what_a_script_imports_and_names_is_there(script):
+    text = script.read_text()
+    for name, module in re.findall(r'import (?:\{([^}]*)\}|[^"]*?)\s*(?:from )?"\./([^"]+)"', text):
+        exported = (STATIC / "js" / module).read_text()
+        for one in filter(None, (part.strip() for part in name.split(","))):
+            declared = rf"export (?:async )?(?:const|function|class) {one}\b"
+            assert re.search(rf"{declared}|export {{[^}}]*\b{one}\b", exported), one
+    made = set(re.findall(r'id: "([\w-]+)"', "\n".join(path.read_text() for path in SCRIPTS)))
+    for one in re.findall(r'byId\("([\w-]+)"\)', text):
+        assert one in made or f'id="{one}"' in TEMPLATES or "card-" in one, one
+
+
+@pytest.mark.parametrize("file", [*SCRIPTS, *SHEETS], ids=lambda path: path.name)
+def test_assets_are_local_and_small(file):
+    text = file.read_text()
+    assert not re.search(r"@import|https?://(?!www\.w3\.org/2000/svg)", text)
+    assert len(text.splitlines()) < 300
+
+
+def test_every_icon_that_is_used_exists():
+    icons = set(re.findall(r'<symbol id="(\w+)"', (STATIC / "icons.svg").read_text()))
+    scripts = "\n".join(path.read_text() for path in SCRIPTS)
+    used = set(re.findall(r"""icon\(["'](\w+)""", TEMPLATES + scripts))
+    assert used <= icons
+    assert icons - used <= {"capture", "history", "status", "look", "add", "remove", "polygon"}
