@@ -27,7 +27,7 @@ from trainer.matching import Points, centroids, match
 from trainer.normal import normal_frame
 
 CANDIDATE_SHARE = 1 / 3
-"""Candidate threshold per threshold of the model."""
+"""Candidate threshold per threshold of the model, where no least peak refuses objects."""
 
 _RIDGE = 1.0
 _LARGEST_FRAME_SD = 4.0
@@ -40,7 +40,7 @@ class UnseenFrame:
     Attributes:
         example: frame, target objects and scale.
         probability: (h, w) uint8 codes at the working scale.
-        fold: which fold it was held out in.
+        fold: frames of one fold are left out of the fit together.
     """
 
     example: Example
@@ -53,7 +53,7 @@ class Evidence:
     """What the fit sees of one frame.
 
     Attributes:
-        name, fold: which frame, and in which fold it was held out.
+        name, fold: which frame, and with which others it is left out of the fit.
         width: of the frame, pixels.
         features: (n, 3) of all objects, the counted ones first.
         is_cell: (n,) whether an object was matched with a target.
@@ -73,7 +73,13 @@ class Evidence:
 
 
 def candidate_threshold(card: ModelCard) -> float:
-    """The low cut-off that belongs to a card's threshold."""
+    """The low cut-off that belongs to a card's threshold.
+
+    With a least peak above the threshold, what it refuses are the candidates: a lower cut-off would only melt them
+    into their neighbours.
+    """
+    if card.postprocessing.min_peak > card.threshold:
+        return card.threshold
     return round(card.threshold * CANDIDATE_SHARE, 3)
 
 
@@ -139,7 +145,7 @@ def fit_evidence(evidence: list[Evidence], card: ModelCard) -> Confidence:
     folds = len({frame.fold for frame in evidence})
     return msgspec.structs.replace(
         fitted,
-        fitted_on=f"{len(evidence)} frames, each by a network that had not seen it ({folds} folds)",
+        fitted_on=f"{len(evidence)} frames that the network had not seen; coverage in {folds} parts left out in turn",
         coverage=round(float(np.mean(held)), 4),
     )
 

@@ -40,7 +40,8 @@ class Postprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         max_hole_ratio: largest hole that is filled, likewise.
         peak_distance_ratio: least distance between two watershed seeds, in d.
         smoothing_ratio: sigma of the Gaussian that smooths the distance map, in d.
-        min_peak: an object whose highest probability is below this is not a cell.
+        min_peak: an object whose highest probability is below this is not a cell; belongs to the card's threshold
+            and moves with it where a person chooses another.
     """
 
     min_area_ratio: float

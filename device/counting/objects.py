@@ -10,7 +10,7 @@ from device.counting.card import ModelCard
 from device.counting.labels import label_cells, renumber, threshold_code
 from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
-from device.counting.resolved import Resolved
+from device.counting.resolved import Resolved, postprocessing_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +41,10 @@ def find_objects(
         card: of the model that made the map.
         chosen: the settings of this count.
     """
-    counted = _label(probability, chosen.threshold, card, chosen)
+    counted = _label(probability, chosen.threshold, chosen.min_peak, card, chosen)
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
-    keep = np.bincount(labels.ravel(), minlength=int(counted.max(initial=0)) + 1) > 0
+    keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
+    keep[labels.ravel()] = True
     if chosen.exclude_border:
         touching = np.flatnonzero(touches_border(labels))
         keep[touching] = False
@@ -51,26 +52,25 @@ def find_objects(
         labels = renumber(labels, keep[1:])
     count = int(keep[1:].sum())
     low = min(card.confidence.candidate_threshold, chosen.threshold)
-    candidates = uncounted(
-        _label(probability, low, _every_peak(card), chosen), counted, chosen.exclude_border
-    )
-    working = stacked(renumber(counted, keep[1:]), candidates, count)
+    faint = _label(probability, low, 0.0, card, chosen)
+    candidates = uncounted(faint, counted, chosen.exclude_border)
+    if not keep[1:].all():
+        counted = renumber(counted, keep[1:])
+    working = stacked(counted, candidates, count)
     return Objects(labels, working, count, threshold_code(low))
 
 
 def _label(
-    probability: ProbabilityMap, threshold: float, card: ModelCard, chosen: Resolved
+    probability: ProbabilityMap,
+    threshold: float,
+    min_peak: float,
+    card: ModelCard,
+    chosen: Resolved,
 ) -> LabelImage:
     return label_cells(
         probability,
         threshold,
         card.cell_diameter_px,
         chosen.min_area_px * chosen.scale**2,
-        card.postprocessing,
+        msgspec.structs.replace(card.postprocessing, min_peak=min_peak),
     )
-
-
-def _every_peak(card: ModelCard) -> ModelCard:
-    """The card without its least peak: what that refuses is a candidate too."""
-    postprocessing = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
-    return msgspec.structs.replace(card, postprocessing=postprocessing)

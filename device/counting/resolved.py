@@ -1,17 +1,24 @@
 """The settings of one count: what a person chose, and the card's values for the rest."""
 
+import math
 from dataclasses import dataclass
 
-from device.counting.card import ModelCard
+import msgspec
+
+from device.counting.card import ModelCard, Postprocessing
 from device.counting.records import CountSettings, disc_area
 from device.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The settings of one count with the card's values where a person chose nothing."""
+    """The settings of one count with the card's values where a person chose nothing.
+
+    `min_peak`: an object whose highest probability is below this is not counted.
+    """
 
     threshold: float
+    min_peak: float
     cell_diameter_px: float
     min_area_px: float
     exclude_border: bool
@@ -36,8 +43,39 @@ def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
         raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
     return Resolved(
         threshold=threshold,
+        min_peak=_min_peak(threshold, card),
         cell_diameter_px=diameter,
         min_area_px=min_area,
         exclude_border=settings.exclude_border,
         scale=card.cell_diameter_px / diameter,
     )
+
+
+def postprocessing_at(card: ModelCard, threshold: float) -> Postprocessing:
+    """The card's post-processing under another threshold, 0 to 1 exclusive.
+
+    The least peak moves by the same log odds, so that a lower threshold admits fainter cells and a higher one refuses
+    more, however wide the masks are.
+    """
+    own = card.postprocessing
+    if threshold == card.threshold or not 0 < own.min_peak < 1:
+        return own
+    moved = _log_odds(own.min_peak) + _log_odds(threshold) - _log_odds(card.threshold)
+    return msgspec.structs.replace(own, min_peak=1 / (1 + math.exp(-moved)))
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def _min_peak(threshold: float, card: ModelCard) -> float:
+    """The card's least peak, moved along with the threshold, so that a lower one still finds fainter cells.
+
+    It goes from 0 at threshold 0 by the card's value at the card's threshold to 1 at threshold 1.
+    """
+    known = card.postprocessing.min_peak
+    if known <= card.threshold:
+        return known
+    if threshold <= card.threshold:
+        return known * threshold / card.threshold
+    return 1 - (1 - known) * (1 - threshold) / (1 - card.threshold)
