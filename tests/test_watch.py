@@ -34,6 +34,7 @@ from device.watch import FolderWatch, make_plan, plans_from_settings
 from device.watch.mounts import file_system_type
 from device.watch.settling import PATIENCE, Settling, Version, look
 from device.watch.table import AppendTable
+from device.web import create_app
 
 MOUNTS = """\
 22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw
@@ -703,6 +704,9 @@ def test_the_service_watches_the_folders_of_the_settings(bench):
     service.start()
     bench.image("a.png")
     until(lambda: bench.lines())
+    client = create_app(service).test_client()
+    (shown,) = client.get("/api/v1/status").get_json()["watches"]
+    assert (shown["folder"], shown["counted"]) == (str(bench.folder), 1)
     bench.folder.rename(bench.folder.with_name("away"))
     until(lambda: any(problem.code == "watch" for problem in service.problems))
     service.stop()

@@ -11,6 +11,7 @@ from device.service import Problem, Refusal
 from device.store.disk import DiskState
 from device.store.records import Origin, Status
 from device.system import Memory, Throttling
+from device.watch import WatchState
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     clock_synchronised: bool | None
     device_time: str
     last_refusal: Refusal | None
+    watches: tuple[WatchState, ...]
     problems: tuple[Problem, ...]
 
 

@@ -47,6 +47,7 @@ def about() -> Response:
             clock_synchronised=system.clock_synchronised(),
             device_time=datetime.now().astimezone().isoformat(timespec="milliseconds"),
             last_refusal=found.last_refusal,
+            watches=tuple(watch.state for watch in found.watches),
             problems=tuple(found.problems),
         )
     )
