@@ -81,8 +81,10 @@ def stamp_texts(
 
 def _set(pixels: np.ndarray, places: np.ndarray, offsets: np.ndarray, grey: np.ndarray) -> None:
     """Give one glyph's pixels their grey at all its places."""
+    height, width = pixels.shape[:2]
+    places, offsets = places.astype(np.int32), offsets.astype(np.int32)
     rows = places[:, :1] + offsets[0]
     columns = places[:, 1:] + offsets[1]
-    inside = (rows >= 0) & (rows < pixels.shape[0]) & (columns >= 0) & (columns < pixels.shape[1])
-    levels = np.broadcast_to(grey, rows.shape)[inside]
-    pixels[rows[inside], columns[inside]] = levels[:, None]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    flat = (rows * width + columns)[inside]
+    pixels.reshape(-1, 3)[flat] = np.broadcast_to(grey, rows.shape)[inside][:, None]

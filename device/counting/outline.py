@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from device.counting.records import LabelImage, ProbabilityMap
-from device.counting.scale import labels_at_frame_scale, nearest_indices, probability_at_frame_scale
+from device.counting.scale import nearest_indices, probability_at_frame_scale
 
 
 def outline_in_frame(
@@ -30,8 +30,13 @@ def outline_in_frame(
     if filled_holes.any():
         solid = np.where(filled_holes, np.uint8(255), probability)
         at_frame = probability_at_frame_scale(solid, *at_frame.shape)
-    enlarged = labels_at_frame_scale(_grow_by_one(labels), *at_frame.shape)
-    enlarged[at_frame <= code] = 0
+    height, width = at_frame.shape
+    inside = np.flatnonzero(at_frame > code)
+    rows, columns = np.divmod(inside, width)
+    rows = nearest_indices(height, labels.shape[0])[rows]
+    columns = nearest_indices(width, labels.shape[1])[columns]
+    enlarged = np.zeros(at_frame.shape, dtype=np.int32)
+    enlarged.ravel()[inside] = _grow_by_one(labels)[rows, columns]
     return enlarged
 
 

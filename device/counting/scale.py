@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from device.counting.records import Frame, ImageArray, LabelImage, ProbabilityMap
+from device.counting.records import Frame, ImageArray, ProbabilityMap
 
 
 def to_8_bit(image: ImageArray, bits: int) -> np.ndarray:
@@ -69,13 +69,3 @@ def nearest_indices(length: int, source_length: int) -> np.ndarray:
     """For each of `length` pixels the source pixel whose area holds its centre: (length,) intp."""
     centres = (np.arange(length) + 0.5) * (source_length / length)
     return np.minimum(centres.astype(np.intp), source_length - 1)
-
-
-def labels_at_frame_scale(labels: LabelImage, height: int, width: int) -> LabelImage:
-    """Nearest-neighbour enlargement of a label image to (height, width) int32."""
-    if labels.shape == (height, width):
-        return labels
-    rows = nearest_indices(height, labels.shape[0])
-    columns = nearest_indices(width, labels.shape[1])
-    enlarged: LabelImage = labels[rows][:, columns]
-    return enlarged

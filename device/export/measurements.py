@@ -1,5 +1,7 @@
 """What is measured of a cell, under the names that tables and GeoJSON share, units in them."""
 
+from functools import cache
+
 from device.counting.records import Cell, CountResult
 
 CHANNEL_SUFFIXES = {1: ("",), 3: ("_red", "_green", "_blue")}
@@ -7,17 +9,22 @@ CHANNEL_SUFFIXES = {1: ("",), 3: ("_red", "_green", "_blue")}
 
 def measurement_names(result: CountResult) -> list[str]:
     """Names in their order; those in micrometres only where the pixel size is known."""
-    suffixes = _channel_suffixes(result)
-    sized = ["area_um2", "equivalent_diameter_um"] if result.pixel_size_um is not None else []
-    return [
+    channels = len(result.cells[0].mean_intensity) if result.cells else result.channels
+    return list(_names(channels, result.pixel_size_um is not None))
+
+
+@cache
+def _names(channels: int, sized: bool) -> tuple[str, ...]:
+    suffixes = CHANNEL_SUFFIXES.get(channels) or [f"_channel{n + 1}" for n in range(channels)]
+    return (
         "area_px",
         "equivalent_diameter_px",
-        *sized,
+        *(("area_um2", "equivalent_diameter_um") if sized else ()),
         *(f"mean_intensity{suffix}" for suffix in suffixes),
         *(f"max_intensity{suffix}" for suffix in suffixes),
         "score",
         "probability",
-    ]
+    )
 
 
 def measurements(cell: Cell, result: CountResult) -> dict[str, float]:
@@ -38,10 +45,3 @@ def measurements(cell: Cell, result: CountResult) -> dict[str, float]:
         cell.probability,
     ]
     return dict(zip(measurement_names(result), values, strict=True))
-
-
-def _channel_suffixes(result: CountResult) -> tuple[str, ...]:
-    channels = len(result.cells[0].mean_intensity) if result.cells else result.channels
-    return CHANNEL_SUFFIXES.get(
-        channels, tuple(f"_channel{index + 1}" for index in range(channels))
-    )
