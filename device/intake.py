@@ -1,13 +1,14 @@
 """The door for images: everything that wants to be counted passes the same checks here."""
 
+import hashlib
 import threading
 from typing import Any
 
 import msgspec
 
-from device.counting.resolved import resolve
 from device.counting.records import CountSettings
-from device.errors import InputError
+from device.counting.resolved import resolve
+from device.errors import ConflictError, InputError
 from device.imageio import decode_frame
 from device.jobs import Segmenters
 from device.models.card import available_models
@@ -78,7 +79,7 @@ class Intake:
         """
         known = self._store.counts.find_once(wishes.once_key)
         if known is not None:
-            return known
+            return _same_image(known, data)
         model = self._model(wishes.model)
         resolve(wishes.settings, self._segmenters.card(model))
         check_text(wishes.sample, wishes.notes)
@@ -118,6 +119,19 @@ class Intake:
                 f"there are {', '.join(available_models()) or 'none'}."
             )
         return asked
+
+
+def _same_image(known: CountRow, data: bytes) -> CountRow:
+    """The row, if it is of this image: another one's count must not be the answer.
+
+    Raises:
+        ConflictError: it is of another image.
+    """
+    if hashlib.sha256(data).hexdigest() != known.image_sha256:
+        raise ConflictError(
+            f"This key was used before, for {known.image!r} with other content; use a new key."
+        )
+    return known
 
 
 def _printable(name: str) -> str:

@@ -362,6 +362,9 @@ def test_relabelling_is_refused_while_corrections_hold(store, make_result):
     assert after.relabels == (change,)
     with pytest.raises(ConflictError, match="changed meanwhile"):
         store.queue.relabelled(row.id, 2, result, change)
+    with pytest.raises(ConflictError, match="changed meanwhile"):
+        store.corrections.remove(row.id, result, 2, "who still saw the old cells")
+    assert store.counts.get(row.id).corrected_count == 7
 
 
 def test_tokens_are_kept_as_hashes_and_can_be_revoked(store, settings):

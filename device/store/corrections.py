@@ -37,7 +37,7 @@ class Corrections:
                 f"{result.height}; "
                 f"got ({x:g}, {y:g})."
             )
-        return self._log(count_id, "add", x, y, self._next_id(count_id, result), who)
+        return self._log(count_id, result, "add", (x, y, self._next_id(count_id, result)), who)
 
     def remove(self, count_id: str, result: CountResult, cell_id: int, who: str) -> CountRow:
         """A person says that this cell is none; an added cell is taken back instead.
@@ -52,7 +52,7 @@ class Corrections:
                     return self._take_back(count_id, known.id, who)
                 raise ConflictError(f"Cell {cell_id} was removed before; undo that first.")
         cell = _counted_cell(result.cells, cell_id)
-        return self._log(count_id, "remove", cell.x, cell.y, cell_id, who)
+        return self._log(count_id, result, "remove", (cell.x, cell.y, cell_id), who)
 
     def undo(self, count_id: str, who: str) -> CountRow:
         """Take back the last correction that holds.
@@ -83,20 +83,27 @@ class Corrections:
         return rows.get(self._database, count_id)
 
     def _log(
-        self, count_id: str, action: str, x: float, y: float, cell_id: int, who: str
+        self,
+        count_id: str,
+        result: CountResult,
+        action: str,
+        what: tuple[float, float, int],
+        who: str,
     ) -> CountRow:
+        changed = ConflictError(f"The count {count_id} was changed meanwhile; load it again.")
         try:
             with self._database.transaction() as connection:
+                row = rows.get(self._database, count_id)
+                if (row.count, row.threshold) != (result.count, result.threshold):
+                    raise changed  # re-labelled: the ids now mean other cells
                 connection.execute(
                     "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (count_id, action, x, y, cell_id, who, clock.now_s()),
+                    (count_id, action, *what, who, clock.now_s()),
                 )
                 connection.execute(*_recount(count_id))
         except sqlite3.IntegrityError:
-            raise ConflictError(
-                f"Cell {cell_id} of {count_id} was changed by somebody else; load it again."
-            ) from None
+            raise changed from None
         return rows.get(self._database, count_id)
 
 

@@ -30,7 +30,7 @@ def _store() -> Store:
 @counts.post("/counts")
 @counts.input(CountForm, location="form_and_files", arg_name="form")
 @counts.input(KeyHeader, location="headers", arg_name="headers")
-@answers(counts, ref("Accepted"), 503, status=202, text="Accepted: safe on the disk")
+@answers(counts, ref("Accepted"), 409, 503, status=202, text="Accepted: safe on the disk")
 def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Hand in an image to be counted."""
     image = form.pop("image")
