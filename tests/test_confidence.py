@@ -40,9 +40,9 @@ def scene(grey_levels, shape=(220, 420)):
     return image
 
 
-def count(image, threshold=None, **card):
+def count(image, chosen=None, **card):
     return count_frame(
-        make_frame(image), FakeSegmenter(make_card(**card)), CountSettings(threshold=threshold)
+        make_frame(image), FakeSegmenter(make_card(**card)), CountSettings(threshold=chosen)
     )
 
 
@@ -216,6 +216,15 @@ def test_what_the_least_peak_refuses_is_doubtful():
     result = count(scene([255, 150]), threshold=0.5, postprocessing=strict).result
     assert result.count == 1
     assert [cell.id for cell in result.doubtful] == [2]
+
+
+def test_a_lower_threshold_finds_what_the_least_peak_refused_and_a_higher_one_refuses_more():
+    strict = msgspec.structs.replace(make_card().postprocessing, min_peak=0.8)
+    counts = [
+        count(scene([255, 225, 170]), threshold, threshold=0.5, postprocessing=strict).result.count
+        for threshold in (0.3, 0.5, 0.8)
+    ]
+    assert counts == [3, 2, 1]
 
 
 def test_doubtful_objects_are_placed_in_original_pixels_when_the_network_works_at_another_scale():

@@ -11,46 +11,52 @@ from trainer.calibrate import UnseenFrame, fit_evidence, gather, left_out
 from trainer.confidence_report import write_confidence_report
 from trainer.flagrates import corrupted_rates, normal_rates
 from trainer.segmenter import save_card
+from trainer.splits import fold_numbers
 from trainer.workflow import Maps, Training, load_maps
 
 SYNTHETIC_FRAMES = 60
 _MAPS = ("maps-int8.npz", "maps.npz")
-"""Of the folds; the int8 ones are nearer to what counts, where they were made."""
+"""Of the folds; where as many are int8, these: they are what counts on the device."""
+
+_LEAST_PARTS, _PARTS = 3, 5
 
 
 def unseen_frames(training: Training) -> tuple[list[UnseenFrame], str]:
-    """Every held-out frame with a map of a network that had not seen it, and which kind of network.
+    """Every frame with a map of a network that had not seen it, and which kind of network.
 
     Raises:
-        InputError: a fold has no maps yet.
+        InputError: no fold has maps yet.
     """
     folder, folds = training.out, range(training.run.folds)
-    for name in _MAPS:
-        paths = [folder / f"fold-{fold}" / name for fold in folds]
-        if all(path.is_file() for path in paths):
-            maps: Maps = {}
-            for path in paths:
-                maps |= load_maps(path)
-            kind = "int8" if "int8" in name else "float"
-            return _with_maps(training, maps), kind
-    raise InputError(
-        f"{folder} lacks out-of-fold maps; run fluocount-train crossvalidate to the end first."
-    )
+    found = {
+        name: [path for fold in folds if (path := folder / f"fold-{fold}" / name).is_file()]
+        for name in _MAPS
+    }
+    name = max(_MAPS, key=lambda name: len(found[name]))
+    if not found[name]:
+        raise InputError(
+            f"{folder} lacks out-of-fold maps; run fluocount-train crossvalidate first."
+        )
+    maps: Maps = {}
+    for path in found[name]:
+        maps |= load_maps(path)
+    return _with_maps(training, maps), "int8" if "int8" in name else "float"
 
 
 def _with_maps(training: Training, maps: Maps) -> list[UnseenFrame]:
-    fold_of = training.folds()
-    return [
-        UnseenFrame(example, maps[example.name], fold_of[example.name])
-        for example in training.held_out_frames()
-    ]
+    """Frames with their folds; with fewer than three folds they are dealt out anew, frames of a group together."""
+    examples = [example for example in training.held_out_frames() if example.name in maps]
+    part_of = training.folds()
+    if len({part_of[example.name] for example in examples}) < _LEAST_PARTS:
+        part_of = fold_numbers(examples, _PARTS, training.run.seed)
+    return [UnseenFrame(example, maps[example.name], part_of[example.name]) for example in examples]
 
 
 def calibrate_run(training: Training, card_path: Path) -> str:
     """Fit, write the section into the card, keep report and picture in crossvalidation/; returns the report.
 
     Raises:
-        InputError: no card, or a fold without maps.
+        InputError: no card, or no maps.
     """
     if not card_path.is_file():
         raise InputError(

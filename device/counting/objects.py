@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from device.counting.candidates import stacked, uncounted
-from device.counting.card import ModelCard
+from device.counting.card import ModelCard, Postprocessing
 from device.counting.labels import label_cells, renumber, threshold_code
 from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
@@ -41,7 +41,9 @@ def find_objects(
         card: of the model that made the map.
         chosen: the settings of this count.
     """
-    counted = _label(probability, chosen.threshold, chosen.min_peak, card, chosen)
+    counted = _label(
+        probability, chosen.threshold, postprocessing_at(card, chosen.threshold), card, chosen
+    )
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
     keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
     keep[labels.ravel()] = True
@@ -52,7 +54,8 @@ def find_objects(
         labels = renumber(labels, keep[1:])
     count = int(keep[1:].sum())
     low = min(card.confidence.candidate_threshold, chosen.threshold)
-    faint = _label(probability, low, 0.0, card, chosen)
+    every_peak = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
+    faint = _label(probability, low, every_peak, card, chosen)
     candidates = uncounted(faint, counted, chosen.exclude_border)
     if not keep[1:].all():
         counted = renumber(counted, keep[1:])
@@ -63,7 +66,7 @@ def find_objects(
 def _label(
     probability: ProbabilityMap,
     threshold: float,
-    min_peak: float,
+    settings: Postprocessing,
     card: ModelCard,
     chosen: Resolved,
 ) -> LabelImage:
@@ -72,5 +75,5 @@ def _label(
         threshold,
         card.cell_diameter_px,
         chosen.min_area_px * chosen.scale**2,
-        msgspec.structs.replace(card.postprocessing, min_peak=min_peak),
+        settings,
     )

@@ -12,13 +12,9 @@ from device.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The settings of one count with the card's values where a person chose nothing.
-
-    `min_peak`: an object whose highest probability is below this is not counted.
-    """
+    """The settings of one count with the card's values where a person chose nothing."""
 
     threshold: float
-    min_peak: float
     cell_diameter_px: float
     min_area_px: float
     exclude_border: bool
@@ -43,7 +39,6 @@ def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
         raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
     return Resolved(
         threshold=threshold,
-        min_peak=_min_peak(threshold, card),
         cell_diameter_px=diameter,
         min_area_px=min_area,
         exclude_border=settings.exclude_border,
@@ -66,16 +61,3 @@ def postprocessing_at(card: ModelCard, threshold: float) -> Postprocessing:
 
 def _log_odds(probability: float) -> float:
     return math.log(probability / (1 - probability))
-
-
-def _min_peak(threshold: float, card: ModelCard) -> float:
-    """The card's least peak, moved along with the threshold, so that a lower one still finds fainter cells.
-
-    It goes from 0 at threshold 0 by the card's value at the card's threshold to 1 at threshold 1.
-    """
-    known = card.postprocessing.min_peak
-    if known <= card.threshold:
-        return known
-    if threshold <= card.threshold:
-        return known * threshold / card.threshold
-    return 1 - (1 - known) * (1 - threshold) / (1 - card.threshold)
