@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import msgspec
 import numpy as np
 import pytest
@@ -13,13 +14,15 @@ from conftest import make_frame
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 from device.errors import SettingsError
+from trainer.augment import Layers
 from trainer.averaging import EVERY_STEPS, WeightAverage
 from trainer.baselines import REGISTRY, build_network
-from trainer.fit import State, after_epoch, learning_rate_at
+from trainer.fit import State, after_epoch, fit, learning_rate_at, read_log
 from trainer.losses import Loss, PixelLoss
 from trainer.receptive import gmac, reach, total_stride
 from trainer.resunet import PAPER_PARAMETERS, Network, build_resunet, logit_model
-from trainer.runs import Run, Schedule, load_run, recipe_names, to_toml
+from trainer.runs import Phase, Run, Schedule, load_run, recipe_names, to_toml
+from trainer.sampling import Pool
 from trainer.segmenter import KerasSegmenter, make_card, to_codes
 
 SMALL = Network(widths=(4, 8), bottleneck_filters=8, bottleneck_kernel=3, bottleneck_dilations=(1,))
@@ -199,6 +202,35 @@ def test_unknown_keys_are_refused():
         msgspec.convert({"name": "x", "finetune": {"sources": [], "epoch": 3}}, type=Run)
 
 
+def tiny_training(folder, log=lambda line: None):
+    keras.utils.set_random_seed(1)
+    stack = np.zeros((48, 48, 5), np.float32)
+    stack[10:24, 10:24, :4] = (200, 160, 20, 1)
+    pool = Pool([Layers(stack, 1.0, np.array([[17.0, 17.0]]))], np.ones(1))
+    schedule = Schedule(kind="cosine", learning_rate=0.01, ema=0.9, weight_decay=0.01)
+    phase = Phase(sources=(), epochs=3, epoch_steps=6, batch=2, crop_px=32, schedule=schedule)
+    return fit(build_network(SMALL), pool, None, phase, folder, seed=1, log=log)
+
+
+def test_a_training_stopped_twice_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
+    whole = tiny_training(tmp_path / "whole")
+
+    def stop(line):
+        if line.startswith("epoch"):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tiny_training(tmp_path / "stopped", stop)
+    resumed = tiny_training(tmp_path / "stopped")
+    rows = [row["epoch"] for row in read_log(tmp_path / "stopped" / "log.csv")]
+    assert rows == ["1", "2", "3"]
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+    assert (tmp_path / "stopped" / "curve.png").exists()
+    assert not list((tmp_path / "stopped").glob("checkpoint-*"))
+
+
 JAX_SCRIPT = """
 import json, sys
 import numpy as np
@@ -225,6 +257,7 @@ print(json.dumps({"backend": keras.backend.backend()}))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_jax_trained_tensorflow_loads_and_computes_alike(tmp_path):
     pytest.importorskip("jax")
     output = tmp_path / "jax.npy"

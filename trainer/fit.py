@@ -4,7 +4,6 @@ One loop for every Keras backend: the step itself is Keras's own `train_on_batch
 """
 
 import csv
-import json
 import math
 import time
 from collections.abc import Callable
@@ -35,7 +34,7 @@ class State(msgspec.Struct):
         since_best: epochs since then.
         since_drop: epochs since the later of best loss and last drop of the learning rate.
         seconds: time spent in steps.
-        done: nothing is left to do.
+        done: no further epoch is wanted.
     """
 
     learning_rate: float
@@ -194,13 +193,11 @@ def _epoch(model, trained, prefetch, watched, phase, state, average, files, seed
     if after_epoch(phase.schedule, state, watched_loss) and phase.schedule.kind == "plateau":
         model.save(files.folder / "best.keras")
     _log_row(files.log, state, rate, loss, watched_loss)
+    files.save(trained, state, average)
     log(
         f"epoch {state.epoch}/{phase.epochs}  loss {loss:.4f}  validation {watched_loss:.4f}  "
         f"rate {rate:.2g}  {state.seconds:.0f} s"
     )
-    done, state.done = state.done, False
-    files.save(trained, state, average)
-    state.done = done
 
 
 def _validation_loss(trained: keras.Model, pool: Pool, phase: Phase, seed: int) -> float:
@@ -246,8 +243,6 @@ def _finish(model: keras.Model, phase: Phase, average: WeightAverage, files: Che
     model.save(files.final)
     best.unlink(missing_ok=True)
     draw_curve(files.log, files.folder / "curve.png")
-    state = json.loads((files.folder / "state.json").read_text())
-    write_atomic(files.folder / "state.json", json.dumps(state | {"done": True}).encode())
     files.clean()
 
 
