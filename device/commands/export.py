@@ -41,7 +41,7 @@ def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
     rows = _done(store, which)
     if out_dir is not None:
         written = write_exports(store, rows, chosen["formats"], out_dir)
-        click.echo(f"{len(rows)} counts, {len(written)} files in {out_dir}", err=True)
+        click.echo(f"{len(written)} files of {len(rows)} count(s) in {out_dir}", err=True)
     elif set(chosen["formats"]) == {"counts"}:
         sys.stdout.write(counts_table(store, rows))
     else:
