@@ -13,14 +13,14 @@ from device.models.interpreter import interpreter_class
 MATMUL = Path(__file__).parent / "matmul.tflite"
 ROWS, DEPTH, COLUMNS = 1024, 256, 256
 GMAC = ROWS * DEPTH * COLUMNS / 1e9
-_RUNS = 30
 
 
-def int8_limit_gmac_s(threads: int) -> float:
-    """Multiply-accumulates per second in 1e9: the median of some thirty products.
+def int8_limit_gmac_s(threads: int, runs: int = 30) -> float:
+    """Multiply-accumulates per second in 1e9: the median of some products.
 
     Args:
         threads: of the interpreter.
+        runs: how many products.
 
     Raises:
         ModelError: no interpreter is installed.
@@ -32,7 +32,7 @@ def int8_limit_gmac_s(threads: int) -> float:
     interpreter.set_tensor(given["index"], codes)
     interpreter.invoke()
     spent = []
-    for _ in range(_RUNS):
+    for _ in range(runs):
         begin = time.perf_counter()
         interpreter.invoke()
         spent.append(time.perf_counter() - begin)

@@ -10,12 +10,17 @@ import click
 
 from device.batch import Item, count_item, find_images
 from device.batch_report import BatchReport
+from device.bench.limit import int8_limit_gmac_s
 from device.config import default_settings_path, load_settings
+from device.counting.card import ModelCard
 from device.counting.records import CountResult, CountSettings, to_json
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
+from device.estimate import PROGRAM_MB, Estimate, require_memory
 from device.files import display_name
+from device.imageio.header import read_header
+from device.sidebyside import Room, in_order, share_cores
 
 _PATH = click.Path(path_type=Path)
 _STEPS = 100
@@ -49,8 +54,13 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         min_area_px=chosen["min_area"],
         exclude_border=chosen["exclude_border"],
     )
-    segmenter = _open_model(chosen["config"], chosen["model"])
-    batch = _Batch(segmenter, settings, out_dir, chosen["resume"], chosen["as_json"])
+    counting = load_settings(chosen["config"] or default_settings_path()).counting
+    workers, threads = share_cores(len(items), counting.threads)
+    model = chosen["model"] or counting.model
+    segmenters = [_open_model(model, threads) for _ in range(workers)]
+    room_mb = counting.max_memory_mb
+    batch = _Batch(segmenters, settings, out_dir, chosen["resume"], chosen["as_json"], room_mb)
+    batch.announce(items)
     try:
         batch.count(items)
         _finish(batch.report, out_dir, with_table=not chosen["as_json"])
@@ -63,27 +73,41 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         ) from None
 
 
-def _open_model(config: Path | None, model: str | None) -> Segmenter:
+def _open_model(model: str, threads: int) -> Segmenter:
     from device.models.card import find_model
     from device.models.interpreter import load_segmenter
 
-    counting = load_settings(config or default_settings_path()).counting
-    return load_segmenter(find_model(model or counting.model), counting.threads)
+    return load_segmenter(find_model(model), threads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of one image: small, for it waits until its turn comes."""
+
+    item: Item
+    result: CountResult | None = None
+    error: str = ""
+    earlier_s: float | None = None
 
 
 @dataclass(slots=True)
 class _Batch:
     """One run over many images; `report` holds what became of them, also after an interruption."""
 
-    segmenter: Segmenter
+    segmenters: list[Segmenter]
     settings: CountSettings
     out_dir: Path | None
     resume: bool
     as_json: bool
+    max_memory_mb: float
     report: BatchReport = field(default_factory=BatchReport)
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room = Room(self.max_memory_mb - PROGRAM_MB)
 
     def count(self, items: list[Item]) -> None:
-        """Count one by one, with bar and remaining time on the terminal, where there is one."""
+        """Count with bar and remaining time on the terminal, where there is one; several images at once."""
         bar = click.progressbar(
             length=len(items) * _STEPS,
             label="Counting",
@@ -91,46 +115,74 @@ class _Batch:
             show_pos=False,
             item_show_func=_bar_text,
         )
+
+        def progress(done: int, total: int) -> None:
+            bar.update(bar.pos // _STEPS * _STEPS + (_STEPS - 1) * done // total - bar.pos)
+
         with bar:
-            for number, item in enumerate(items):
-                start = number * _STEPS
+            for number, done in enumerate(
+                in_order(items, self.segmenters, self._count_one, progress), start=1
+            ):
+                self._keep(done)
+                bar.update(number * _STEPS - bar.pos, done.item.name)
 
-                def progress(
-                    done: int, total: int, start: int = start, name: str = item.name
-                ) -> None:
-                    bar.update(start + _STEPS * done // total - bar.pos, name)
-
-                self._count_one(item, progress)
-                progress(1, 1)
-
-    def _count_one(self, item: Item, progress: Progress) -> None:
-        if self.resume and self._take_over(item):
-            return
+    def _count_one(self, item: Item, segmenter: Segmenter, progress: Progress) -> _Done:
+        if self.resume and (done := self._take_over(item, segmenter)):
+            return done
         from device.export.folder import write_image_files
 
+        try:
+            needed = self._require_memory(item, segmenter.card)
+        except InputError as error:
+            return _Done(item, error=str(error))
         write = None if self.out_dir is None else partial(write_image_files, self.out_dir)
-        outcome = count_item(item, self.segmenter, self.settings, write=write, progress=progress)
-        if outcome.counted is None:
-            self.report.fail(item, outcome.error)
-        else:
-            self.report.add(item, outcome.counted.result)
-            self._print(outcome.counted.result)
+        with self.room.take(needed.memory_mb - PROGRAM_MB):
+            outcome = count_item(item, segmenter, self.settings, write=write, progress=progress)
+        result = None if outcome.counted is None else outcome.counted.result
+        return _Done(item, result, outcome.error)
 
-    def _take_over(self, item: Item) -> bool:
+    def _require_memory(self, item: Item, card: ModelCard) -> Estimate:
+        header = read_header(item.path, item.name)
+        return require_memory(header, card, self.settings, self.max_memory_mb, item.name)
+
+    def announce(self, items: list[Item]) -> None:
+        """Say beforehand what the largest file will need; one that cannot be used is reported in its turn."""
+        largest = max(items, key=_file_bytes)
+        try:
+            needed = self._require_memory(largest, self.segmenters[0].card)
+        except InputError:
+            return
+        seconds = needed.seconds(int8_limit_gmac_s(1, runs=5))
+        click.echo(
+            f"{display_name(largest.name)}: about {needed.memory_mb:.0f} MB and {seconds:.2g} s on one core",
+            err=True,
+        )
+
+    def _take_over(self, item: Item, segmenter: Segmenter) -> _Done | None:
         from device.resume import done_before
 
         assert self.out_dir is not None
-        done = done_before(self.out_dir, item, self.settings, self.segmenter.card)
-        if done is not None:
-            result, earlier_s = done
-            self.report.add(item, result, earlier_s)
-            self._print(result)
-        return done is not None
+        done = done_before(self.out_dir, item, self.settings, segmenter.card)
+        return None if done is None else _Done(item, done[0], earlier_s=done[1])
+
+    def _keep(self, done: _Done) -> None:
+        if done.result is None:
+            self.report.fail(done.item, done.error)
+            return
+        self.report.add(done.item, done.result, done.earlier_s)
+        self._print(done.result)
 
     def _print(self, result: CountResult) -> None:
         if self.as_json:
             sys.stdout.buffer.write(to_json(result) + b"\n")
             sys.stdout.flush()
+
+
+def _file_bytes(item: Item) -> int:
+    try:
+        return item.path.stat().st_size
+    except OSError:
+        return 0  # what is wrong with it is said when its turn comes
 
 
 def _bar_text(name: str | None) -> str | None:

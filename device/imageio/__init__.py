@@ -7,9 +7,16 @@ from typing import cast
 import numpy as np
 
 from device.counting.records import Frame, ImageArray
-from device.errors import InputError
 from device.files import display_name
-from device.imageio.decoded import MAX_SIDE_PX, MIN_SIDE_PX, Decoded
+from device.imageio.decoded import (
+    MAX_SIDE_PX,
+    MIN_SIDE_PX,
+    RASTER_STARTS,
+    TIFF_STARTS,
+    Decoded,
+    not_an_image,
+    unreadable,
+)
 from device.imageio.raster import decode_raster
 from device.imageio.tiff import decode_tiff
 
@@ -18,8 +25,6 @@ __all__ = ["IMAGE_SUFFIXES", "MAX_SIDE_PX", "MIN_SIDE_PX", "decode_frame", "read
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 """What a folder is searched for; a file given by name is recognised by its content."""
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_RASTER_STARTS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
 _BIT_STEPS = (8, 10, 12, 14, 16)
 
 
@@ -32,10 +37,7 @@ def read_frame(path: Path) -> Frame:
     try:
         data = path.read_bytes()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"{path.name} cannot be read ({reason}); check the name and the rights."
-        ) from None
+        raise unreadable(path.name, error) from None
     return decode_frame(data, display_name(path.name))
 
 
@@ -70,15 +72,12 @@ def _as_three_channels(grey: ImageArray) -> ImageArray:
 
 
 def _decode(data: bytes, name: str) -> Decoded:
-    if data[:4] in _TIFF_STARTS:
+    if data[:4] in TIFF_STARTS:
         return decode_tiff(data, name)
-    for start, kind in _RASTER_STARTS.items():
+    for start, kind in RASTER_STARTS.items():
         if data.startswith(start):
             return decode_raster(data, name, kind)
-    what = "the file is empty" if not data else "its content is something else"
-    raise InputError(
-        f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats."
-    )
+    raise not_an_image(name, empty=not data)
 
 
 def _significant_bits(decoded: Decoded) -> int:

@@ -8,6 +8,10 @@ from device.errors import InputError
 MIN_SIDE_PX = 32
 MAX_SIDE_PX = 8000
 
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+RASTER_STARTS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
+"""How files begin."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
@@ -46,3 +50,17 @@ def damaged(name: str, kind: str, error: Exception) -> InputError:
     return InputError(
         f"{name} is a damaged or incomplete {kind} file ({reason}); copy or export it again."
     )
+
+
+def not_an_image(name: str, empty: bool) -> InputError:
+    """The sentence for a file that is something else."""
+    what = "the file is empty" if empty else "its content is something else"
+    return InputError(
+        f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats."
+    )
+
+
+def unreadable(name: str, error: OSError) -> InputError:
+    """The sentence for a file that the system does not give."""
+    reason = error.strerror or str(error)
+    return InputError(f"{name} cannot be read ({reason}); check the name and the rights.")

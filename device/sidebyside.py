@@ -1,0 +1,121 @@
+"""Several images at once, outcomes in order.
+
+Each worker takes an image through all its stages with an interpreter of its own, so that one decodes or writes while
+another computes; the arrays of as many images are in memory as there are workers, however long the list is.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TypeVar
+
+from device.counting.segmenter import Segmenter
+from device.counting.tiles import Progress
+
+I = TypeVar("I")  # noqa: E741 - an item
+T = TypeVar("T")
+
+Work = Callable[[I, Segmenter, Progress], T]
+"""Takes one item through; what it returns is kept until its turn comes, so it should be small."""
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """The others are no longer wanted."""
+
+
+class Room:
+    """Memory that workers share: one waits until what it needs is free.
+
+    Args:
+        capacity_mb: nobody may ask for more.
+    """
+
+    def __init__(self, capacity_mb: float) -> None:
+        self._free_mb = capacity_mb
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, needed_mb: float) -> Iterator[None]:
+        """Wait for room, and give it back at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free_mb >= needed_mb)
+            self._free_mb -= needed_mb
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free_mb += needed_mb
+                self._changed.notify_all()
+
+
+def share_cores(images: int, threads: int) -> tuple[int, int]:
+    """How many workers, and interpreter threads of each, for so many images.
+
+    More threads than cores only wait for each other; a worker per core beats threads within one network.
+
+    Args:
+        images: to count.
+        threads: at most so many, from the settings.
+    """
+    cores = min(threads, len(os.sched_getaffinity(0)))
+    workers = max(1, min(cores, images))
+    return workers, max(1, cores // workers)
+
+
+def in_order(
+    items: Iterable[I],
+    segmenters: Sequence[Segmenter],
+    work: Work[I, T],
+    progress: Progress | None = None,
+) -> Iterator[T]:
+    """Do `work` for every item, as many at once as there are segmenters.
+
+    Args:
+        items: are taken from as work is done, not all at once.
+        segmenters: one per worker.
+        work: its exceptions come out here, in the turn of their item.
+        progress: told the tiles of the present image; with several workers nothing is told.
+
+    When the caller stops listening (an error, Ctrl-C), images under way stop at their next tile.
+    """
+    if len(segmenters) == 1:
+        for item in items:
+            yield work(item, segmenters[0], progress or _ignore)
+        return
+    stop = threading.Event()
+    free: SimpleQueue[Segmenter] = SimpleQueue()
+    for segmenter in segmenters:
+        free.put(segmenter)
+
+    def go_on(done: int, total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+
+    def take(item: I) -> T:
+        segmenter = free.get()
+        try:
+            return work(item, segmenter, go_on)
+        finally:
+            free.put(segmenter)
+
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(len(segmenters), thread_name_prefix="count") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(take, item))
+                if len(waiting) > len(segmenters):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+
+
+def _ignore(done: int, total: int) -> None:
+    """Nobody listens."""

@@ -1,0 +1,85 @@
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import make_card
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from device.counting.card import Tiling
+from device.counting.records import CountSettings
+from device.errors import InputError
+from device.estimate import estimate, require_memory
+from device.imageio.header import Header, read_header
+
+SETTINGS = CountSettings()
+TILING = Tiling(stride_px=8, receptive_field_px=96, margin_px=96, max_tile_px=370_000)
+FULL = make_card(gmac_per_frame=104.5, tiling=TILING)
+QUARTER = make_card(gmac_per_frame=2.9, cell_diameter_px=9.25, tiling=TILING)
+
+
+def header(width, height, channels=3, sample_bytes=1, file_bytes=0):
+    return Header(height, width, channels, sample_bytes, file_bytes)
+
+
+def encoded(image, kind, **options):
+    stream = io.BytesIO()
+    if kind == "TIFF":
+        tifffile.imwrite(stream, image, **options)
+    else:
+        Image.fromarray(image).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_header_tells_the_size_before_decoding(kind, channels, tmp_path):
+    shape = (70, 110) if channels == 1 else (70, 110, 3)
+    data = encoded(np.zeros(shape, np.uint8), kind)
+    expected = Header(70, 110, channels, 1, len(data))
+    assert read_header(data, "x") == expected
+    (tmp_path / "x").write_bytes(data)
+    assert read_header(tmp_path / "x", "x") == expected
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_take_two_bytes(kind):
+    data = encoded(np.zeros((70, 110), np.uint16), kind)
+    assert read_header(data, "x").sample_bytes == 2
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"II*\0broken", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_gets_a_sentence(data):
+    with pytest.raises(InputError, match=r"^bad\.png "):
+        read_header(data, "bad.png")
+
+
+@given(
+    width=st.integers(32, 4000), height=st.integers(32, 4000), more=st.integers(0, 3000),
+    sample_bytes=st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_larger_images_need_more(width, height, more, sample_bytes):
+    for card in (FULL, QUARTER):
+        small = estimate(header(width, height, sample_bytes=sample_bytes), card, SETTINGS)
+        large = estimate(header(width + more, height + more, 3, 2), card, SETTINGS)
+        assert small.memory_mb > 100
+        assert large.pixels >= small.pixels
+        assert large.memory_mb >= 0.8 * small.memory_mb  # tiles may be smaller in a larger frame
+
+
+def test_gmac_are_those_of_the_card_and_the_overlap():
+    needed = estimate(header(1600, 1200), FULL, SETTINGS)
+    assert 104.5 < needed.gmac < 2 * 104.5
+    assert needed.seconds(100.0) > needed.seconds(200.0) > 0
+
+
+def test_too_much_is_refused_with_the_figure():
+    large = header(8000, 8000, sample_bytes=2)
+    figure = round(estimate(large, FULL, SETTINGS).memory_mb)
+    with pytest.raises(
+        InputError, match=rf"big\.tif has 8000x8000 pixels .* {figure} MB .* 300 MB"
+    ):
+        require_memory(large, FULL, SETTINGS, 300, "big.tif")
+    assert require_memory(large, FULL, SETTINGS, figure + 1, "big.tif").memory_mb <= figure + 1
