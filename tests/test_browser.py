@@ -1,4 +1,5 @@
 import re
+import threading
 
 import pytest
 from appliance import png
@@ -15,6 +16,7 @@ from browser import (
     three_counts,
 )
 
+from device.camera.simulated import SimulatedCamera
 from device.web.login import setup_code
 
 pytestmark = pytest.mark.browser
@@ -112,20 +114,26 @@ def test_settings_of_the_camera_are_set_and_a_wrong_one_is_explained(bench, open
     expect_text(page, "#camera-note", re.compile("gain 1"))
 
 
-def test_a_press_during_another_exposure_is_refused_in_words(tmp_path, open_page):
+def test_a_press_during_another_exposure_is_refused_in_words(tmp_path, open_page, monkeypatch):
+    exposed, take = threading.Event(), SimulatedCamera.capture
+
+    def slow(camera, average_frames=1):
+        assert exposed.wait(200)
+        return take(camera, average_frames)
+
+    monkeypatch.setattr(SimulatedCamera, "capture", slow)
     with serving(settings_for(tmp_path)) as served:
         page = open_page(served.url)
-        ready(page)
-        # From here on a picture takes a minute: whoever presses second is refused.
-        served.service.camera.change(exposure_s=60.0)
-        served.service.camera.capture()
         open_page.watched[0].forgive("/api/v1/captures")
         open_page.watched[0].forgive("/api/v1/camera/preview.jpg")
+        ready(page)
+        served.service.camera.capture()
         page.get_by_role("button", name="Capture and count").click()
         page.locator("#refusal:not([hidden])").wait_for()
         assert page.locator("#refusal").inner_text().startswith("Not taken: A capture is under way")
         shoot(page, "press-refused")
         page.close()
+        exposed.set()
 
 
 def test_without_a_camera_the_page_says_so_and_uploads_work(tmp_path, open_page):
