@@ -43,7 +43,7 @@ class Appliance:
         self.process.start()
 
     def wait_until_up(self) -> None:
-        wait_for(self._is_up, 60, "the start")
+        wait_for(self._is_up, 120, "the start")
 
     def kill(self) -> None:
         self.process.kill()
@@ -64,8 +64,8 @@ class Appliance:
         if not self.process.is_alive():
             raise AssertionError("the appliance ended by itself; see its log above")
         try:
-            return requests.get(f"{self.address}/status", timeout=5).ok
-        except requests.ConnectionError:
+            return requests.get(f"{self.address}/status", timeout=20).ok
+        except requests.RequestException:
             return False
 
 
@@ -124,14 +124,14 @@ def kill_often(data_dir: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     appliance = Appliance(data_dir)
     appliance.start()
-    clients = Clients(appliance.address, 2 * kills)
+    clients = Clients(appliance.address, kills)
     try:
         for number in range(kills):
             if number % 4:  # else perhaps before it is up
                 appliance.wait_until_up()
             if number % 2:  # three deaths in a row at the same image would rightly fail it
                 before = appliance.done()
-                wait_for(functools.partial(appliance.has_done_more, before), 60, "a count")
+                wait_for(functools.partial(appliance.has_done_more, before), 120, "a count")
             time.sleep(chance.uniform(0.0, 0.5))
             appliance.kill()
             assert integrity(data_dir) == "ok"
@@ -143,7 +143,7 @@ def kill_often(data_dir: Path, kills: int, seed: int) -> None:
                 clients.send(key)
         ids = [*clients.accepted, *clients.sent.values()]
         assert len(ids) >= kills / 4, "too little was accepted for the test to mean anything"
-        wait_for(lambda: nothing_waits(appliance), 120, "the end of the queue")
+        wait_for(lambda: nothing_waits(appliance), 600, "the end of the queue")
     finally:
         clients.stop()
         appliance.kill()
@@ -187,6 +187,6 @@ def test_twenty_kills_lose_and_repeat_nothing(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(7200)
 def test_two_hundred_kills_lose_and_repeat_nothing(tmp_path):
     kill_often(tmp_path, 200, seed=200)
