@@ -151,7 +151,7 @@ def kill_often(data_dir: Path, kills: int, seed: int) -> None:
 
 
 def nothing_waits(appliance: Appliance) -> bool:
-    queue = requests.get(f"{appliance.address}/status", timeout=10).json()["queue"]
+    queue = requests.get(f"{appliance.address}/status", timeout=60).json()["queue"]
     return queue["waiting"] == queue["running"] == 0
 
 
