@@ -3,7 +3,6 @@
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -37,7 +36,11 @@ def centroids(labels: npt.NDArray[np.int32]) -> Points:
     count = int(labels.max(initial=0))
     if count == 0:
         return np.zeros((0, 2))
-    return np.asarray(ndimage.center_of_mass(labels > 0, labels, np.arange(1, count + 1)))
+    rows, columns = np.nonzero(labels)
+    owners = labels[rows, columns]
+    areas = np.bincount(owners, minlength=count + 1)[1:]
+    sums = [np.bincount(owners, place, count + 1)[1:] for place in (rows, columns)]
+    return np.stack(sums, axis=1) / areas[:, None]
 
 
 def match(detections: Points, targets: Points, radius_px: float) -> Matches:

@@ -1,0 +1,87 @@
+"""The models of this repository themselves: integer throughout, without seams, and right about the full-size frames."""
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from device.counting.pipeline import count_frame, plan_for
+from device.counting.records import CountSettings
+from device.counting.scale import to_working_scale
+from device.counting.tiles import segment
+from device.imageio import read_frame
+from device.models.card import DEFAULT_MODEL, available_models, find_model, load_card
+from device.models.interpreter import load_segmenter
+from device.synthetic import SyntheticSettings, make_frame
+
+WIDTHS = {"fast": 1600, "c-resunet": 640}
+"""Of the synthetic frame that is cut into tiles: enough for several, little enough for a quick test."""
+
+TRUE_COUNT_SLACK = {"fast": 5, "c-resunet": 12}
+"""How far the counts of the two full-size frames may be off (13 and 35 cells)."""
+
+
+@pytest.fixture(scope="module", params=available_models())
+def segmenter(request):
+    return load_segmenter(find_model(request.param), threads=1)
+
+
+def test_the_default_model_is_shipped():
+    assert DEFAULT_MODEL in available_models()
+
+
+def test_every_tensor_is_an_integer_and_nothing_is_converted_inside(segmenter):
+    interpreter = segmenter._interpreter
+    assert {tensor["dtype"] for tensor in interpreter.get_tensor_details()} <= {np.int8, np.int32}
+    operators = [operator["op_name"] for operator in interpreter._get_ops_details()]
+    assert "CONV_2D" in operators
+    assert not [name for name in operators if "QUANTIZE" in name]
+
+
+def test_tiles_give_bit_for_bit_what_one_pass_gives(segmenter):
+    card = segmenter.card
+    width = WIDTHS[card.name]
+    made = make_frame(5, SyntheticSettings(width_px=width, height_px=width * 3 // 4, cells=24))
+    scale = card.cell_diameter_px / card.frame_cell_diameter_px
+    image = to_working_scale(made.frame, scale)
+    height, width = image.shape[:2]
+    whole = plan_for(height, width, _with_tiles(card, 10**9))
+    least = (2 * card.tiling.margin_px + 8 * card.tiling.stride_px) ** 2
+    cut = plan_for(height, width, _with_tiles(card, min(least, height * width // 2)))
+    assert len(whole.tiles) == 1
+    assert len(cut.tiles) > 1
+    assert card.tiling.margin_px >= card.tiling.receptive_field_px
+    tiled, at_once = segment(image, segmenter, cut), segment(image, segmenter, whole)
+    assert at_once.max() > 128
+    np.testing.assert_array_equal(tiled, at_once)
+
+
+def _with_tiles(card, max_tile_px):
+    return msgspec.structs.replace(
+        card, tiling=msgspec.structs.replace(card.tiling, max_tile_px=max_tile_px)
+    )
+
+
+@pytest.mark.parametrize("name", available_models())
+def test_a_card_says_what_the_model_saw_and_what_it_reached(name):
+    card = load_card(find_model(name))
+    assert card.name == name
+    assert all(source.frames > 0 and source.licence for source in card.training_data)
+    assert "CC BY-SA 4.0" in {source.licence for source in card.training_data}
+    assert card.metrics
+
+
+def _annotated_cells(path):
+    labels, count = ndimage.label(np.asarray(Image.open(path)) > 127, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())[1:]
+    return int((areas >= 0.1 * np.median(areas)).sum()) if count else 0
+
+
+@pytest.mark.data
+def test_the_full_size_frames_are_counted_near_their_ground_truth(segmenter, data_dir):
+    folder = data_dir / "fnc_yellow_full"
+    for path in sorted((folder / "images").iterdir()):
+        true = _annotated_cells(folder / "masks" / path.name)
+        result = count_frame(read_frame(path), segmenter, CountSettings()).result
+        assert abs(result.count - true) <= TRUE_COUNT_SLACK[segmenter.card.name], path.name
