@@ -125,7 +125,6 @@ def test_a_press_during_another_exposure_is_refused_in_words(tmp_path, open_page
     with serving(settings_for(tmp_path)) as served:
         page = open_page(served.url)
         open_page.watched[0].forgive("/api/v1/captures")
-        open_page.watched[0].forgive("/api/v1/camera/preview.jpg")
         ready(page)
         served.service.camera.capture()
         page.get_by_role("button", name="Capture and count").click()
