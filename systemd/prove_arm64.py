@@ -24,7 +24,7 @@ from proof_page import use_page
 from proof_root import Root, say
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-REAL_IMAGES = 4
+REAL_IMAGES = 2
 LARGEST_SHIFT_PX = 1.0
 EMULATOR = "qemu-aarch64-static"
 
@@ -100,15 +100,13 @@ def copy_release(root: Root) -> None:
         subprocess.run(["tar", "-x", "-C", target], stdin=archive.stdout, check=True)
 
 
-def install(root: Root) -> None:
-    """The README's command, twice."""
-    command = "cd /root/fluocount && ./systemd/install.sh --without-hardware"
-    for turn in ("first", "second"):
-        say(f"\n## {turn} run of: sudo ./systemd/install.sh --without-hardware")
-        begin_s = time.monotonic()
-        done = root.run("sh", "-c", command)
-        say(done.stdout.strip())
-        say(f"({time.monotonic() - begin_s:.0f} s, emulated)")
+def install(root: Root, turn: str) -> None:
+    """The README's command."""
+    say(f"\n## {turn} run of: sudo ./systemd/install.sh --without-hardware")
+    begin_s = time.monotonic()
+    done = root.run("sh", "-c", "cd /root/fluocount && ./systemd/install.sh --without-hardware")
+    say(done.stdout.strip())
+    say(f"({time.monotonic() - begin_s:.0f} s, emulated)")
 
 
 def images(work: Path, fluocount: Path) -> list[Path]:
@@ -117,7 +115,7 @@ def images(work: Path, fluocount: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     code = (
         "import sys\nfrom PIL import Image\nfrom device.synthetic import make_frame, vary_settings\n"
-        "for seed in (1, 2):\n"
+        "for seed in (1,):\n"
         "    frame = make_frame(seed, vary_settings(seed)).frame\n"
         "    Image.fromarray(frame.image).save(f'{sys.argv[1]}/synthetic-{seed}.png')\n"
     )
@@ -191,10 +189,11 @@ def main() -> None:
     with mounted(root):
         say(root.run("sh", "-c", "uname -m; grep PRETTY /etc/os-release").stdout.strip())
         copy_release(root)
-        install(root)
+        install(root, "first")
         pictures = images(chosen.work.resolve(), chosen.fluocount)
         good = count_both(root, chosen.fluocount, pictures)
         good &= use_page(root, REPOSITORY / "device/samples/neurons.jpg")
+        install(root, "second")
     say("\n" + ("PROVED: installed from nothing, counts as x86 does" if good else "NOT PROVED"))
     sys.exit(0 if good else 1)
 
