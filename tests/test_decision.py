@@ -81,7 +81,7 @@ def test_detections_are_those_of_the_device():
 def test_equal_f1_goes_to_the_better_masks_and_a_better_f1_beats_them():
     first, second, third = combinations(make_card(), (0.3, 0.5, 0.7))
     table = {
-        first: [frame_score(iou=0.9, found=7, merged_found=7)],
+        first: [frame_score(iou=0.8, found=7, merged_found=7)],
         second: [frame_score(iou=0.6)],
         third: [frame_score(iou=0.5)],
     }
@@ -91,13 +91,29 @@ def test_equal_f1_goes_to_the_better_masks_and_a_better_f1_beats_them():
 def test_parting_clumps_is_not_given_up_for_the_strict_f1():
     parts, joins = combinations(make_card(), (0.5,), (), (0.3, 0.6))
     table = {
-        parts: [frame_score(detections=14, found=9, merged_detections=10, merged_found=9)],
-        joins: [frame_score(detections=10, found=8, merged_detections=10, merged_found=8)],
+        parts: [frame_score(detections=13, found=10, merged_detections=10, merged_found=10)],
+        joins: [frame_score(detections=8, found=8, merged_detections=8, merged_found=8)],
     }
     strict = {decision: pool_scores(frames).f1 for decision, frames in table.items()}
     assert strict[joins] > strict[parts]
     assert worth(pool_scores(table[parts])) > worth(pool_scores(table[joins]))
     assert best_decision(table) == parts
+
+
+def test_of_equal_f1_and_masks_the_smaller_error_wins():
+    even, off = combinations(make_card(), (0.3, 0.5))
+    half = {"detections": 8, "found": 7, "merged_detections": 8, "merged_found": 7}
+    table = {
+        even: [frame_score(), frame_score()],
+        off: [
+            frame_score(**half),
+            frame_score(
+                **{**half, "detections": 12, "merged_detections": 12, "found": 9, "merged_found": 9}
+            ),
+        ],
+    }
+    assert pool_scores(table[even]).f1 == pool_scores(table[off]).f1
+    assert best_decision(table) == even
 
 
 def test_frames_left_out_have_no_say():
