@@ -19,7 +19,7 @@ from browser import (
 from device.camera.simulated import SimulatedCamera
 from device.web.login import setup_code
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PASSWORD = "correct horse battery"
 

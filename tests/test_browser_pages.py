@@ -23,7 +23,7 @@ from browser import (
 from device.models.card import available_models
 from device.store import Filter
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PAGES = {"capture": "/", "upload": "/upload", "history": "/history", "status": "/status"}
 README_PICTURE = Path(__file__).parents[1] / "docs" / "images" / "page.png"
