@@ -6,6 +6,7 @@ with tests/test_estimate.py.
 
 import msgspec
 
+from device.counting.blocks import BLOCK_PX, LARGE_FRAME_PX
 from device.counting.card import ModelCard
 from device.counting.pipeline import plan_for
 from device.counting.records import CountSettings
@@ -14,10 +15,12 @@ from device.counting.scale import working_shape
 from device.errors import InputError
 from device.imageio.header import Header
 
-PROGRAM_MB = 165.0
+PROGRAM_MB = 150.0
 """Part of every estimate that a process spends once: Python, the libraries, the model."""
 _NETWORK_BYTES = 190.0
 """Activations alive at the same time per pixel of a tile; c-resunet is the largest."""
+_LABELLING_BYTES = 34.0
+"""Masks, labels and indices alive at the same time per pixel that is labelled at once."""
 _RELATIVE_RATE = 0.4
 """What networks reach of the rate of a plain int8 matrix product."""
 _AFTERWARDS_S_PER_PX = 6e-8
@@ -55,11 +58,16 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     sample = header.channels * header.sample_bytes
     rescaled = 0 if scale == 1 and header.sample_bytes == 1 else 3 * working_px
     tile_px = plan.tile_shape[0] * plan.tile_shape[1]
+    # Large frames are labelled in blocks.
+    large = pixels > LARGE_FRAME_PX
+    block_px = min(working_px, round(BLOCK_PX * scale**2)) if large else working_px
+    label_bytes, overlay_bytes = (2, 1) if large else (4, 3)
+    kept = sample * pixels + rescaled + working_px
     stages = {
-        "read": header.file_bytes + 2 * sample * pixels,
-        "network": sample * pixels + rescaled + 2 * working_px + _NETWORK_BYTES * tile_px,
-        "label": (sample + 1 + 4) * pixels + rescaled + (1 + 40) * working_px,
-        "write": (sample + 4 + 6 + 3) * pixels + rescaled + working_px,
+        "read": header.file_bytes + sample * pixels,
+        "network": kept + working_px + _NETWORK_BYTES * tile_px,
+        "label": kept + label_bytes * pixels + _LABELLING_BYTES * block_px,
+        "write": kept + (label_bytes + overlay_bytes + 2) * pixels,
     }
     standard = plan_for(*working_shape(1200, 1600, resolve(CountSettings(), card).scale), card)
     per_px = card.gmac_per_frame / (standard.canvas_shape[0] * standard.canvas_shape[1])

@@ -1,70 +1,89 @@
-"""What is said about a count besides the number: probabilities, doubtful objects, interval, flags."""
+"""What is said about each object besides its number: probabilities, and which are doubtful."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from device.counting.card import ModelCard
-from device.counting.confidence import calibrated, count_interval, near_decision
+from device.counting.confidence import calibrated, near_decision
 from device.counting.features import object_features
-from device.counting.flags import frame_flags
 from device.counting.labels import renumber
-from device.counting.measure import measure_pixels
-from device.counting.objects import Objects
+from device.counting.measure import measure, measure_pixels
+from device.counting.objects import Objects, find_objects, only
 from device.counting.outline import pixels_in_frame
-from device.counting.records import Cell, Flag, Frame, ProbabilityMap
+from device.counting.records import Cell, Frame, LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved
-from device.counting.statistics import frame_statistics
+from device.counting.scale import probability_at_frame_scale
+from device.counting.stages import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The cells with their probabilities, and what belongs beside them; see CountResult."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """The objects of a frame, or of a block of it, with their probabilities.
 
+    Attributes:
+        labels: (height, width) int32 in original pixels, 1..count.
+        cells: the counted ones, ids 1..count.
+        candidates: those not counted that are near the decision, ids above the count.
+        chances: (n,) probabilities of all objects, the counted ones first.
+    """
+
+    labels: LabelImage
     cells: tuple[Cell, ...]
-    doubtful: tuple[Cell, ...]
-    interval: tuple[int, int]
-    flags: tuple[Flag, ...]
+    candidates: tuple[Cell, ...]
+    chances: np.ndarray
+
+    @property
+    def doubtful(self) -> tuple[Cell, ...]:
+        """What is near the decision on either side."""
+        near = near_decision(self.chances, len(self.cells))
+        return (
+            *(cell for cell, unsure in zip(self.cells, near, strict=False) if unsure),
+            *self.candidates,
+        )
 
 
-def judge(
+Owned = Callable[[LabelImage], np.ndarray]
+"""From all objects (h, w) int32 at the working scale, 1..n, to (n,) bool: which of them are wanted."""
+
+
+def examine(
     frame: Frame,
     image: np.ndarray,
     probability: ProbabilityMap,
-    at_frame: ProbabilityMap,
-    objects: Objects,
-    cells: Sequence[Cell],
     card: ModelCard,
     chosen: Resolved,
-) -> Judged:
-    """Judge a count.
+    stage: Stage,
+    owned: Owned | None = None,
+) -> Examined:
+    """Find, measure and judge the objects of a frame.
 
     Args:
         frame: the capture.
         image: (h, w, 3) uint8, the frame at the working scale.
         probability: (h, w) uint8 codes at the working scale.
-        at_frame: (height, width) the same map at the original pixels.
-        objects: counted ones and candidates.
-        cells: the counted ones as measured, ids 1..count.
         card: of the model that made the map.
         chosen: the settings of this count.
+        stage: opened around "label" and "measure".
+        owned: which objects are wanted; None: all.
     """
-    features = object_features(image, probability, objects.working, card.cell_diameter_px)
-    chances = calibrated(features, card.confidence)
-    near = near_decision(chances, objects.count)
-    counted = tuple(
-        with_probability(cell, chance) for cell, chance in zip(cells, chances, strict=False)
-    )
-    doubtful = [cell for cell, unsure in zip(counted, near, strict=False) if unsure]
-    seen = frame_statistics(frame, image, card.cell_diameter_px, counted, chosen.cell_diameter_px)
-    return Judged(
-        cells=counted,
-        doubtful=(*doubtful, *_candidates(frame, at_frame, objects, chances, near)),
-        interval=count_interval(chances, card.confidence.frame_sd, objects.count),
-        flags=frame_flags(seen, card.confidence.normal_frame),
-    )
+    with stage("label"):
+        at_frame = probability_at_frame_scale(probability, frame.height, frame.width)
+        objects = find_objects(probability, at_frame, card, chosen)
+        if owned is not None:
+            objects = only(objects, owned(objects.working))
+    with stage("measure"):
+        cells = measure(frame, objects.labels, at_frame)
+        features = object_features(image, probability, objects.working, card.cell_diameter_px)
+        chances = calibrated(features, card.confidence)
+        counted = tuple(
+            with_probability(cell, chance) for cell, chance in zip(cells, chances, strict=False)
+        )
+        near = near_decision(chances, objects.count)
+        candidates = _candidates(frame, at_frame, objects, chances, near)
+    return Examined(objects.labels, counted, candidates, chances)
 
 
 def with_probability(cell: Cell, chance: float) -> Cell:

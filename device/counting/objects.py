@@ -63,6 +63,15 @@ def find_objects(
     return Objects(labels, working, count, threshold_code(low))
 
 
+def only(objects: Objects, wanted: np.ndarray) -> Objects:
+    """Those objects of `working` whose entry in wanted (n,) is True, numbered anew."""
+    if wanted.all():
+        return objects
+    labels = renumber(objects.labels, wanted[: objects.count])
+    count = int(wanted[: objects.count].sum())
+    return Objects(labels, renumber(objects.working, wanted), count, objects.candidate_code)
+
+
 def _label(
     probability: ProbabilityMap,
     threshold: float,

@@ -9,16 +9,25 @@ from PIL import Image
 
 from device.counting.lettering import stamp_texts
 from device.counting.records import CountResult, Frame, LabelImage
-from device.counting.scale import to_8_bit
+from device.counting.scale import by_channel, to_8_bit
 
 OUTLINE_RGB = (0, 255, 170)
+OVERLAY_PX = 24_000_000
+"""Of larger frames the overlay shows two by two pixels as one: an image of 64 million takes a browser down."""
+_BAND_ROWS = 512
 _BAR_LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 def outline_pixels(labels: LabelImage) -> np.ndarray:
     """Flat indices of the cells' own pixels that touch another label or the background."""
+    starts = range(0, labels.shape[0], _BAND_ROWS)
+    return np.concatenate([_outline_in_band(labels, start) for start in starts])
+
+
+def _outline_in_band(labels: LabelImage, start: int) -> np.ndarray:
+    """Those of _BAND_ROWS rows, so that the indices of all cells never exist at the same time."""
     flat, (height, width) = labels.ravel(), labels.shape
-    inside = np.flatnonzero(flat)
+    inside = np.flatnonzero(labels[start : start + _BAND_ROWS]) + start * width
     rows, columns = np.divmod(inside, width)
     own = flat[inside]
     edge = np.zeros(len(inside), dtype=bool)
@@ -67,20 +76,33 @@ def overlay_image(frame: Frame, result: CountResult, labels: LabelImage) -> np.n
         labels: (height, width) int32.
 
     Returns:
-        (height, width, 3) uint8. Lines and text have a dark halo, so that they show on any image.
+        (height, width, 3) uint8; of half the size above OVERLAY_PX. Text has a dark halo, so that it shows on any
+        image.
     """
-    pixels = np.array(to_8_bit(frame.image, frame.bits), order="C")
-    pixels.reshape(-1, 3)[outline_pixels(labels)] = OUTLINE_RGB
-    size = max(10, min(frame.height, frame.width) // 60)
+    step = 1 if frame.height * frame.width <= OVERLAY_PX else 2
+    pixels = _reduced(to_8_bit(frame.image, frame.bits), step)
+    height, width = pixels.shape[:2]
+    rows, columns = np.divmod(outline_pixels(labels), frame.width)
+    pixels[np.minimum(rows // step, height - 1), np.minimum(columns // step, width - 1)] = (
+        OUTLINE_RGB
+    )
+    size = max(10, min(height, width) // 60)
     numbers = (
-        (min(cell.bbox[2] + 1, frame.width - size), cell.bbox[1], str(cell.id))
+        (min((cell.bbox[2] + 1) // step, width - size), cell.bbox[1] // step, str(cell.id))
         for cell in result.cells
     )
     stamp_texts(pixels, numbers, size)
     stamp_texts(pixels, [(size // 2, size // 2, _headline(result))], 2 * size)
     if result.pixel_size_um is not None:
-        _scale_bar(pixels, result.pixel_size_um, size)
+        _scale_bar(pixels, step * result.pixel_size_um, size)
     return pixels
+
+
+def _reduced(image: np.ndarray, step: int) -> np.ndarray:
+    """A copy of (H, W, 3) uint8, its blocks of step x step pixels averaged."""
+    if step == 1:
+        return np.array(image, order="C")
+    return by_channel(image, lambda channel: np.asarray(Image.fromarray(channel).reduce(step)))
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = 85) -> bytes:

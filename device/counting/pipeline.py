@@ -1,27 +1,19 @@
 """The story of a count, from a frame to its result. Every score that is published comes from these functions."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-
 import numpy as np
 
 from device import __version__
+from device.counting.blocks import examine_blocks
 from device.counting.card import ModelCard
-from device.counting.judge import judge
-from device.counting.measure import measure
-from device.counting.objects import find_objects
+from device.counting.confidence import count_interval
+from device.counting.flags import frame_flags
 from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
 from device.counting.resolved import Resolved, resolve
-from device.counting.scale import probability_at_frame_scale, to_working_scale
+from device.counting.scale import to_working_scale
 from device.counting.segmenter import Segmenter
+from device.counting.stages import Stage, no_stage
+from device.counting.statistics import frame_statistics
 from device.counting.tiles import Progress, TilePlan, plan_tiles, segment
-
-Stage = Callable[[str], AbstractContextManager[object]]
-"""Opens a context around a stage (network, label, measure); a caller that has a clock measures there."""
-
-
-def _no_stage(name: str) -> AbstractContextManager[object]:
-    return nullcontext()
 
 
 def plan_for(height: int, width: int, card: ModelCard) -> TilePlan:
@@ -42,7 +34,7 @@ def count_frame(
     settings: CountSettings,
     *,
     progress: Progress | None = None,
-    stage: Stage = _no_stage,
+    stage: Stage = no_stage,
 ) -> Counted:
     """Count the cells of a frame.
 
@@ -70,7 +62,7 @@ def relabel(
     card: ModelCard,
     settings: CountSettings,
     *,
-    stage: Stage = _no_stage,
+    stage: Stage = no_stage,
 ) -> Counted:
     """Count again from a probability map, without the network.
 
@@ -95,20 +87,21 @@ def _result(
     stage: Stage,
 ) -> Counted:
     """From the network's map to the result; image is (h, w, 3) uint8 at the working scale."""
-    with stage("label"):
-        at_frame = probability_at_frame_scale(probability, frame.height, frame.width)
-        objects = find_objects(probability, at_frame, card, chosen)
+    examined = examine_blocks(frame, image, probability, card, chosen, stage)
     with stage("measure"):
-        cells = measure(frame, objects.labels, at_frame)
-        judged = judge(frame, image, probability, at_frame, objects, cells, card, chosen)
+        seen = frame_statistics(
+            frame, image, card.cell_diameter_px, examined.cells, chosen.cell_diameter_px
+        )
+        count = len(examined.cells)
+        interval = count_interval(examined.chances, card.confidence.frame_sd, count)
     result = CountResult(
         image=frame.source,
         image_sha256=frame.sha256,
-        count=len(judged.cells),
-        cells=judged.cells,
-        doubtful=judged.doubtful,
-        interval=judged.interval,
-        flags=judged.flags,
+        count=count,
+        cells=examined.cells,
+        doubtful=examined.doubtful,
+        interval=interval,
+        flags=frame_flags(seen, card.confidence.normal_frame),
         model=card.ref,
         threshold=chosen.threshold,
         cell_diameter_px=chosen.cell_diameter_px,
@@ -121,4 +114,4 @@ def _result(
         pixel_size_um=frame.pixel_size_um,
         software=__version__,
     )
-    return Counted(result=result, probability=probability, labels=objects.labels)
+    return Counted(result=result, probability=probability, labels=examined.labels)

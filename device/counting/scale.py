@@ -1,5 +1,7 @@
 """From input samples at the input's scale to uint8 RGB at the scale the network was trained at."""
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
 
@@ -47,7 +49,16 @@ def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
     if frame.channels == 1:
         grey = _resize(np.ascontiguousarray(image[..., 0]), height, width)
         return np.broadcast_to(grey[..., None], (height, width, 3))
-    return _resize(image, height, width)
+    return by_channel(image, lambda channel: _resize(channel, height, width))
+
+
+def by_channel(image: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Apply a function of (H, W) to each channel of (H, W, 3) uint8.
+
+    Pillow holds an RGB picture in four bytes a pixel, a copy larger than the image itself; one channel is a third.
+    """
+    reduced = [reduce(np.ascontiguousarray(image[..., channel])) for channel in range(3)]
+    return np.stack(reduced, axis=2)
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

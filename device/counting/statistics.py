@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from device.counting.features import brightest
 from device.counting.records import Cell, Frame
+from device.counting.scale import by_channel
 
 STATISTICS_DIAMETER_PX = 6.0
 _FINE_SIGMA = 1.0
@@ -89,10 +90,14 @@ def frame_statistics(
 def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
     """(h, w, 3) float32 at the scale of the statistics, at least 8 x 8."""
     scale = STATISTICS_DIAMETER_PX / diameter_px
-    size = tuple(max(8, round(side * scale)) for side in image.shape[1::-1])
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    reduced = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(reduced).astype(np.float32)
+    width, height = (max(8, round(side * scale)) for side in image.shape[1::-1])
+    size = width, height
+
+    def reduced(channel: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray(channel)
+        return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+    return by_channel(image, reduced).astype(np.float32)
 
 
 def _sharpness(fine: np.ndarray, coarse: np.ndarray) -> float:

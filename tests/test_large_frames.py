@@ -1,0 +1,74 @@
+"""8000 x 8000 within 700 MB, from the file to the results."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+ROOT = Path(__file__).parents[1]
+SIDE_PX = 8000
+
+COUNT = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from device.batch import Item, count_item
+from device.bench.protocol import peak_memory_mb
+from device.counting.records import CountSettings
+from device.estimate import estimate
+from device.export.folder import folder_writer
+from device.imageio.header import read_header
+image, model = Path(sys.argv[1]), sys.argv[2]
+if model.startswith("fake"):
+    from conftest import FakeSegmenter, make_card
+    diameter = 37.0 if model == "fake-full" else 9.25
+    segmenter = FakeSegmenter(make_card(cell_diameter_px=diameter))
+else:
+    from device.models.card import find_model
+    from device.models.interpreter import load_segmenter
+    segmenter = load_segmenter(find_model(model), 2)
+promised = estimate(read_header(image, image.name), segmenter.card, CountSettings())
+outcome = count_item(
+    Item(image, image.name), segmenter, CountSettings(), write=folder_writer(image.parent / "out")
+)
+print(outcome.counted.result.count, peak_memory_mb(), promised.memory_mb)
+"""
+
+
+def write_grid(path: Path, kind: str) -> int:
+    """Discs of 37 px every 160 px on dark noise; returns their number."""
+    from PIL import Image
+
+    rng = np.random.default_rng(1)
+    patch = rng.integers(5, 25, (160, 160, 3), dtype=np.uint8)
+    rows, columns = np.mgrid[:160, :160]
+    patch[(rows - 80) ** 2 + (columns - 80) ** 2 <= 18.5**2] = (240, 180, 20)
+    image = np.tile(patch, (SIDE_PX // 160, SIDE_PX // 160, 1))
+    if kind == "png":
+        Image.fromarray(image).save(path, compress_level=1)
+    else:
+        tifffile.imwrite(path, image)
+    return (SIDE_PX // 160) ** 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", ["png", "tif"])
+@pytest.mark.parametrize("model", ["fake-full", "fake-quarter", "fast", "c-resunet"])
+def test_the_largest_frame_is_counted_within_700_mb(model, kind, tmp_path):
+    if not model.startswith("fake") and not (ROOT / f"device/models/{model}.tflite").exists():
+        pytest.skip(f"{model} is not shipped in this tree")
+    path = tmp_path / f"large.{kind}"
+    cells = write_grid(path, kind)
+    script = COUNT.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    command = [sys.executable, "-c", script, str(path), model]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    count, peak_mb, promised_mb = (float(word) for word in done.stdout.split()[-3:])
+    if model.startswith("fake"):
+        assert count == cells
+    assert peak_mb < 700
+    assert peak_mb < promised_mb < 1.6 * peak_mb
+    assert (tmp_path / "out" / f"large.{kind}.overlay.jpg").stat().st_size > 10_000
