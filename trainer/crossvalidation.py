@@ -101,13 +101,13 @@ def crossvalidate(training: Training, folds: list[int] | None = None) -> str:
 def finish(training: Training) -> ModelCard:
     """The model on all frames with its card in final/.
 
-    Threshold and post-processing are the best on out-of-fold maps where all folds are there, else on the
-    training frames (paper, section 4.3).
+    Threshold and post-processing are the best on out-of-fold maps where all folds are there (of the int8 networks
+    where they were made), else on the training frames (paper, section 4.3).
     """
     model = training.finetuned(None)
     examples = training.held_out_frames() or training.examples(training.run.finetune)
     complete = len(finished_folds(training)) == training.run.folds
-    maps = out_of_fold_maps(training) if complete else training.frame_maps(model, examples)
+    maps = _unseen_maps(training) if complete else training.frame_maps(model, examples)
     table = decision_table(training, maps, examples)
     chosen = best_decision(table)
     draw_threshold_curve(table, chosen, training.out / "final" / "threshold.png")
@@ -119,6 +119,11 @@ def finish(training: Training) -> ModelCard:
         card = msgspec.structs.replace(card, confidence=confidence)
     save_card(card, training.out / "final" / "card.json")
     return card
+
+
+def _unseen_maps(training: Training) -> Maps:
+    """The maps that the confidence section is fitted on, by frame name."""
+    return {frame.example.name: frame.probability for frame in unseen_frames(training)[0]}
 
 
 def _metrics(training: Training, fitted: list[FrameScore], complete: bool) -> tuple[Metrics, ...]:
