@@ -162,7 +162,7 @@ def test_a_whole_section_is_fitted_from_frames_and_maps():
     card = make_card(confidence=neutral_confidence(0.5))
     fitted = fit_confidence(frames, card)
     assert fitted.frames == 12
-    assert "3 folds" in fitted.fitted_on
+    assert "3 parts" in fitted.fitted_on
     assert fitted.coverage is not None
     assert 0 < fitted.candidate_threshold < card.threshold
     assert fitted.score.coefficient > 0
