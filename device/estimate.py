@@ -15,10 +15,12 @@ from device.counting.scale import working_shape
 from device.errors import InputError
 from device.imageio.header import Header
 
-PROGRAM_MB = 150.0
+PROGRAM_MB = 100.0
 """Part of every estimate that a process spends once: Python, the libraries, the model."""
-_NETWORK_BYTES = 190.0
-"""Activations alive at the same time per pixel of a tile; c-resunet is the largest."""
+_LATER_LIBRARIES_BYTES = 60e6
+"""Watershed and encoders, which are loaded after the network."""
+_NETWORK_BYTES = 920.0
+"""Activations and XNNPACK's indirection buffers per pixel of a tile."""
 _LABELLING_BYTES = 34.0
 """Masks, labels and indices alive at the same time per pixel that is labelled at once."""
 _RELATIVE_RATE = 0.4
@@ -57,17 +59,18 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     pixels, working_px = header.height * header.width, height * width
     sample = header.channels * header.sample_bytes
     rescaled = 0 if scale == 1 and header.sample_bytes == 1 else 3 * working_px
-    tile_px = plan.tile_shape[0] * plan.tile_shape[1]
-    # Large frames are labelled in blocks.
+    network = _NETWORK_BYTES * plan.tile_shape[0] * plan.tile_shape[1]
+    # Large frames are labelled in blocks, and the network's memory is given back before.
     large = pixels > LARGE_FRAME_PX
     block_px = min(working_px, round(BLOCK_PX * scale**2)) if large else working_px
     label_bytes, overlay_bytes = (2, 1) if large else (4, 3)
     kept = sample * pixels + rescaled + working_px
+    afterwards = kept + _LATER_LIBRARIES_BYTES + (0 if large else network)
     stages = {
         "read": header.file_bytes + sample * pixels,
-        "network": kept + working_px + _NETWORK_BYTES * tile_px,
-        "label": kept + label_bytes * pixels + _LABELLING_BYTES * block_px,
-        "write": kept + (label_bytes + overlay_bytes + 2) * pixels,
+        "network": kept + network,
+        "label": afterwards + (label_bytes + 1) * pixels + _LABELLING_BYTES * block_px,
+        "write": afterwards + (label_bytes + overlay_bytes + 2) * pixels,
     }
     standard = plan_for(*working_shape(1200, 1600, resolve(CountSettings(), card).scale), card)
     per_px = card.gmac_per_frame / (standard.canvas_shape[0] * standard.canvas_shape[1])

@@ -36,7 +36,8 @@ def _outline_in_band(labels: LabelImage, start: int) -> np.ndarray:
     edge |= flat[inside + width * (rows < height - 1)] != own
     edge |= flat[inside - (columns > 0)] != own
     edge |= flat[inside + (columns < width - 1)] != own
-    return inside[edge]
+    outline: np.ndarray = inside[edge]
+    return outline
 
 
 def outline_mask(labels: LabelImage) -> np.ndarray:

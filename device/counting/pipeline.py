@@ -3,14 +3,14 @@
 import numpy as np
 
 from device import __version__
-from device.counting.blocks import examine_blocks
+from device.counting.blocks import LARGE_FRAME_PX, examine_blocks
 from device.counting.card import ModelCard
 from device.counting.confidence import count_interval
 from device.counting.flags import frame_flags
 from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
 from device.counting.resolved import Resolved, resolve
 from device.counting.scale import to_working_scale
-from device.counting.segmenter import Segmenter
+from device.counting.segmenter import Releasable, Segmenter
 from device.counting.stages import Stage, no_stage
 from device.counting.statistics import frame_statistics
 from device.counting.tiles import Progress, TilePlan, plan_tiles, segment
@@ -53,6 +53,8 @@ def count_frame(
         image = to_working_scale(frame, chosen.scale)
         plan = plan_for(image.shape[0], image.shape[1], segmenter.card)
         probability = segment(image, segmenter, plan, progress)
+        if frame.height * frame.width > LARGE_FRAME_PX and isinstance(segmenter, Releasable):
+            segmenter.release()
     return _result(frame, image, probability, segmenter.card, chosen, stage)
 
 

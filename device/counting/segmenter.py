@@ -1,6 +1,6 @@
 """What the pipeline asks of a network, whichever interpreter runs it."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,4 +25,13 @@ class Segmenter(Protocol):
         Returns:
             (h, w) uint8 codes of the probability that a pixel belongs to a cell.
         """
+        ...
+
+
+@runtime_checkable
+class Releasable(Protocol):
+    """A network that can do without its working memory between frames."""
+
+    def release(self) -> None:
+        """Give working memory back; the next tile takes it again."""
         ...
