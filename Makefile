@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run sample test test-slow lint bench models study clean
+.PHONY: run sample test test-browser test-slow lint bench models study clean
 
 run: $(VENV)/.device
 	$(BIN)/fluocount serve
@@ -13,6 +13,9 @@ sample: $(VENV)/.device
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest
+
+test-browser: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "browser and not slow"
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -15,7 +15,7 @@ from device.export.tables import (
 )
 from device.files import display_name, write_atomic
 
-_TABLE_HEADER = ("image", "cells", "90 % interval", "doubtful", "pixels", "seconds")
+_TABLE_HEADER = ("image", "cells", "90 % interval", "doubtful", "pixels", "seconds", "flags")
 
 
 class BatchReport:
@@ -33,6 +33,7 @@ class BatchReport:
         self._cells = 0
         self._lines: list[list[str]] = []
         self._table: list[tuple[str | int, ...]] = []
+        self._warnings: dict[str, str] = {}
         self._begin_s = time.monotonic()
 
     def add(self, item: Item, result: CountResult, earlier_s: float | None = None) -> None:
@@ -53,18 +54,23 @@ class BatchReport:
                 len(result.doubtful),
                 f"{result.width}x{result.height}",
                 f"{result.seconds.total:.2f}",
+                " ".join(flag.code for flag in result.flags),
             )
         )
+        self._warnings |= {flag.code: flag.text for flag in result.flags}
 
     def fail(self, item: Item, reason: str) -> None:
         """An image could not be counted."""
         self.failures.append((display_name(item.name), reason))
 
     def table(self) -> str:
-        """A line per counted image for the terminal; empty without any."""
+        """A line per counted image for the terminal, and a sentence per kind of flag; empty without any."""
         from tabulate import tabulate
 
-        return tabulate(self._table, _TABLE_HEADER) if self._table else ""
+        if not self._table:
+            return ""
+        sentences = [f"{code}: {text}" for code, text in self._warnings.items()]
+        return "\n".join([tabulate(self._table, _TABLE_HEADER), *sentences])
 
     def summary(self) -> str:
         """One sentence about the whole."""

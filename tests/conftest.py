@@ -35,7 +35,7 @@ def make_confidence(**changes) -> Confidence:
     unjudged = Range(low=None, high=None)
     confidence = Confidence(
         fitted_on="nothing",
-        frames=0,
+        frames=1,
         coverage=None,
         candidate_threshold=0.2,
         intercept=0.0,

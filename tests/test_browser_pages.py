@@ -82,6 +82,7 @@ def test_the_chosen_counts_are_exported_as_table_and_archive(history):
 
 
 def test_history_filters_by_sample_and_plots_what_is_shown(bench, history):
+    history.locator("#counts-plot circle").nth(2).wait_for(state="attached")
     assert history.locator("#counts-plot circle").count() == 3
     cells = sum(row.count for row in rows(bench))
     expect_text(history, "#sizes-note", re.compile(f"^{cells} cells"))

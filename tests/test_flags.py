@@ -139,3 +139,11 @@ def test_frames_of_any_shape_are_measured(shape):
     seen = statistics(np.full((*shape, 3), 50, np.uint8))
     assert seen.contrast == pytest.approx(0, abs=1e-3)
     assert seen.sharpness is None
+
+
+def test_a_model_never_tried_on_unseen_frames_says_so_with_every_count():
+    image = np.zeros((64, 64), np.uint8)
+    untested = make_card(confidence=make_confidence(frames=0))
+    for card, codes in ((make_card(), []), (untested, ["untested_model"])):
+        counted = count_frame(make_frame(image), FakeSegmenter(card), CountSettings())
+        assert [flag.code for flag in counted.result.flags] == codes

@@ -212,7 +212,8 @@ def drive(lab: Lab, total: int, kills: int, seed: int) -> None:
     for writer in writers:
         assert writer.wait(1000) == 0
     lab.until_lines(total)
-    assert lab.stop() == 0
+    # The last one may have had nothing left to do and still be starting.
+    assert lab.stop() in (0, -signal.SIGTERM)
     lab.finish()
     lab.check()
     assert lab.lines("errors.csv") == []

@@ -2,9 +2,20 @@
 
 from collections.abc import Iterator
 
-from device.counting.card import NormalFrame, Range
+from device.counting.card import ModelCard, NormalFrame, Range
 from device.counting.records import Flag
 from device.counting.statistics import FrameStatistics
+
+
+def model_flags(card: ModelCard) -> tuple[Flag, ...]:
+    """A model that was never tried on frames it had not seen says so with every count."""
+    if card.confidence.frames > 0:
+        return ()
+    text = (
+        f"How well the model {card.name} {card.version} counts is not known: it was never tried on frames that it had "
+        "not seen. Use it for comparison only, and another model for results."
+    )
+    return (Flag(code="untested_model", text=text),)
 
 
 def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:

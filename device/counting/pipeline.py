@@ -6,7 +6,7 @@ from device import __version__
 from device.counting.blocks import LARGE_FRAME_PX, examine_blocks
 from device.counting.card import ModelCard
 from device.counting.confidence import count_interval
-from device.counting.flags import frame_flags
+from device.counting.flags import frame_flags, model_flags
 from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
 from device.counting.resolved import Resolved, resolve
 from device.counting.scale import to_working_scale
@@ -103,7 +103,7 @@ def _result(
         cells=examined.cells,
         doubtful=examined.doubtful,
         interval=interval,
-        flags=frame_flags(seen, card.confidence.normal_frame),
+        flags=(*model_flags(card), *frame_flags(seen, card.confidence.normal_frame)),
         model=card.ref,
         threshold=chosen.threshold,
         cell_diameter_px=chosen.cell_diameter_px,
