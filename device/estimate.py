@@ -8,6 +8,7 @@ import msgspec
 
 from device.counting.blocks import BLOCK_PX, LARGE_FRAME_PX
 from device.counting.card import ModelCard
+from device.counting.overlay import OVERLAY_PX
 from device.counting.pipeline import plan_for
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve
@@ -63,7 +64,8 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     # Large frames are labelled in blocks, and the network's memory is given back before.
     large = pixels > LARGE_FRAME_PX
     block_px = min(working_px, round(BLOCK_PX * scale**2)) if large else working_px
-    label_bytes, overlay_bytes = (2, 1) if large else (4, 3)
+    label_bytes = 2 if large else 4
+    overlay_bytes = 1 if pixels > OVERLAY_PX else 3
     kept = sample * pixels + rescaled + working_px
     afterwards = kept + _LATER_LIBRARIES_BYTES + (0 if large else network)
     stages = {

@@ -9,7 +9,9 @@ import msgspec
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve
 from device.errors import ConflictError, InputError
+from device.estimate import require_memory
 from device.imageio import decode_frame
+from device.imageio.header import read_header
 from device.jobs import Segmenters
 from device.models.card import available_models
 from device.store import CountRow, NewCount, Store
@@ -47,12 +49,20 @@ class Intake:
         store: where they are kept.
         segmenters: for the model's card.
         default_model: name or path from the settings.
+        max_memory_mb: an image that would need more is refused; None: no limit.
     """
 
-    def __init__(self, store: Store, segmenters: Segmenters, default_model: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        segmenters: Segmenters,
+        default_model: str,
+        max_memory_mb: float | None = None,
+    ) -> None:
         self._store = store
         self._segmenters = segmenters
         self._default_model = default_model
+        self._max_memory_mb = max_memory_mb
         self._decoding = threading.Lock()
 
     def accept(
@@ -81,9 +91,13 @@ class Intake:
         if known is not None:
             return _same_image(known, data)
         model = self._model(wishes.model)
-        resolve(wishes.settings, self._segmenters.card(model))
+        card = self._segmenters.card(model)
+        resolve(wishes.settings, card)
         check_text(wishes.sample, wishes.notes)
         name = _printable(image)
+        if self._max_memory_mb is not None:
+            header = read_header(data, name)
+            require_memory(header, card, wishes.settings, self._max_memory_mb, name)
         with self._decoding:  # one at a time: a large image takes hundreds of megabytes
             decode_frame(data, name)
         return self._store.counts.accept(

@@ -178,7 +178,8 @@ class Service:
     def _open_store(self) -> None:
         store = open_store(self.settings.storage)
         self.store = store
-        self.intake = Intake(store, self.segmenters, self.settings.counting.model)
+        counting = self.settings.counting
+        self.intake = Intake(store, self.segmenters, counting.model, counting.max_memory_mb)
         self.relabeller = Relabeller(store, self.segmenters)
         self.worker = Worker(store, self.segmenters, conditions=system.conditions)
         self.capturer = Capturer(self.camera, self.intake)

@@ -57,7 +57,7 @@ def test_what_is_no_image_gets_a_sentence(data):
 
 
 @given(
-    width=st.integers(32, 4000), height=st.integers(32, 4000), more=st.integers(0, 3000),
+    width=st.integers(32, 1400), height=st.integers(32, 1400), more=st.integers(0, 1400),
     sample_bytes=st.sampled_from([1, 2]),
 )  # fmt: skip
 def test_larger_images_need_more(width, height, more, sample_bytes):
@@ -83,3 +83,19 @@ def test_too_much_is_refused_with_the_figure():
     ):
         require_memory(large, FULL, SETTINGS, 300, "big.tif")
     assert require_memory(large, FULL, SETTINGS, figure + 1, "big.tif").memory_mb <= figure + 1
+
+
+def test_the_door_refuses_what_would_not_fit(tmp_path):
+    from device.config import StorageSettings
+    from device.intake import Intake
+    from device.store import open_store
+
+    class Cards:
+        def card(self, model):
+            return FULL
+
+    data = encoded(np.zeros((600, 800, 3), np.uint8), "PNG")
+    store = open_store(StorageSettings(data_dir=str(tmp_path), refuse_free_mb=1, warn_free_mb=1))
+    with pytest.raises(InputError, match=r"800x600 pixels .* 120 MB are allowed"):
+        Intake(store, Cards(), "fake", max_memory_mb=120).accept(data, "a.png", "upload")
+    assert Intake(store, Cards(), "fake", max_memory_mb=2000).accept(data, "a.png", "upload").id

@@ -19,7 +19,7 @@ from device.counting.records import Cell, Frame, LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved
 from device.counting.stages import Stage
 
-LARGE_FRAME_PX = 24_000_000
+LARGE_FRAME_PX = 8_000_000
 """Frames of more pixels are examined in blocks."""
 CORE_PX = 1200
 """Edge of a block's core in pixels of the original image."""

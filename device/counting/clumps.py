@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from device.counting.atlas import Atlas
 from device.counting.records import LabelImage
@@ -51,6 +50,8 @@ def find_peaks(values: np.ndarray, distance_px: int) -> np.ndarray:
     peaks = np.column_stack((rows, columns))[order]
     if len(peaks) < 2:
         return peaks
+    from scipy.spatial import cKDTree
+
     keep = np.ones(len(peaks), dtype=bool)
     # Whole pixels: below the distance means at most one less.
     close = cKDTree(peaks).query_pairs(distance_px - 0.5, p=np.inf, output_type="ndarray")

@@ -8,6 +8,7 @@ from device.counting.card import ModelCard
 from device.counting.segmenter import Segmenter
 from device.models.card import find_model, load_card
 from device.models.interpreter import load_segmenter
+from device.sidebyside import share_cores
 
 Loader = Callable[[str], Segmenter]
 
@@ -23,7 +24,9 @@ class Segmenters:
     """
 
     def __init__(self, settings: CountingSettings, load: Loader | None = None) -> None:
-        self._load = load or (lambda model: load_segmenter(find_model(model), settings.threads))
+        self._load = load or (
+            lambda model: load_segmenter(find_model(model), share_cores(1, settings.threads)[1])
+        )
         self._read_card: Callable[[str], ModelCard] = (
             (lambda model: load_card(find_model(model))) if load is None else self._card_of_open
         )

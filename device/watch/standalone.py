@@ -51,7 +51,7 @@ def watch_folder(
     worker = Worker(store, segmenters, conditions=system.conditions)
     watch = FolderWatch(
         store,
-        Intake(store, segmenters, plan.model),
+        Intake(store, segmenters, plan.model, settings.counting.max_memory_mb),
         plan,
         card.sha256,
         worker_problem=lambda: worker.state.problem,
