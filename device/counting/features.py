@@ -81,7 +81,7 @@ def _centres(length: int, step: int) -> np.ndarray:
 
 def _core_means(values: np.ndarray, owners: LabelImage, count: int, core_px: int) -> np.ndarray:
     """(n,) mean of each object's `core_px` highest values, whole numbers 0 to 255; 0 where it has no pixel."""
-    inside = np.flatnonzero(owners)
+    inside = np.flatnonzero(owners > 0)
     # One integer per pixel sorts by object, then from bright to dark.
     keys = owners.ravel()[inside].astype(np.int64) << 8
     keys |= 255 - values.ravel()[inside].astype(np.int64)
@@ -108,7 +108,7 @@ def _surroundings(grey: np.ndarray, owners: LabelImage, count: int, edge_px: flo
 
 def _middles(owners: LabelImage, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Row and column (n,) of each object's centroid; (0, 0) where it has no pixel."""
-    rows, columns = np.nonzero(owners)
+    rows, columns = np.nonzero(owners > 0)
     numbers = owners[rows, columns]
     sizes = np.bincount(numbers, minlength=count + 1)[1:].clip(1)
     middle = (

@@ -117,7 +117,7 @@ def _split_clumps(
 def _in_reading_order(labels: LabelImage) -> LabelImage:
     """Number objects 1..n by the position of their first pixel, in place."""
     flat = labels.ravel()
-    inside = np.flatnonzero(flat)
+    inside = np.flatnonzero(flat > 0)
     owners = flat[inside]
     first = np.full(int(owners.max()) + 1, -1, dtype=np.intp)
     first[owners[::-1]] = inside[::-1]  # of several writes the last one stays

@@ -80,7 +80,7 @@ def _boxes(
 
 def _pixels_by_label(labels: LabelImage) -> tuple[np.ndarray, np.ndarray]:
     """Flat indices of all cell pixels grouped by label, and the size of each group."""
-    inside = np.flatnonzero(labels)
+    inside = np.flatnonzero(labels > 0)
     owners = labels.ravel()[inside]
     if owners.size and owners.max() <= np.iinfo(np.uint16).max:
         # A stable sort of 16-bit keys is a radix sort: linear in the pixels.

@@ -46,7 +46,8 @@ def find_objects(
     )
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
     keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
-    keep[labels.ravel()] = True
+    keep[labels[labels > 0]] = True
+    keep[0] = True
     if chosen.exclude_border:
         touching = np.flatnonzero(touches_border(labels))
         keep[touching] = False

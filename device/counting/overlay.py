@@ -27,7 +27,7 @@ def outline_pixels(labels: LabelImage) -> np.ndarray:
 def _outline_in_band(labels: LabelImage, start: int) -> np.ndarray:
     """Those of _BAND_ROWS rows, so that the indices of all cells never exist at the same time."""
     flat, (height, width) = labels.ravel(), labels.shape
-    inside = np.flatnonzero(labels[start : start + _BAND_ROWS]) + start * width
+    inside = np.flatnonzero(labels[start : start + _BAND_ROWS] > 0) + start * width
     rows, columns = np.divmod(inside, width)
     own = flat[inside]
     edge = np.zeros(len(inside), dtype=bool)

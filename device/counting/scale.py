@@ -7,6 +7,9 @@ from PIL import Image
 
 from device.counting.records import Frame, ImageArray, ProbabilityMap
 
+_SMALL_PX = 8_000_000
+"""Up to this size Pillow may copy a whole picture."""
+
 
 def to_8_bit(image: ImageArray, bits: int) -> np.ndarray:
     """Scale samples so that 2**bits - 1 becomes 255; never by what the image happens to hold.
@@ -49,6 +52,8 @@ def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
     if frame.channels == 1:
         grey = _resize(np.ascontiguousarray(image[..., 0]), height, width)
         return np.broadcast_to(grey[..., None], (height, width, 3))
+    if frame.height * frame.width <= _SMALL_PX:
+        return _resize(image, height, width)  # the same pixels, a third faster
     return by_channel(image, lambda channel: _resize(channel, height, width))
 
 

@@ -1,6 +1,7 @@
 """The files that stand for one counted image in a plain folder."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 from device.counting.overlay import encode_jpeg, outline_png, overlay_image
@@ -24,13 +25,16 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
         OSError: the folder cannot be written; files already renamed into place are whole.
     """
     result, labels = counted.result, counted.labels
-    contents = {
-        "overlay.jpg": encode_jpeg(overlay_image(frame, result, labels)),
-        "outlines.png": outline_png(labels),
-        "labels.tif": labels_ome_tiff(labels, result.pixel_size_um),
-        "cells.csv": cells_csv(result).encode(),
-        "result.json": to_json(result),
-    }
+    with ThreadPoolExecutor(2) as pool:  # encoders let other threads run
+        overlay = pool.submit(lambda: encode_jpeg(overlay_image(frame, result, labels)))
+        label_image = pool.submit(labels_ome_tiff, labels, result.pixel_size_um)
+        contents = {
+            "outlines.png": outline_png(labels),
+            "overlay.jpg": overlay.result(),
+            "labels.tif": label_image.result(),
+            "cells.csv": cells_csv(result).encode(),
+            "result.json": to_json(result),
+        }
     write_beside(out_dir / output_name(PurePath(name)), contents)
 
 
