@@ -48,7 +48,7 @@ resolve trixie 3.13 device
     pytest pytest-timeout hypothesis
 "$work/venv/bin/pip" check
 # Tests that need neither training nor tools outside the device's own requirements.
-tests=$(grep -LE '^ *(from|import) (trainer|convert|tensorflow|keras|pandas|schemathesis|playwright|shapely|geojson|requests|browser)' \
+tests=$(grep -LE '^ *(from|import) (trainer|convert|tensorflow|keras|pandas|schemathesis|playwright|shapely|geojson|requests|browser|test_)' \
     tests/test_*.py)
 # -P: import the installed wheel, not this folder.
 # shellcheck disable=SC2086  # one word per file
