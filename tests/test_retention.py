@@ -23,7 +23,8 @@ def accept(store: Store, name: str, *, age_days: float, done: bool = True) -> st
     count_id = store.counts.accept(new).id
     with store.database.transaction() as connection:
         connection.execute(
-            "UPDATE counts SET created_s = ?, status = ? WHERE id = ?",
+            # Of an earlier boot: an old row of this one would be taken for a clock that was set since.
+            "UPDATE counts SET created_s = ?, status = ?, boot_id = 'earlier' WHERE id = ?",
             (time.time() - age_days * DAY_S, "done" if done else "queued", count_id),
         )
     return count_id
@@ -69,7 +70,6 @@ def test_nothing_is_ever_deleted_unless_told_to(tmp_path: Path) -> None:
     assert left(service.require_store()) == {"ancient"}
 
 
-@pytest.mark.xfail(reason="passes alone, fails after other tests: cause not found", strict=False)
 def test_service_deletes_when_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device.system.clock_synchronised", lambda: True)
     settings = with_storage(make_settings(tmp_path), keep_days=30)
