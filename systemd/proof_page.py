@@ -1,102 +1,167 @@
-"""Use the page of the emulated system of prove_arm64.py."""
+"""Use the page of the emulated system of prove_arm64.py as a person does."""
 
 import json
+import re
+import secrets
 import subprocess
-import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from http.cookiejar import CookieJar
 from pathlib import Path
 
-from proof_root import UNIT, Root, say
+from proof_root import UNIT, Root
+from proof_steps import Lines, ProofError
 
 PORT = 18080
+START_S = 300
+STOP_S = 120
+COUNT_S = 1800
+CODE_FILE = "var/lib/fluocount/setup-code"
 
 
 @contextmanager
-def page(root: Root) -> Iterator[str]:
-    """The unit's own ExecStart behind a socket as systemd hands it over; gives the page's address."""
-    unit = (root.folder / UNIT).read_text().splitlines()
-    start = next(line.partition("=")[2] for line in unit if line.startswith("ExecStart="))
-    (root.folder / "run/fluocount").mkdir(exist_ok=True)
-    root.run("chown", "fluocount:", "/run/fluocount")
+def page(root: Root, start: list[str]) -> Iterator[str]:
+    """The unit's ExecStart behind a socket as systemd hands it over; gives the page's address."""
+    root.run("install", "-d", "-o", "fluocount", "-g", "fluocount", "/run/fluocount")
     activate = ["systemd-socket-activate", f"--listen={PORT}"]
     emulator = {"QEMU_CPU": root.environment()["QEMU_CPU"], "STATE_DIRECTORY": "/var/lib/fluocount"}
-    for pair in root.as_service(**emulator)[5:]:
-        activate.append(f"--setenv={pair}")
-    command = ["chroot", root.folder, "runuser", "-u", "fluocount", "--", *activate]
-    say(f"\n## ExecStart={start}")
-    log = (root.folder.parent / f"serve-{root.release}.log").open("w")
+    user = root.as_service(**emulator)
+    as_user, pairs = user[: user.index("env")], user[user.index("env") + 1 :]
+    activate += [f"--setenv={pair}" for pair in pairs]
     with (
-        log,
+        root.folder.with_name(f"serve-{root.release}.log").open("w") as log,
         subprocess.Popen(
-            [*command, *start.split()], env=root.environment(), stdout=log, stderr=subprocess.STDOUT
+            root.command(*as_user, *activate, *start),
+            env=root.environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
         ) as process,
     ):
         try:
             yield f"http://127.0.0.1:{PORT}"
         finally:
             process.terminate()
-            process.wait(120)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def ask(address: str, token: str = "", data: bytes | None = None, kind: str = "") -> dict:
-    """A call of the API."""
-    request = urllib.request.Request(address, data=data)
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    if kind:
-        request.add_header("Content-Type", kind)
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        text = answer.read()
-    return json.loads(text) if text[:1] == b"{" else {"text": text.decode(errors="replace")}
+def exec_start(root: Root) -> str:
+    """The command line of the installed unit."""
+    unit = (root.folder / UNIT).read_text().splitlines()
+    return next(line.partition("=")[2] for line in unit if line.startswith("ExecStart="))
 
 
-def wait_for_page(address: str) -> None:
-    """Until the page answers; the first call starts it."""
-    for _ in range(60):
-        with suppress(OSError):
-            say(f"GET /healthz: {ask(f'{address}/healthz')}")
-            return
-        time.sleep(5)
-    sys.exit("the page did not come up")
+class Browser:
+    """A person's browser: cookies, forms with their hidden field, and the calls of the page's scripts."""
 
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.csrf = ""
+        cookies = urllib.request.HTTPCookieProcessor(CookieJar())
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
 
-def use_page(root: Root, picture: Path) -> bool:
-    """Upload one image and take one picture with the simulated camera; True when both count."""
-    output = root.run(*root.as_service("fluocount", "token", "create", "proof")).stdout
-    token = next(word for word in output.split() if word.startswith("flc_"))
-    with page(root) as address:
-        wait_for_page(address)
-        boundary = "proof"
-        body = (
-            (
-                f"--{boundary}\r\nContent-Disposition: form-data; name=image; "
-                f'filename="{picture.name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
-            ).encode()
-            + picture.read_bytes()
-            + f"\r\n--{boundary}--\r\n".encode()
-        )
+    def get(self, path: str, data: bytes | None = None, **headers: str) -> str:
+        """Ask; where a page comes back, its token for forms and calls is remembered.
+
+        Raises:
+            ProofError: refused, with the page's sentence.
+        """
+        request = urllib.request.Request(self.address + path, data=data)
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with self._opener.open(request, timeout=START_S) as answer:
+                text: str = answer.read().decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            raise ProofError(f"{path}: {error.code} {error.read().decode()[:2000]}") from None
+        if found := re.search(r'name="csrf-token" content="([^"]+)"', text):
+            self.csrf = found[1]
+        return text
+
+    def send_form(self, path: str, **fields: str) -> str:
+        """Send a form of the page."""
+        fields["csrf_token"] = self.csrf
+        return self.get(path, urllib.parse.urlencode(fields).encode())
+
+    def call(self, path: str, data: bytes | None = None, kind: str = "application/json") -> dict:
+        """What a script of the page does."""
+        headers = {} if data is None else {"Content_Type": kind, "X_CSRFToken": self.csrf}
+        return dict(json.loads(self.get(f"/api/v1{path}", data, **headers)))
+
+    def upload(self, picture: Path) -> str:
+        """Hand in an image; gives the id of its count."""
+        boundary = secrets.token_hex(8)
+        disposition = f'Content-Disposition: form-data; name=image; filename="{picture.name}"'
+        head = f"--{boundary}\r\n{disposition}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
+        body = head + picture.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         kind = f"multipart/form-data; boundary={boundary}"
-        uploaded = ask(f"{address}/api/v1/counts", token, body, kind)
-        good = report(address, token, "upload", uploaded["id"])
-        captured = ask(f"{address}/api/v1/captures", token, b"{}", "application/json")
-        good &= report(address, token, "capture", captured["id"])
-    root.run(*root.as_service("fluocount", "token", "revoke", "proof"))
-    return good
+        return str(self.call("/counts", body, kind)["id"])
 
 
-def report(address: str, token: str, what: str, count_id: str) -> bool:
-    """Wait for a count and print it."""
+def wait_for_page(browser: Browser) -> str:
+    """The first page; the first call starts the service."""
+    end_s = time.monotonic() + START_S
     while True:
-        answer = ask(f"{address}/api/v1/counts/{count_id}", token)
-        if answer["status"] not in ("queued", "running"):
+        try:
+            return browser.get("/")
+        except OSError as error:
+            if time.monotonic() > end_s:
+                raise ProofError(f"the page did not come up: {error}") from None
+            time.sleep(2)
+
+
+def log_in(root: Root, browser: Browser) -> str:
+    """Set up with the code the first time; the password lies beside the root for later times."""
+    kept = root.folder.with_name(f"password-{root.release}")
+    code = root.folder / CODE_FILE
+    wait_for_page(browser)
+    if code.exists():
+        kept.write_text(secrets.token_hex(8))
+        words = {"password": kept.read_text(), "password_again": kept.read_text()}
+        browser.send_form("/setup", code=code.read_text().strip(), **words)
+        said = "the set-up code was taken and a password chosen"
+    else:
+        browser.send_form("/login", password=kept.read_text())
+        said = "logged in with the password chosen before"
+    if 'id="capture"' not in browser.get("/"):
+        raise ProofError("the capture page did not come up after logging in")
+    return said
+
+
+def use_page(root: Root, picture: Path) -> Lines:
+    """Start as the unit does, log in, upload an image, take a picture with the simulated camera."""
+    start = exec_start(root)
+    yield f"ExecStart={start}"
+    with page(root, start.split()) as address:
+        browser = Browser(address)
+        yield log_in(root, browser)
+        yield "upload: " + wait_for_count(browser, browser.upload(picture))
+        captured = browser.call("/captures", b"{}")["id"]
+        yield "capture: " + wait_for_count(browser, captured)
+
+
+def wait_for_count(browser: Browser, count_id: str) -> str:
+    """Wait for a count, look at its page and overlay; says what was counted.
+
+    Raises:
+        ProofError: it failed or takes too long.
+    """
+    end_s = time.monotonic() + COUNT_S
+    while True:
+        answer = browser.call(f"/counts/{count_id}")
+        if answer["status"] == "done":
             break
+        if answer["status"] not in ("queued", "running") or time.monotonic() > end_s:
+            raise ProofError(f"the count did not end well: {answer}")
         time.sleep(2)
+    browser.get(f"/counts/{count_id}")
+    browser.get(f"/api/v1/counts/{count_id}/overlay.jpg")
     truth = (answer.get("capture") or {}).get("true_count")
-    say(
-        f"{what}: {answer['image']} {answer['status']}, {answer.get('count')} cells"
-        + (f" (the simulated camera shows {truth})" if truth is not None else "")
-    )
-    return answer["status"] == "done"
+    shown = "" if truth is None else f" (the simulated camera shows {truth})"
+    return f"{answer['image']}, {answer['count']} cells{shown}"

@@ -1,9 +1,11 @@
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-SYSTEMD = Path(__file__).parent.parent / "systemd"
+ROOT = Path(__file__).parent.parent
+SYSTEMD = ROOT / "systemd"
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +18,21 @@ def cells(*points: tuple[float, float]) -> list[dict[str, float]]:
     return [{"x": x, "y": y} for x, y in points]
 
 
+def count_of(*points: tuple[float, float], sha256: str = "a" * 64) -> dict:
+    model = {"name": "fast", "version": "1", "sha256": sha256}
+    found = cells(*points)
+    versions = {"numpy": "1"}
+    return {
+        "image": "a.png",
+        "count": len(found),
+        "cells": found,
+        "model": model,
+        "versions": versions,
+    }
+
+
 def test_shift_is_the_largest_either_way() -> None:
-    from prove_arm64 import largest_shift_px
+    from proof_counts import largest_shift_px
 
     here = cells((10, 10), (50, 50))
     assert largest_shift_px(here, here) == 0
@@ -25,6 +40,32 @@ def test_shift_is_the_largest_either_way() -> None:
     assert largest_shift_px([], []) == 0
     assert largest_shift_px(here, []) == float("inf")
     assert largest_shift_px(cells((10, 10)), here) > 50
+
+
+@pytest.mark.parametrize(
+    ("theirs", "same"),
+    [
+        (((10, 10), (50.5, 50)), True),
+        (((10, 10), (52, 50)), False),
+        (((10, 10),), False),
+        (((10, 10), (50, 50), (50, 50)), False),
+    ],
+)
+def test_same_means_as_many_cells_at_the_same_places(theirs: tuple, same: bool) -> None:
+    from proof_counts import compare
+
+    line, agreed = compare(count_of((10, 10), (50, 50)), count_of(*theirs))
+    assert agreed is same
+    assert line.endswith("same" if same else "DIFFERENT")
+
+
+def test_counts_of_different_models_are_not_compared() -> None:
+    from proof_counts import head
+    from proof_steps import ProofError
+
+    assert "fast 1" in next(head(count_of(), count_of()))
+    with pytest.raises(ProofError, match="not the same model"):
+        next(head(count_of(), count_of(sha256="b" * 64)))
 
 
 def test_page_runs_with_the_units_own_variables(tmp_path: Path) -> None:
@@ -43,12 +84,79 @@ def test_page_runs_with_the_units_own_variables(tmp_path: Path) -> None:
 def test_registries_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from proof_root import Root
+    from proof_root import Root, pip_settings
 
     monkeypatch.setenv("PIP_INDEX_URL", "https://registry.example/simple")
     monkeypatch.setenv("PIP_CERT", "/host/path.pem")
+    monkeypatch.setenv("https_proxy", "http://proxy.example")
     monkeypatch.setenv("SECRET", "no")
     environment = Root(tmp_path, "bookworm").environment()
-    assert environment["PIP_INDEX_URL"] == "https://registry.example/simple"
-    assert not Path(environment["PIP_CERT"]).is_relative_to("/host")
+    assert environment["https_proxy"] == "http://proxy.example"
     assert "SECRET" not in environment
+    settings = pip_settings()
+    assert "index-url = https://registry.example/simple\n" in settings
+    assert "/host" not in settings
+
+
+def test_commands_are_those_of_the_readme() -> None:
+    from prove_arm64 import readme_commands, with_option
+
+    commands = readme_commands((ROOT / "README.md").read_text())
+    assert commands == ["sudo ./systemd/install.sh", "sudo fluocount doctor"]
+    assert with_option(commands[0]) == "sudo ./systemd/install.sh --without-hardware"
+    assert with_option(commands[1]) == commands[1]
+
+
+def test_a_finished_step_is_kept_and_a_failed_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from proof_steps import ProofError, Steps
+
+    done = []
+
+    def good() -> Iterator[str]:
+        done.append("good")
+        yield "a line"
+
+    def bad() -> Iterator[str]:
+        yield "half a line"
+        raise ProofError("broken")
+
+    steps = Steps(tmp_path)
+    steps.run("one", "One", good)
+    with pytest.raises(ProofError, match="broken"):
+        steps.run("two", "Two", bad)
+    assert (steps.finished("one"), steps.finished("two")) == (True, False)
+    capsys.readouterr()
+
+    Steps(tmp_path).run("one", "One", good)
+    assert done == ["good"]
+    assert "## One\n\na line\n" in capsys.readouterr().out
+    Steps(tmp_path, again=("one",)).run("one", "One", good)
+    assert done == ["good", "good"]
+    steps.forget()
+    assert not steps.finished("one")
+
+
+def test_browser_sends_the_forms_hidden_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    from proof_page import Browser
+
+    sent = []
+
+    class Answer:
+        def __enter__(self) -> "Answer":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def read(self) -> bytes:
+            return b'<meta name="csrf-token" content="t0k3n">'
+
+    browser = Browser("http://127.0.0.1:1")
+    monkeypatch.setattr(
+        browser._opener, "open", lambda request, timeout: sent.append(request) or Answer()
+    )
+    browser.get("/setup")
+    browser.send_form("/setup", code="AB")
+    assert sent[1].data == b"code=AB&csrf_token=t0k3n"
