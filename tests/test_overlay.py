@@ -15,6 +15,7 @@ from device.counting.overlay import (
 )
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
+from device.counting.scale import reduced
 
 DISCS = [(100, 100, 40), (132, 100, 40), (220, 150, 36)]
 
@@ -89,3 +90,10 @@ def test_16_bit_frames_are_shown_at_8_bits():
     frame = make_frame(image, bits=12)
     result = count_frame(frame, FakeSegmenter(), CountSettings())
     assert np.asarray(overlay_image(frame, result.result, result.labels)).dtype == np.uint8
+
+
+@pytest.mark.parametrize(("down", "right"), [(1, 1), (2, 2), (3, 5)])
+def test_reducing_in_bands_gives_what_one_pass_gives(down, right):
+    image = np.random.default_rng(1).integers(0, 256, (1003, 301, 3), dtype=np.uint8)
+    whole = Image.fromarray(image).reduce((right, down))
+    np.testing.assert_array_equal(reduced(image, down, right), np.asarray(whole))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from device.counting.lettering import stamp_texts
 from device.counting.records import CountResult, Frame, LabelImage
-from device.counting.scale import by_channel, to_8_bit
+from device.counting.scale import reduced, to_8_bit
 
 OUTLINE_RGB = (0, 255, 170)
 OVERLAY_PX = 24_000_000
@@ -81,7 +81,8 @@ def overlay_image(frame: Frame, result: CountResult, labels: LabelImage) -> np.n
         image.
     """
     step = 1 if frame.height * frame.width <= OVERLAY_PX else 2
-    pixels = _reduced(to_8_bit(frame.image, frame.bits), step)
+    image = to_8_bit(frame.image, frame.bits)
+    pixels = np.array(image, order="C") if step == 1 else reduced(image, step, step)
     height, width = pixels.shape[:2]
     rows, columns = np.divmod(outline_pixels(labels), frame.width)
     pixels[np.minimum(rows // step, height - 1), np.minimum(columns // step, width - 1)] = (
@@ -97,13 +98,6 @@ def overlay_image(frame: Frame, result: CountResult, labels: LabelImage) -> np.n
     if result.pixel_size_um is not None:
         _scale_bar(pixels, step * result.pixel_size_um, size)
     return pixels
-
-
-def _reduced(image: np.ndarray, step: int) -> np.ndarray:
-    """A copy of (H, W, 3) uint8, its blocks of step x step pixels averaged."""
-    if step == 1:
-        return np.array(image, order="C")
-    return by_channel(image, lambda channel: np.asarray(Image.fromarray(channel).reduce(step)))
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = 85) -> bytes:

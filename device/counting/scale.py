@@ -1,7 +1,5 @@
 """From input samples at the input's scale to uint8 RGB at the scale the network was trained at."""
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image
 
@@ -9,6 +7,7 @@ from device.counting.records import Frame, ImageArray, ProbabilityMap
 
 _SMALL_PX = 8_000_000
 """Up to this size Pillow may copy a whole picture."""
+_BAND_ROWS = 256
 
 
 def to_8_bit(image: ImageArray, bits: int) -> np.ndarray:
@@ -54,16 +53,24 @@ def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
         return np.broadcast_to(grey[..., None], (height, width, 3))
     if frame.height * frame.width <= _SMALL_PX:
         return _resize(image, height, width)  # the same pixels, a third faster
-    return by_channel(image, lambda channel: _resize(channel, height, width))
+    # One channel is a third of the four bytes a pixel that Pillow holds RGB in.
+    channels = (np.ascontiguousarray(image[..., channel]) for channel in range(3))
+    return np.stack([_resize(channel, height, width) for channel in channels], axis=2)
 
 
-def by_channel(image: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Apply a function of (H, W) to each channel of (H, W, 3) uint8.
+def reduced(image: np.ndarray, down: int, right: int) -> np.ndarray:
+    """A new image of the means of blocks of `down` x `right` pixels; the last ones may be cut.
 
-    Pillow holds an RGB picture in four bytes a pixel, a copy larger than the image itself; one channel is a third.
+    Args:
+        image: (H, W, 3) uint8. Pillow gets it band by band, as it holds RGB in four bytes a pixel.
+        down, right: edges of a block, 1 or more.
     """
-    reduced = [reduce(np.ascontiguousarray(image[..., channel])) for channel in range(3)]
-    return np.stack(reduced, axis=2)
+    height, width = -(-image.shape[0] // down), -(-image.shape[1] // right)
+    means = np.empty((height, width, 3), dtype=np.uint8)
+    for start in range(0, height, _BAND_ROWS):
+        band = np.ascontiguousarray(image[down * start : down * (start + _BAND_ROWS)])
+        means[start : start + _BAND_ROWS] = Image.fromarray(band).reduce((right, down))
+    return means
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

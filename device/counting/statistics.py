@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from device.counting.features import brightest
 from device.counting.records import Cell, Frame
-from device.counting.scale import by_channel
+from device.counting.scale import reduced
 
 STATISTICS_DIAMETER_PX = 6.0
 _FINE_SIGMA = 1.0
@@ -90,14 +90,13 @@ def frame_statistics(
 def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
     """(h, w, 3) float32 at the scale of the statistics, at least 8 x 8."""
     scale = STATISTICS_DIAMETER_PX / diameter_px
-    width, height = (max(8, round(side * scale)) for side in image.shape[1::-1])
-    size = width, height
-
-    def reduced(channel: np.ndarray) -> np.ndarray:
-        picture = Image.fromarray(channel)
-        return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
-
-    return by_channel(image, reduced).astype(np.float32)
+    height, width = (max(8, round(side * scale)) for side in image.shape[:2])
+    # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
+    down, right = max(1, image.shape[0] // height // 2), max(1, image.shape[1] // width // 2)
+    blocks = Image.fromarray(reduced(image, down, right))
+    box = (0, 0, image.shape[1] / right, image.shape[0] / down)
+    small = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(small).astype(np.float32)
 
 
 def _sharpness(fine: np.ndarray, coarse: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
+from device.counting.blocks import LARGE_FRAME_PX
 from device.counting.overlay import encode_jpeg, outline_png, overlay_image
 from device.counting.records import Counted, Frame, to_json
 from device.export.ometiff import labels_ome_tiff
@@ -25,17 +26,29 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
         OSError: the folder cannot be written; files already renamed into place are whole.
     """
     result, labels = counted.result, counted.labels
-    with ThreadPoolExecutor(2) as pool:  # encoders let other threads run
-        overlay = pool.submit(lambda: encode_jpeg(overlay_image(frame, result, labels)))
-        label_image = pool.submit(labels_ome_tiff, labels, result.pixel_size_um)
-        contents = {
-            "outlines.png": outline_png(labels),
-            "overlay.jpg": overlay.result(),
-            "labels.tif": label_image.result(),
-            "cells.csv": cells_csv(result).encode(),
-            "result.json": to_json(result),
-        }
+    pictures: tuple[Callable[[], bytes], ...] = (
+        lambda: outline_png(labels),
+        lambda: encode_jpeg(overlay_image(frame, result, labels)),
+        lambda: labels_ome_tiff(labels, result.pixel_size_um),
+    )
+    outlines, overlay, label_image = _encoded(pictures, frame.height * frame.width)
+    contents = {
+        "outlines.png": outlines,
+        "overlay.jpg": overlay,
+        "labels.tif": label_image,
+        "cells.csv": cells_csv(result).encode(),
+        "result.json": to_json(result),
+    }
     write_beside(out_dir / output_name(PurePath(name)), contents)
+
+
+def _encoded(pictures: tuple[Callable[[], bytes], ...], pixels: int) -> list[bytes]:
+    """All pictures, encoded side by side (encoders let other threads run); one by one where their memory adds up."""
+    if pixels > LARGE_FRAME_PX:
+        return [encode() for encode in pictures]
+    with ThreadPoolExecutor(len(pictures) - 1) as pool:
+        others = [pool.submit(encode) for encode in pictures[1:]]
+        return [pictures[0](), *(other.result() for other in others)]
 
 
 def result_file(out_dir: Path, name: str) -> Path:

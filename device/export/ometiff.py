@@ -34,7 +34,7 @@ def labels_ome_tiff(labels: LabelImage, pixel_size_um: float | None) -> bytes:
     stream = io.BytesIO()
     tifffile.imwrite(
         stream,
-        labels.astype(dtype),
+        labels.astype(dtype, copy=False),
         ome=True,
         photometric="minisblack",
         compression="zlib",

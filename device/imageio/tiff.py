@@ -33,7 +33,8 @@ def decode_tiff(data: bytes, name: str) -> Decoded:
         InputError: damaged, several planes, not 8- or 16-bit integers, or outside the size limits.
     """
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
+        # Closed here: a TiffFile refers to itself, and would hold the file's bytes until the collector comes round.
+        with io.BytesIO(data) as stream, tifffile.TiffFile(stream) as file:
             return _decode_file(file, name, len(data))
     except InputError:
         raise
