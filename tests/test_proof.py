@@ -1,8 +1,15 @@
+import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from appliance import make_service, png
+
+from device.web.login import setup_code
+from device.web.server import make_server
 
 ROOT = Path(__file__).parent.parent
 SYSTEMD = ROOT / "systemd"
@@ -138,25 +145,52 @@ def test_a_finished_step_is_kept_and_a_failed_one_is_not(
     assert not steps.finished("one")
 
 
-def test_browser_sends_the_forms_hidden_field(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def served(data_dir: Path) -> Iterator[str]:
+    """An appliance behind an inherited socket, so that it asks for a login."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        service = make_service(data_dir)
+        service.start()
+        setup_code(service.require_store())
+        server = make_server(service, [listening])
+        closing = threading.Event()
+
+        def run() -> None:
+            try:
+                server.run()
+            except OSError:  # its own socket, closed below
+                if not closing.is_set():
+                    raise
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            closing.set()
+            server.close()
+            service.stop()
+
+
+def test_visitor_sets_up_counts_and_logs_in_again(tmp_path: Path) -> None:
+    from proof_page import CODE_FILE, Browser, log_in, wait_for_count
+    from proof_root import Root
+
+    root = Root(tmp_path / "root", "bookworm")
+    code = root.folder / CODE_FILE
+    picture = tmp_path / "discs.png"
+    picture.write_bytes(png(cells=3))
+    with served(code.parent) as address:
+        first = Browser(address)
+        assert "password chosen" in log_in(root, first)
+        assert wait_for_count(first, first.upload(picture)) == "discs.png, 3 cells"
+        captured = first.call("/captures", b"{}")["id"]
+        assert "simulated camera shows" in wait_for_count(first, captured)
+        assert "chosen before" in log_in(root, Browser(address))
+
+
+def test_a_visitor_without_the_code_counts_nothing(tmp_path: Path) -> None:
     from proof_page import Browser
+    from proof_steps import ProofError
 
-    sent = []
-
-    class Answer:
-        def __enter__(self) -> "Answer":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def read(self) -> bytes:
-            return b'<meta name="csrf-token" content="t0k3n">'
-
-    browser = Browser("http://127.0.0.1:1")
-    monkeypatch.setattr(
-        browser._opener, "open", lambda request, timeout: sent.append(request) or Answer()
-    )
-    browser.get("/setup")
-    browser.send_form("/setup", code="AB")
-    assert sent[1].data == b"code=AB&csrf_token=t0k3n"
+    with served(tmp_path) as address, pytest.raises(ProofError, match="403"):
+        Browser(address).upload(ROOT / "device/samples/neurons.jpg")
