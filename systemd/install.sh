@@ -208,7 +208,7 @@ the old one stays in use."; }
     healthy=yes
     self_test "$venv" || healthy=no
     [ "$hardware" = yes ] ||
-        say "left out (--without-hardware): picamera2 (camera), gpiozero and lgpio (button, lamp)"
+        say "left out (--without-hardware): picamera2 (camera) and lgpio (button, lamp)"
     [ "$healthy" = yes ] || say "the self-test found something to do: see above, then run: fluocount doctor"
     announce
     [ "$healthy" = yes ]
