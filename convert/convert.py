@@ -8,7 +8,8 @@ import keras
 from convert.calibrate import calibration_tiles
 from convert.card import card_of_tflite
 from convert.check import Comparison, compare
-from convert.quantize import check_integer, quantize
+from convert.quantize import check_integer, ends_of, quantize
+from convert.stages import cut
 from device.counting.card import Metrics, ModelCard
 from device.files import write_atomic
 from device.models.interpreter import LiteRtSegmenter, load_segmenter
@@ -33,11 +34,13 @@ def write_tflite(
     tiles = calibration_tiles(
         frames, training.run.working_scale, card.tiling.stride_px, seed=training.run.seed
     )
-    tflite = quantize(model, tiles)
-    check_integer(tflite)
+    whole = quantize(model, tiles)
+    check_integer(whole)
+    tflite, stages = cut(whole)
+    converted = card_of_tflite(card, tflite, ends_of(whole), stages, metrics)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, tflite)
-    save_card(card_of_tflite(card, tflite, metrics), path.with_suffix(".json"))
+    save_card(converted, path.with_suffix(".json"))
 
 
 def convert_run(training: Training, folder: Path) -> Path:

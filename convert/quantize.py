@@ -8,28 +8,14 @@ probabilities around 0.5 come in steps of 0.04; clipped, in steps of 0.012, and 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from convert.graph import deployable
 from device.counting.card import Normalisation
 from device.errors import ModelError
-
-LOGIT_LIMIT = 6.0
-
-
-def clipped(model: keras.Model) -> keras.Model:
-    """Images (1, h, w, 3) to probabilities, the logit clipped to +-6.
-
-    The clip is written as min and max of a sixth of the logit with -1 and 1, which the converter
-    fuses into the last convolution, so that no wider int8 tensor ever holds the logit.
-    """
-    scaled = keras.models.clone_model(keras.Model(model.input, model.get_layer("logit").output))
-    *weights, kernel, bias = model.get_weights()
-    scaled.set_weights([*weights, kernel / LOGIT_LIMIT, bias / LOGIT_LIMIT])
-    image = keras.Input(batch_shape=(1, None, None, 3), name="image")
-    sixth = keras.ops.maximum(keras.ops.minimum(scaled(image), 1.0), -1.0)
-    return keras.Model(image, keras.ops.sigmoid(LOGIT_LIMIT * sixth))
 
 
 def with_extremes(tiles: np.ndarray) -> np.ndarray:
@@ -48,7 +34,7 @@ def quantize(model: keras.Model, tiles: np.ndarray) -> bytes:
             of the total stride.
 
     Returns:
-        The .tflite file; its input height and width can be resized.
+        The .tflite file of one graph for tiles of this size; the interpreter can resize it.
 
     Raises:
         ModelError: too few tiles, or the converter left a float tensor in the graph.
@@ -62,7 +48,7 @@ def quantize(model: keras.Model, tiles: np.ndarray) -> bytes:
     if keras.backend.backend() != "tensorflow":
         raise ModelError("Conversion needs the TensorFlow backend; unset KERAS_BACKEND.")
     tiles = with_extremes(tiles)
-    converter = tf.lite.TFLiteConverter.from_keras_model(clipped(model))
+    converter = tf.lite.TFLiteConverter.from_keras_model(deployable(model, *tiles.shape[1:3]))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
         [tile[None].astype(np.float32) / 255] for tile in tiles
@@ -101,9 +87,20 @@ def check_integer(tflite: bytes) -> None:
 
 
 def operators(tflite: bytes) -> list[str]:
-    """Names of the graph's operators in order."""
-    interpreter = open_interpreter(tflite)
-    return [operator["op_name"] for operator in interpreter._get_ops_details()]
+    """Names of the operators in order, of all stages."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
+    return [operator_name(model, op) for graph in model.subgraphs for op in graph.operators]
+
+
+def operator_name(model: Any, operator: Any) -> str:
+    """Name of an operator's kind, as the schema has it."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    number = model.operatorCodes[operator.opcodeIndex].builtinCode
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    return str(names[number])
 
 
 def ends_of(tflite: bytes) -> Normalisation:

@@ -13,6 +13,7 @@ from device.counting.pipeline import plan_for
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve
 from device.counting.scale import working_shape
+from device.counting.staging import STAGE_TILE_PX, gmac_of
 from device.errors import InputError
 from device.imageio.header import Header
 
@@ -21,7 +22,9 @@ PROGRAM_MB = 100.0
 _LATER_LIBRARIES_BYTES = 60e6
 """Watershed and encoders, which are loaded after the network."""
 _NETWORK_BYTES = 920.0
-"""Activations and XNNPACK's indirection buffers per pixel of a tile."""
+"""Activations and XNNPACK's indirection buffers per pixel of a tile, of all stages at once where there are some."""
+_BETWEEN_STAGES_BYTES = 60.0
+"""What waits between stages, per pixel of a tile."""
 _LABELLING_BYTES = 34.0
 """Masks, labels and indices alive at the same time per pixel that is labelled at once."""
 _RELATIVE_RATE = 0.4
@@ -60,7 +63,7 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     pixels, working_px = header.height * header.width, height * width
     sample = header.channels * header.sample_bytes
     rescaled = 0 if scale == 1 and header.sample_bytes == 1 else 3 * working_px
-    network = _NETWORK_BYTES * plan.tile_shape[0] * plan.tile_shape[1]
+    network = _network_bytes(plan.tile_shape[0] * plan.tile_shape[1], card)
     # Large frames are labelled in blocks, and the network's memory is given back before.
     large = pixels > LARGE_FRAME_PX
     block_px = min(working_px, round(BLOCK_PX * scale**2)) if large else working_px
@@ -75,12 +78,17 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
         "write": afterwards + (label_bytes + overlay_bytes + 2) * pixels,
     }
     standard = plan_for(*working_shape(1200, 1600, resolve(CountSettings(), card).scale), card)
-    per_px = card.gmac_per_frame / (standard.canvas_shape[0] * standard.canvas_shape[1])
     return Estimate(
         memory_mb=PROGRAM_MB + max(stages.values()) / 1e6,
-        gmac=per_px * plan.computed_px,
+        gmac=gmac_of(plan, standard, card),
         pixels=pixels,
     )
+
+
+def _network_bytes(tile_px: int, card: ModelCard) -> float:
+    if not card.tiling.stages:
+        return _NETWORK_BYTES * tile_px
+    return _NETWORK_BYTES * min(tile_px, STAGE_TILE_PX) + _BETWEEN_STAGES_BYTES * tile_px
 
 
 def require_memory(

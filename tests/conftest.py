@@ -104,6 +104,14 @@ class FakeSegmenter:
         return tile.max(axis=2)
 
 
+def tensor_types(segmenter) -> set[type]:
+    """Types of all tensors of an opened .tflite, of every stage."""
+    interpreter = segmenter._network._interpreter
+    stages = max(1, len(segmenter.card.tiling.stages))
+    details = [interpreter.get_tensor_details(stage) for stage in range(stages)]
+    return {tensor["dtype"] for stage in details for tensor in stage}
+
+
 def make_frame(image: np.ndarray, **changes) -> Frame:
     """A frame around an array; grey becomes three channels."""
     channels = 3

@@ -13,9 +13,10 @@ from device.bench.frames import given_frames, synthetic_frames
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.measure import measure
 from device.bench.report import REFERENCE, as_table, draw, summarise
-from device.bench.worker import gmac_of, plan_of
+from device.bench.worker import plan_of
 from device.commands.bench import command
 from device.counting.card import Tiling
+from device.counting.staging import gmac_of
 from device.imageio import read_frame
 
 CHILD = str(Path(__file__).parent / "bench_child.py")
@@ -86,7 +87,7 @@ def test_gmac_grow_with_the_pixels_that_are_computed():
     plan = plan_of(1200, 1600, card)
     overlap = plan.computed_px / (1200 * 1600)
     assert overlap > 1.2
-    assert gmac_of(plan, card) == pytest.approx(100 * overlap)
+    assert gmac_of(plan, plan, card) == pytest.approx(100 * overlap)
 
 
 def test_the_interpreter_multiplies_matrices():

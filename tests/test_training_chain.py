@@ -12,9 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import tensor_types
+from tensorflow.lite.tools import flatbuffer_utils
 
 from convert.cli import cli as convert_cli
-from convert.quantize import operators
+from convert.quantize import operator_name, operators
 from device.models.card import load_card
 from device.models.interpreter import load_segmenter
 from device.synthetic import SyntheticSettings, make_frame
@@ -90,9 +92,7 @@ def test_three_commands_give_a_model_that_counts(run):
 
 def test_the_converted_network_is_integer_from_end_to_end(run):
     path = run / "final" / "smoke.tflite"
-    segmenter = load_segmenter(path, threads=1)
-    types = {t["dtype"] for t in segmenter._interpreter.get_tensor_details()}
-    assert types <= {np.int8, np.int32}
+    assert tensor_types(load_segmenter(path, threads=1)) <= {np.int8, np.int32}
     assert not [name for name in operators(path.read_bytes()) if "QUANTIZE" in name]
     card = load_card(path)
     assert card.normalisation.input_zero_point == card.normalisation.output_zero_point == -128
@@ -100,11 +100,10 @@ def test_the_converted_network_is_integer_from_end_to_end(run):
 
 
 def test_the_clipped_logit_comes_in_fine_steps(run):
-    segmenter = load_segmenter(run / "final" / "smoke.tflite", threads=1)
-    details = segmenter._interpreter.get_tensor_details()
-    producer = segmenter._interpreter._get_ops_details()
-    logistic = next(op for op in producer if op["op_name"] == "LOGISTIC")
-    scale = details[int(logistic["inputs"][0])]["quantization"][0]
+    model = flatbuffer_utils.read_model(str(run / "final" / "smoke.tflite"))
+    graph = model.subgraphs[-1]
+    logistic = next(op for op in graph.operators if operator_name(model, op) == "LOGISTIC")
+    (scale,) = graph.tensors[logistic.inputs[0]].quantization.scale
     assert 0.25 * scale <= 0.0121
 
 

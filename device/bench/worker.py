@@ -12,6 +12,7 @@ from device.counting.pipeline import plan_for
 from device.counting.records import CountResult, CountSettings
 from device.counting.resolved import resolve
 from device.counting.scale import working_shape
+from device.counting.staging import computed_px, gmac_of
 from device.counting.tiles import TilePlan
 from device.errors import InputError
 from device.export.folder import folder_writer
@@ -27,12 +28,6 @@ def plan_of(height: int, width: int, card: ModelCard) -> TilePlan:
     return plan_for(*working_shape(height, width, scale), card)
 
 
-def gmac_of(plan: TilePlan, card: ModelCard) -> float:
-    """Multiply-accumulates of a plan in 1e9, overlap included: convolutions cost the same at every pixel."""
-    standard = plan_of(*STANDARD_FRAME_PX, card).canvas_shape
-    return card.gmac_per_frame * plan.computed_px / (standard[0] * standard[1])
-
-
 def _timing(result: CountResult, cpu_s: float, card: ModelCard) -> Timing:
     plan = plan_of(result.height, result.width, card)
     return Timing(
@@ -40,8 +35,8 @@ def _timing(result: CountResult, cpu_s: float, card: ModelCard) -> Timing:
         cpu_s=cpu_s,
         count=result.count,
         peak_mb=peak_memory_mb(),
-        gmac=gmac_of(plan, card),
-        computed_px=plan.computed_px,
+        gmac=gmac_of(plan, plan_of(*STANDARD_FRAME_PX, card), card),
+        computed_px=round(computed_px(plan, card)),
         frame_px=plan.canvas_shape[0] * plan.canvas_shape[1],
     )
 

@@ -7,6 +7,21 @@ import msgspec
 from device.counting.records import ModelRef
 
 
+class StageTiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one stage of a network that is cut into stages (convert.stages) runs. Pixels of the image.
+
+    Attributes:
+        step_px, stride_px: edge of a pixel of its finest and of its coarsest level.
+        margin_px: what its tiles read and throw away per side to be exact.
+        share: its part of the network's multiply-accumulates, 0 to 1.
+    """
+
+    step_px: int
+    stride_px: int
+    margin_px: int
+    share: float
+
+
 class Tiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a frame may be cut. Pixels of the working scale.
 
@@ -15,12 +30,14 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         receptive_field_px: how far, per side, an output pixel looks.
         margin_px: overlap read and thrown away per side; exact where >= receptive_field_px.
         max_tile_px: pixels in the largest tile (bounds the memory).
+        stages: of a network that is cut into stages, in their order; empty where it is one graph.
     """
 
     stride_px: int
     receptive_field_px: int
     margin_px: int
     max_tile_px: int
+    stages: tuple[StageTiling, ...] = ()
 
 
 class Normalisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

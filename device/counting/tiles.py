@@ -79,12 +79,21 @@ def plan_tiles(
     Returns:
         Tiles whose kept parts cover the canvas exactly once.
     """
+    rows, columns = (round_up(max(side, MIN_CANVAS_PX), stride_px) for side in (height, width))
+    return cut_canvas(
+        (rows, columns), stride_px=stride_px, margin_px=margin_px, max_tile_px=max_tile_px
+    )
+
+
+def cut_canvas(
+    canvas_shape: tuple[int, int], *, stride_px: int, margin_px: int, max_tile_px: int
+) -> TilePlan:
+    """`plan_tiles` for a (height, width) that is a multiple of the stride already."""
     margin = round_up(margin_px, stride_px)
-    canvas = tuple(round_up(max(side, MIN_CANVAS_PX), stride_px) for side in (height, width))
     candidates = [
         (rows, columns)
-        for rows in _axis_choices(canvas[0], margin, stride_px)
-        for columns in _axis_choices(canvas[1], margin, stride_px)
+        for rows in _axis_choices(canvas_shape[0], margin, stride_px)
+        for columns in _axis_choices(canvas_shape[1], margin, stride_px)
     ]
     fitting = [pair for pair in candidates if pair[0].size * pair[1].size <= max_tile_px]
     if fitting:
@@ -96,7 +105,7 @@ def plan_tiles(
         for row_read, row_keep in _pieces(rows)
         for column_read, column_keep in _pieces(columns)
     )
-    return TilePlan((canvas[0], canvas[1]), (rows.size, columns.size), tiles)
+    return TilePlan(canvas_shape, (rows.size, columns.size), tiles)
 
 
 def _computed_px(pair: tuple[_Axis, _Axis]) -> int:

@@ -12,6 +12,7 @@ from device.counting.card import ModelCard
 from device.counting.records import ProbabilityMap
 from device.errors import ModelError
 from device.models.card import load_card
+from device.models.stages import StagedNetwork, WholeNetwork
 
 _INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
@@ -34,45 +35,37 @@ def interpreter_class() -> Any:
 
 
 class LiteRtSegmenter:
-    """A full-integer .tflite model; one instance belongs to one thread.
-
-    The interpreter resizes to whatever tile it is given; only a change of shape costs an allocation.
-    """
+    """A full-integer .tflite model; one instance belongs to one thread."""
 
     def __init__(self, model_path: Path, card: ModelCard, threads: int) -> None:
         self.card = card
-        self._open = partial(interpreter_class(), model_path=str(model_path), num_threads=threads)
-        self._interpreter = self._open()
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
-        self._shape: tuple[int, int] | None = None
+        self._interpreter = partial(
+            interpreter_class(), model_path=str(model_path), num_threads=threads
+        )
         self._encode = _input_table(card)
+        self._network: WholeNetwork | StagedNetwork | None = self._open()
+        self.output = self._network.output
 
     def __call__(self, tile: np.ndarray) -> ProbabilityMap:
         """Segment one (h, w, 3) uint8 tile to (h, w) uint8 codes."""
-        if tile.shape[:2] != self._shape:
-            self._resize(tile.shape[0], tile.shape[1])
-        self._interpreter.set_tensor(self._input["index"], self._encode(tile)[None])
-        self._interpreter.invoke()
-        output = self._interpreter.get_tensor(self._output["index"])[0, ..., 0]
+        if self._network is None:
+            self._network = self._open()
+        output = self._network(self._encode(tile))
         codes: ProbabilityMap = output.view(np.uint8) ^ np.uint8(0x80)
         return codes
 
     def release(self) -> None:
-        """Give activations and indirection buffers back: nearly a kilobyte per pixel of a tile."""
-        if self._shape is not None:
-            del self._interpreter
-            self._interpreter = self._open()
-            self._shape = None
-            # glibc keeps freed blocks below 32 MB for itself; elsewhere there is nothing to trim.
-            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-            if trim is not None:
-                trim(0)
+        """Give activations and indirection buffers back."""
+        self._network = None
+        # glibc keeps freed blocks below 32 MB for itself; elsewhere there is nothing to trim.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
-    def _resize(self, height: int, width: int) -> None:
-        self._interpreter.resize_tensor_input(self._input["index"], (1, height, width, 3))
-        self._interpreter.allocate_tensors()
-        self._shape = (height, width)
+    def _open(self) -> WholeNetwork | StagedNetwork:
+        stages = self.card.tiling.stages
+        interpreter = self._interpreter()
+        return StagedNetwork(interpreter, stages) if stages else WholeNetwork(interpreter)
 
 
 def _encode_shifted(tile: np.ndarray) -> np.ndarray:
@@ -118,7 +111,7 @@ def load_segmenter(model_path: Path, threads: int) -> LiteRtSegmenter:
 
 def _check_quantisation(segmenter: LiteRtSegmenter, model_path: Path) -> None:
     ends = segmenter.card.normalisation
-    output = segmenter._output
+    output = segmenter.output
     scale, zero_point = output["quantization"]
     expected = (1 / 256, -128)
     found = (round(float(scale) * 256, 4) / 256, zero_point)

@@ -1,0 +1,42 @@
+"""How the stages of a network are cut, and what overlaps cost: known from the card alone."""
+
+from device.counting.card import ModelCard, StageTiling
+from device.counting.tiles import TilePlan, cut_canvas
+
+STAGE_TILE_PX = 60_000
+"""Pixels of a stage's tile at its finest level: bounds the memory, keeps its tensors in the caches."""
+
+
+def plan_stage(shape: tuple[int, int], stage: StageTiling) -> TilePlan:
+    """The cut of a (height, width) image, multiples of the network's stride, for one stage."""
+    return cut_canvas(
+        shape,
+        stride_px=stage.stride_px,
+        margin_px=stage.margin_px,
+        max_tile_px=STAGE_TILE_PX * stage.step_px**2,
+    )
+
+
+def computed_px(plan: TilePlan, card: ModelCard) -> float:
+    """Pixels a network computes for a plan, overlaps included: of its tiles and of its stages' within each.
+
+    A stage counts with its share of the network's work.
+    """
+    if not card.tiling.stages:
+        return plan.computed_px
+    within = sum(
+        stage.share * plan_stage(plan.tile_shape, stage).computed_px for stage in card.tiling.stages
+    )
+    return len(plan.tiles) * within
+
+
+def gmac_of(plan: TilePlan, standard: TilePlan, card: ModelCard) -> float:
+    """Multiply-accumulates of a plan in 1e9, overlaps included: convolutions cost the same at every pixel.
+
+    Args:
+        plan: of the frame.
+        standard: of the frame that the card's `gmac_per_frame` stands for.
+        card: of the network.
+    """
+    height, width = standard.canvas_shape
+    return card.gmac_per_frame * computed_px(plan, card) / (height * width)

@@ -1,0 +1,114 @@
+"""Running a network tile after tile: as one graph, or stage by stage where it was cut into them (convert.stages).
+
+A stage runs over the whole image in tiles of its own, with its own small margin, before the next one begins. What it
+computes is bit for bit what the uncut network computes, since a tile keeps only what lies its margin inside.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from device.counting.card import StageTiling
+from device.counting.staging import plan_stage
+
+
+class WholeNetwork:
+    """One graph; only a change of shape costs an allocation."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._input = interpreter.get_input_details()[0]
+        self.output = interpreter.get_output_details()[0]
+        self._shape: tuple[int, int] | None = None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(h, w, 3) int8 to (h, w) int8."""
+        if image.shape[:2] != self._shape:
+            self._interpreter.resize_tensor_input(self._input["index"], (1, *image.shape))
+            self._interpreter.allocate_tensors()
+            self._shape = image.shape[0], image.shape[1]
+        self._interpreter.set_tensor(self._input["index"], image[None])
+        self._interpreter.invoke()
+        result: np.ndarray = self._interpreter.get_tensor(self.output["index"])[0, ..., 0]
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """What passes between stages: pixels of the image per pixel of it along one axis, and its channels."""
+
+    step: int
+    channels: int
+
+    def part(self, rows: slice, columns: slice) -> tuple[slice, slice]:
+        """Where a part of the image lies in it."""
+        return (
+            slice(rows.start // self.step, rows.stop // self.step),
+            slice(columns.start // self.step, columns.stop // self.step),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    run: Any
+    reads: dict[str, _Tensor]
+    writes: dict[str, _Tensor]
+    tiling: StageTiling
+
+    def __call__(self, tensors: dict[str, np.ndarray], shape: tuple[int, int]) -> None:
+        """Compute what it writes for an image of (height, width), from and into (h, w, c) int8 tensors."""
+        for name, tensor in self.writes.items():
+            extent = shape[0] // tensor.step, shape[1] // tensor.step, tensor.channels
+            tensors[name] = np.empty(extent, dtype=np.int8)
+        for tile in plan_stage(shape, self.tiling).tiles:
+            given = {
+                name: tensors[name][tensor.part(*tile.read)][None]
+                for name, tensor in self.reads.items()
+            }
+            for name, result in self.run(**given).items():
+                tensor = self.writes[name]
+                tensors[name][tensor.part(*tile.keep)] = result[0][tensor.part(*tile.crop)]
+
+
+class StagedNetwork:
+    """One signature per stage, "0", "1", ...
+
+    Args:
+        interpreter: of the cut network.
+        tilings: of the stages, from the card.
+    """
+
+    def __init__(self, interpreter: Any, tilings: tuple[StageTiling, ...]) -> None:
+        self._interpreter = interpreter
+        interpreter.allocate_tensors()  # XNNPACK takes all stages over at the first allocation
+        runners = [interpreter.get_signature_runner(str(index)) for index in range(len(tilings))]
+        (image,) = runners[0].get_input_details().values()
+        (self.output,) = runners[-1].get_output_details().values()
+        self._image, self._result = image["name"], self.output["name"]
+        height = int(image["shape"][1])
+        self._stages = [
+            _Stage(
+                runner,
+                _tensors(runner.get_input_details(), height),
+                _tensors(runner.get_output_details(), height),
+                tiling,
+            )
+            for runner, tiling in zip(runners, tilings, strict=True)
+        ]
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(h, w, 3) int8 to (h, w) int8; h and w are multiples of the total stride."""
+        tensors = {self._image: image}
+        for index, stage in enumerate(self._stages):
+            stage(tensors, (image.shape[0], image.shape[1]))
+            wanted = {name for later in self._stages[index + 1 :] for name in later.reads}
+            tensors = {name: t for name, t in tensors.items() if name in wanted | {self._result}}
+        return tensors[self._result][..., 0]
+
+
+def _tensors(details: dict[str, Any], image_height: int) -> dict[str, _Tensor]:
+    return {
+        name: _Tensor(step=image_height // int(one["shape"][1]), channels=int(one["shape"][3]))
+        for name, one in details.items()
+    }
