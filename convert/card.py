@@ -6,7 +6,6 @@ import msgspec
 
 from device.counting.card import Metrics, ModelCard, Normalisation, StageTiling
 
-
 STAGED_TILE_PX = 2_000_000
 """A frame of 1600 x 1200 in one tile: cut into stages, a network needs a tenth of the memory per pixel."""
 
