@@ -13,6 +13,7 @@ MODELS = ("fast", "c-resunet")
 REAL_IMAGES = 4
 REAL_IMAGES_SLOW = 1
 LARGEST_SHIFT_PX = 1.0
+IMAGES = "tmp/images"
 REPOSITORY = Path(__file__).resolve().parent.parent
 DRAW = """
 import sys
@@ -24,13 +25,15 @@ for seed in (1, 2):
 """
 
 
-def images(folder: Path, fluocount: Path) -> list[Path]:
+def images(root: Root, fluocount: Path) -> list[Path]:
     """Synthetic frames drawn on this machine, the shipped sample, and real frames where there are."""
+    folder = root.folder / IMAGES
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    python = fluocount.resolve().parent / "python"
-    subprocess.run([python, "-c", DRAW, folder], check=True, cwd=REPOSITORY)
-    shutil.copy(REPOSITORY / "device/samples/neurons.jpg", folder)
+    python = fluocount.parent / "python"
+    draw = [python, "-c", DRAW, folder]
+    subprocess.run(draw, check=True, env=same_code(root), cwd=root.release_folder)
+    shutil.copy(root.release_folder / "device/samples/neurons.jpg", folder)
     data = os.environ.get("FLUOCOUNT_DATA")
     found = sorted(Path(data).glob("fnc_*/**/images/*.png")) if data else []
     for path in found[:: max(1, len(found) // REAL_IMAGES)][:REAL_IMAGES]:
@@ -38,19 +41,23 @@ def images(folder: Path, fluocount: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def compare_counts(root: Root, fluocount: Path, pictures: list[Path]) -> Lines:
+def same_code(root: Root) -> dict[str, str]:
+    """This machine's environment with the code that is installed there."""
+    return os.environ | {"PYTHONPATH": str(root.release_folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def compare_counts(root: Root, fluocount: Path) -> Lines:
     """Count with every shipped model here and there.
 
     Raises:
         ProofError: some count differs, or a centroid lies more than LARGEST_SHIFT_PX away.
     """
-    shutil.rmtree(root.folder / "tmp/images", ignore_errors=True)
-    shutil.copytree(pictures[0].parent, root.folder / "tmp/images")
+    pictures = images(root, fluocount)
     different = 0
     for model in MODELS:
         chosen = pictures if model == MODELS[0] else slow_choice(pictures)
         for picture in chosen:
-            ours = read_count(here(fluocount, model, picture))
+            ours = read_count(here(root, fluocount, model, picture))
             theirs = read_count(there(root, model, picture))
             if picture == chosen[0]:
                 yield from head(ours, theirs)
@@ -67,15 +74,18 @@ def slow_choice(pictures: list[Path]) -> list[Path]:
     return [path for path in pictures if path not in real][:1] + real[:REAL_IMAGES_SLOW]
 
 
-def here(fluocount: Path, model: str, picture: Path) -> str:
+def here(root: Root, fluocount: Path, model: str, picture: Path) -> str:
     """What this machine's fluocount prints."""
     command = [fluocount, "count", "--json", "--model", model, picture]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, env=same_code(root), check=False)
+    if done.returncode != 0:
+        raise ProofError(f"this machine's fluocount failed:\n{done.stderr}")
+    return done.stdout
 
 
 def there(root: Root, model: str, picture: Path) -> str:
     """What the emulated system's prints, as the service's user."""
-    command = ("fluocount", "count", "--json", "--model", model, f"/tmp/images/{picture.name}")
+    command = ("fluocount", "count", "--json", "--model", model, f"/{IMAGES}/{picture.name}")
     return root.run(*root.as_service(*command))
 
 

@@ -15,7 +15,7 @@ UNIT = "etc/systemd/system/fluocount.service"
 RELEASE_FOLDER = "root/fluocount"
 # Inside a mount and host name space of its own, so that nothing stays mounted when it is killed.
 ENTER = (
-    'hostname "$1" && mount -t proc proc "$2/proc" && '
+    'hostname "$1" && mount -t proc proc "$2/proc" && mount -t sysfs -o ro sysfs "$2/sys" && '
     'mount -t devpts -o newinstance,ptmxmode=0666 devpts "$2/dev/pts" && '
     'folder=$2 && shift 2 && exec chroot "$folder" "$@"'
 )
@@ -55,6 +55,11 @@ class Root:
     def shell(self, line: str) -> str:
         """A line that a person types in the unpacked release."""
         return self.run("bash", "-c", f"cd /{RELEASE_FOLDER} && {line} 2>&1")
+
+    @property
+    def release_folder(self) -> Path:
+        """Where the release is unpacked, seen from outside."""
+        return self.folder / RELEASE_FOLDER
 
     def environment(self, **changes: str) -> dict[str, str]:
         """A clean environment with the network's proxies."""

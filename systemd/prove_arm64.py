@@ -3,11 +3,12 @@
 
     sudo systemd/prove_arm64.py bookworm --work /var/tmp/proof --fluocount .venv/bin/fluocount
 
-Needs root, debootstrap, qemu-user-static and a fluocount for this machine to compare with. A finished
-step is not repeated: `--again count` installs what is committed now over what is there and compares
-the counts once more. What it prints is kept in docs/arm64-RELEASE.txt. Taken from the environment where
-set: FLUOCOUNT_DEBIAN_MIRROR, FLUOCOUNT_APT_CONF (a file for apt.conf.d), pip's and proxies' own
-variables, FLUOCOUNT_DATA (real images; without it only synthetic ones are counted).
+Needs root, debootstrap, qemu-user-static and an environment with fluocount's libraries for this machine,
+which counts with the code of the same commit. A finished step is not repeated: `--again count` installs
+what is committed now over what is there and compares the counts once more. What it prints is kept in
+docs/arm64-RELEASE.txt. Taken from the environment where set: FLUOCOUNT_DEBIAN_MIRROR,
+FLUOCOUNT_APT_CONF (a file for apt.conf.d), pip's and proxies' own variables, FLUOCOUNT_DATA (real
+images; without it only synthetic ones are counted).
 """
 
 import argparse
@@ -18,9 +19,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proof_counts import REPOSITORY, compare_counts, images
+from proof_counts import REPOSITORY, compare_counts
 from proof_page import use_page
-from proof_root import RELEASE_FOLDER, Root, bootstrap, register_emulator
+from proof_root import Root, bootstrap, register_emulator
 from proof_steps import Lines, ProofError, Steps
 
 EMULATOR = "qemu-aarch64-static"
@@ -42,7 +43,7 @@ def with_option(command: str) -> str:
 
 def copy_release(root: Root) -> str:
     """What a person unpacks: the committed files; gives the commit."""
-    target = root.folder / RELEASE_FOLDER
+    target = root.release_folder
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     with subprocess.Popen(
@@ -66,11 +67,12 @@ def type_in(root: Root, command: str) -> Lines:
     yield root.shell(command)
 
 
-def count(root: Root, fluocount: Path, folder: Path) -> Lines:
-    """Bring the installed program up to the commit of now, then compare."""
-    yield from install(root, f"sudo ./systemd/install.sh --upgrade {OPTION}")
-    yield ""
-    yield from compare_counts(root, fluocount, images(folder, fluocount))
+def count(root: Root, fluocount: Path, upgrade: bool) -> Lines:
+    """Compare; before, where it is a repetition, bring the installed program up to the commit of now."""
+    if upgrade:
+        yield from install(root, f"sudo ./systemd/install.sh --upgrade {OPTION}")
+        yield ""
+    yield from compare_counts(root, fluocount)
 
 
 def prove(root: Root, steps: Steps, fluocount: Path) -> None:
@@ -86,8 +88,8 @@ def prove(root: Root, steps: Steps, fluocount: Path) -> None:
         steps.run(name, f"README: {other}", lambda other=other: type_in(root, other))
     sample = REPOSITORY / "device/samples/neurons.jpg"
     steps.run("page", "README: the page counts", lambda: use_page(root, sample))
-    pictures = root.folder.with_name("images")
-    steps.run("count", "The counts of this machine", lambda: count(root, fluocount, pictures))
+    upgrade = "count" in steps.again
+    steps.run("count", "The counts of this machine", lambda: count(root, fluocount, upgrade))
     steps.run("repair", "README: running it again repairs", lambda: install(root, command))
 
 
