@@ -9,6 +9,7 @@ from conftest import DATA_DIR, draw_discs, make_card, make_confidence, make_fram
 
 from device.counting.card import Range
 from device.counting.confidence import calibrated, sigmoid
+from device.counting.features import FEATURES
 from device.counting.flags import frame_flags
 from device.counting.statistics import FrameStatistics
 from device.synthetic import SyntheticSettings, vary_settings
@@ -16,6 +17,7 @@ from device.synthetic import make_frame as make_synthetic
 from trainer.calibrate import (
     Evidence,
     UnseenFrame,
+    choose_least,
     fit_confidence,
     fit_evidence,
     fit_frame_sd,
@@ -42,7 +44,7 @@ USUAL = FrameStatistics(
     cell_size_ratio=1.0,
     covered_share=0.01,
 )
-TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8])
+TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
 
 
 def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
@@ -50,7 +52,7 @@ def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
     rng = np.random.default_rng(seed)
     made = []
     for number in range(frames):
-        features = rng.normal(0, 1.5, (objects, 3))
+        features = rng.normal(0, 1.5, (objects, len(FEATURES)))
         log_odds = features @ TRUE_WEIGHTS - 0.3
         is_cell = rng.random(objects) < sigmoid(log_odds + rng.normal(0, frame_sd))
         counted = np.argsort(log_odds < 0, kind="stable")
@@ -61,7 +63,7 @@ def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
                 width=400,
                 features=features[counted],
                 is_cell=is_cell[counted],
-                count=int((log_odds >= 0).sum()),
+                plausible=int((log_odds >= 0).sum()),
                 targets=int(is_cell.sum()),
                 statistics=USUAL,
             )
@@ -84,10 +86,10 @@ def annotated(grey_levels, cells, name="frame.png"):
 
 def test_known_weights_come_back():
     fitted = fit_logistic(simulated(60, 60), make_confidence())
-    found = [term.coefficient / term.sd for term in (fitted.score, fitted.size, fitted.contrast)]
-    assert found == pytest.approx(TRUE_WEIGHTS, rel=0.15)
-    chances = calibrated(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), fitted)
-    assert chances == pytest.approx(sigmoid(np.array([-0.3, 2.5])), abs=0.04)
+    found = [getattr(fitted, name).coefficient / getattr(fitted, name).sd for name in FEATURES]
+    assert found == pytest.approx(TRUE_WEIGHTS, rel=0.15, abs=0.08)
+    chances = calibrated(np.array([[0.0] * 6, [1.0] * 6]), fitted)
+    assert chances == pytest.approx(sigmoid(np.array([-0.3, 2.7])), abs=0.04)
 
 
 def test_probabilities_of_new_objects_are_their_frequencies():
@@ -130,6 +132,32 @@ def test_objects_of_one_kind_do_not_break_the_fit(truth):
     assert ((chances > 0.5) == truth).all()
 
 
+def test_the_least_probability_balances_missed_and_wrong_cells():
+    frames = simulated(60, 60)
+    terms = fit_logistic(frames, make_confidence())
+    everything = [replace(frame, plausible=60) for frame in frames]
+    chosen = choose_least(everything, terms, (0.02, 0.45, 0.98))
+    assert chosen.least_probability == 0.45
+    judged = [frame.judged(chosen) for frame in everything]
+    assert sum(own.count for own in judged) == pytest.approx(
+        sum(frame.targets for frame in frames), rel=0.1
+    )
+    assert choose_least(everything, terms, ()).least_probability == 0
+
+
+def test_the_least_probability_is_chosen_without_the_fold_that_it_judges():
+    frames = [replace(frame, plausible=30) for frame in simulated(40, 30, folds=2)]
+    frames = [
+        frame if frame.fold else replace(frame, is_cell=np.ones(30, bool), targets=30)
+        for frame in frames
+    ]
+    without = {
+        frame.fold: own.least_probability
+        for frame, own in left_out(frames, make_card(), (0.1, 0.5))
+    }
+    assert without == {0: 0.5, 1: 0.1}
+
+
 def test_frames_without_objects_do_not_break_the_fit():
     nothing = simulated(4, 0)
     assert fit_evidence(nothing, make_card()).coverage == 1.0
@@ -139,7 +167,7 @@ def test_objects_are_cells_where_they_match_a_target():
     card = make_card(confidence=neutral_confidence(0.5))
     example = annotated([255, 250, 110, 200, 100], cells=3)
     evidence = gather(UnseenFrame(example, example.frame.image.max(axis=2), 0), card)
-    assert (evidence.count, evidence.targets) == (3, 3)
+    assert (evidence.plausible, evidence.targets) == (3, 3)
     assert evidence.is_cell.tolist() == [True, True, False, True, False]
 
 

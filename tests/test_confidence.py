@@ -8,6 +8,7 @@ import pytest
 from conftest import FakeSegmenter, draw_discs, make_card, make_confidence, make_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from device.counting.card import ObjectFeature
 from device.counting.confidence import (
@@ -98,7 +99,7 @@ def test_thousands_of_objects_are_as_exact_as_few():
 def test_calibration_is_a_logistic_regression_on_standardised_features():
     term = ObjectFeature(mean=1.0, sd=2.0, coefficient=3.0)
     confidence = make_confidence(intercept=0.5, score=term, size=term)
-    chances = calibrated(np.array([[1.0, 1.0, 9.0], [3.0, 1.0, 9.0]]), confidence)
+    chances = calibrated(np.array([[1.0, 1.0, 9, 9, 9, 9], [3.0, 1.0, 9, 9, 9, 9]]), confidence)
     assert chances == pytest.approx([1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-3.5))])
 
 
@@ -110,10 +111,11 @@ def test_brighter_larger_and_clearer_objects_score_higher():
     for number, x in enumerate((60, 160, 260), start=1):
         labels[:, x - 40 : x + 40][image[:, x - 40 : x + 40] > 20] = number
     pixels = np.broadcast_to(image[..., None], (*image.shape, 3))
-    score, size, contrast = object_features(pixels, image, labels, 37.0).T
+    score, size, contrast, brightness, _, _ = object_features(pixels, image, labels, 37.0).T
     assert score[0] > score[1]
     assert contrast[0] > contrast[1]
     assert size[0] > size[2]
+    assert brightness[0] > brightness[1]
 
 
 @pytest.mark.parametrize("diameter", [9.0, 18.0, 37.0])
@@ -126,7 +128,50 @@ def test_features_do_not_depend_on_the_working_scale(diameter):
     labels = (disc > 0).astype(np.int32)
     (features,) = object_features(pixels, np.where(labels, image, 0), labels, diameter)
     odds = 180 / 256 / (1 - 180 / 256)
-    assert features == pytest.approx([np.log(odds), np.log(180 / 256), np.log(150 / 40)], abs=0.12)
+    expected = [np.log(odds), np.log(180 / 256), np.log(150 / 40), np.log(150)]
+    assert features[:4] == pytest.approx(expected, abs=0.12)
+    # The centre of a disc of radius r under a Gaussian of sigma s: (r / s)^2 exp(-(r / s)^2 / 2).
+    inverse = (0.5 / 0.3) ** 2
+    assert features[5] == pytest.approx(np.log(150 * inverse * np.exp(-inverse / 2)), abs=0.05)
+    assert features[4] == pytest.approx(3.85, abs=0.1)
+
+
+def test_what_is_out_of_focus_has_less_detail_than_blob():
+    image = np.full((120, 240), 20.0)
+    image[draw_discs(image.shape, [(60, 60, 37)]) > 0] = 200
+    image[:, 120:] = ndimage.gaussian_filter(image[:, :120], 9)
+    image = image.astype(np.uint8)
+    labels = np.zeros(image.shape, np.int32)
+    labels[draw_discs(image.shape, [(60, 60, 37)]) > 0] = 1
+    labels[draw_discs(image.shape, [(180, 60, 37)]) > 0] = 2
+    pixels = np.broadcast_to(image[..., None], (*image.shape, 3))
+    *_, detail, blob = object_features(pixels, image, labels, 37.0).T
+    assert detail[0] - detail[1] > 0.8
+    assert detail[1] - blob[1] < detail[0] - blob[0]
+
+
+def sure_above(least, **changes):
+    """Objects count from this probability on, which is the score."""
+    return make_confidence(least_probability=least, **changes)
+
+
+def test_an_object_that_is_unlikely_a_cell_is_doubtful_and_not_counted():
+    image = scene([255, 170, 255])
+    counted = count(image, threshold=0.5, confidence=sure_above(0.75))
+    assert counted.result.count == 2
+    (doubtful,) = counted.result.doubtful
+    assert doubtful.id == 3
+    assert doubtful.x == pytest.approx(100, abs=1)
+    assert counted.labels[40, 100] == 0
+    assert [cell.x for cell in counted.result.cells] == pytest.approx([40, 160], abs=1)
+
+
+def test_another_threshold_moves_the_least_probability_along():
+    counts = [
+        count(scene([255, 225, 170]), chosen, threshold=0.5, confidence=sure_above(0.8))
+        for chosen in (0.3, 0.5, 0.8)
+    ]
+    assert [counted.result.count for counted in counts] == [3, 2, 1]
 
 
 def test_what_is_below_the_threshold_is_doubtful_and_not_counted():

@@ -1,5 +1,6 @@
 """The confidence section of a card, fitted on frames that the network had not seen (out-of-fold maps)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -9,6 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from device.counting.card import Confidence, ModelCard, ObjectFeature
 from device.counting.confidence import (
+    accepted,
     calibrated,
     count_distribution,
     count_interval,
@@ -29,6 +31,8 @@ from trainer.normal import normal_frame
 CANDIDATE_SHARE = 1 / 3
 """Candidate threshold per threshold of the model, where no least peak refuses objects."""
 
+ERROR_WEIGHT = 0.01
+"""One cell of error per frame weighs as much as 0.01 of F1."""
 _RIDGE = 1.0
 _LARGEST_FRAME_SD = 4.0
 
@@ -55,9 +59,9 @@ class Evidence:
     Attributes:
         name, fold: which frame, and with which others it is left out of the fit.
         width: of the frame, pixels.
-        features: (n, 3) of all objects, the counted ones first.
+        features: (n, 6) of all objects, the plausible ones first.
         is_cell: (n,) whether an object was matched with a target.
-        count: number of counted objects.
+        plausible: number of objects that threshold and least peak admit.
         targets: number of target objects.
         statistics: of the frame.
     """
@@ -67,9 +71,27 @@ class Evidence:
     width: int
     features: npt.NDArray[np.float64]
     is_cell: npt.NDArray[np.bool_]
-    count: int
+    plausible: int
     targets: int
     statistics: FrameStatistics
+
+    def judged(self, confidence: Confidence) -> "Judged":
+        """The frame under a confidence section."""
+        chances = calibrated(self.features, confidence)
+        return Judged(chances, accepted(chances, self.plausible, confidence.least_probability))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """(n,) probabilities of a frame's objects, and (n,) bool whether they are counted."""
+
+    chances: npt.NDArray[np.float64]
+    counted: npt.NDArray[np.bool_]
+
+    @property
+    def count(self) -> int:
+        """Number of counted objects."""
+        return int(self.counted.sum())
 
 
 def candidate_threshold(card: ModelCard) -> float:
@@ -101,7 +123,7 @@ def gather(frame: UnseenFrame, card: ModelCard) -> Evidence:
         width=example.frame.width,
         features=object_features(image, frame.probability, objects.working, card.cell_diameter_px),
         is_cell=_matched(example, objects),
-        count=objects.count,
+        plausible=objects.count,
         targets=example.count,
         statistics=frame_statistics(
             example.frame, image, card.cell_diameter_px, cells, chosen.cell_diameter_px
@@ -127,21 +149,26 @@ def _in_frame(points: Points, scale: float) -> Points:
     return (points + 0.5) * scale - 0.5
 
 
-def fit_confidence(frames: list[UnseenFrame], card: ModelCard) -> Confidence:
+def fit_confidence(
+    frames: list[UnseenFrame], card: ModelCard, leasts: Sequence[float] = ()
+) -> Confidence:
     """Fit a card's confidence section, its coverage measured with each fold left out.
 
     Args:
         frames: out-of-fold maps of all held-out frames, at least two folds.
         card: threshold and post-processing are taken from it.
+        leasts: least probabilities to choose from; none: the network alone decides what is counted.
     """
     evidence = [gather(frame, card) for frame in frames]
-    return fit_evidence(evidence, card)
+    return fit_evidence(evidence, card, leasts)
 
 
-def fit_evidence(evidence: list[Evidence], card: ModelCard) -> Confidence:
+def fit_evidence(
+    evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()
+) -> Confidence:
     """`fit_confidence` from what was gathered."""
-    fitted = fit_part(evidence, card)
-    held = [inside_interval(frame, other) for frame, other in left_out(evidence, card)]
+    fitted = fit_part(evidence, card, leasts)
+    held = [inside_interval(frame, other) for frame, other in left_out(evidence, card, leasts)]
     folds = len({frame.fold for frame in evidence})
     return msgspec.structs.replace(
         fitted,
@@ -150,25 +177,27 @@ def fit_evidence(evidence: list[Evidence], card: ModelCard) -> Confidence:
     )
 
 
-def left_out(evidence: list[Evidence], card: ModelCard) -> list[tuple[Evidence, Confidence]]:
+def left_out(
+    evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()
+) -> list[tuple[Evidence, Confidence]]:
     """Every frame with a confidence section that was fitted without its fold."""
     pairs = []
     for fold in sorted({frame.fold for frame in evidence}):
-        fitted = fit_part([frame for frame in evidence if frame.fold != fold], card)
+        fitted = fit_part([frame for frame in evidence if frame.fold != fold], card, leasts)
         pairs += [(frame, fitted) for frame in evidence if frame.fold == fold]
     return pairs
 
 
 def inside_interval(frame: Evidence, confidence: Confidence) -> bool:
     """Whether the number of targets lies in the frame's interval."""
-    chances = calibrated(frame.features, confidence)
-    low, high = count_interval(chances, confidence.frame_sd, frame.count)
+    judged = frame.judged(confidence)
+    low, high = count_interval(judged.chances, confidence.frame_sd, judged.count)
     return low <= frame.targets <= high
 
 
-def fit_part(evidence: list[Evidence], card: ModelCard) -> Confidence:
-    """Logistic regression, spread between frames and ranges of some frames; coverage is left open."""
-    terms = fit_logistic(evidence, card.confidence)
+def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()) -> Confidence:
+    """Logistic regression, least probability, spread and ranges of some frames; coverage is left open."""
+    terms = choose_least(evidence, fit_logistic(evidence, card.confidence), leasts)
     unseen = [calibrated(frame.features, other) for frame, other in _crossed(evidence, terms)]
     return msgspec.structs.replace(
         terms,
@@ -178,6 +207,26 @@ def fit_part(evidence: list[Evidence], card: ModelCard) -> Confidence:
         candidate_threshold=candidate_threshold(card),
         frame_sd=fit_frame_sd(unseen, [frame.targets for frame in evidence]),
         normal_frame=normal_frame([frame.statistics for frame in evidence]),
+    )
+
+
+def choose_least(
+    evidence: list[Evidence], terms: Confidence, leasts: Sequence[float]
+) -> Confidence:
+    """`terms` with the least probability that is worth most on these frames; 0 where there is no choice."""
+
+    def worth(least: float) -> float:
+        own = msgspec.structs.replace(terms, least_probability=least)
+        judged = [frame.judged(own) for frame in evidence]
+        counts = np.array([frame.count for frame in judged])
+        targets = np.array([frame.targets for frame in evidence])
+        pairs = zip(evidence, judged, strict=True)
+        found = sum(int((frame.is_cell & own.counted).sum()) for frame, own in pairs)
+        f1 = 2 * found / max(1, counts.sum() + targets.sum())
+        return float(f1 - ERROR_WEIGHT * np.abs(counts - targets).mean())
+
+    return msgspec.structs.replace(
+        terms, least_probability=max(leasts, key=worth) if leasts else 0.0
     )
 
 

@@ -65,14 +65,15 @@ def calibrate_run(training: Training, card_path: Path) -> str:
     card = msgspec.json.decode(card_path.read_bytes(), type=ModelCard)
     frames, kind = unseen_frames(training)
     evidence = [gather(frame, card) for frame in frames]
-    confidence = fit_evidence(evidence, card)
+    leasts = training.run.least_probabilities
+    confidence = fit_evidence(evidence, card, leasts)
     folder = training.out / "crossvalidation"
     folder.mkdir(exist_ok=True)
     write_atomic(folder / "confidence.json", msgspec.json.encode(confidence))
     save_card(msgspec.structs.replace(card, confidence=confidence), card_path)
     return write_confidence_report(
         f"{card.name}: how honest is the count ({kind} networks)",
-        left_out(evidence, card),
+        left_out(evidence, card, leasts),
         confidence,
         normal_rates(evidence, card, SYNTHETIC_FRAMES),
         corrupted_rates(frames, evidence, card),

@@ -1,12 +1,14 @@
 """Is the confidence honest? Calibration, coverage and flags of a run in tables and one picture."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
 
 from device.counting.card import Confidence
 from device.counting.confidence import COVERAGE, calibrated, count_interval, near_decision
+from device.counting.features import FEATURES
 from trainer.calibrate import Evidence
 from trainer.evaluate import CROWDED_CELLS, SPARSE_CELLS
 from trainer.flagrates import FULL_WIDTH_PX, Rate
@@ -37,12 +39,28 @@ def calibration_error(unseen: Unseen) -> float:
     )
 
 
-def intervals(unseen: Unseen) -> list[tuple[Evidence, int, int]]:
-    """Frame, low and high."""
-    return [
-        (frame, *count_interval(calibrated(frame.features, own), own.frame_sd, frame.count))
-        for frame, own in unseen
-    ]
+class Interval(NamedTuple):
+    """What was said about one frame."""
+
+    frame: Evidence
+    count: int
+    low: int
+    high: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether it holds the true count."""
+        return self.low <= self.frame.targets <= self.high
+
+
+def intervals(unseen: Unseen) -> list[Interval]:
+    """Every frame's count and interval."""
+    rows = []
+    for frame, own in unseen:
+        judged = frame.judged(own)
+        low, high = count_interval(judged.chances, own.frame_sd, judged.count)
+        rows.append(Interval(frame, judged.count, low, high))
+    return rows
 
 
 def coverage_table(unseen: Unseen) -> str:
@@ -50,19 +68,19 @@ def coverage_table(unseen: Unseen) -> str:
     rows = intervals(unseen)
     groups = {
         "all": rows,
-        "empty": [row for row in rows if row[0].targets == 0],
-        "sparse": [row for row in rows if 0 < row[0].targets <= SPARSE_CELLS],
-        "medium": [row for row in rows if SPARSE_CELLS < row[0].targets < CROWDED_CELLS],
-        "crowded": [row for row in rows if row[0].targets >= CROWDED_CELLS],
-        "full size": [row for row in rows if row[0].width >= FULL_WIDTH_PX],
+        "empty": [row for row in rows if row.frame.targets == 0],
+        "sparse": [row for row in rows if 0 < row.frame.targets <= SPARSE_CELLS],
+        "medium": [row for row in rows if SPARSE_CELLS < row.frame.targets < CROWDED_CELLS],
+        "crowded": [row for row in rows if row.frame.targets >= CROWDED_CELLS],
+        "full size": [row for row in rows if row.frame.width >= FULL_WIDTH_PX],
     }
     lines = []
     for name, some in groups.items():
         if not some:
             continue
-        inside = sum(low <= frame.targets <= high for frame, low, high in some)
-        alone = sum(frame.count == frame.targets for frame, _, _ in some)
-        widths = [high - low for _, low, high in some]
+        inside = sum(row.inside for row in some)
+        alone = sum(row.count == row.frame.targets for row in some)
+        widths = [row.high - row.low for row in some]
         lines.append(
             [
                 name,
@@ -81,8 +99,8 @@ def doubtful_sentence(unseen: Unseen) -> str:
     """How much of what is wrong in the count a person finds among the doubtful objects."""
     missed = wrong = missed_shown = wrong_shown = shown = out_of_reach = 0
     for frame, own in unseen:
-        near = near_decision(calibrated(frame.features, own), frame.count)
-        counted = np.arange(len(near)) < frame.count
+        judged = frame.judged(own)
+        counted, near = judged.counted, near_decision(judged.chances, judged.counted)
         missed += int((frame.is_cell & ~counted).sum())
         missed_shown += int((frame.is_cell & ~counted & near).sum())
         wrong += int((~frame.is_cell & counted).sum())
@@ -123,15 +141,13 @@ def write_confidence_report(
     draw(unseen, folder / "confidence.png")
     curve = [[f"{chance:.2f}", f"{share:.2f}", number] for chance, share, number in bins(unseen)]
     head = ["mean probability", "share that are cells", "objects"]
-    terms = ", ".join(
-        f"{name} {getattr(confidence, name).coefficient:+.2f}"
-        for name in ("score", "size", "contrast")
-    )
+    terms = ", ".join(f"{name} {getattr(confidence, name).coefficient:+.2f}" for name in FEATURES)
     sections = [
         f"# {title}",
         f"Fitted on {confidence.fitted_on}. Every figure below leaves out the frame's own fold.",
         "## Probabilities",
-        f"Log odds per standard deviation: {terms}; mean calibration error {calibration_error(unseen):.3f}.",
+        f"Log odds per standard deviation: {terms}; mean calibration error {calibration_error(unseen):.3f}. "
+        f"Counted from a probability of {confidence.least_probability:g} on.",
         tabulate(curve, head, tablefmt="github", disable_numparse=True),
         f"## Intervals (meant to hold {COVERAGE:.0%})",
         f"Spread between frames {confidence.frame_sd:.2f} in log odds.",
@@ -161,15 +177,13 @@ def draw(unseen: Unseen, path: Path) -> None:
     for x, y, n in zip(chance, share, number, strict=True):
         left.annotate(str(n), (x, y), textcoords="offset points", xytext=(6, -10), fontsize=7)
     left.set(xlabel="probability", ylabel="share that are cells", xlim=(0, 1), ylim=(0, 1))
-    rows = sorted(intervals(unseen), key=lambda row: (row[0].targets, row[0].name))
-    for place, (frame, low, high) in enumerate(rows):
-        inside = low <= frame.targets <= high
-        right.plot([place, place], [low, high], color="tab:blue" if inside else "tab:red", lw=3)
+    rows = sorted(intervals(unseen), key=lambda row: (row.frame.targets, row.frame.name))
+    for place, row in enumerate(rows):
+        colour = "tab:blue" if row.inside else "tab:red"
+        right.plot([place, place], [row.low, row.high], color=colour, lw=3)
     places = range(len(rows))
-    right.plot(places, [frame.targets for frame, _, _ in rows], "k_", ms=5, label="true count")
-    right.plot(
-        places, [frame.count for frame, _, _ in rows], ".", color="orange", ms=4, label="count"
-    )
+    right.plot(places, [row.frame.targets for row in rows], "k_", ms=5, label="true count")
+    right.plot(places, [row.count for row in rows], ".", color="orange", ms=4, label="count")
     right.set(xlabel="frame, by true count", ylabel="cells and 90 % interval")
     right.legend()
     figure.savefig(path, dpi=100)

@@ -1,11 +1,18 @@
 """Cross-validation by frame, and the finished model with its threshold."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from device.counting.card import Metrics, ModelCard
-from trainer.calibrate import fit_confidence
+from trainer.calibrate import (
+    UnseenFrame,
+    choose_least,
+    fit_confidence,
+    fit_logistic,
+    gather,
+)
 from trainer.confidence import unseen_frames
 from trainer.datasets import Example
 from trainer.decision import (
@@ -17,7 +24,14 @@ from trainer.decision import (
     draw_threshold_curve,
     try_all,
 )
-from trainer.evaluate import FrameScore, load_scores, pool_scores, recount, save_scores
+from trainer.evaluate import (
+    FrameScore,
+    load_scores,
+    pool_scores,
+    recount,
+    save_scores,
+    score,
+)
 from trainer.report import write_report
 from trainer.segmenter import save_card
 from trainer.workflow import Maps, Training
@@ -34,11 +48,6 @@ def save_decisions(decisions: Decisions, folder: Path) -> None:
     """Beside the scores."""
     text = msgspec.json.format(msgspec.json.encode(decisions), indent=1)
     (folder / "decisions.json").write_bytes(text + b"\n")
-
-
-def load_decisions(folder: Path) -> Decisions:
-    """What `save_decisions` wrote."""
-    return msgspec.json.decode((folder / "decisions.json").read_bytes(), type=Decisions)
 
 
 def out_of_fold_maps(training: Training, folds: list[int] | None = None) -> Maps:
@@ -76,7 +85,34 @@ def cross_fitted(training: Training, table: Table) -> dict[str, Decision]:
     return {name: chosen[fold_of[name]] for name in names}
 
 
-def score_maps(training: Training, maps: Maps, folder: Path) -> list[FrameScore]:
+def cards_without_fold(
+    training: Training, maps: Maps, examples: list[Example], per_frame: dict[str, Decision]
+) -> dict[str, ModelCard]:
+    """Per frame the card that decides about it: nothing in it was chosen or fitted on its fold's frames."""
+    fold_of, leasts = training.folds(), training.run.least_probabilities
+    decided = {fold_of[name]: decision for name, decision in per_frame.items()}
+    plain = training.card(training.new_model())
+    cards = {fold: decide(plain, decision) for fold, decision in decided.items()}
+    if leasts and len(cards) > 1:
+        frames = [UnseenFrame(own, maps[own.name], fold_of[own.name]) for own in examples]
+        seen = {card: [gather(f, card) for f in frames] for card in dict.fromkeys(cards.values())}
+        for fold, card in cards.items():
+            others = [frame for frame in seen[card] if frame.fold != fold]
+            terms = choose_least(others, fit_logistic(others, card.confidence), leasts)
+            cards[fold] = msgspec.structs.replace(card, confidence=terms)
+    return {example.name: cards[fold_of[example.name]] for example in examples}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Out-of-fold scores, the cards that decided by frame name, and the decision for new frames."""
+
+    scores: list[FrameScore]
+    cards: dict[str, ModelCard]
+    best: Decision
+
+
+def score_maps(training: Training, maps: Maps, folder: Path) -> Scored:
     """Score out-of-fold maps; threshold curve, decisions and scores go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     examples = [example for example in training.held_out_frames() if example.name in maps]
@@ -84,10 +120,14 @@ def score_maps(training: Training, maps: Maps, folder: Path) -> list[FrameScore]
     best = best_decision(table)
     draw_threshold_curve(table, best, folder / "threshold.png")
     per_frame = cross_fitted(training, table)
-    scores = [table[per_frame[example.name]][index] for index, example in enumerate(examples)]
+    cards = cards_without_fold(training, maps, examples, per_frame)
+    scores = [
+        score(example, recount(example, maps[example.name], cards[example.name]))
+        for example in examples
+    ]
     save_scores(scores, folder / "scores.json")
     save_decisions(Decisions(best=best, per_frame=per_frame), folder)
-    return scores
+    return Scored(scores, cards, best)
 
 
 def crossvalidate(training: Training, folds: list[int] | None = None) -> str:
@@ -115,7 +155,9 @@ def finish(training: Training) -> ModelCard:
     card = training.card(model, chosen.threshold)
     card = msgspec.structs.replace(decide(card, chosen), metrics=metrics)
     if complete:
-        confidence = fit_confidence(unseen_frames(training)[0], card)
+        confidence = fit_confidence(
+            unseen_frames(training)[0], card, training.run.least_probabilities
+        )
         card = msgspec.structs.replace(card, confidence=confidence)
     save_card(card, training.out / "final" / "card.json")
     return card
@@ -136,19 +178,15 @@ def _metrics(training: Training, fitted: list[FrameScore], complete: bool) -> tu
     return (pool_scores(scores).as_metrics(on),)
 
 
-def report_folds(training: Training, scores: list[FrameScore], maps: Maps, folder: Path) -> str:
+def report_folds(training: Training, scored: Scored, maps: Maps, folder: Path) -> str:
     """Tables and pictures of scored out-of-fold maps in their folder; returns the Markdown."""
-    decisions = load_decisions(folder)
-    card = training.card(training.new_model())
     examples = [example for example in training.held_out_frames() if example.name in maps]
     counted = {
-        example.name: recount(
-            example, maps[example.name], decide(card, decisions.per_frame[example.name])
-        )
+        example.name: recount(example, maps[example.name], scored.cards[example.name])
         for example in examples
     }
     done = len({training.folds()[example.name] for example in examples})
     title = f"{training.run.name}: cross-validation by frame, {done} of {training.run.folds} folds"
     artefacts = frozenset(training.run.finetune.oversample)
-    text = write_report(title, scores, counted, examples, folder, artefacts)
-    return f"{text}\nDecided on all of these frames, for new ones: {decisions.best}"
+    text = write_report(title, scored.scores, counted, examples, folder, artefacts)
+    return f"{text}\nDecided on all of these frames, for new ones: {scored.best}"

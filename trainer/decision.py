@@ -19,11 +19,12 @@ from device.counting.outline import outline_in_frame
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.resolved import resolve
 from device.counting.scale import probability_at_frame_scale
+from trainer.calibrate import ERROR_WEIGHT
 from trainer.datasets import Example
 from trainer.evaluate import FrameScore, Scores, pool_scores, score, settings_for
 
-IOU_WEIGHT, ERROR_WEIGHT = 0.2, 0.01
-"""0.05 of mean IoU, or one cell of error per frame, weigh as much as 0.01 of F1."""
+IOU_WEIGHT = 0.2
+"""0.05 of mean IoU weigh as much as 0.01 of F1."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -138,6 +138,7 @@ class Run(_Section, frozen=True, kw_only=True):
         postprocessing: section 4.3, relative to the cell diameter.
         thresholds, min_peaks, peak_distances, min_areas: tried in every combination (trainer.decision); an empty
             list keeps the value of `postprocessing`.
+        least_probabilities: of a counted object, tried after that (trainer.calibrate); none: the network alone decides.
         trained_for: one sentence for the card.
         jit: compile the training step with XLA (always on with JAX).
     """
@@ -158,6 +159,7 @@ class Run(_Section, frozen=True, kw_only=True):
     min_peaks: tuple[float, ...] = (0.0, 0.7, 0.8, 0.85, 0.9, 0.95)
     peak_distances: tuple[float, ...] = ()
     min_areas: tuple[float, ...] = ()
+    least_probabilities: tuple[float, ...] = ()
     trained_for: str = "CTb-stained (yellow) neurons in 200x fluorescence frames of mouse brain."
     jit: bool = False
 
@@ -171,7 +173,7 @@ def trains_alike(one: Run, other: Run) -> bool:
     """Whether both lead to the same weights: they may differ in what is decided and written after the training."""
     afterwards = (
         "version", "postprocessing", "thresholds", "min_peaks", "peak_distances", "min_areas", "trained_for",
-        "margin_px", "max_tile_px",
+        "least_probabilities", "margin_px", "max_tile_px",
     )  # fmt: skip
     same = {name: getattr(other, name) for name in afterwards}
     return msgspec.structs.replace(one, **same) == other

@@ -172,7 +172,7 @@ def _rescored(training: Training, runs: Path, data: Path, log: Log) -> list[Fram
     maps = {}
     for fold in range(FOLDS):
         maps |= base.fold_maps(fold)
-    return score_maps(training, maps, training.out / "crossvalidation")
+    return score_maps(training, maps, training.out / "crossvalidation").scores
 
 
 def pretraining_key(run: Run) -> str:

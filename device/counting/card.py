@@ -128,7 +128,9 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         coverage: part of those frames whose true count lay in the 90 % interval when their fold was left out of
             the fit; None where it was not measured.
         candidate_threshold: objects above this cut-off that are not counted are candidates.
-        intercept, score, size, contrast: log odds that an object is a cell.
+        least_probability: an object that is less likely a cell is not counted; belongs to the card's threshold and
+            moves with it. 0 where the network alone decides.
+        intercept, score, size, contrast, brightness, detail, blob: log odds that an object is a cell.
         frame_sd: standard deviation, between frames, of a shift of all log odds.
         normal_frame: outside these ranges a frame is flagged.
     """
@@ -137,10 +139,14 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     frames: int
     coverage: float | None
     candidate_threshold: float
+    least_probability: float
     intercept: float
     score: ObjectFeature
     size: ObjectFeature
     contrast: ObjectFeature
+    brightness: ObjectFeature
+    detail: ObjectFeature
+    blob: ObjectFeature
     frame_sd: float
     normal_frame: NormalFrame
 

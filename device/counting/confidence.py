@@ -20,7 +20,7 @@ _SHIFTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 
 def calibrated(features: np.ndarray, confidence: Confidence) -> np.ndarray:
-    """(n,) probabilities that a person would count objects with these (n, 3) features."""
+    """(n,) probabilities that a person would count objects with these (n, 6) features."""
     columns = [getattr(confidence, name) for name in FEATURES]
     log_odds = np.full(len(features), confidence.intercept)
     for value, column in zip(features.T, columns, strict=True):
@@ -77,7 +77,11 @@ def count_interval(probabilities: np.ndarray, frame_sd: float, count: int) -> tu
     return min(low, count), max(high, count)
 
 
-def near_decision(probabilities: np.ndarray, count: int) -> np.ndarray:
-    """(n,) bool: the doubtful ones of n objects, of which the first `count` are counted."""
-    counted = np.arange(len(probabilities)) < count
+def accepted(probabilities: np.ndarray, plausible: int, least: float) -> np.ndarray:
+    """(n,) bool: which of n objects are counted: of the first `plausible` ones those that are likely enough."""
+    return (np.arange(len(probabilities)) < plausible) & (probabilities >= least)
+
+
+def near_decision(probabilities: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """(n,) bool: the doubtful ones of n objects, `counted` (n,) bool or not."""
     return np.where(counted, probabilities <= DOUBTFUL_BELOW, probabilities >= DOUBTFUL_ABOVE)

@@ -1,4 +1,7 @@
-"""What tells a cell from something that is not: score, size and contrast of each object.
+"""What tells a cell from something that is not: score, size, contrast, brightness and focus of each object.
+
+People leave out what is faint or out of focus (paper, section 5); the network alone, which sees one neighbourhood at
+a time, cannot be as strict. Detail and blob are the same second derivative at two widths: a cell in focus has both.
 
 Everything is relative to the cell diameter and measured where that is about MEASURE_DIAMETER_PX pixels, so that sharp
 full-size frames and blurred reduced ones give alike numbers at a cost that does not depend on the working scale.
@@ -10,7 +13,7 @@ from scipy import ndimage
 
 from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
 
-FEATURES = ("score", "size", "contrast")
+FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
 """Names of the columns of `object_features`."""
 
 MEASURE_DIAMETER_PX = 9.0
@@ -18,6 +21,8 @@ _CORE_RATIO = 0.25
 """The brightest part of an object that stands for all of it, as a part of the disc of the cell diameter."""
 _SURROUNDINGS = 2.4
 """Edge of the square whose free pixels are an object's background, in cell diameters."""
+_DETAIL_RATIO, _BLOB_RATIO = 0.12, 0.3
+"""Sigmas of the Laplacians of Gaussians, in cell diameters."""
 _DARK_LEVEL = 10.0
 """Grey levels added to the background, so that the contrast of dark frames is not all noise."""
 
@@ -34,8 +39,9 @@ def object_features(
         cell_diameter_px: typical diameter at this scale.
 
     Returns:
-        (n, 3) float64: log odds of the mean score of the object's core; log of its summed probability per cell
-        area; log of the core's brightness above its surroundings, relative to these.
+        (n, 6) float64: log odds of the mean score of the object's core; log of its summed probability per cell
+        area; log of the core's brightness above its surroundings, relative to these; log of the grey levels of its
+        brightest pixel above them; logs of the highest scale-normalised Laplacian of a narrow and of a wide Gaussian.
     """
     count = int(labels.max(initial=0))
     if count == 0:
@@ -51,11 +57,19 @@ def object_features(
     inside = np.bincount(owners.ravel(), codes.ravel(), minlength=count + 1)[1:] / PROBABILITY_STEPS
     background = _surroundings(grey, owners, count, _SURROUNDINGS * cell_diameter_px / step)
     above = _core_means(grey, owners, count, core) - background
+    brightest_px = _highest(grey, owners, count) - background
+    detail, blob = (
+        _highest(_curvature(grey, ratio * cell_diameter_px / step), owners, count)
+        for ratio in (_DETAIL_RATIO, _BLOB_RATIO)
+    )
     return np.column_stack(
         (
             np.log(score / (1 - score)),
             np.log((inside / cell_area).clip(0.01)),
             np.log(above.clip(1) / (background + _DARK_LEVEL)),
+            np.log(brightest_px.clip(1)),
+            np.log(detail.clip(1)),
+            np.log(blob.clip(1)),
         )
     )
 
@@ -92,6 +106,23 @@ def _core_means(values: np.ndarray, owners: LabelImage, count: int, core_px: int
     sizes = np.bincount(numbers[top], minlength=count + 1)[1:]
     sums = np.bincount(numbers[top], levels[top], minlength=count + 1)[1:]
     return np.asarray(sums / np.maximum(sizes, 1))
+
+
+def _curvature(grey: np.ndarray, sigma_px: float) -> np.ndarray:
+    """(h, w) float32: how much brighter a pixel is than its neighbourhood, in grey levels (Lindeberg 1998)."""
+    curved: np.ndarray = ndimage.gaussian_laplace(grey, sigma_px, mode="nearest")
+    return curved * np.float32(-(sigma_px**2))
+
+
+def _highest(values: np.ndarray, owners: LabelImage, count: int) -> np.ndarray:
+    """(n,) highest value in each object; 0 where it has no pixel or is below 0."""
+    inside = np.flatnonzero(owners > 0)
+    numbers = owners.ravel()[inside]
+    order = np.argsort(numbers, kind="stable")
+    starts = np.searchsorted(numbers[order], np.arange(1, count + 1))
+    padded = np.append(values.ravel()[inside][order], 0).astype(np.float64)
+    sizes = np.bincount(numbers, minlength=count + 1)[1:]
+    return np.where(sizes > 0, np.maximum.reduceat(padded, starts), 0).clip(0)
 
 
 def _surroundings(grey: np.ndarray, owners: LabelImage, count: int, edge_px: float) -> np.ndarray:

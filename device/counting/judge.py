@@ -7,14 +7,14 @@ import msgspec
 import numpy as np
 
 from device.counting.card import ModelCard
-from device.counting.confidence import calibrated, near_decision
+from device.counting.confidence import accepted, calibrated, near_decision
 from device.counting.features import object_features
 from device.counting.labels import renumber
 from device.counting.measure import measure, measure_pixels
-from device.counting.objects import Objects, find_objects, only
+from device.counting.objects import Objects, demoted, find_objects, only
 from device.counting.outline import pixels_in_frame
 from device.counting.records import Cell, Frame, LabelImage, ProbabilityMap
-from device.counting.resolved import Resolved
+from device.counting.resolved import Resolved, least_probability_at
 from device.counting.scale import probability_at_frame_scale
 from device.counting.stages import Stage
 
@@ -38,7 +38,7 @@ class Examined:
     @property
     def doubtful(self) -> tuple[Cell, ...]:
         """What is near the decision on either side."""
-        near = near_decision(self.chances, len(self.cells))
+        near = near_decision(self.chances, np.arange(len(self.chances)) < len(self.cells))
         return (
             *(cell for cell, unsure in zip(self.cells, near, strict=False) if unsure),
             *self.candidates,
@@ -75,13 +75,16 @@ def examine(
         if owned is not None:
             objects = only(objects, owned(objects.working))
     with stage("measure"):
-        cells = measure(frame, objects.labels, at_frame)
         features = object_features(image, probability, objects.working, card.cell_diameter_px)
         chances = calibrated(features, card.confidence)
+        least = least_probability_at(card, chosen.threshold)
+        objects, order = demoted(objects, accepted(chances, objects.count, least))
+        chances = chances[order]
+        cells = measure(frame, objects.labels, at_frame)
         counted = tuple(
             with_probability(cell, chance) for cell, chance in zip(cells, chances, strict=False)
         )
-        near = near_decision(chances, objects.count)
+        near = near_decision(chances, np.arange(len(chances)) < objects.count)
         candidates = _candidates(frame, at_frame, objects, chances, near)
     return Examined(objects.labels, counted, candidates, chances)
 

@@ -73,6 +73,22 @@ def only(objects: Objects, wanted: np.ndarray) -> Objects:
     return Objects(labels, renumber(objects.working, wanted), count, objects.candidate_code)
 
 
+def demoted(objects: Objects, counted: np.ndarray) -> tuple[Objects, np.ndarray]:
+    """Only those whose entry in counted (n,) is True stay counted; the others become candidates.
+
+    Returns:
+        The objects numbered anew, and (n,) the former place of each.
+    """
+    order = np.argsort(~counted, kind="stable")
+    if counted[: objects.count].all():
+        return objects, order
+    table = np.zeros(len(order) + 1, dtype=np.int32)
+    table[1 + order] = np.arange(1, len(order) + 1)
+    labels = renumber(objects.labels, counted[: objects.count])
+    kept = Objects(labels, table[objects.working], int(counted.sum()), objects.candidate_code)
+    return kept, order
+
+
 def _label(
     probability: ProbabilityMap,
     threshold: float,

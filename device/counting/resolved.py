@@ -53,10 +53,20 @@ def postprocessing_at(card: ModelCard, threshold: float) -> Postprocessing:
     more, however wide the masks are.
     """
     own = card.postprocessing
-    if threshold == card.threshold or not 0 < own.min_peak < 1:
-        return own
-    moved = _log_odds(own.min_peak) + _log_odds(threshold) - _log_odds(card.threshold)
-    return msgspec.structs.replace(own, min_peak=1 / (1 + math.exp(-moved)))
+    return msgspec.structs.replace(own, min_peak=_moved(own.min_peak, card, threshold))
+
+
+def least_probability_at(card: ModelCard, threshold: float) -> float:
+    """How likely a cell an object must be under another threshold: it moves like the least peak."""
+    return _moved(card.confidence.least_probability, card, threshold)
+
+
+def _moved(limit: float, card: ModelCard, threshold: float) -> float:
+    """A limit of the card's threshold, shifted by as many log odds as another one lies from it; 0 and 1 stay."""
+    if threshold == card.threshold or not 0 < limit < 1:
+        return limit
+    moved = _log_odds(limit) + _log_odds(threshold) - _log_odds(card.threshold)
+    return 1 / (1 + math.exp(-moved))
 
 
 def _log_odds(probability: float) -> float:
