@@ -190,16 +190,16 @@ def test_a_result_cannot_contradict_itself():
 )
 def test_a_packed_sheet_keeps_every_mask_apart(shapes, gap):
     atlas = pack([np.ones(shape, dtype=bool) for shape in shapes], gap)
-    taken = np.zeros(atlas.mask.shape, dtype=int)
+    taken = np.zeros(atlas.sheet.shape, dtype=int)
     for place, shape in zip(atlas.places, shapes, strict=True):
-        assert atlas.mask[place].shape == shape
+        assert atlas.sheet[place].shape == shape
         rows, columns = place
         assert min(rows.start, columns.start) >= gap
-        assert rows.stop + gap <= atlas.mask.shape[0]
-        assert columns.stop + gap <= atlas.mask.shape[1]
+        assert rows.stop + gap <= atlas.sheet.shape[0]
+        assert columns.stop + gap <= atlas.sheet.shape[1]
         taken[rows.start : rows.stop + gap, columns.start : columns.stop + gap] += 1
     assert taken.max() == 1
-    assert atlas.mask.sum() == sum(height * width for height, width in shapes)
+    assert atlas.sheet.sum() == sum(height * width for height, width in shapes)
 
 
 def test_another_threshold_moves_the_least_peak_by_the_same_log_odds():

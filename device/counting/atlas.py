@@ -4,6 +4,7 @@ Filters cost far more per call than per pixel at this size; on a sheet the cost 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,14 @@ Box = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Atlas:
-    """A sheet of masks.
+    """A sheet of masks, or of other pieces of one type.
 
     Attributes:
-        mask: (h, w) bool; all masks, at least `gap` background pixels around each.
-        places: where each mask lies, in the order given.
+        sheet: (h, w); all pieces, at least `gap` zeros around each.
+        places: where each piece lies, in the order given.
     """
 
-    mask: np.ndarray
+    sheet: np.ndarray
     places: tuple[Box, ...]
 
 
@@ -29,12 +30,12 @@ def box_shape(box: Box) -> tuple[int, int]:
     return box[0].stop - box[0].start, box[1].stop - box[1].start
 
 
-def pack(masks: list[np.ndarray], gap: int) -> Atlas:
-    """Lay masks out in rows of about equal height.
+def pack(masks: Sequence[np.ndarray], gap: int) -> Atlas:
+    """Lay masks, or other pieces of one type, out in rows of about equal height.
 
     Args:
-        masks: (h, w) bool each.
-        gap: background pixels between any two masks and around the sheet.
+        masks: (h, w) each.
+        gap: zeros between any two of them and around the sheet.
     """
     widest = max(mask.shape[1] for mask in masks)
     total = sum((mask.shape[0] + gap) * (mask.shape[1] + gap) for mask in masks)
@@ -48,7 +49,7 @@ def pack(masks: list[np.ndarray], gap: int) -> Atlas:
         places[index] = (slice(top, top + height), slice(left, left + width))
         left += width + gap
         row_height = max(row_height, height)
-    sheet = np.zeros((top + row_height + gap, sheet_width), dtype=bool)
+    sheet = np.zeros((top + row_height + gap, sheet_width), dtype=masks[0].dtype)
     for mask, place in zip(masks, places, strict=True):
         sheet[place] = mask
     return Atlas(sheet, tuple(places))

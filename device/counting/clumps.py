@@ -1,41 +1,60 @@
 """Separating the cells of a clump: watershed on the smoothed distance to the border (paper, section 4.3)."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
-from device.counting.atlas import Atlas
+from device.counting.atlas import Atlas, Box, pack
 from device.counting.records import LabelImage
 
 GAUSSIAN_REACH = 3.0
 """Where the smoothing kernel ends, in sigma."""
 
 
-def split_clumps(atlas: Atlas, seed_distance_px: int, smoothing_px: float) -> dict[int, LabelImage]:
+def split_clumps(
+    masks: Sequence[np.ndarray], seed_distance_px: int, smoothing_px: float
+) -> dict[int, LabelImage]:
     """Split the objects that hold several distance peaks.
 
     Most objects hold one: they are whole as they are, and only the others are flooded.
 
     Args:
-        atlas: one object per place, at least the seed distance and the reach of the smoothing apart.
+        masks: one object each, (h, w) bool.
         seed_distance_px: least distance between two seeds.
         smoothing_px: sigma of the Gaussian on the distance map, 0 for none.
 
     Returns:
-        Parts 1.. (h, w) int32 of those objects, by their index in the atlas; every pixel has one.
+        Parts 1.. (h, w) int32 of those objects, by their index in `masks`; every pixel has one.
     """
-    distance = ndimage.distance_transform_edt(atlas.mask)
-    if smoothing_px > 0:
-        distance = ndimage.gaussian_filter(distance, smoothing_px, truncate=GAUSSIAN_REACH)
-        distance[~atlas.mask] = 0
-    seeds = find_peaks(distance, seed_distance_px)
-    several = _holding_several(atlas, seeds)
+    smooth = _smooth_distances(masks, smoothing_px)
+    # Peaks of different objects must not see each other.
+    apart = pack(smooth, seed_distance_px + 1)
+    seeds = find_peaks(apart.sheet, seed_distance_px)
+    several = _holding_several(apart, seeds)
     if not several:
         return {}
-    clumps = np.zeros_like(atlas.mask)
-    for index in several:
-        clumps[atlas.places[index]] = atlas.mask[atlas.places[index]]
-    parts = _flood(distance, seeds, clumps)
-    return {index: parts[atlas.places[index]] for index in several}
+    tight = pack([smooth[index] for index in several], gap=1)
+    objects = pack([masks[index] for index in several], gap=1)
+    seeds = _moved(seeds, [apart.places[index] for index in several], tight)
+    parts = _flood(tight.sheet, seeds, objects)
+    return {index: parts[place] for index, place in zip(several, objects.places, strict=True)}
+
+
+def _smooth_distances(masks: Sequence[np.ndarray], smoothing_px: float) -> list[np.ndarray]:
+    """Distance of each pixel to the border of its object, smoothed, 0 outside: (h, w) float64 each."""
+    reach = math.ceil(GAUSSIAN_REACH * smoothing_px)
+    # The distance transform costs by far the most: it gets a sheet with nothing to spare.
+    atlas = pack(masks, gap=1)
+    distance = ndimage.distance_transform_edt(atlas.sheet)
+    if smoothing_px <= 0:
+        return [distance[place] for place in atlas.places]
+    apart = pack([distance[place] for place in atlas.places], gap=reach + 1)
+    smooth = ndimage.gaussian_filter(apart.sheet, smoothing_px, truncate=GAUSSIAN_REACH)
+    return [
+        np.where(mask, smooth[place], 0.0) for mask, place in zip(masks, apart.places, strict=True)
+    ]
 
 
 def find_peaks(values: np.ndarray, distance_px: int) -> np.ndarray:
@@ -63,24 +82,36 @@ def find_peaks(values: np.ndarray, distance_px: int) -> np.ndarray:
 
 def _holding_several(atlas: Atlas, seeds: np.ndarray) -> list[int]:
     """Indices of the objects with two seeds or more."""
-    owners = np.zeros(atlas.mask.shape, dtype=np.int32)
+    owners = np.zeros(atlas.sheet.shape, dtype=np.int32)
     for index, place in enumerate(atlas.places, start=1):
         owners[place] = index
     held = np.bincount(owners[tuple(seeds.T)], minlength=len(atlas.places) + 1)
     return [int(index) for index in np.flatnonzero(held[1:] > 1)]
 
 
-def _flood(distance: np.ndarray, seeds: np.ndarray, mask: np.ndarray) -> LabelImage:
-    """Watershed inside the mask, parts 1..n.
+def _moved(seeds: np.ndarray, places: Sequence[Box], atlas: Atlas) -> np.ndarray:
+    """Seeds (n, 2) that lie in one of `places`, the highest first, at the places of another sheet."""
+    moved = []
+    for (down, right), (to_down, to_right) in zip(places, atlas.places, strict=True):
+        rows, columns = seeds.T
+        own = (rows >= down.start) & (rows < down.stop)
+        own &= (columns >= right.start) & (columns < right.stop)
+        moved.append(seeds[own] + (to_down.start - down.start, to_right.start - right.start))
+    return np.concatenate(moved)
+
+
+def _flood(distance: np.ndarray, seeds: np.ndarray, objects: Atlas) -> LabelImage:
+    """Watershed inside the objects, parts 1..n.
 
     A pixel that hangs on by its corner only is not reached along the sides and joins afterwards.
     """
     from skimage.segmentation import watershed
 
-    seeds = seeds[mask[tuple(seeds.T)]]
-    markers = np.zeros(mask.shape, dtype=np.int32)
-    markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
-    parts = watershed(-distance, markers, mask=mask)
-    if np.count_nonzero(parts) < np.count_nonzero(mask):
-        parts = watershed(-distance, parts, mask=mask, connectivity=2)
+    parts = np.zeros(objects.sheet.shape, dtype=np.int32)
+    parts[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+    parts = watershed(-distance, parts, mask=objects.sheet)
+    for place in objects.places:
+        reached, own = parts[place], objects.sheet[place]
+        if np.count_nonzero(reached) < np.count_nonzero(own):
+            parts[place] = watershed(-distance[place], reached, mask=own, connectivity=2)
     return np.asarray(parts, dtype=np.int32)

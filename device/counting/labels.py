@@ -5,14 +5,13 @@ length is relative to the cell diameter. Frame-wide steps are single passes over
 hold two cells are looked at one by one.
 """
 
-import math
-
 import numpy as np
 from scipy import ndimage
 
-from device.counting.atlas import box_shape, pack
+from device.counting.atlas import box_shape
 from device.counting.card import Postprocessing
-from device.counting.clumps import GAUSSIAN_REACH, split_clumps
+from device.counting.clumps import split_clumps
+from device.counting.occupied import find_occupied
 from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
 
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
@@ -42,6 +41,22 @@ def label_cells(
     Returns:
         (h, w) int32; 0 background, 1..n cells in reading order of their first pixels.
     """
+    max_hole_px = settings.max_hole_ratio * disc_area(cell_diameter_px)
+    occupied = find_occupied(probability, threshold_code(threshold), cell_diameter_px, max_hole_px)
+    if occupied is None:
+        return np.zeros(probability.shape, dtype=np.int32)
+    labels = _label_map(occupied.atlas.sheet, threshold, cell_diameter_px, min_area_px, settings)
+    return _in_reading_order(occupied.spread(labels))
+
+
+def _label_map(
+    probability: ProbabilityMap,
+    threshold: float,
+    cell_diameter_px: float,
+    min_area_px: float,
+    settings: Postprocessing,
+) -> LabelImage:
+    """`label_cells` in passes over the whole map; numbers in any order."""
     mask = probability > threshold_code(threshold)
     _fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
     labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
@@ -103,21 +118,22 @@ def _split_clumps(
     ]
     if not large:
         return labels
-    gap = max(seed_distance, math.ceil(GAUSSIAN_REACH * smoothing_px)) + 1
-    atlas = pack([labels[box] == number for number, box in large], gap)
-    split = split_clumps(atlas, seed_distance, smoothing_px)
+    masks = [labels[box] == number for number, box in large]
+    split = split_clumps(masks, seed_distance, smoothing_px)
     for index, parts in split.items():
         number, box = large[index]
         view = labels[box]
         own = view == number
         view[own] = parts[own] + len(boxes)
-    return _in_reading_order(labels) if split else labels
+    return labels
 
 
 def _in_reading_order(labels: LabelImage) -> LabelImage:
     """Number objects 1..n by the position of their first pixel, in place."""
     flat = labels.ravel()
-    inside = np.flatnonzero(flat > 0)
+    inside = np.flatnonzero(flat)
+    if len(inside) == 0:
+        return labels
     owners = flat[inside]
     first = np.full(int(owners.max()) + 1, -1, dtype=np.intp)
     first[owners[::-1]] = inside[::-1]  # of several writes the last one stays

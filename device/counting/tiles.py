@@ -5,8 +5,10 @@ canvas's own, where a tile sees exactly what one pass over the whole canvas sees
 receptive field and origins on multiples of the network's total stride, tiled and whole are therefore the same.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -85,16 +87,14 @@ def plan_tiles(
     )
 
 
+@lru_cache(maxsize=64)
 def cut_canvas(
     canvas_shape: tuple[int, int], *, stride_px: int, margin_px: int, max_tile_px: int
 ) -> TilePlan:
     """`plan_tiles` for a (height, width) that is a multiple of the stride already."""
     margin = round_up(margin_px, stride_px)
-    candidates = [
-        (rows, columns)
-        for rows in _axis_choices(canvas_shape[0], margin, stride_px)
-        for columns in _axis_choices(canvas_shape[1], margin, stride_px)
-    ]
+    down, right = (_axis_choices(side, margin, stride_px) for side in canvas_shape)
+    candidates = list(itertools.product(down, right))
     fitting = [pair for pair in candidates if pair[0].size * pair[1].size <= max_tile_px]
     if fitting:
         rows, columns = min(fitting, key=_computed_px)

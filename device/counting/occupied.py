@@ -1,0 +1,76 @@
+"""The occupied parts of a probability map on one small sheet, so that labelling costs by the cells, not by the frame.
+
+Parts are groups of touching blocks with something above the threshold in them. No object reaches across two of them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from device.counting.atlas import Atlas, Box, pack
+from device.counting.records import LabelImage, ProbabilityMap
+
+_BLOCK_RATIO = 0.4
+"""Edge of a block in cell diameters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Occupied:
+    """Parts of a map on a sheet, and where they come from.
+
+    Attributes:
+        atlas: the parts' codes; 0 between them.
+        boxes: of the parts in the map.
+        shape: (height, width) of the map.
+    """
+
+    atlas: Atlas
+    boxes: tuple[Box, ...]
+    shape: tuple[int, int]
+
+    def spread(self, labels: LabelImage) -> LabelImage:
+        """Labels of the sheet at their places in the map: (height, width) int32."""
+        whole = np.zeros(self.shape, dtype=np.int32)
+        for box, place in zip(self.boxes, self.atlas.places, strict=True):
+            # Boxes may overlap; what is occupied does not.
+            whole[box] += labels[place]
+        return whole
+
+
+def find_occupied(
+    probability: ProbabilityMap, code: int, cell_diameter_px: float, max_hole_px: float
+) -> Occupied | None:
+    """Gather what is above a code.
+
+    Args:
+        probability: (h, w) uint8 codes.
+        code: the largest background code.
+        cell_diameter_px: typical diameter.
+        max_hole_px: larger holes are not filled. Where a part lies in a hole of another, at least eight empty blocks
+            surround it: they are larger than this, so that no hole to be filled is judged without what lies in it.
+
+    Returns:
+        None where nothing is above the code.
+    """
+    block = max(round(_BLOCK_RATIO * cell_diameter_px), math.isqrt(math.ceil(max_hole_px / 8)) + 1)
+    height, width = probability.shape
+    peaks = np.maximum.reduceat(probability, np.arange(0, height, block), axis=0)
+    peaks = np.maximum.reduceat(peaks, np.arange(0, width, block), axis=1)
+    groups, count = ndimage.label(peaks > code, np.ones((3, 3), dtype=bool))
+    if count == 0:
+        return None
+    boxes, parts = [], []
+    for number, (down, right) in enumerate(ndimage.find_objects(groups), start=1):
+        box = (
+            slice(block * down.start, min(block * down.stop, height)),
+            slice(block * right.start, min(block * right.stop, width)),
+        )
+        part, foreign = probability[box], groups[down, right] != number
+        if foreign.any():
+            outside = np.repeat(np.repeat(foreign, block, axis=0), block, axis=1)
+            part = np.where(outside[: part.shape[0], : part.shape[1]], np.uint8(0), part)
+        boxes.append(box)
+        parts.append(part)
+    return Occupied(pack(parts, gap=1), tuple(boxes), (height, width))

@@ -1,0 +1,62 @@
+"""Labelling the occupied parts of a map is labelling the map."""
+
+import numpy as np
+import pytest
+from conftest import make_card
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from device.counting import labels
+from device.counting.labels import label_cells
+from device.counting.occupied import find_occupied
+from device.counting.records import disc_area
+
+POSTPROCESSING = make_card().postprocessing
+
+
+def random_map(seed, height, width, sigma, contrast):
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).random((height, width)), sigma)
+    return ((smooth - smooth.min()) / np.ptp(smooth)) ** contrast * 255
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    height=st.integers(20, 260),
+    width=st.integers(20, 260),
+    sigma=st.floats(1, 10),
+    contrast=st.floats(0.5, 6),
+    diameter_px=st.sampled_from([6.0, 9.25, 20.0, 37.0]),
+)
+def test_parts_give_what_the_whole_map_gives(seed, height, width, sigma, contrast, diameter_px):
+    probability = random_map(seed, height, width, sigma, contrast).astype(np.uint8)
+    arguments = 0.4, diameter_px, 0.15 * disc_area(diameter_px), POSTPROCESSING
+    whole = labels._in_reading_order(labels._label_map(probability, *arguments))
+    np.testing.assert_array_equal(label_cells(probability, *arguments), whole)
+
+
+@pytest.mark.parametrize("inner_px", [3, 9])
+def test_a_hole_with_something_in_it_is_judged_without_that(inner_px):
+    probability = np.zeros((120, 140), dtype=np.uint8)
+    probability[20:90, 30:110] = 200
+    probability[40:70, 50:90] = 0
+    probability[55 : 55 + inner_px, 65 : 65 + inner_px] = 200
+    arguments = 0.5, 20.0, 0.0, POSTPROCESSING
+    whole = labels._in_reading_order(labels._label_map(probability, *arguments))
+    np.testing.assert_array_equal(label_cells(probability, *arguments), whole)
+
+
+def test_the_sheet_of_a_nearly_empty_frame_is_small():
+    probability = np.zeros((1200, 1600), dtype=np.uint8)
+    probability[300:330, 700:735] = probability[1190:, 1580:] = 255
+    occupied = find_occupied(probability, 128, 37.0, 269.0)
+    assert len(occupied.boxes) == 2
+    assert occupied.atlas.sheet.size < 10_000
+    np.testing.assert_array_equal(
+        occupied.spread((occupied.atlas.sheet > 128).astype(np.int32)), probability > 128
+    )
+
+
+def test_an_empty_map_has_no_parts():
+    assert find_occupied(np.zeros((50, 60), np.uint8), 0, 9.0, 4.0) is None
