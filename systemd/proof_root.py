@@ -13,9 +13,23 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 PIP_SETTINGS = ("INDEX_URL", "EXTRA_INDEX_URL", "TRUSTED_HOST", "DEFAULT_TIMEOUT", "RETRIES")
 UNIT = "etc/systemd/system/fluocount.service"
 RELEASE_FOLDER = "root/fluocount"
+CPUINFO = "etc/proof-cpuinfo"
+# What a Pi 4 says of each core. The emulator shows this machine's /proc/cpuinfo, by which the
+# interpreter would choose its kernels; with x86 cores in it ai-edge-litert 2.3 crashes.
+CORE = """processor\t: {number}
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm crc32 cpuid
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd08
+CPU revision\t: 3
+
+"""
 # Inside a mount and host name space of its own, so that nothing stays mounted when it is killed.
 ENTER = (
     'hostname "$1" && mount -t proc proc "$2/proc" && mount -t sysfs -o ro sysfs "$2/sys" && '
+    f'mount --bind "$2/{CPUINFO}" "$2/proc/cpuinfo" && '
     'mount -t devpts -o newinstance,ptmxmode=0666 devpts "$2/dev/pts" && '
     'folder=$2 && shift 2 && exec chroot "$folder" "$@"'
 )
@@ -141,6 +155,7 @@ def write_settings(folder: Path) -> None:
         "etc/hostname": f"{HOST_NAME}\n",
         "etc/sudoers.d/proof": f'Defaults env_keep += "QEMU_CPU LC_ALL {" ".join(PROXIES)}"\n',
         "etc/pip.conf": pip_settings(),
+        CPUINFO: "".join(CORE.format(number=number) for number in range(os.cpu_count() or 1)),
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
