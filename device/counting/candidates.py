@@ -16,7 +16,7 @@ def uncounted(low: LabelImage, counted: LabelImage, exclude_border: bool) -> Lab
         exclude_border: leave out what touches the border.
     """
     keep = np.ones(int(low.max(initial=0)) + 1, dtype=bool)
-    keep[low[counted > 0]] = False
+    keep[low.ravel()[np.flatnonzero(counted > 0)]] = False
     if exclude_border:
         keep &= ~touches_border(low)
     return renumber(low, keep[1:])
@@ -24,4 +24,7 @@ def uncounted(low: LabelImage, counted: LabelImage, exclude_border: bool) -> Lab
 
 def stacked(counted: LabelImage, candidates: LabelImage, count: int) -> LabelImage:
     """One label image of both: the counted keep their numbers, the candidates follow after `count`."""
-    return np.where(candidates > 0, candidates + np.int32(count), counted)
+    both = counted.copy()
+    inside = np.flatnonzero(candidates > 0)
+    both.ravel()[inside] = candidates.ravel()[inside] + np.int32(count)
+    return both

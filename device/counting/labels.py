@@ -46,7 +46,9 @@ def label_cells(
     if occupied is None:
         return np.zeros(probability.shape, dtype=np.int32)
     labels = _label_map(occupied.atlas.sheet, threshold, cell_diameter_px, min_area_px, settings)
-    return _in_reading_order(occupied.spread(labels))
+    inside = np.flatnonzero(labels > 0)
+    _number_by_position(labels, inside, occupied.positions(inside))
+    return occupied.spread(labels)
 
 
 def _label_map(
@@ -96,8 +98,18 @@ def kept_numbers(keep: np.ndarray) -> np.ndarray:
 
 def renumber(labels: LabelImage, keep: np.ndarray) -> LabelImage:
     """Drop the objects whose entry in keep (n,) is False and number the others 1..m."""
-    renumbered: LabelImage = kept_numbers(keep)[labels]
-    return renumbered
+    return mapped(labels, kept_numbers(keep))
+
+
+def mapped(labels: LabelImage, table: np.ndarray) -> LabelImage:
+    """A new label image with every number replaced by its entry in table (n + 1,) int32, 0 by 0.
+
+    Only the objects' pixels are touched: most of a frame is background.
+    """
+    replaced = np.zeros(labels.shape, dtype=np.int32)
+    inside = np.flatnonzero(labels > 0)
+    replaced.ravel()[inside] = table[labels.ravel()[inside]]
+    return replaced
 
 
 def _split_clumps(
@@ -128,17 +140,21 @@ def _split_clumps(
     return labels
 
 
-def _in_reading_order(labels: LabelImage) -> LabelImage:
-    """Number objects 1..n by the position of their first pixel, in place."""
-    flat = labels.ravel()
-    inside = np.flatnonzero(flat)
+def _number_by_position(labels: LabelImage, inside: np.ndarray, positions: np.ndarray) -> None:
+    """Number objects 1..n by the position of their first pixel, in place.
+
+    Args:
+        labels: any numbers above 0.
+        inside: flat indices of all pixels of objects, ascending.
+        positions: where each of them comes in reading order.
+    """
     if len(inside) == 0:
-        return labels
+        return
+    flat = labels.ravel()
     owners = flat[inside]
     first = np.full(int(owners.max()) + 1, -1, dtype=np.intp)
-    first[owners[::-1]] = inside[::-1]  # of several writes the last one stays
+    first[owners[::-1]] = positions[::-1]  # of several writes the last one stays
     numbers = np.flatnonzero(first >= 0)
     table = np.zeros(len(first), dtype=np.int32)
     table[numbers[np.argsort(first[numbers])]] = np.arange(1, len(numbers) + 1)
     flat[inside] = table[owners]
-    return labels

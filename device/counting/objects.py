@@ -7,7 +7,7 @@ import numpy as np
 
 from device.counting.candidates import stacked, uncounted
 from device.counting.card import ModelCard, Postprocessing
-from device.counting.labels import label_cells, renumber, threshold_code
+from device.counting.labels import label_cells, mapped, renumber, threshold_code
 from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved, postprocessing_at
@@ -46,7 +46,7 @@ def find_objects(
     )
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
     keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
-    keep[labels[labels > 0]] = True
+    keep[labels.ravel()[np.flatnonzero(labels > 0)]] = True
     keep[0] = True
     if chosen.exclude_border:
         touching = np.flatnonzero(touches_border(labels))
@@ -85,7 +85,9 @@ def demoted(objects: Objects, counted: np.ndarray) -> tuple[Objects, np.ndarray]
     table = np.zeros(len(order) + 1, dtype=np.int32)
     table[1 + order] = np.arange(1, len(order) + 1)
     labels = renumber(objects.labels, counted[: objects.count])
-    kept = Objects(labels, table[objects.working], int(counted.sum()), objects.candidate_code)
+    kept = Objects(
+        labels, mapped(objects.working, table), int(counted.sum()), objects.candidate_code
+    )
     return kept, order
 
 
