@@ -5,7 +5,8 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePath
 from typing import IO
 
@@ -38,30 +39,44 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_beside(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Write `path`.SUFFIX for every suffix, in this order; each is whole or absent.
+    """Write `path`.SUFFIX for every suffix; each is whole or absent, and they appear in this order.
 
     Raises:
         OSError: as the file system gives it; those before are there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, data in contents.items():
-        with open_atomic(path.with_name(f"{path.name}.{suffix}"), sync_parent=False) as stream:
-            stream.write(data)
+    temporaries = {suffix: _temporary_name(path) for suffix in contents}
+    try:
+        with ExitStack() as stack:
+            streams = []
+            for suffix, data in contents.items():
+                streams.append(stack.enter_context(temporaries[suffix].open("xb")))
+                streams[-1].write(data)
+                streams[-1].flush()
+            # Together they wait for the disk once; one after the other, every time.
+            with ThreadPoolExecutor(len(streams)) as pool:
+                list(pool.map(lambda stream: os.fsync(stream.fileno()), streams))
+        for suffix, temporary in temporaries.items():
+            temporary.replace(path.with_name(f"{path.name}.{suffix}"))
+    except BaseException:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
-@contextmanager
-def open_atomic(path: Path, *, sync_parent: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write that appears under `path` when the block ends well, and not at all otherwise.
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
 
-    Args:
-        path: the file.
-        sync_parent: False where the caller syncs the folder himself, after several files.
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that appears under `path` when the block ends well, and not at all otherwise.
 
     Raises:
         OSError: as the file system gives it.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+    temporary = _temporary_name(path)
     try:
         with temporary.open("xb") as stream:
             yield stream
@@ -71,8 +86,7 @@ def open_atomic(path: Path, *, sync_parent: bool = True) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if sync_parent:
-        sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_partial(root: Path, older_than_s: float = 3600.0) -> int:

@@ -66,3 +66,29 @@ def test_files_beside_each_other(tmp_path):
         "a.png.cells.csv": b"1",
         "a.png.result.json": b"2",
     }
+
+
+def test_of_files_beside_each_other_none_is_left_half_when_the_disk_is_full(tmp_path, monkeypatch):
+    target = tmp_path / "a.png"
+    write_beside(target, {"cells.csv": b"old", "result.json": b"old"})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_beside(target, {"cells.csv": b"new", "result.json": b"new"})
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"old"}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_files_appear_in_their_order(tmp_path, monkeypatch):
+    appeared = []
+    replace = os.replace
+    monkeypatch.setattr(
+        type(tmp_path),
+        "replace",
+        lambda self, target: (appeared.append(target.suffix), replace(self, target)),
+    )
+    write_beside(tmp_path / "a", {"one": b"1", "two": b"2", "three": b"3"})
+    assert appeared == [".one", ".two", ".three"]

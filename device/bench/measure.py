@@ -79,7 +79,7 @@ def measure(
         ]
         for number, frame in enumerate([frames[0], *(list(frames) * runs)]):
             for child in children:
-                timing = child.count(frame, out / child.label)
+                timing = child.count(frame, out / str(number) / child.label)
                 if number > 0:
                     timings[child.label].append(timing)
                 done += 1
