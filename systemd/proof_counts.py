@@ -10,7 +10,7 @@ from proof_root import Root
 from proof_steps import Lines, ProofError
 
 MODELS = ("fast", "c-resunet")
-REAL_IMAGES = 4
+REAL_IMAGES = 6
 REAL_IMAGES_SLOW = 1
 LARGEST_SHIFT_PX = 1.0
 IMAGES = "tmp/images"
