@@ -13,7 +13,7 @@ from device.counting.pipeline import plan_for
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve
 from device.counting.scale import working_shape
-from device.counting.staging import STAGE_TILE_PX, gmac_of
+from device.counting.staging import gmac_of, stage_tile_px
 from device.errors import InputError
 from device.imageio.header import Header
 
@@ -88,7 +88,10 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
 def _network_bytes(tile_px: int, card: ModelCard) -> float:
     if not card.tiling.stages:
         return _NETWORK_BYTES * tile_px
-    return _NETWORK_BYTES * min(tile_px, STAGE_TILE_PX) + _BETWEEN_STAGES_BYTES * tile_px
+    held_px = max(
+        min(tile_px / stage.step_px**2, stage_tile_px(stage)) for stage in card.tiling.stages
+    )
+    return _NETWORK_BYTES * held_px + _BETWEEN_STAGES_BYTES * tile_px
 
 
 def require_memory(

@@ -64,7 +64,7 @@ def test_fast_kernels_exist_for_all_of_it(tflite):
 @pytest.mark.parametrize("shape", [(64, 64), (200, 136), (72, 320)])
 @pytest.mark.parametrize("tile_px", [600, 5000])
 def test_stages_give_bit_for_bit_what_one_graph_gives(tflite, shape, tile_px, monkeypatch):
-    monkeypatch.setattr(staging, "STAGE_TILE_PX", tile_px)
+    monkeypatch.setattr(staging, "stage_tile_px", lambda stage: tile_px)
     parts, tilings = cut(tflite)
     assert len(tilings) == 5
     image = np.random.default_rng(4).integers(-128, 128, (*shape, 3), dtype=np.int8)
@@ -75,7 +75,7 @@ def test_stages_give_bit_for_bit_what_one_graph_gives(tflite, shape, tile_px, mo
 
 
 def test_a_margin_that_is_too_small_would_be_seen(tflite, monkeypatch):
-    monkeypatch.setattr(staging, "STAGE_TILE_PX", 600)
+    monkeypatch.setattr(staging, "stage_tile_px", lambda stage: 600)
     parts, tilings = cut(tflite)
     image = np.random.default_rng(4).integers(-128, 128, (200, 136, 3), dtype=np.int8)
     whole = WholeNetwork(open_interpreter(tflite))(image)

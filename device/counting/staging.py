@@ -5,6 +5,10 @@ from device.counting.tiles import TilePlan, cut_canvas
 
 STAGE_TILE_PX = 60_000
 """Pixels of a stage's tile at its finest level: bounds the memory, keeps its tensors in the caches."""
+DEEP_TILE_PX = 125_000
+"""The same for a stage that looks far: the deepest level of a 1600 x 1200 frame in one tile, nothing twice."""
+_FAR_PX = 32
+"""Margins above this are far."""
 
 
 def plan_stage(shape: tuple[int, int], stage: StageTiling) -> TilePlan:
@@ -13,8 +17,13 @@ def plan_stage(shape: tuple[int, int], stage: StageTiling) -> TilePlan:
         shape,
         stride_px=stage.stride_px,
         margin_px=stage.margin_px,
-        max_tile_px=STAGE_TILE_PX * stage.step_px**2,
+        max_tile_px=stage_tile_px(stage) * stage.step_px**2,
     )
+
+
+def stage_tile_px(stage: StageTiling) -> int:
+    """Pixels in the largest tile of a stage, at its finest level."""
+    return DEEP_TILE_PX if stage.margin_px > _FAR_PX else STAGE_TILE_PX
 
 
 def computed_px(plan: TilePlan, card: ModelCard) -> float:
