@@ -47,12 +47,17 @@ def outline_mask(labels: LabelImage) -> np.ndarray:
     return mask
 
 
-def outline_png(labels: LabelImage) -> bytes:
-    """A transparent picture of the outlines as a palette PNG of one bit: milliseconds, a few kilobytes."""
+def outline_png(labels: LabelImage, edges: np.ndarray | None = None) -> bytes:
+    """A transparent picture of the outlines as a palette PNG of one bit: milliseconds, a few kilobytes.
+
+    Args:
+        labels: (height, width) integers.
+        edges: `outline_pixels` of them where the caller has them already.
+    """
     height, width = labels.shape
     row_bytes = 1 + -(-width // 8)  # the first byte of a row names its filter, 0: none
     rows = np.zeros((height, row_bytes), dtype=np.uint8)
-    row, column = np.divmod(outline_pixels(labels), width)
+    row, column = np.divmod(outline_pixels(labels) if edges is None else edges, width)
     np.bitwise_or.at(rows, (row, 1 + column // 8), np.uint8(128) >> (column % 8).astype(np.uint8))
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 3, 0, 0, 0)),
@@ -68,13 +73,16 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def overlay_image(frame: Frame, result: CountResult, labels: LabelImage) -> np.ndarray:
+def overlay_image(
+    frame: Frame, result: CountResult, labels: LabelImage, edges: np.ndarray | None = None
+) -> np.ndarray:
     """The image with outlines, numbers, the count and a scale bar where the pixel size is known.
 
     Args:
         frame: the capture; 16-bit samples are shown at 8 bits.
         result: what was counted.
         labels: (height, width) int32.
+        edges: `outline_pixels` of them where the caller has them already.
 
     Returns:
         (height, width, 3) uint8; of half the size above OVERLAY_PX. Text has a dark halo, so that it shows on any
@@ -84,7 +92,7 @@ def overlay_image(frame: Frame, result: CountResult, labels: LabelImage) -> np.n
     image = to_8_bit(frame.image, frame.bits)
     pixels = np.array(image, order="C") if step == 1 else reduced(image, step, step)
     height, width = pixels.shape[:2]
-    rows, columns = np.divmod(outline_pixels(labels), frame.width)
+    rows, columns = np.divmod(outline_pixels(labels) if edges is None else edges, frame.width)
     pixels[np.minimum(rows // step, height - 1), np.minimum(columns // step, width - 1)] = (
         OUTLINE_RGB
     )

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 from device.counting.blocks import LARGE_FRAME_PX
-from device.counting.overlay import encode_jpeg, outline_png, overlay_image
+from device.counting.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.counting.records import Counted, Frame, to_json
 from device.export.ometiff import labels_ome_tiff
 from device.export.tables import cells_csv
@@ -26,9 +26,10 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
         OSError: the folder cannot be written; files already renamed into place are whole.
     """
     result, labels = counted.result, counted.labels
+    edges = outline_pixels(labels)
     pictures: tuple[Callable[[], bytes], ...] = (
-        lambda: outline_png(labels),
-        lambda: encode_jpeg(overlay_image(frame, result, labels)),
+        lambda: outline_png(labels, edges),
+        lambda: encode_jpeg(overlay_image(frame, result, labels, edges)),
         lambda: labels_ome_tiff(labels, result.pixel_size_um),
     )
     outlines, overlay, label_image = _encoded(pictures, frame.height * frame.width)

@@ -1,7 +1,10 @@
 """The label image as OME-TIFF, with the pixel size where it is known."""
 
 import io
+from collections.abc import Iterator
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -34,7 +37,9 @@ def labels_ome_tiff(labels: LabelImage, pixel_size_um: float | None) -> bytes:
     stream = io.BytesIO()
     tifffile.imwrite(
         stream,
-        labels.astype(dtype, copy=False),
+        _strips(labels, dtype),
+        shape=labels.shape,
+        dtype=dtype,
         ome=True,
         photometric="minisblack",
         compression="zlib",
@@ -45,3 +50,10 @@ def labels_ome_tiff(labels: LabelImage, pixel_size_um: float | None) -> bytes:
         resolutionunit=None if pixel_size_um is None else "CENTIMETER",
     )
     return stream.getvalue()
+
+
+def _strips(labels: LabelImage, dtype: type[np.unsignedinteger[Any]]) -> Iterator[bytes]:
+    """The rows of each strip, deflated: zlib-ng writes what zlib reads, in a tenth of the time."""
+    for start in range(0, labels.shape[0], ROWS_PER_STRIP):
+        rows = labels[start : start + ROWS_PER_STRIP].astype(dtype, copy=False)
+        yield bytes(imagecodecs.zlibng_encode(rows.tobytes(), level=6))

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from device.clock import Stopwatch
-from device.counting.overlay import encode_jpeg, outline_png, overlay_image
+from device.counting.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, to_json
 from device.counting.scale import to_8_bit
 from device.errors import StorageError
@@ -26,11 +26,12 @@ def encode_products(
         The result as it is stored, and file contents by name.
     """
     with watch.stage("write"):
-        overlay = overlay_image(frame, counted.result, counted.labels)
+        edges = outline_pixels(counted.labels)
+        overlay = overlay_image(frame, counted.result, counted.labels, edges)
         products = {
             "probability.png": _png(Image.fromarray(counted.probability)),
             "labels.tiff": labels_ome_tiff(counted.labels, counted.result.pixel_size_um),
-            "outlines.png": outline_png(counted.labels),
+            "outlines.png": outline_png(counted.labels, edges),
             "overlay.jpg": encode_jpeg(overlay),
             "image.jpg": view_jpeg(frame),
         }
