@@ -92,6 +92,14 @@ def test_known_weights_come_back():
     assert chances == pytest.approx(sigmoid(np.array([-0.3, 2.7])), abs=0.04)
 
 
+def test_the_fit_leans_less_on_grey_levels_than_on_what_no_exposure_changes():
+    frames = simulated(60, 60)
+    for frame in frames:
+        frame.features[:, FEATURES.index("detail")] = frame.features[:, FEATURES.index("score")] / 5
+    fitted = fit_logistic(frames, make_confidence())
+    assert fitted.score.coefficient > 3 * fitted.detail.coefficient > 0
+
+
 def test_probabilities_of_new_objects_are_their_frequencies():
     fitted = fit_logistic(simulated(60, 60), make_confidence())
     for chance, share, number in bins([(frame, fitted) for frame in simulated(200, 60, seed=2)]):

@@ -16,7 +16,7 @@ from device.counting.confidence import (
     count_interval,
     sigmoid,
 )
-from device.counting.features import FEATURES, object_features
+from device.counting.features import FEATURES, GREY_LEVEL_FEATURES, object_features
 from device.counting.measure import measure
 from device.counting.objects import Objects, find_objects
 from device.counting.records import ProbabilityMap
@@ -33,6 +33,10 @@ CANDIDATE_SHARE = 1 / 3
 
 ERROR_WEIGHT = 0.01
 """One cell of error per frame weighs as much as 0.01 of F1."""
+EXPOSURE_SD = 0.1
+"""Standard deviation of the log of the exposures at which objects are seen by the fit."""
+_NODES, _GAIN_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+_GAINS = EXPOSURE_SD * _NODES
 _RIDGE = 1.0
 _LARGEST_FRAME_SD = 4.0
 
@@ -243,13 +247,20 @@ def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence
 
 
 def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
-    """Ridge logistic regression of "is a cell" on the standardised features, into a copy of `base`."""
+    """Ridge logistic regression of "is a cell" on the standardised features, into a copy of `base`.
+
+    Each object is seen at several exposures, so that brightness decides no more than it has to: all frames at hand were
+    taken with one microscope's settings, and the next one will not be.
+    """
     features = np.concatenate([frame.features for frame in evidence])
     is_cell = np.concatenate([frame.is_cell for frame in evidence])
     mean, sd = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
     if len(features):
         mean, sd = features.mean(axis=0), features.std(axis=0).clip(1e-6)
-    weights = _regression((features - mean) / sd, is_cell)
+    exposures = [(_exposed(features, gain) - mean) / sd for gain in _GAINS]
+    shares = np.repeat(_GAIN_WEIGHTS / _GAIN_WEIGHTS.sum(), len(features))
+    standardised = np.concatenate(exposures)
+    weights = _regression(standardised, np.tile(is_cell, len(exposures)), shares)
     terms = {
         name: ObjectFeature(mean=float(mean[i]), sd=float(sd[i]), coefficient=float(weights[i + 1]))
         for i, name in enumerate(FEATURES)
@@ -257,8 +268,14 @@ def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
     return msgspec.structs.replace(base, intercept=float(weights[0]), **terms)
 
 
-def _regression(standardised: np.ndarray, is_cell: np.ndarray) -> np.ndarray:
-    """(1 + k,) intercept and coefficients for (n, k) features.
+def _exposed(features: np.ndarray, log_gain: float) -> np.ndarray:
+    """(n, 6) features as they were with another exposure: what is measured in grey levels is multiplied."""
+    in_grey_levels = [name in GREY_LEVEL_FEATURES for name in FEATURES]
+    return features + log_gain * np.array(in_grey_levels)
+
+
+def _regression(standardised: np.ndarray, is_cell: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(1 + k,) intercept and coefficients for (n, k) features that weigh (n,) shares.
 
     One more, average object that is half a cell keeps the fit finite where all objects are of one kind.
     """
@@ -267,9 +284,9 @@ def _regression(standardised: np.ndarray, is_cell: np.ndarray) -> np.ndarray:
     def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
         log_odds = design @ weights
         penalty = np.concatenate(([0], weights[1:])) * _RIDGE
-        loss = np.logaddexp(0, log_odds).sum() - log_odds[is_cell].sum()
+        loss = shares @ (np.logaddexp(0, log_odds) - log_odds * is_cell)
         loss += np.logaddexp(0, weights[0]) - 0.5 * weights[0] + 0.5 * penalty @ weights
-        slope = design.T @ (sigmoid(log_odds) - is_cell) + penalty
+        slope = design.T @ (shares * (sigmoid(log_odds) - is_cell)) + penalty
         slope[0] += sigmoid(weights[0]) - 0.5
         return float(loss), slope
 

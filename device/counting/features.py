@@ -16,6 +16,9 @@ from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMa
 FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
 """Names of the columns of `object_features`."""
 
+GREY_LEVEL_FEATURES = frozenset({"brightness", "detail", "blob"})
+"""Those that grow by the log of an exposure."""
+
 MEASURE_DIAMETER_PX = 9.0
 _CORE_RATIO = 0.25
 """The brightest part of an object that stands for all of it, as a part of the disc of the cell diameter."""
