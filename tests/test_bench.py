@@ -9,6 +9,8 @@ from conftest import draw_discs, make_card
 from PIL import Image
 
 from device.bench.children import BenchError
+from device.bench.folder import as_table as as_folder_table
+from device.bench.folder import measure_folder
 from device.bench.frames import given_frames, synthetic_frames
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.measure import measure
@@ -18,6 +20,7 @@ from device.commands.bench import command
 from device.counting.card import Tiling
 from device.counting.staging import gmac_of
 from device.imageio import read_frame
+from device.models.card import DEFAULT_MODEL, find_model
 
 CHILD = str(Path(__file__).parent / "bench_child.py")
 
@@ -102,3 +105,19 @@ def test_the_reference_says_what_it_lacks(tmp_path):
     assert result.exception is not None
     said = str(result.exception)
     assert any(part in said for part in ("none.keras", "No model is shipped", "needs Keras"))
+
+
+def test_a_folder_is_measured_both_ways(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    synthetic_frames(frames, (3, 5, 2, 4), width_px=256)
+    one_by_one, side_by_side = measure_folder(
+        find_model(DEFAULT_MODEL), frames, tmp_path / "out", cores=2
+    )
+    assert (one_by_one.workers, one_by_one.threads) == (1, 2)
+    assert side_by_side.workers * side_by_side.threads <= 2
+    assert one_by_one.frames == side_by_side.frames == 4
+    assert 0 < one_by_one.early_mb <= one_by_one.peak_mb
+    assert len(list((tmp_path / "out" / "1").glob("*.result.json"))) == 4
+    assert "frames/min" in as_folder_table(one_by_one, side_by_side)

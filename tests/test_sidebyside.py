@@ -1,3 +1,4 @@
+import sys
 import threading
 import time
 
@@ -91,3 +92,12 @@ def test_cores_are_shared_out_but_never_oversubscribed(images, threads):
     workers, each = share_cores(images, threads)
     assert 1 <= workers <= max(1, images)
     assert 1 <= workers * each <= threads
+
+
+def test_the_turns_of_threads_are_given_back():
+    before_s = sys.getswitchinterval()
+    seen = list(
+        in_order(range(3), [FakeSegmenter(), FakeSegmenter()], lambda *_: sys.getswitchinterval())
+    )
+    assert seen == [pytest.approx(0.001)] * 3
+    assert sys.getswitchinterval() == before_s

@@ -23,6 +23,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--cells", type=click.IntRange(0), multiple=True, help="Cells of a synthetic frame.")
 @click.option("--width", type=click.IntRange(256, 8000), default=1600, show_default=True, metavar="PX",
               help="Of synthetic frames (4:3).")  # fmt: skip
+@click.option("--folder", "copies", type=click.IntRange(4), metavar="N",
+              help="Instead: a folder of N frames, one by one and side by side.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), help="Of the interpreter; default: all cores.")
 @click.option("--picture", type=_PATH, default=Path("out/bench.png"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
@@ -34,6 +36,7 @@ def command(
     runs: int,
     cells: tuple[int, ...],
     width: int,
+    copies: int | None,
     threads: int | None,
     picture: Path,
     as_json: bool,
@@ -42,8 +45,13 @@ def command(
     from device.bench.frames import CELLS, given_frames, synthetic_frames
     from device.bench.measure import measure
     from device.bench.report import as_table, draw, summarise
+    from device.models.card import DEFAULT_MODEL
 
-    workers = _workers(models, threads or len(os.sched_getaffinity(0)))
+    cores = threads or len(os.sched_getaffinity(0))
+    if copies:
+        _bench_folder(models or (DEFAULT_MODEL,), copies, cores)
+        return
+    workers = _workers(models, cores)
     if reference:
         workers |= _reference(reference_weights)
     with tempfile.TemporaryDirectory(prefix="fluocount-frames-") as folder:
@@ -63,6 +71,23 @@ def command(
     click.echo(f"\n{picture}" if drawn else "\nNo picture: matplotlib is not installed.")
     if as_json:
         click.echo(msgspec.json.encode(summarise(measured)))
+
+
+def _bench_folder(models: tuple[str, ...], copies: int, cores: int) -> None:
+    """Count copies of the synthetic frames in both ways, for each model."""
+    from device.bench.folder import as_table, measure_folder
+    from device.bench.frames import CELLS, synthetic_frames
+    from device.models.card import find_model
+
+    with tempfile.TemporaryDirectory(prefix="fluocount-folder-") as temporary:
+        folder = Path(temporary) / "frames"
+        folder.mkdir()
+        frames = synthetic_frames(folder, CELLS)
+        for number in range(len(frames), copies):
+            os.link(frames[number % len(frames)], folder / f"copy-{number}.png")
+        for name in models:
+            timings = measure_folder(find_model(name), folder, Path(temporary) / name, cores)
+            click.echo(f"{name}, a folder of {copies} frames\n\n{as_table(*timings)}\n")
 
 
 def _workers(models: tuple[str, ...], threads: int) -> dict[str, list[str]]:
