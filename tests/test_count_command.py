@@ -1,6 +1,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,12 @@ def test_a_name_that_is_no_utf8(lab):
     assert outcome.exit_code == 0
     assert lab.lines()[0]["image"] == "\\xff.png"
     assert json.loads(outcome.stdout)["image"] == "\\xff.png"
+
+
+def test_the_terminal_hears_nothing_from_the_interpreter(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    (tmp_path / "a.png").write_bytes(png(3))
+    command = [sys.executable, "-c", "from device.cli import main; main()", "count", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "on one core" in done.stderr
+    assert "XNNPACK" not in done.stderr

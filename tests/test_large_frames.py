@@ -57,18 +57,7 @@ def write_grid(path: Path, kind: str) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["png", "tif"])
-@pytest.mark.parametrize(
-    "model",
-    [
-        "fake-full",
-        "fake-quarter",
-        "fast",
-        pytest.param(
-            "c-resunet",
-            marks=pytest.mark.xfail(reason="710 to 722 MB: its tiles are too large", strict=False),
-        ),
-    ],
-)
+@pytest.mark.parametrize("model", ["fake-full", "fake-quarter", "fast", "c-resunet"])
 def test_the_largest_frame_is_counted_within_700_mb(model, kind, tmp_path):
     if not model.startswith("fake") and not (ROOT / f"device/models/{model}.tflite").exists():
         pytest.skip(f"{model} is not shipped in this tree")

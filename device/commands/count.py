@@ -1,6 +1,9 @@
 """`fluocount count`: images and folders in, a table and files out."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -77,7 +80,23 @@ def _open_model(model: str, threads: int) -> Segmenter:
     from device.models.card import find_model
     from device.models.interpreter import load_segmenter
 
-    return load_segmenter(find_model(model), threads)
+    path = find_model(model)
+    with _without_native_chatter():
+        return load_segmenter(path, threads)
+
+
+@contextmanager
+def _without_native_chatter() -> Iterator[None]:
+    """What libraries print below Python does not reach the terminal: the interpreter greets with a line of its own."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +171,8 @@ class _Batch:
             needed = self._require_memory(largest, self.segmenters[0].card)
         except InputError:
             return
-        seconds = needed.seconds(int8_limit_gmac_s(1, runs=5))
+        with _without_native_chatter():
+            seconds = needed.seconds(int8_limit_gmac_s(1, runs=5))
         click.echo(
             f"{display_name(largest.name)}: about {needed.memory_mb:.0f} MB and {seconds:.2g} s on one core",
             err=True,
