@@ -12,7 +12,7 @@ HOST_NAME = "fluocount"
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 PIP_SETTINGS = ("INDEX_URL", "EXTRA_INDEX_URL", "TRUSTED_HOST", "DEFAULT_TIMEOUT", "RETRIES")
 UNIT = "etc/systemd/system/fluocount.service"
-RELEASE_FOLDER = "root/fluocount"
+RELEASE_FOLDER = "srv/fluocount"
 CPUINFO = "etc/proof-cpuinfo"
 # What a Pi 4 says of each core. The emulator shows this machine's /proc/cpuinfo, by which the
 # interpreter would choose its kernels; with x86 cores in it ai-edge-litert 2.3 crashes.

@@ -4,8 +4,8 @@
     sudo systemd/prove_arm64.py bookworm --work /var/tmp/proof --fluocount .venv/bin/fluocount
 
 Needs root, debootstrap, qemu-user-static and an environment with fluocount's libraries for this machine,
-which counts with the code of the same commit. A finished step is not repeated: `--again count` installs
-what is committed now over what is there and compares the counts once more. What it prints is kept in
+which counts with the code of the same commit. A finished step is not repeated: `--again count` compares
+the counts of what is committed now, `--again upgrade` installs it. What it prints is kept in
 docs/arm64-RELEASE.txt. Taken from the environment where set: FLUOCOUNT_DEBIAN_MIRROR,
 FLUOCOUNT_APT_CONF (a file for apt.conf.d), pip's and proxies' own variables, FLUOCOUNT_DATA (real
 images; without it only synthetic ones are counted).
@@ -25,7 +25,7 @@ from proof_root import Root, bootstrap, register_emulator
 from proof_steps import Lines, ProofError, Steps
 
 EMULATOR = "qemu-aarch64-static"
-STEPS = ("system", "install", "doctor", "page", "count", "repair")
+STEPS = ("system", "install", "doctor", "page", "count", "upgrade")
 README_SECTION = "On a Raspberry Pi"
 OPTION = "--without-hardware"
 
@@ -38,7 +38,7 @@ def readme_commands(text: str) -> list[str]:
 
 def with_option(command: str) -> str:
     """The installer's command with the option that a system without Raspberry Pi's packages needs."""
-    return f"{command} {OPTION}" if command.endswith("install.sh") else command
+    return f"{command} {OPTION}" if "install.sh" in command else command
 
 
 def copy_release(root: Root) -> str:
@@ -67,12 +67,11 @@ def type_in(root: Root, command: str) -> Lines:
     yield root.shell(command)
 
 
-def count(root: Root, fluocount: Path, upgrade: bool) -> Lines:
-    """Compare; before, where it is a repetition, bring the installed program up to the commit of now."""
-    if upgrade:
-        yield from install(root, f"sudo ./systemd/install.sh --upgrade {OPTION}")
-        yield ""
-    yield from compare_counts(root, fluocount)
+def count(root: Root, fluocount: Path, newer: bool) -> Lines:
+    """Compare; a repetition counts with the commit of now in the environment that is installed."""
+    if newer:
+        yield f"code and models of commit {copy_release(root)}, with the libraries installed above"
+    yield from compare_counts(root, fluocount, newer=newer)
 
 
 def prove(root: Root, steps: Steps, fluocount: Path) -> None:
@@ -88,9 +87,10 @@ def prove(root: Root, steps: Steps, fluocount: Path) -> None:
         steps.run(name, f"README: {other}", lambda other=other: type_in(root, other))
     sample = REPOSITORY / "device/samples/neurons.jpg"
     steps.run("page", "README: the page counts", lambda: use_page(root, sample))
-    upgrade = "count" in steps.again
-    steps.run("count", "The counts of this machine", lambda: count(root, fluocount, upgrade))
-    steps.run("repair", "README: running it again repairs", lambda: install(root, command))
+    newer = "count" in steps.again
+    steps.run("count", "The counts of this machine", lambda: count(root, fluocount, newer))
+    upgrade = with_option(f"{installer} --upgrade")
+    steps.run("upgrade", "README: upgrade, settings and data stay", lambda: install(root, upgrade))
 
 
 def main() -> None:
