@@ -39,6 +39,7 @@ def make_confidence(**changes) -> Confidence:
         coverage=None,
         candidate_threshold=0.2,
         least_probability=0.0,
+        lone_peak=0.0,
         intercept=0.0,
         score=ObjectFeature(mean=0.0, sd=1.0, coefficient=1.0),
         size=ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from device.counting.card import ObjectFeature
+from device.counting.card import NormalFrame, ObjectFeature, Range
 from device.counting.confidence import (
     DOUBTFUL_ABOVE,
     DOUBTFUL_BELOW,
@@ -164,6 +164,20 @@ def test_an_object_that_is_unlikely_a_cell_is_doubtful_and_not_counted():
     assert doubtful.x == pytest.approx(100, abs=1)
     assert counted.labels[40, 100] == 0
     assert [cell.x for cell in counted.result.cells] == pytest.approx([40, 160], abs=1)
+
+
+def test_in_a_frame_that_the_calibration_does_not_know_the_network_alone_decides():
+    unjudged = Range(low=None, high=None)
+    limits = dict.fromkeys(NormalFrame.__struct_fields__, unjudged)
+    dark = NormalFrame(**(limits | {"background": Range(low=None, high=20.0)}))
+    confidence = sure_above(0.95, lone_peak=0.6, normal_frame=dark)
+    cells = scene([255, 200, 140])
+    known = count(cells, threshold=0.5, confidence=confidence).result
+    stray_light = count(np.maximum(cells, 40), threshold=0.5, confidence=confidence).result
+    assert (known.count, known.flags) == (1, ())
+    assert stray_light.count == 2
+    assert [flag.code for flag in stray_light.flags] == ["unusual_brightness"]
+    assert [cell.id for cell in stray_light.doubtful if cell.id > 2] == [3]
 
 
 def test_another_threshold_moves_the_least_probability_along():

@@ -9,7 +9,7 @@ from device.counting.atlas import pack
 from device.counting.labels import label_cells
 from device.counting.pipeline import count_frame, relabel
 from device.counting.records import CountResult, CountSettings, to_json
-from device.counting.resolved import postprocessing_at
+from device.counting.resolved import postprocessing_at, resolve
 from device.errors import InputError
 
 DEFAULTS = CountSettings()
@@ -202,16 +202,21 @@ def test_a_packed_sheet_keeps_every_mask_apart(shapes, gap):
     assert atlas.sheet.sum() == sum(height * width for height, width in shapes)
 
 
+def chosen(card, threshold):
+    return resolve(CountSettings(threshold=threshold), card)
+
+
 def test_another_threshold_moves_the_least_peak_by_the_same_log_odds():
     card = make_card()
     strict = msgspec.structs.replace(card.postprocessing, min_peak=0.7)
     card = msgspec.structs.replace(card, threshold=0.2, postprocessing=strict)
-    assert postprocessing_at(card, 0.2) == strict
-    lower, higher = (postprocessing_at(card, cut).min_peak for cut in (0.1, 0.4))
+    assert postprocessing_at(card, chosen(card, 0.2)) == strict
+    lower, higher = (postprocessing_at(card, chosen(card, cut)).min_peak for cut in (0.1, 0.4))
     assert 0.1 < lower < 0.7 < higher < 1
     odds = [p / (1 - p) for p in (lower, 0.7)]
     assert odds[1] / odds[0] == pytest.approx((0.2 / 0.8) / (0.1 / 0.9))
-    assert postprocessing_at(make_card(), 0.9).min_peak == make_card().postprocessing.min_peak
+    card = make_card()
+    assert postprocessing_at(card, chosen(card, 0.9)).min_peak == card.postprocessing.min_peak
 
 
 def test_a_lower_threshold_finds_a_fainter_cell_that_the_least_peak_refused():

@@ -86,7 +86,7 @@ def yellow(image):
 def statistics(image, diameter=37.0, **frame):
     made = make_frame(image, **frame)
     pixels = made.image if made.bits == 8 else (made.image >> (made.bits - 8)).astype(np.uint8)
-    return frame_statistics(made, pixels, diameter, (), diameter)
+    return frame_statistics(made, pixels, diameter)
 
 
 def scene(side=600, diameter=37.0, level=150):

@@ -22,7 +22,7 @@ from device.counting.objects import Objects, find_objects
 from device.counting.records import ProbabilityMap
 from device.counting.resolved import resolve
 from device.counting.scale import probability_at_frame_scale, to_working_scale
-from device.counting.statistics import FrameStatistics, frame_statistics
+from device.counting.statistics import FrameStatistics, frame_statistics, with_cells
 from trainer.datasets import Example
 from trainer.evaluate import radius_px, settings_for
 from trainer.matching import Points, centroids, match
@@ -129,8 +129,11 @@ def gather(frame: UnseenFrame, card: ModelCard) -> Evidence:
         is_cell=_matched(example, objects),
         plausible=objects.count,
         targets=example.count,
-        statistics=frame_statistics(
-            example.frame, image, card.cell_diameter_px, cells, chosen.cell_diameter_px
+        statistics=with_cells(
+            frame_statistics(example.frame, image, card.cell_diameter_px),
+            example.frame,
+            cells,
+            chosen.cell_diameter_px,
         ),
     )
 

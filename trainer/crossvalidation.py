@@ -118,13 +118,13 @@ def score_maps(training: Training, maps: Maps, folder: Path) -> Scored:
     examples = [example for example in training.held_out_frames() if example.name in maps]
     table = decision_table(training, maps, examples)
     best = best_decision(table)
-    draw_threshold_curve(table, best, folder / "threshold.png")
     per_frame = cross_fitted(training, table)
     cards = cards_without_fold(training, maps, examples, per_frame)
     scores = [
         score(example, recount(example, maps[example.name], cards[example.name]))
         for example in examples
     ]
+    draw_threshold_curve(examples, maps, cards, folder / "threshold.png")
     save_scores(scores, folder / "scores.json")
     save_decisions(Decisions(best=best, per_frame=per_frame), folder)
     return Scored(scores, cards, best)
@@ -150,7 +150,6 @@ def finish(training: Training) -> ModelCard:
     maps = _unseen_maps(training) if complete else training.frame_maps(model, examples)
     table = decision_table(training, maps, examples)
     chosen = best_decision(table)
-    draw_threshold_curve(table, chosen, training.out / "final" / "threshold.png")
     metrics = _metrics(training, table[chosen], complete)
     card = training.card(model, chosen.threshold)
     card = msgspec.structs.replace(decide(card, chosen), metrics=metrics)

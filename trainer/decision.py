@@ -21,8 +21,9 @@ from device.counting.resolved import resolve
 from device.counting.scale import probability_at_frame_scale
 from trainer.calibrate import ERROR_WEIGHT
 from trainer.datasets import Example
-from trainer.evaluate import FrameScore, Scores, pool_scores, score, settings_for
+from trainer.evaluate import FrameScore, Scores, pool_scores, recount, score, settings_for
 
+CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 IOU_WEIGHT = 0.2
 """0.05 of mean IoU weigh as much as 0.01 of F1."""
 
@@ -169,25 +170,25 @@ def best_decision(table: Table, without: frozenset[str] = frozenset()) -> Decisi
     return max(table, key=own)
 
 
-def draw_threshold_curve(table: Table, chosen: Decision, picture: Path) -> None:
-    """F1, precision, recall and mean IoU against the cut-off, everything else as chosen."""
+def draw_threshold_curve(
+    examples: list[Example],
+    maps: dict[str, np.ndarray],
+    cards: dict[str, ModelCard],
+    picture: Path,
+) -> None:
+    """What a person gets who moves the threshold: scores of unseen frames, each by the card that decides about it."""
     from matplotlib.figure import Figure
 
-    line = sorted(
-        decision
-        for decision in table
-        if msgspec.structs.replace(decision, threshold=chosen.threshold) == chosen
-    )
-    pooled = [pool_scores(table[decision]) for decision in line]
+    pooled = [
+        pool_scores(score(e, recount(e, maps[e.name], cards[e.name], cut)) for e in examples)
+        for cut in CURVE
+    ]
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for name in ("f1", "f1_merged", "precision", "recall", "mean_iou"):
-        values = [getattr(scores, name) for scores in pooled]
-        axes.plot([own.threshold for own in line], values, label=name.replace("_", " "))
-    axes.axvline(chosen.threshold, color="grey", linestyle=":", label=f"chosen {chosen.threshold}")
-    axes.set(
-        xlabel=f"threshold (least peak {chosen.min_peak}, seeds {chosen.peak_distance_ratio} d apart)",
-        ylim=(0, 1),
-    )
+        axes.plot(CURVE, [getattr(own, name) for own in pooled], label=name.replace("_", " "))
+    for cut in sorted({card.threshold for card in cards.values()}):
+        axes.axvline(cut, color="grey", linestyle=":", label=f"chosen {cut:g}")
+    axes.set(xlabel="threshold", ylim=(0, 1))
     axes.legend()
     figure.savefig(picture, dpi=100)

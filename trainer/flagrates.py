@@ -86,4 +86,4 @@ def corrupted_rates(
 def light_statistics(frame: Frame, card: ModelCard, diameter_px: float) -> FrameStatistics:
     """What can be said of a frame before anything is counted in it."""
     image = to_working_scale(frame, card.cell_diameter_px / diameter_px)
-    return frame_statistics(frame, image, card.cell_diameter_px, (), diameter_px)
+    return frame_statistics(frame, image, card.cell_diameter_px)

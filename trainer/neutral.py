@@ -10,8 +10,8 @@ _GUESSED_FRAME_SD = 1.5
 """Twice to three times what calibrated models reach."""
 
 
-def neutral_confidence(threshold: float) -> Confidence:
-    """Confidence without any evidence for a model with this threshold.
+def neutral_confidence(threshold: float, lone_peak: float = 0.0) -> Confidence:
+    """Confidence without any evidence for a model with this threshold and least peak of unusual frames.
 
     Only a blank or a saturated frame is flagged, by limits that hold for any stain.
     """
@@ -25,6 +25,7 @@ def neutral_confidence(threshold: float) -> Confidence:
         coverage=None,
         candidate_threshold=round(threshold / 3, 4),
         least_probability=0.0,
+        lone_peak=lone_peak,
         intercept=0.0,
         score=_NETWORK_LOG_ODDS,
         size=_ABSENT,

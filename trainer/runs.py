@@ -139,6 +139,7 @@ class Run(_Section, frozen=True, kw_only=True):
         thresholds, min_peaks, peak_distances, min_areas: tried in every combination (trainer.decision); an empty
             list keeps the value of `postprocessing`.
         least_probabilities: of a counted object, tried after that (trainer.calibrate); none: the network alone decides.
+        lone_peak: least peak of an object in frames unlike those of the calibration.
         trained_for: one sentence for the card.
         jit: compile the training step with XLA (always on with JAX).
     """
@@ -160,6 +161,7 @@ class Run(_Section, frozen=True, kw_only=True):
     peak_distances: tuple[float, ...] = ()
     min_areas: tuple[float, ...] = ()
     least_probabilities: tuple[float, ...] = ()
+    lone_peak: float = 0.0
     trained_for: str = "CTb-stained (yellow) neurons in 200x fluorescence frames of mouse brain."
     jit: bool = False
 
@@ -173,7 +175,7 @@ def trains_alike(one: Run, other: Run) -> bool:
     """Whether both lead to the same weights: they may differ in what is decided and written after the training."""
     afterwards = (
         "version", "postprocessing", "thresholds", "min_peaks", "peak_distances", "min_areas", "trained_for",
-        "least_probabilities", "margin_px", "max_tile_px",
+        "least_probabilities", "lone_peak", "margin_px", "max_tile_px",
     )  # fmt: skip
     same = {name: getattr(other, name) for name in afterwards}
     return msgspec.structs.replace(one, **same) == other

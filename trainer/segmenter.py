@@ -103,7 +103,7 @@ def make_card(
         frame_cell_diameter_px=run.frame_cell_diameter_px,
         threshold=threshold,
         postprocessing=run.postprocessing,
-        confidence=neutral_confidence(threshold),
+        confidence=neutral_confidence(threshold, run.lone_peak),
         metrics=(),
         training_data=training_data,
         trained_for=run.trained_for,

@@ -130,6 +130,8 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         candidate_threshold: objects above this cut-off that are not counted are candidates.
         least_probability: an object that is less likely a cell is not counted; belongs to the card's threshold and
             moves with it. 0 where the network alone decides.
+        lone_peak: the least peak (see Postprocessing) in frames unlike those of the fit: there the network alone
+            decides.
         intercept, score, size, contrast, brightness, detail, blob: log odds that an object is a cell.
         frame_sd: standard deviation, between frames, of a shift of all log odds.
         normal_frame: outside these ranges a frame is flagged.
@@ -140,6 +142,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     coverage: float | None
     candidate_threshold: float
     least_probability: float
+    lone_peak: float
     intercept: float
     score: ObjectFeature
     size: ObjectFeature

@@ -29,6 +29,13 @@ def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:
     return tuple(flags.values())
 
 
+def is_usual(seen: FrameStatistics, normal: NormalFrame) -> bool:
+    """Whether stain and brightness are those that the calibration knows: only then can it judge objects by them."""
+    return not {"wrong_stain", "unusual_brightness"} & {
+        flag.code for flag in frame_flags(seen, normal)
+    }
+
+
 def _light(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
     if _below(seen.contrast, normal.contrast):
         yield Flag(

@@ -77,7 +77,7 @@ def examine(
     with stage("measure"):
         features = object_features(image, probability, objects.working, card.cell_diameter_px)
         chances = calibrated(features, card.confidence)
-        least = least_probability_at(card, chosen.threshold)
+        least = least_probability_at(card, chosen)
         objects, order = demoted(objects, accepted(chances, objects.count, least))
         chances = chances[order]
         cells = measure(frame, objects.labels, at_frame)

@@ -41,9 +41,7 @@ def find_objects(
         card: of the model that made the map.
         chosen: the settings of this count.
     """
-    counted = _label(
-        probability, chosen.threshold, postprocessing_at(card, chosen.threshold), card, chosen
-    )
+    counted = _label(probability, chosen.threshold, postprocessing_at(card, chosen), card, chosen)
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
     keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
     keep[labels.ravel()[np.flatnonzero(labels > 0)]] = True

@@ -1,18 +1,20 @@
 """The story of a count, from a frame to its result. Every score that is published comes from these functions."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from device import __version__
 from device.counting.blocks import LARGE_FRAME_PX, examine_blocks
 from device.counting.card import ModelCard
 from device.counting.confidence import count_interval
-from device.counting.flags import frame_flags, model_flags
+from device.counting.flags import frame_flags, is_usual, model_flags
 from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
 from device.counting.resolved import Resolved, resolve
 from device.counting.scale import to_working_scale
 from device.counting.segmenter import Releasable, Segmenter
 from device.counting.stages import Stage, no_stage
-from device.counting.statistics import frame_statistics
+from device.counting.statistics import frame_statistics, with_cells
 from device.counting.tiles import Progress, TilePlan, plan_tiles, segment
 
 
@@ -89,11 +91,12 @@ def _result(
     stage: Stage,
 ) -> Counted:
     """From the network's map to the result; image is (h, w, 3) uint8 at the working scale."""
-    examined = examine_blocks(frame, image, probability, card, chosen, stage)
     with stage("measure"):
-        seen = frame_statistics(
-            frame, image, card.cell_diameter_px, examined.cells, chosen.cell_diameter_px
-        )
+        seen = frame_statistics(frame, image, card.cell_diameter_px)
+        usual = is_usual(seen, card.confidence.normal_frame)
+    examined = examine_blocks(frame, image, probability, card, replace(chosen, usual=usual), stage)
+    with stage("measure"):
+        seen = with_cells(seen, frame, examined.cells, chosen.cell_diameter_px)
         count = len(examined.cells)
         interval = count_interval(examined.chances, card.confidence.frame_sd, count)
     result = CountResult(

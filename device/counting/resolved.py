@@ -12,13 +12,18 @@ from device.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The settings of one count with the card's values where a person chose nothing."""
+    """The settings of one count with the card's values where a person chose nothing.
+
+    Attributes:
+        usual: whether the frame is like those of the calibration (device.counting.flags.is_usual).
+    """
 
     threshold: float
     cell_diameter_px: float
     min_area_px: float
     exclude_border: bool
     scale: float
+    usual: bool = True
 
 
 def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
@@ -46,19 +51,23 @@ def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
     )
 
 
-def postprocessing_at(card: ModelCard, threshold: float) -> Postprocessing:
-    """The card's post-processing under another threshold, 0 to 1 exclusive.
+def postprocessing_at(card: ModelCard, chosen: Resolved) -> Postprocessing:
+    """The card's post-processing under the chosen threshold.
 
-    The least peak moves by the same log odds, so that a lower threshold admits fainter cells and a higher one refuses
-    more, however wide the masks are.
+    Where the calibration does not know such frames, the network alone decides: by a higher least peak. Either moves by
+    the same log odds as the threshold, so that a lower threshold admits fainter cells and a higher one refuses more,
+    however wide the masks are.
     """
     own = card.postprocessing
-    return msgspec.structs.replace(own, min_peak=_moved(own.min_peak, card, threshold))
+    peak = own.min_peak if chosen.usual else max(own.min_peak, card.confidence.lone_peak)
+    return msgspec.structs.replace(own, min_peak=_moved(peak, card, chosen.threshold))
 
 
-def least_probability_at(card: ModelCard, threshold: float) -> float:
-    """How likely a cell an object must be under another threshold: it moves like the least peak."""
-    return _moved(card.confidence.least_probability, card, threshold)
+def least_probability_at(card: ModelCard, chosen: Resolved) -> float:
+    """How likely a cell an object must be under the chosen threshold: it moves like the least peak."""
+    if not chosen.usual:
+        return 0.0
+    return _moved(card.confidence.least_probability, card, chosen.threshold)
 
 
 def _moved(limit: float, card: ModelCard, threshold: float) -> float:

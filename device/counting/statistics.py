@@ -50,20 +50,14 @@ class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def frame_statistics(
-    frame: Frame,
-    image: np.ndarray,
-    working_diameter_px: float,
-    cells: Sequence[Cell],
-    cell_diameter_px: float,
+    frame: Frame, image: np.ndarray, working_diameter_px: float
 ) -> FrameStatistics:
-    """Measure a frame.
+    """Measure a frame before anything is counted in it.
 
     Args:
         frame: the capture.
         image: (h, w, 3) uint8, the frame at the working scale.
         working_diameter_px: cell diameter there.
-        cells: what was counted.
-        cell_diameter_px: cell diameter in the frame.
     """
     small = _at_statistics_scale(image, working_diameter_px)
     grey = brightest(small)
@@ -72,8 +66,6 @@ def frame_statistics(
     contrast = float(np.percentile(coarse, 99.5))
     noise = float(np.median(np.abs(fine))) / 0.6745
     green, blue = _colour_shares(small, grey)
-    diameters = [cell.equivalent_diameter_px for cell in cells]
-    enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
     return FrameStatistics(
         contrast=contrast,
         background=float(np.percentile(grey, 25)),
@@ -82,6 +74,19 @@ def frame_statistics(
         green_share=green,
         blue_share=blue,
         saturated_share=_saturated_share(frame),
+        cell_size_ratio=None,
+        covered_share=0.0,
+    )
+
+
+def with_cells(
+    seen: FrameStatistics, frame: Frame, cells: Sequence[Cell], cell_diameter_px: float
+) -> FrameStatistics:
+    """The same with what was counted; `cell_diameter_px` is the one set for the frame."""
+    diameters = [cell.equivalent_diameter_px for cell in cells]
+    enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
+    return msgspec.structs.replace(
+        seen,
         cell_size_ratio=float(np.median(diameters)) / cell_diameter_px if enough else None,
         covered_share=sum(cell.area_px for cell in cells) / (frame.height * frame.width),
     )
