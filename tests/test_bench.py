@@ -15,6 +15,7 @@ from device.bench.frames import given_frames, synthetic_frames
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.measure import measure
 from device.bench.report import REFERENCE, as_table, draw, summarise
+from device.bench.startup import seconds_to_first_tile
 from device.bench.worker import plan_of
 from device.commands.bench import command
 from device.counting.card import Tiling
@@ -121,3 +122,9 @@ def test_a_folder_is_measured_both_ways(tmp_path):
     assert 0 < one_by_one.early_mb <= one_by_one.peak_mb
     assert len(list((tmp_path / "out" / "1").glob("*.result.json"))) == 4
     assert "frames/min" in as_folder_table(one_by_one, side_by_side)
+
+
+def test_the_start_to_the_first_tile_is_measured(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    (frame,) = synthetic_frames(tmp_path, (3,), width_px=256)
+    assert 0.05 < seconds_to_first_tile(find_model(DEFAULT_MODEL), frame, runs=1) < 60

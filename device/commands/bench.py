@@ -5,11 +5,15 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from device.errors import InputError
+
+if TYPE_CHECKING:
+    from device.bench.measure import Measured
 
 _PATH = click.Path(path_type=Path)
 
@@ -42,8 +46,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Measure speed and memory on PATHs (images, folders), else on synthetic frames of 1600x1200."""
-    from device.bench.frames import CELLS, given_frames, synthetic_frames
-    from device.bench.measure import measure
     from device.bench.report import as_table, draw, summarise
     from device.models.card import DEFAULT_MODEL
 
@@ -55,22 +57,43 @@ def command(
     if reference:
         workers |= _reference(reference_weights)
     with tempfile.TemporaryDirectory(prefix="fluocount-frames-") as folder:
-        frames = (
-            given_frames(paths) if paths else synthetic_frames(Path(folder), cells or CELLS, width)
-        )
-        with click.progressbar(length=1000, label="Measuring", file=sys.stderr) as bar:
-            measured = measure(
-                workers,
-                frames,
-                runs,
-                lambda done, total: bar.update(1000 * done // total - bar.pos),
-            )
+        frames = _frames(paths, Path(folder), cells, width)
+        measured = _measure(workers, frames, runs)
+        starts = _starts(workers, frames[0])
     click.echo(f"{len(frames)} frames, {runs} runs each, medians; memory of whole processes\n")
     click.echo(as_table(measured))
+    click.echo(f"\nFrom the start of `fluocount count` to its first tile: {starts}")
     drawn = draw(measured, picture)
     click.echo(f"\n{picture}" if drawn else "\nNo picture: matplotlib is not installed.")
     if as_json:
         click.echo(msgspec.json.encode(summarise(measured)))
+
+
+def _frames(
+    paths: tuple[Path, ...], folder: Path, cells: tuple[int, ...], width_px: int
+) -> list[Path]:
+    from device.bench.frames import CELLS, given_frames, synthetic_frames
+
+    return given_frames(paths) if paths else synthetic_frames(folder, cells or CELLS, width_px)
+
+
+def _measure(workers: dict[str, list[str]], frames: list[Path], runs: int) -> "list[Measured]":
+    from device.bench.measure import measure
+
+    with click.progressbar(length=1000, label="Measuring", file=sys.stderr) as bar:
+        return measure(
+            workers, frames, runs, lambda done, total: bar.update(1000 * done // total - bar.pos)
+        )
+
+
+def _starts(workers: dict[str, list[str]], frame: Path) -> str:
+    """Seconds by model, as words."""
+    from device.bench.report import REFERENCE
+    from device.bench.startup import seconds_to_first_tile
+
+    models = {label: Path(words[2]) for label, words in workers.items() if label != REFERENCE}
+    spent = {label: seconds_to_first_tile(path, frame) for label, path in models.items()}
+    return ", ".join(f"{seconds:.2f} s ({label})" for label, seconds in spent.items())
 
 
 def _bench_folder(models: tuple[str, ...], copies: int, cores: int) -> None:

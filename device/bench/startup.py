@@ -1,0 +1,78 @@
+"""From the start of `fluocount count` to its first tile: `python -m device.bench.startup MODEL IMAGE`.
+
+The command itself runs; only the network it opens tells when its first tile is done.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from device.bench.children import BenchError
+from device.counting.card import ModelCard
+from device.counting.records import ProbabilityMap
+from device.counting.segmenter import Segmenter
+
+
+def seconds_to_first_tile(model: Path, image: Path, runs: int = 3) -> float:
+    """Median over some runs of `fluocount count IMAGE`; the files are in the system's cache.
+
+    Raises:
+        BenchError: the command failed.
+    """
+    return float(np.median([_once(model, image) for _ in range(runs)]))
+
+
+def _once(model: Path, image: Path) -> float:
+    begin = time.monotonic()
+    command = [sys.executable, "-m", "device.bench.startup", str(model), str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = done.stdout.partition("\n")[0]
+    if done.returncode or not told:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise BenchError(f"The benchmark of the start died: {' '.join(last)}")
+    # The monotonic clock is one for all processes.
+    return float(told) - begin
+
+
+class _Telling:
+    """A network that writes the time of its first tile to standard output."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self._told = False
+
+    @property
+    def card(self) -> ModelCard:
+        """The network's."""
+        return self._segmenter.card
+
+    def __call__(self, tile: np.ndarray) -> ProbabilityMap:
+        """Segment one tile."""
+        codes = self._segmenter(tile)
+        if not self._told:
+            os.write(1, f"{time.monotonic()}\n".encode())
+            self._told = True
+        return codes
+
+
+def main(model: str, image: str) -> None:
+    """`fluocount count` with a network that tells."""
+    from device import cli
+    from device.commands import count
+
+    open_model = count._open_model
+
+    def opened(model: str, threads: int) -> Segmenter:
+        return _Telling(open_model(model, threads))
+
+    count._open_model = opened
+    sys.argv = ["fluocount", "count", "--model", model, image]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
