@@ -17,7 +17,7 @@ from pathlib import Path
 from proof_root import Root
 
 MODELS = ("fast", "c-resunet")
-FEW, MORE = 1, 3
+FEW, MORE = 1, 2
 EMULATOR = "qemu-aarch64"
 TOOLS = "tmp/qemu"
 PYTHON = "/opt/fluocount/venv/bin/python"

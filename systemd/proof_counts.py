@@ -9,7 +9,8 @@ from pathlib import Path
 from proof_root import RELEASE_FOLDER, Root
 from proof_steps import Lines, ProofError
 
-REAL_IMAGES = 6
+REAL_IMAGES = 2
+"""Of each part."""
 LARGEST_SHIFT_PX = 1.0
 IMAGES = "tmp/images"
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -34,13 +35,21 @@ def images(root: Root, fluocount: Path) -> list[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     shutil.copy(root.release_folder / "device/samples/neurons.jpg", folder)
-    data = os.environ.get("FLUOCOUNT_DATA")
-    found = sorted(Path(data).glob("fnc_*/**/images/*.png")) if data else []
-    for path in found[:: max(1, len(found) // REAL_IMAGES)][:REAL_IMAGES]:
+    for path in real_images():
         shutil.copy(path, folder / f"real-{path.name}")
     draw = [fluocount.parent / "python", "-c", DRAW, folder]
     subprocess.run(draw, check=True, env=same_code(root), cwd=root.release_folder)
     return sorted(folder.iterdir())
+
+
+def real_images() -> list[Path]:
+    """Some frames of each part of the Fluorescent Neuronal Cells data."""
+    data = os.environ.get("FLUOCOUNT_DATA")
+    chosen: list[Path] = []
+    for part in sorted(Path(data).glob("fnc_*")) if data else []:
+        found = sorted(part.rglob("images/*.png"))
+        chosen += found[len(found) // 4 :: max(1, len(found) // REAL_IMAGES)][:REAL_IMAGES]
+    return chosen
 
 
 def same_code(root: Root) -> dict[str, str]:

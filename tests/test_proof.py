@@ -194,3 +194,18 @@ def test_a_visitor_without_the_code_counts_nothing(tmp_path: Path) -> None:
 
     with served(tmp_path) as address, pytest.raises(ProofError, match="403"):
         Browser(address).upload(ROOT / "device/samples/neurons.jpg")
+
+
+def test_real_images_come_from_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from proof_counts import real_images
+
+    for part, number in (("fnc_red", 2), ("fnc_yellow", 40), ("other", 3)):
+        folder = tmp_path / part / "images"
+        folder.mkdir(parents=True)
+        for i in range(number):
+            (folder / f"{part}-{i:02}.png").touch()
+    monkeypatch.setenv("FLUOCOUNT_DATA", str(tmp_path))
+    names = [path.name for path in real_images()]
+    assert names == ["fnc_red-00.png", "fnc_red-01.png", "fnc_yellow-10.png", "fnc_yellow-30.png"]
+    monkeypatch.delenv("FLUOCOUNT_DATA")
+    assert real_images() == []
