@@ -9,7 +9,6 @@ import numpy as np
 from device.counting.card import ModelCard
 from device.counting.confidence import accepted, calibrated, near_decision
 from device.counting.features import object_features
-from device.counting.labels import renumber
 from device.counting.measure import measure, measure_pixels
 from device.counting.objects import Objects, demoted, find_objects, only
 from device.counting.outline import pixels_in_frame
@@ -105,8 +104,10 @@ def _candidates(
     wanted = near & (np.arange(len(near)) >= objects.count)
     if not wanted.any():
         return ()
-    labels = renumber(objects.working, wanted)
-    pixels = pixels_in_frame(labels, at_frame, objects.candidate_code, objects.labels)
+    numbers = 1 + np.flatnonzero(wanted)
+    pixels = pixels_in_frame(
+        objects.working, numbers, at_frame, objects.candidate_code, objects.labels
+    )
     present = [
         (own, chance) for own, chance in zip(pixels, chances[wanted], strict=True) if len(own)
     ]

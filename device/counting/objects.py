@@ -1,5 +1,6 @@
 """The objects of a frame on either side of the decision."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -41,7 +42,8 @@ def find_objects(
         card: of the model that made the map.
         chosen: the settings of this count.
     """
-    counted = _label(probability, chosen.threshold, postprocessing_at(card, chosen), card, chosen)
+    low = min(card.confidence.candidate_threshold, chosen.threshold)
+    counted, faint = _label_at_both(probability, low, card, chosen)
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
     keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
     keep[labels.ravel()[np.flatnonzero(labels > 0)]] = True
@@ -52,14 +54,26 @@ def find_objects(
     if not keep[1:].all():
         labels = renumber(labels, keep[1:])
     count = int(keep[1:].sum())
-    low = min(card.confidence.candidate_threshold, chosen.threshold)
-    every_peak = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
-    faint = _label(probability, low, every_peak, card, chosen)
     candidates = uncounted(faint, counted, chosen.exclude_border)
     if not keep[1:].all():
         counted = renumber(counted, keep[1:])
     working = stacked(counted, candidates, count)
     return Objects(labels, working, count, threshold_code(low))
+
+
+def _label_at_both(
+    probability: ProbabilityMap, low: float, card: ModelCard, chosen: Resolved
+) -> tuple[LabelImage, LabelImage]:
+    """What the chosen threshold and what a low one finds.
+
+    Side by side: neither needs the other, and most of SciPy's filters leave the interpreter to other threads.
+    """
+    every_peak = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
+    own = postprocessing_at(card, chosen)
+    with ThreadPoolExecutor(1) as pool:
+        faint = pool.submit(_label, probability, low, every_peak, card, chosen)
+        counted = _label(probability, chosen.threshold, own, card, chosen)
+        return counted, faint.result()
 
 
 def only(objects: Objects, wanted: np.ndarray) -> Objects:

@@ -54,18 +54,23 @@ def touches_border(labels: LabelImage) -> np.ndarray:
 
 
 def pixels_in_frame(
-    labels: LabelImage, at_frame: ProbabilityMap, code: int, taken: LabelImage
+    labels: LabelImage,
+    numbers: np.ndarray,
+    at_frame: ProbabilityMap,
+    code: int,
+    taken: LabelImage,
 ) -> list[np.ndarray]:
     """The pixels in the original image of a few objects, box by box: the cost grows with the objects.
 
     Args:
-        labels: (h, w) int32 at the working scale, 1..n.
+        labels: (h, w) int32 at the working scale, 1..n all present.
+        numbers: (m,) which of them, ascending.
         at_frame: (height, width) uint8 codes at the original pixels.
         code: the largest background code.
         taken: (height, width) int32; pixels above 0 belong to others.
 
     Returns:
-        n arrays of flat indices into the original image; empty where nothing is left.
+        m arrays of flat indices into the original image; empty where nothing is left.
     """
     height, width = at_frame.shape
     rows, columns = (
@@ -73,7 +78,9 @@ def pixels_in_frame(
         nearest_indices(width, labels.shape[1]),
     )
     pixels = []
-    for number, (down, right) in enumerate(ndimage.find_objects(labels), start=1):
+    boxes = ndimage.find_objects(labels)
+    for number in numbers.tolist():
+        down, right = boxes[number - 1]
         top, bottom = np.searchsorted(rows, (down.start, down.stop))
         left, end = np.searchsorted(columns, (right.start, right.stop))
         box = np.s_[top:bottom, left:end]
