@@ -13,6 +13,8 @@ from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved, postprocessing_at
 
+_SIDE_BY_SIDE_PX = 500_000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
@@ -66,10 +68,14 @@ def _label_at_both(
 ) -> tuple[LabelImage, LabelImage]:
     """What the chosen threshold and what a low one finds.
 
-    Side by side: neither needs the other, and most of SciPy's filters leave the interpreter to other threads.
+    Side by side on large maps: most of SciPy's filters leave the interpreter to other threads. On small ones the
+    threads would wait for each other longer than the filters take.
     """
     every_peak = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
     own = postprocessing_at(card, chosen)
+    if probability.size < _SIDE_BY_SIDE_PX:
+        counted = _label(probability, chosen.threshold, own, card, chosen)
+        return counted, _label(probability, low, every_peak, card, chosen)
     with ThreadPoolExecutor(1) as pool:
         faint = pool.submit(_label, probability, low, every_peak, card, chosen)
         counted = _label(probability, chosen.threshold, own, card, chosen)
