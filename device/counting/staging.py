@@ -3,7 +3,7 @@
 from device.counting.card import ModelCard, StageTiling
 from device.counting.tiles import TilePlan, cut_canvas
 
-STAGE_TILE_PX = 60_000
+STAGE_TILE_PX = 90_000
 """Pixels of a stage's tile at its finest level: bounds the memory, keeps its tensors in the caches."""
 DEEP_TILE_PX = 125_000
 """The same for a stage that looks far: the deepest level of a 1600 x 1200 frame in one tile, nothing twice."""
