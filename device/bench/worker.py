@@ -56,7 +56,7 @@ def main(model: Path, threads: int) -> None:
             raise InputError(outcome.error)
         return _timing(outcome.counted.result, time.process_time() - begin_s, segmenter.card)
 
-    limit = int8_limit_gmac_s(threads)
+    limit = int8_limit_gmac_s(threads, runs=300)
     answer_jobs(conversation, Hello(name=segmenter.card.name, limit_gmac_s=limit), count)
 
 
