@@ -84,7 +84,8 @@ def as_table(one_by_one: FolderTiming, side_by_side: FolderTiming) -> str:
         for way in (one_by_one, side_by_side)
     ]
     header = ["at once", "s a frame", "frames/min", "faster", "MB after a quarter", "MB at the end"]
-    return tabulate(rows, header, "github", disable_numparse=True)
+    table: str = tabulate(rows, header, "github", disable_numparse=True)
+    return table
 
 
 def _count(out: Path, item: Item, segmenter: Segmenter, progress: Progress) -> str:
