@@ -209,3 +209,15 @@ def test_real_images_come_from_each_part(tmp_path: Path, monkeypatch: pytest.Mon
     assert names == ["fnc_red-00.png", "fnc_red-01.png", "fnc_yellow-10.png", "fnc_yellow-30.png"]
     monkeypatch.delenv("FLUOCOUNT_DATA")
     assert real_images() == []
+
+
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_kept_proof_is_whole_and_names_no_machine(release: str) -> None:
+    text = (ROOT / f"docs/arm64-{release}.txt").read_text()
+    assert text.startswith(f"## {release}, arm64, emulated\n\naarch64\n")
+    for command in ("install.sh --without-hardware", "install.sh --upgrade", "fluocount doctor"):
+        assert f"$ sudo ./systemd/{command}" in text or f"$ sudo {command}" in text
+    assert text.count("  same\n") >= 9
+    assert "DIFFERENT" not in text
+    assert text.rstrip().endswith("PROVED: installed from nothing, counts as x86 does")
+    assert not [line for line in text.splitlines() if "/home/" in line or "/work/" in line]
