@@ -25,8 +25,8 @@ _NETWORK_BYTES = 920.0
 """Activations and XNNPACK's indirection buffers per pixel of a tile, of all stages at once where there are some."""
 _BETWEEN_STAGES_BYTES = 60.0
 """What waits between stages, per pixel of a tile."""
-_LABELLING_BYTES = 34.0
-"""Masks, labels and indices alive at the same time per pixel that is labelled at once."""
+_LABELLING_BYTES = 50.0
+"""Masks, labels and distances alive at the same time per pixel that is labelled at once, among many cells."""
 _RELATIVE_RATE = 0.4
 """What networks reach of the rate of a plain int8 matrix product."""
 _AFTERWARDS_S_PER_PX = 6e-8

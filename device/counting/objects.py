@@ -1,6 +1,5 @@
 """The objects of a frame on either side of the decision."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -12,8 +11,6 @@ from device.counting.labels import label_cells, mapped, renumber, threshold_code
 from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved, postprocessing_at
-
-_SIDE_BY_SIDE_PX = 500_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,20 +63,11 @@ def find_objects(
 def _label_at_both(
     probability: ProbabilityMap, low: float, card: ModelCard, chosen: Resolved
 ) -> tuple[LabelImage, LabelImage]:
-    """What the chosen threshold and what a low one finds.
-
-    Side by side on large maps: most of SciPy's filters leave the interpreter to other threads. On small ones the
-    threads would wait for each other longer than the filters take.
-    """
+    """What the chosen threshold and what a low one finds."""
     every_peak = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
     own = postprocessing_at(card, chosen)
-    if probability.size < _SIDE_BY_SIDE_PX:
-        counted = _label(probability, chosen.threshold, own, card, chosen)
-        return counted, _label(probability, low, every_peak, card, chosen)
-    with ThreadPoolExecutor(1) as pool:
-        faint = pool.submit(_label, probability, low, every_peak, card, chosen)
-        counted = _label(probability, chosen.threshold, own, card, chosen)
-        return counted, faint.result()
+    counted = _label(probability, chosen.threshold, own, card, chosen)
+    return counted, _label(probability, low, every_peak, card, chosen)
 
 
 def only(objects: Objects, wanted: np.ndarray) -> Objects:
