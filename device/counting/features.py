@@ -7,6 +7,8 @@ Everything is relative to the cell diameter and measured where that is about MEA
 full-size frames and blurred reduced ones give alike numbers at a cost that does not depend on the working scale.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -60,17 +62,16 @@ def object_features(
     inside = np.bincount(owners.ravel(), codes.ravel(), minlength=count + 1)[1:] / PROBABILITY_STEPS
     background = _surroundings(grey, owners, count, _SURROUNDINGS * cell_diameter_px / step)
     above = _core_means(grey, owners, count, core) - background
-    brightest_px = _highest(grey, owners, count) - background
-    detail, blob = (
-        _highest(_curvature(grey, ratio * cell_diameter_px / step), owners, count)
-        for ratio in (_DETAIL_RATIO, _BLOB_RATIO)
-    )
+    curved = [
+        _curvature(grey, ratio * cell_diameter_px / step) for ratio in (_DETAIL_RATIO, _BLOB_RATIO)
+    ]
+    peak, detail, blob = _highest((grey, *curved), owners, count)
     return np.column_stack(
         (
             np.log(score / (1 - score)),
             np.log((inside / cell_area).clip(0.01)),
             np.log(above.clip(1) / (background + _DARK_LEVEL)),
-            np.log(brightest_px.clip(1)),
+            np.log((peak - background).clip(1)),
             np.log(detail.clip(1)),
             np.log(blob.clip(1)),
         )
@@ -117,15 +118,17 @@ def _curvature(grey: np.ndarray, sigma_px: float) -> np.ndarray:
     return curved * np.float32(-(sigma_px**2))
 
 
-def _highest(values: np.ndarray, owners: LabelImage, count: int) -> np.ndarray:
-    """(n,) highest value in each object; 0 where it has no pixel or is below 0."""
+def _highest(layers: Sequence[np.ndarray], owners: LabelImage, count: int) -> list[np.ndarray]:
+    """(n,) highest value in each object, per (h, w) layer; 0 where it has no pixel or is below 0."""
     inside = np.flatnonzero(owners > 0)
     numbers = owners.ravel()[inside]
     order = np.argsort(numbers, kind="stable")
-    starts = np.searchsorted(numbers[order], np.arange(1, count + 1))
-    padded = np.append(values.ravel()[inside][order], 0).astype(np.float64)
-    sizes = np.bincount(numbers, minlength=count + 1)[1:]
-    return np.where(sizes > 0, np.maximum.reduceat(padded, starts), 0).clip(0)
+    inside, numbers = inside[order], numbers[order]
+    starts = np.searchsorted(numbers, np.arange(1, count + 1))
+    present = np.bincount(numbers, minlength=count + 1)[1:] > 0
+    # A last zero keeps the starts of objects without a pixel inside the array.
+    rows = [np.append(layer.ravel()[inside], 0).astype(np.float64) for layer in layers]
+    return [np.where(present, np.maximum.reduceat(row, starts), 0).clip(0) for row in rows]
 
 
 def _surroundings(grey: np.ndarray, owners: LabelImage, count: int, edge_px: float) -> np.ndarray:
