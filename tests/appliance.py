@@ -4,8 +4,11 @@ PYTHONPATH=. python tests/appliance.py DATA_DIR PORT [SECONDS_PER_TILE]
 """
 
 import io
+import socket
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -70,6 +73,30 @@ def wait_for(condition, timeout_s: float = 20.0, what: str = "the condition"):
             return value
         time.sleep(0.02)
     raise AssertionError(f"{what} did not come true within {timeout_s} s")
+
+
+@contextmanager
+def answering(service: Service, sockets: list[socket.socket] | None = None):
+    """The production server of a started service, in a thread; both are stopped at the end."""
+    from device.web.server import make_server
+
+    server = make_server(service, sockets)
+    closing = threading.Event()
+
+    def run() -> None:
+        try:
+            server.run()
+        except OSError:  # its own socket, closed below
+            if not closing.is_set():
+                raise
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield server
+    finally:
+        closing.set()
+        server.close()
+        service.stop()
 
 
 def run(data_dir: Path, port: int, seconds_per_tile: float) -> None:

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import shutil
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from appliance import make_settings, wait_for
+from appliance import answering, make_settings, wait_for
 from conftest import FakeSegmenter
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -21,7 +20,6 @@ from device.config import CameraSettings, Settings
 from device.models.card import available_models
 from device.service import Service
 from device.synthetic import SyntheticSettings, make_frame
-from device.web.server import make_server
 
 SCREENSHOTS = Path(os.environ.get("FLUOCOUNT_SCREENSHOTS", "ci-output"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -87,24 +85,9 @@ def serving(settings: Settings, *, shipped_model: bool = False):
     load = None if shipped_model and available_models() else lambda model: GlowSegmenter()
     service = Service(settings, load_segmenter=load)
     service.start()
-    server = make_server(service)
-    closing = threading.Event()
-
-    def run() -> None:
-        try:
-            server.run()
-        except OSError:  # its own socket, closed below
-            if not closing.is_set():
-                raise
-
-    threading.Thread(target=run, daemon=True).start()
-    port = server.addresses[0].rsplit(":", 1)[1]
-    try:
+    with answering(service) as server:
+        port = server.addresses[0].rsplit(":", 1)[1]
         yield Served(f"http://127.0.0.1:{port}", service)
-    finally:
-        closing.set()
-        server.close()
-        service.stop()
 
 
 @contextmanager

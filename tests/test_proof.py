@@ -1,16 +1,14 @@
 import re
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from appliance import make_service, png
+from appliance import answering, make_service, png
 
 from device.web.login import setup_code
-from device.web.server import make_server
 
 ROOT = Path(__file__).parent.parent
 SYSTEMD = ROOT / "systemd"
@@ -153,23 +151,8 @@ def served(data_dir: Path) -> Iterator[str]:
         service = make_service(data_dir)
         service.start()
         setup_code(service.require_store())
-        server = make_server(service, [listening])
-        closing = threading.Event()
-
-        def run() -> None:
-            try:
-                server.run()
-            except OSError:  # its own socket, closed below
-                if not closing.is_set():
-                    raise
-
-        threading.Thread(target=run, daemon=True).start()
-        try:
+        with answering(service, [listening]):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            closing.set()
-            server.close()
-            service.stop()
 
 
 def test_visitor_sets_up_counts_and_logs_in_again(tmp_path: Path) -> None:
