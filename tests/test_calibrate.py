@@ -15,20 +15,18 @@ from device.counting.statistics import FrameStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
 from trainer.calibrate import (
-    Evidence,
-    UnseenFrame,
     choose_least,
     fit_confidence,
     fit_evidence,
     fit_frame_sd,
     fit_logistic,
-    gather,
     inside_interval,
     left_out,
 )
 from trainer.confidence_report import bins, coverage_table, write_confidence_report
 from trainer.corrupt import CORRUPTIONS, corrupt
 from trainer.datasets import Example
+from trainer.evidence import Evidence, UnseenFrame, gather
 from trainer.flagrates import corrupted_rates, light_statistics, normal_rates
 from trainer.neutral import neutral_confidence
 from trainer.normal import normal_frame

@@ -7,8 +7,9 @@ import msgspec
 from device.counting.card import ModelCard
 from device.errors import InputError
 from device.files import write_atomic
-from trainer.calibrate import UnseenFrame, fit_evidence, gather, left_out
+from trainer.calibrate import fit_evidence, left_out
 from trainer.confidence_report import write_confidence_report
+from trainer.evidence import UnseenFrame, gather
 from trainer.flagrates import corrupted_rates, normal_rates
 from trainer.segmenter import save_card
 from trainer.splits import fold_numbers

@@ -9,8 +9,8 @@ from tabulate import tabulate
 from device.counting.card import Confidence
 from device.counting.confidence import COVERAGE, calibrated, count_interval, near_decision
 from device.counting.features import FEATURES
-from trainer.calibrate import Evidence
 from trainer.evaluate import CROWDED_CELLS, SPARSE_CELLS
+from trainer.evidence import Evidence
 from trainer.flagrates import FULL_WIDTH_PX, Rate
 
 Unseen = list[tuple[Evidence, Confidence]]

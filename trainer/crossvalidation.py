@@ -6,13 +6,7 @@ from pathlib import Path
 import msgspec
 
 from device.counting.card import Metrics, ModelCard
-from trainer.calibrate import (
-    UnseenFrame,
-    choose_least,
-    fit_confidence,
-    fit_logistic,
-    gather,
-)
+from trainer.calibrate import choose_least, fit_confidence, fit_logistic
 from trainer.confidence import unseen_frames
 from trainer.datasets import Example
 from trainer.decision import (
@@ -32,6 +26,7 @@ from trainer.evaluate import (
     save_scores,
     score,
 )
+from trainer.evidence import UnseenFrame, gather
 from trainer.report import write_report
 from trainer.segmenter import save_card
 from trainer.workflow import Maps, Training

@@ -10,8 +10,8 @@ from device.counting.records import Frame
 from device.counting.scale import to_working_scale
 from device.counting.statistics import FrameStatistics, frame_statistics
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
-from trainer.calibrate import Evidence, UnseenFrame
 from trainer.corrupt import CORRUPTIONS, corrupt
+from trainer.evidence import Evidence, UnseenFrame
 from trainer.normal import normal_frame
 
 FULL_WIDTH_PX = 1600
