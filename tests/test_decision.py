@@ -39,7 +39,8 @@ def cells_and_haze(haze_code=100):
 def frame_score(name="a", **changes):
     values = {
         "name": name, "source": "s", "kind": "whole_frame", "width": 400, "targets": 10,
-        "detections": 10, "found": 8, "merged_detections": 10, "merged_found": 8, "iou": 0.5,
+        "detections": 10, "found": 8, "merged_detections": 10, "merged_found": 8, "cell_iou": 0.5,
+        "background_iou": 0.98,
     }  # fmt: skip
     return FrameScore(**{**values, **changes})
 
@@ -62,7 +63,7 @@ def test_a_least_peak_keeps_the_wide_mask_of_sure_objects_and_refuses_haze():
     table = try_all([example], {example.name: codes.astype(np.uint8)}, make_card(), decisions)
     best = best_decision(table)
     assert (best.threshold, best.min_peak) == (0.3, 0.8)
-    assert pool_scores(table[best]).mean_iou > 0.95
+    assert pool_scores(table[best]).cell_iou > 0.95
 
 
 def test_detections_are_those_of_the_device():
@@ -81,9 +82,9 @@ def test_detections_are_those_of_the_device():
 def test_equal_f1_goes_to_the_better_masks_and_a_better_f1_beats_them():
     first, second, third = combinations(make_card(), (0.3, 0.5, 0.7))
     table = {
-        first: [frame_score(iou=0.8, found=7, merged_found=7)],
-        second: [frame_score(iou=0.6)],
-        third: [frame_score(iou=0.5)],
+        first: [frame_score(cell_iou=0.8, found=7, merged_found=7)],
+        second: [frame_score(cell_iou=0.6)],
+        third: [frame_score(cell_iou=0.5)],
     }
     assert best_decision(table) == second
 

@@ -19,7 +19,7 @@ from trainer.datasets import (
 )
 from trainer.matching import centroids, match, match_radius_px, merge_within_targets
 from trainer.runs import Phase, Source
-from trainer.sampling import Pool, Prefetch, batches, draw_chances, make_pool
+from trainer.sampling import Pool, Prefetch, batches, draw_chances, make_batch, make_pool, scale_at
 from trainer.splits import fold_numbers, train_and_test, validation_part
 from trainer.weightmaps import crowding_map, object_border, pixel_weights
 
@@ -273,6 +273,23 @@ def test_batches_depend_on_seed_and_step_only(reduced):
     assert first[1].shape == (2, 32, 32, 2)
     assert np.array_equal(second[0], resumed[0])
     assert not np.array_equal(first[0], second[0])
+
+
+def test_a_phase_goes_through_its_scales_and_cells_shrink_with_them():
+    phase = Phase(
+        sources=(), batch=8, crop_px=64, cell_share=1.0, scales=(0.5, 1.0), epochs=3, epoch_steps=2,
+        augment=QUIET,
+    )  # fmt: skip
+    assert [scale_at(phase, step) for step in range(7)] == [0.5] * 3 + [1.0] * 4
+    mask = discs((300, 300), (150, 150, 6)) > 0
+    stack = np.dstack([mask * 200, mask * 200, mask * 0, mask, mask * 0]).astype(np.float32)
+    pool = Pool([Layers(stack, 1.0, np.array([[150.0, 150.0]]))], np.ones(1))
+    coarse, fine = (
+        make_batch(pool, phase, np.random.default_rng(1), scale)[1][..., 0].sum() / phase.batch
+        for scale in phase.scales
+    )
+    assert fine == pytest.approx(mask.sum(), rel=0.05)
+    assert coarse == pytest.approx(mask.sum() / 4, rel=0.1)
 
 
 def test_an_error_in_the_prefetching_thread_reaches_the_caller():

@@ -28,7 +28,8 @@ def example_of(labels, image=None, scale=1.0, name="a.png"):
 def frame_score(name="a", **changes):
     values = {
         "name": name, "source": "s", "kind": "whole_frame", "width": 400, "targets": 10,
-        "detections": 10, "found": 8, "merged_detections": 9, "merged_found": 8, "iou": 0.5,
+        "detections": 10, "found": 8, "merged_detections": 9, "merged_found": 8, "cell_iou": 0.5,
+        "background_iou": 0.98,
     }  # fmt: skip
     return FrameScore(**{**values, **changes})
 
@@ -39,7 +40,7 @@ def test_a_perfect_segmenter_scores_one_through_the_device_pipeline():
     outcome = score(example, count_example(example, FakeSegmenter()))
     pooled = pool_scores([outcome])
     assert (pooled.f1, pooled.precision, pooled.recall, pooled.mae) == (1, 1, 1, 0)
-    assert pooled.mean_iou > 0.95
+    assert pooled.mean_iou >= pooled.cell_iou > 0.95
 
 
 def test_an_empty_frame_counted_empty_is_right_and_an_invented_cell_is_wrong():
@@ -50,7 +51,8 @@ def test_an_empty_frame_counted_empty_is_right_and_an_invented_cell_is_wrong():
         empty, image=((discs((100, 100), (50, 50, 18)) > 0) * 200).astype(np.uint8)
     )
     pooled = pool_scores([score(invented, count_example(invented, FakeSegmenter()))])
-    assert (pooled.f1, pooled.mae, pooled.bias, pooled.mean_iou) == (0, 1, 1, 0)
+    assert (pooled.f1, pooled.mae, pooled.bias, pooled.cell_iou) == (0, 1, 1, 0)
+    assert pooled.mean_iou == pytest.approx((1 - 0.09) / 2, abs=0.03)
 
 
 def test_the_radius_is_strict_and_scales_with_the_frame():
@@ -72,7 +74,9 @@ def test_detections_inside_one_merged_target_count_once_in_the_lenient_score():
 
 
 def test_pooling_is_over_objects_and_errors_over_frames():
-    pooled = pool_scores([frame_score(), frame_score(targets=0, detections=3, found=0, iou=1.0)])
+    pooled = pool_scores(
+        [frame_score(), frame_score(targets=0, detections=3, found=0, cell_iou=1.0)]
+    )
     assert pooled.precision == pytest.approx(8 / 13)
     assert pooled.recall == pytest.approx(0.8)
     assert pooled.mae == pytest.approx(1.5)

@@ -25,7 +25,7 @@ from trainer.evaluate import FrameScore, Scores, pool_scores, recount, score, se
 
 CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 IOU_WEIGHT = 0.2
-"""0.05 of mean IoU weigh as much as 0.01 of F1."""
+"""0.05 of the cells' IoU weigh as much as 0.01 of F1."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -152,7 +152,7 @@ def worth(scores: Scores) -> float:
     Reduced ground truth merges touching cells, so the strict F1 alone would pay for not parting clumps.
     """
     f1 = (scores.f1 + scores.f1_merged) / 2
-    return f1 + IOU_WEIGHT * scores.mean_iou - ERROR_WEIGHT * scores.mae
+    return f1 + IOU_WEIGHT * scores.cell_iou - ERROR_WEIGHT * scores.mae
 
 
 def best_decision(table: Table, without: frozenset[str] = frozenset()) -> Decision:
@@ -185,7 +185,7 @@ def draw_threshold_curve(
     ]
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
-    for name in ("f1", "f1_merged", "precision", "recall", "mean_iou"):
+    for name in ("f1", "f1_merged", "precision", "recall", "cell_iou"):
         axes.plot(CURVE, [getattr(own, name) for own in pooled], label=name.replace("_", " "))
     for cut in sorted({card.threshold for card in cards.values()}):
         axes.axvline(cut, color="grey", linestyle=":", label=f"chosen {cut:g}")

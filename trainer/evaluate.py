@@ -19,9 +19,10 @@ SPARSE_CELLS, CROWDED_CELLS = 10, 20
 
 
 class FrameScore(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame's outcome; counts are whole numbers, `iou` 0 to 1 (1 where both masks are empty).
+    """One frame's outcome; counts are whole numbers.
 
     `merged_detections`, `merged_found`: when several detections inside one target count as one.
+    `cell_iou`, `background_iou`: overlap of the binary masks' two classes, 0 to 1 (1 where both masks lack the class).
     """
 
     name: str
@@ -33,7 +34,13 @@ class FrameScore(msgspec.Struct, frozen=True, kw_only=True):
     found: int
     merged_detections: int
     merged_found: int
-    iou: float
+    cell_iou: float
+    background_iou: float
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the two classes, as the authors' code reckons it (tf.metrics.mean_iou of two classes)."""
+        return (self.cell_iou + self.background_iou) / 2
 
     @property
     def error(self) -> int:
@@ -54,6 +61,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     medae: float
     bias: float
     mean_iou: float
+    cell_iou: float
 
     def as_metrics(self, on: str) -> Metrics:
         """For the model card."""
@@ -67,6 +75,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
             mae=self.mae,
             medae=self.medae,
             mean_iou=self.mean_iou,
+            cell_iou=self.cell_iou,
         )
 
 
@@ -111,6 +120,12 @@ def match_example(example: Example, counted: Labelled, at_full_size: float = RAD
     return match(centroids(counted.labels), centroids(example.labels), radius)
 
 
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boolean masks; 1 where both are empty."""
+    union = int((one | other).sum())
+    return int((one & other).sum()) / union if union else 1.0
+
+
 def score(example: Example, counted: Labelled, at_full_size: float = RADIUS_PX) -> FrameScore:
     """One frame by the protocol, with the matching radius at 1600x1200 scale."""
     found = match_example(example, counted, at_full_size)
@@ -118,7 +133,6 @@ def score(example: Example, counted: Labelled, at_full_size: float = RADIUS_PX) 
     merged = merge_within_targets(detections, example.labels)
     merged_found = match(merged, centroids(example.labels), radius_px(example, at_full_size))
     ours, theirs = counted.labels > 0, example.labels > 0
-    union = int((ours | theirs).sum())
     return FrameScore(
         name=example.name,
         source=example.source,
@@ -129,7 +143,8 @@ def score(example: Example, counted: Labelled, at_full_size: float = RADIUS_PX) 
         found=len(found.pairs),
         merged_detections=len(merged),
         merged_found=len(merged_found.pairs),
-        iou=float((ours & theirs).sum() / union) if union else 1.0,
+        cell_iou=_overlap(ours, theirs),
+        background_iou=_overlap(~ours, ~theirs),
     )
 
 
@@ -156,7 +171,8 @@ def pool_scores(frames: Iterable[FrameScore]) -> Scores:
         mae=float(np.abs(errors).mean()) if len(errors) else 0.0,
         medae=float(np.median(np.abs(errors))) if len(errors) else 0.0,
         bias=float(errors.mean()) if len(errors) else 0.0,
-        mean_iou=float(np.mean([frame.iou for frame in frames])) if frames else 0.0,
+        mean_iou=float(np.mean([frame.mean_iou for frame in frames])) if frames else 0.0,
+        cell_iou=float(np.mean([frame.cell_iou for frame in frames])) if frames else 0.0,
     )
 
 

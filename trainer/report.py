@@ -43,13 +43,14 @@ def _numbers(pooled: Scores) -> list[str]:
         f"{pooled.medae:.1f}",
         f"{pooled.bias:+.2f}",
         f"{pooled.mean_iou:.3f}",
+        f"{pooled.cell_iou:.3f}",
     ]
 
 
 def table(frames: list[FrameScore], artefacts: frozenset[str] = frozenset()) -> str:
     """Markdown: one row for all frames, one per class of frames and per source."""
     head = ["frames of", "frames", "cells", "F1 (95 % interval)", "precision", "recall"]
-    head += ["F1, merged", "MAE", "MedAE", "bias", "mean IoU"]
+    head += ["F1, merged", "MAE", "MedAE", "bias", "mean IoU", "cell IoU"]
     rows = [_row("all", frames, True)]
     groups = {name: [f for f in frames if name in classes(f, artefacts)] for name in ROWS}
     for source in sorted({frame.source for frame in frames}):
@@ -108,9 +109,9 @@ def write_report(
                 f"{frame.targets} targets, F1 {frame_f1(frame):.2f}",
                 "",
             ]
-    columns = ["frame", "targets", "counted", "found", "F1", "IoU"]
+    columns = ["frame", "targets", "counted", "found", "F1", "cell IoU"]
     rows = [
-        [f.name, f.targets, f.detections, f.found, f"{frame_f1(f):.2f}", f"{f.iou:.2f}"]
+        [f.name, f.targets, f.detections, f.found, f"{frame_f1(f):.2f}", f"{f.cell_iou:.2f}"]
         for f in sorted(frames, key=lambda frame: frame.name)
     ]
     lines += [tabulate(rows, columns, tablefmt="github"), ""]

@@ -87,6 +87,8 @@ class Phase(_Section, frozen=True, kw_only=True):
         epochs, epoch_steps: at most so many epochs of so many batches.
         batch: crops per step.
         crop_px: edge of a crop in pixels of the working scale.
+        scales: the training goes through these parts of the working scale, each for as many steps: the same crop
+            shows four times as much tissue at 0.5, so that judgement is learned there at a quarter of the cost.
         crops: "grid" (twelve overlapping crops of a 4:3 frame, section 4.1) or "random" positions.
         cell_share: part of the random crops that is centred near a cell.
         validation_share: part of the training frames that is watched, not trained on (paper: 0.3).
@@ -101,6 +103,7 @@ class Phase(_Section, frozen=True, kw_only=True):
     epoch_steps: int = 200
     batch: int = 8
     crop_px: int = 160
+    scales: tuple[float, ...] = (1.0,)
     crops: Literal["grid", "random"] = "random"
     cell_share: float = 0.5
     validation_share: float = 0.0

@@ -3,14 +3,15 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from device.counting.scale import to_8_bit
-from trainer.augment import Layers, crop, grid_centres, pick_centre
+from trainer.augment import Augment, Layers, crop, grid_centres, pick_centre
 from trainer.datasets import Example, mask_objects, part_touching
 from trainer.matching import centroids
 from trainer.runs import Phase
@@ -104,13 +105,26 @@ def _centre(layers: Layers, phase: Phase, rng: np.random.Generator) -> np.ndarra
     return pick_centre(layers, crop_size, phase.cell_share, rng)
 
 
-def make_batch(pool: Pool, phase: Phase, rng: np.random.Generator) -> Batch:
-    """One batch of augmented crops."""
+def scale_at(phase: Phase, step: int) -> float:
+    """Part of the working scale at which step `step` of a phase trains."""
+    steps = phase.epochs * phase.epoch_steps
+    return phase.scales[min(step * len(phase.scales) // steps, len(phase.scales) - 1)]
+
+
+def _scaled(augment: Augment, scale: float) -> Augment:
+    """The same lengths in the tissue at another scale."""
+    lengths = ("elastic_px", "elastic_smooth_px", "blur_px")
+    return msgspec.structs.replace(augment, **{n: getattr(augment, n) * scale for n in lengths})
+
+
+def make_batch(pool: Pool, phase: Phase, rng: np.random.Generator, scale: float = 1.0) -> Batch:
+    """One batch of augmented crops at `scale` times the working scale."""
     images, truths = [], []
+    augment = _scaled(phase.augment, scale)
     for index in rng.choice(len(pool.layers), phase.batch, p=pool.chance):
-        layers = pool.layers[index]
+        layers = replace(pool.layers[index], pixel=pool.layers[index].pixel * scale)
         image, target, crowding = crop(
-            layers, _centre(layers, phase, rng), phase.crop_px, phase.augment, rng
+            layers, _centre(layers, phase, rng), phase.crop_px, augment, rng
         )
         weight = pixel_weights(
             target,
@@ -129,7 +143,8 @@ def batches(pool: Pool, phase: Phase, seed: int, first_step: int) -> Iterator[Ba
     """
     step = first_step
     while True:
-        yield make_batch(pool, phase, np.random.default_rng((seed, step)))
+        rng = np.random.default_rng((seed, step))
+        yield make_batch(pool, phase, rng, scale_at(phase, step))
         step += 1
 
 

@@ -238,11 +238,22 @@ def study_table(results: Path) -> str:
         path = results / f"{name}.json"
         what = FIJI_WHAT if name == FIJI else CELLS[name][0]
         if not path.exists():
-            rows.append([name, what, "not run", *[""] * 8])
+            rows.append([name, what, "not run", *[""] * 9])
             continue
         result = msgspec.json.decode(path.read_bytes(), type=Result)
         rows.append([name, result.what, *_numbers(result)])
-    head = ["cell", "what", "F1", "precision", "recall", "F1, merged", "MAE", "MedAE", "mean IoU"]
+    head = [
+        "cell",
+        "what",
+        "F1",
+        "precision",
+        "recall",
+        "F1, merged",
+        "MAE",
+        "MedAE",
+        "mean IoU",
+        "cell IoU",
+    ]
     head += ["GMAC", "parameters"]
     return tabulate(rows, head, tablefmt="github", disable_numparse=True)
 
@@ -255,6 +266,7 @@ def _numbers(result: Result) -> list[str]:
         f"{scores.mae:.2f}",
         f"{scores.medae:.1f}",
         f"{scores.mean_iou:.3f}",
+        f"{scores.cell_iou:.3f}",
         f"{result.gmac_per_frame:.2f}",
         str(result.parameters),
     ]

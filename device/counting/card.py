@@ -69,7 +69,10 @@ class Postprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the model reached and on what (protocol: docs/models.md)."""
+    """What the model reached and on what (protocol: docs/models.md).
+
+    `mean_iou`: of the binary masks, mean over cells and background; `cell_iou`: over the cells alone, if measured.
+    """
 
     on: str
     frames: int
@@ -80,6 +83,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mae: float
     medae: float
     mean_iou: float
+    cell_iou: float | None = None
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
