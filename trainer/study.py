@@ -23,7 +23,7 @@ from trainer.segmenter import git_commit
 from trainer.workflow import Log, Training
 
 FOLDS = 3
-PRETRAIN_EPOCHS, FINETUNE_EPOCHS, EPOCH_STEPS = 4, 3, 100
+PRETRAIN_EPOCHS, FINETUNE_EPOCHS, EPOCH_STEPS = 4, 2, 60
 BASE = "base"
 
 replace = msgspec.structs.replace
