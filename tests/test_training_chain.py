@@ -127,6 +127,12 @@ def test_float_and_int8_agree(run):
     assert np.abs(compared.count_differences).mean() <= 2
 
 
+def test_the_same_weights_give_the_same_file(run, tmp_path):
+    invoke(convert_cli, "model", run, "--to", tmp_path)
+    again, first = (folder / "smoke.tflite" for folder in (tmp_path, run / "final"))
+    assert again.read_bytes() == first.read_bytes()
+
+
 def test_a_finished_training_is_not_repeated(run, recipe):
     before = (run / "final" / "model.keras").stat().st_mtime_ns
     invoke(train_cli, "fit", recipe, "--out", run)

@@ -98,7 +98,11 @@ class Training:
         return fold_of
 
     def new_model(self) -> keras.Model:
-        """The network with random weights of the run's seed."""
+        """The network with random weights of the run's seed.
+
+        Layers are named by a counter; cleared, it gives the same names, and so the same converted file, every time.
+        """
+        keras.utils.clear_session()
         keras.utils.set_random_seed(self.run.seed)
         return build_network(self.run.network)
 
