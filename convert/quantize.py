@@ -96,11 +96,9 @@ def operators(tflite: bytes) -> list[str]:
 
 def operator_name(model: Any, operator: Any) -> str:
     """Name of an operator's kind, as the schema has it."""
-    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
 
-    number = model.operatorCodes[operator.opcodeIndex].builtinCode
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
-    return str(names[number])
+    return str(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex))
 
 
 def ends_of(tflite: bytes) -> Normalisation:
