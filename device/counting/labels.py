@@ -5,13 +5,14 @@ length is relative to the cell diameter. Frame-wide steps are single passes over
 hold two cells are looked at one by one.
 """
 
+import msgspec
 import numpy as np
 from scipy import ndimage
 
 from device.counting.atlas import box_shape
 from device.counting.card import Postprocessing
-from device.counting.clumps import split_clumps
-from device.counting.occupied import find_occupied
+from device.counting.clumps import SETTLED, split_clumps
+from device.counting.occupied import Occupied, find_occupied
 from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
 
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
@@ -28,6 +29,7 @@ def label_cells(
     cell_diameter_px: float,
     min_area_px: float,
     settings: Postprocessing,
+    settled: LabelImage | None = None,
 ) -> LabelImage:
     """Separate cells in a probability map.
 
@@ -37,18 +39,70 @@ def label_cells(
         cell_diameter_px: typical diameter at the map's scale.
         min_area_px: objects smaller than this many pixels of the map are dropped.
         settings: the card's post-processing.
+        settled: (h, w) int32, for who asks only for objects that hold no pixel of these: a clump may stay whole
+            where all its parts would hold one.
 
     Returns:
         (h, w) int32; 0 background, 1..n cells in reading order of their first pixels.
     """
-    max_hole_px = settings.max_hole_ratio * disc_area(cell_diameter_px)
-    occupied = find_occupied(probability, threshold_code(threshold), cell_diameter_px, max_hole_px)
+    occupied = _occupied(probability, threshold, cell_diameter_px, settings)
     if occupied is None:
         return np.zeros(probability.shape, dtype=np.int32)
-    labels = _label_map(occupied.atlas.sheet, threshold, cell_diameter_px, min_area_px, settings)
+    known = None if settled is None else occupied.gather(settled) > 0
+    labels = _label_map(
+        occupied.atlas.sheet, threshold, cell_diameter_px, min_area_px, settings, known
+    )
+    return _spread_in_order(labels, occupied)
+
+
+def label_all(
+    probability: ProbabilityMap,
+    threshold: float,
+    cell_diameter_px: float,
+    min_area_px: float,
+    settings: Postprocessing,
+) -> tuple[LabelImage, np.ndarray]:
+    """`label_cells` without a least peak, and with one: what it drops is dropped clump by clump.
+
+    Returns:
+        (h, w) int32 objects whatever their peaks, and (n,) bool: which of them `label_cells` finds.
+    """
+    occupied = _occupied(probability, threshold, cell_diameter_px, settings)
+    if occupied is None:
+        return np.zeros(probability.shape, dtype=np.int32), np.zeros(0, dtype=bool)
+    sheet = occupied.atlas.sheet
+    every_peak = msgspec.structs.replace(settings, min_peak=0.0)
+    labels = _label_map(sheet, threshold, cell_diameter_px, min_area_px, every_peak)
+    whole = _spread_in_order(labels, occupied)
+    return whole, _in_sure_clumps(labels, sheet, threshold, settings.min_peak)
+
+
+def _occupied(
+    probability: ProbabilityMap, threshold: float, cell_diameter_px: float, settings: Postprocessing
+) -> Occupied | None:
+    max_hole_px = settings.max_hole_ratio * disc_area(cell_diameter_px)
+    return find_occupied(probability, threshold_code(threshold), cell_diameter_px, max_hole_px)
+
+
+def _spread_in_order(labels: LabelImage, occupied: Occupied) -> LabelImage:
+    """Number the objects of a sheet by their places in the map, in place, and put them there."""
     inside = np.flatnonzero(labels > 0)
     _number_by_position(labels, inside, occupied.positions(inside))
     return occupied.spread(labels)
+
+
+def _in_sure_clumps(
+    labels: LabelImage, probability: ProbabilityMap, threshold: float, min_peak: float
+) -> np.ndarray:
+    """(n,) bool: whether the clump that an object belongs to reaches the least peak."""
+    sure = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
+    if min_peak > threshold:
+        clumps, count = ndimage.label(labels > 0, structure=_EIGHT_CONNECTED, output=np.int32)
+        reached = np.zeros(count + 1, dtype=bool)
+        reached[clumps[probability >= min_peak * PROBABILITY_STEPS]] = True
+        inside = np.flatnonzero(labels > 0)
+        sure[labels.ravel()[inside]] = reached[clumps.ravel()[inside]]
+    return sure[1:]
 
 
 def _label_map(
@@ -57,8 +111,9 @@ def _label_map(
     cell_diameter_px: float,
     min_area_px: float,
     settings: Postprocessing,
+    settled: np.ndarray | None = None,
 ) -> LabelImage:
-    """`label_cells` in passes over the whole map; numbers in any order."""
+    """`label_cells` in passes over the whole map; numbers in any order, `settled` is (h, w) bool."""
     mask = probability > threshold_code(threshold)
     _fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
     labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
@@ -73,20 +128,22 @@ def _label_map(
         keep &= np.bincount(owners[sure], minlength=count + 1)[1:] > 0
     if not keep.all():
         labels.ravel()[inside] = kept_numbers(keep)[owners]
-    return _split_clumps(labels, areas[keep], cell_diameter_px, min_area_px, settings)
+    return _split_clumps(labels, areas[keep], cell_diameter_px, min_area_px, settings, settled)
 
 
 def _fill_holes(mask: np.ndarray, max_hole_px: float) -> None:
     """Fill background regions that touch neither the edge nor exceed the size, in place."""
-    background, count = ndimage.label(~mask)
-    if count <= 1:
+    background, count = ndimage.label(~mask, output=np.int32)
+    open_to_edge = np.zeros(count + 1, dtype=bool)
+    for edge in (background[0], background[-1], background[:, 0], background[:, -1]):
+        open_to_edge[edge] = True
+    open_to_edge[0] = True
+    if open_to_edge.all():
         return
-    fill = np.bincount(background.ravel(), minlength=count + 1) <= max_hole_px
-    edges = (background[0], background[-1], background[:, 0], background[:, -1])
-    fill[np.concatenate(edges)] = False
-    fill[0] = False
-    if fill.any():
-        mask |= fill[background]
+    enclosed = np.flatnonzero(~open_to_edge[background])
+    owners = background.ravel()[enclosed]
+    small = np.bincount(owners, minlength=count + 1) <= max_hole_px
+    mask.ravel()[enclosed[small[owners]]] = True
 
 
 def kept_numbers(keep: np.ndarray) -> np.ndarray:
@@ -118,6 +175,7 @@ def _split_clumps(
     cell_diameter_px: float,
     min_area_px: float,
     settings: Postprocessing,
+    settled: np.ndarray | None,
 ) -> LabelImage:
     """Give each part of an object that holds several distance peaks a number of its own."""
     seed_distance = max(1, round(settings.peak_distance_ratio * cell_diameter_px))
@@ -130,8 +188,11 @@ def _split_clumps(
     ]
     if not large:
         return labels
-    masks = [labels[box] == number for number, box in large]
-    split = split_clumps(masks, seed_distance, smoothing_px)
+    pieces = [(labels[box] == number).view(np.uint8) for number, box in large]
+    if settled is not None:
+        for piece, (_, box) in zip(pieces, large, strict=True):
+            piece[settled[box] & (piece > 0)] = SETTLED
+    split = split_clumps(pieces, seed_distance, smoothing_px)
     for index, parts in split.items():
         number, box = large[index]
         view = labels[box]

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 
 from device.counting.candidates import stacked, uncounted
-from device.counting.card import ModelCard, Postprocessing
-from device.counting.labels import label_cells, mapped, renumber, threshold_code
+from device.counting.card import ModelCard
+from device.counting.labels import label_all, label_cells, mapped, renumber, threshold_code
 from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved, postprocessing_at
@@ -63,11 +63,15 @@ def find_objects(
 def _label_at_both(
     probability: ProbabilityMap, low: float, card: ModelCard, chosen: Resolved
 ) -> tuple[LabelImage, LabelImage]:
-    """What the chosen threshold and what a low one finds."""
-    every_peak = msgspec.structs.replace(card.postprocessing, min_peak=0.0)
+    """What is counted at the chosen threshold, and what a low one finds beside it."""
     own = postprocessing_at(card, chosen)
-    counted = _label(probability, chosen.threshold, own, card, chosen)
-    return counted, _label(probability, low, every_peak, card, chosen)
+    diameter, min_area_px = card.cell_diameter_px, chosen.min_area_px * chosen.scale**2
+    if low == chosen.threshold:
+        every, sure = label_all(probability, low, diameter, min_area_px, own)
+        return (every if sure.all() else renumber(every, sure)), every
+    counted = label_cells(probability, chosen.threshold, diameter, min_area_px, own)
+    every_peak = msgspec.structs.replace(own, min_peak=0.0)
+    return counted, label_cells(probability, low, diameter, min_area_px, every_peak, counted)
 
 
 def only(objects: Objects, wanted: np.ndarray) -> Objects:
@@ -95,19 +99,3 @@ def demoted(objects: Objects, counted: np.ndarray) -> tuple[Objects, np.ndarray]
         labels, mapped(objects.working, table), int(counted.sum()), objects.candidate_code
     )
     return kept, order
-
-
-def _label(
-    probability: ProbabilityMap,
-    threshold: float,
-    settings: Postprocessing,
-    card: ModelCard,
-    chosen: Resolved,
-) -> LabelImage:
-    return label_cells(
-        probability,
-        threshold,
-        card.cell_diameter_px,
-        chosen.min_area_px * chosen.scale**2,
-        settings,
-    )

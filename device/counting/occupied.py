@@ -40,6 +40,13 @@ class Occupied:
         rows, columns = np.divmod(pixels, sheet_width)
         return np.asarray(rows * width + columns + offsets.ravel()[pixels])
 
+    def gather(self, whole: np.ndarray) -> np.ndarray:
+        """What another map of the same shape holds at the parts' boxes, on a sheet like `atlas.sheet`."""
+        sheet = np.zeros(self.atlas.sheet.shape, dtype=whole.dtype)
+        for box, place in zip(self.boxes, self.atlas.places, strict=True):
+            sheet[place] = whole[box]
+        return sheet
+
     def spread(self, labels: LabelImage) -> LabelImage:
         """Labels of the sheet at their places in the map: (height, width) int32."""
         whole = np.zeros(self.shape, dtype=np.int32)
