@@ -2,29 +2,37 @@
 
 import numpy as np
 
-from device.counting.labels import renumber
+from device.counting.labels import kept_numbers, mapped
 from device.counting.outline import touches_border
 from device.counting.records import LabelImage
 
 
-def uncounted(low: LabelImage, counted: LabelImage, exclude_border: bool) -> LabelImage:
-    """The objects of a low threshold that hold no pixel of a counted one, numbered 1..m.
+def beside(
+    counted: LabelImage, every: LabelImage, numbers: np.ndarray, exclude_border: bool
+) -> LabelImage:
+    """Counted objects, and those of a low threshold that hold no pixel of one.
 
     Args:
-        low: (h, w) int32 objects at the low threshold.
         counted: (h, w) int32 objects at the chosen threshold, those on the border included.
+        every: (h, w) int32 objects at the low threshold.
+        numbers: (n + 1,) int32, for each counted object 0..n its number in the result, 0 where it is left out.
         exclude_border: leave out what touches the border.
+
+    Returns:
+        (h, w) int32; `counted` itself where nothing changes. The others are numbered after the counted ones.
     """
-    keep = np.ones(int(low.max(initial=0)) + 1, dtype=bool)
-    keep[low.ravel()[np.flatnonzero(counted > 0)]] = False
+    count = int(numbers.max(initial=0))
+    changed = count < len(numbers) - 1
+    inside = np.flatnonzero(every > 0)
+    owners = every.ravel()[inside]
+    keep = np.ones(int(owners.max(initial=0)) + 1, dtype=bool)
+    keep[owners[counted.ravel()[inside] > 0]] = False
+    keep[0] = False
     if exclude_border:
-        keep &= ~touches_border(low)
-    return renumber(low, keep[1:])
-
-
-def stacked(counted: LabelImage, candidates: LabelImage, count: int) -> LabelImage:
-    """One label image of both: the counted keep their numbers, the candidates follow after `count`."""
-    both = counted.copy()
-    inside = np.flatnonzero(candidates > 0)
-    both.ravel()[inside] = candidates.ravel()[inside] + np.int32(count)
+        keep &= ~touches_border(every)
+    if not keep.any():
+        return mapped(counted, numbers) if changed else counted
+    both = mapped(counted, numbers) if changed else counted.copy()
+    wanted = keep[owners]
+    both.ravel()[inside[wanted]] = count + kept_numbers(keep[1:])[owners[wanted]]
     return both

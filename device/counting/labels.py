@@ -5,13 +5,15 @@ length is relative to the cell diameter. Frame-wide steps are single passes over
 hold two cells are looked at one by one.
 """
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 from scipy import ndimage
 
 from device.counting.atlas import box_shape
 from device.counting.card import Postprocessing
-from device.counting.clumps import SETTLED, split_clumps
+from device.counting.clumps import split_clumps
 from device.counting.occupied import Occupied, find_occupied
 from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
 
@@ -48,7 +50,7 @@ def label_cells(
     occupied = _occupied(probability, threshold, cell_diameter_px, settings)
     if occupied is None:
         return np.zeros(probability.shape, dtype=np.int32)
-    known = None if settled is None else occupied.gather(settled) > 0
+    known = None if settled is None else occupied.gather(settled)
     labels = _label_map(
         occupied.atlas.sheet, threshold, cell_diameter_px, min_area_px, settings, known
     )
@@ -86,8 +88,7 @@ def _occupied(
 
 def _spread_in_order(labels: LabelImage, occupied: Occupied) -> LabelImage:
     """Number the objects of a sheet by their places in the map, in place, and put them there."""
-    inside = np.flatnonzero(labels > 0)
-    _number_by_position(labels, inside, occupied.positions(inside))
+    _number_by_position(labels, occupied.positions)
     return occupied.spread(labels)
 
 
@@ -113,7 +114,7 @@ def _label_map(
     settings: Postprocessing,
     settled: np.ndarray | None = None,
 ) -> LabelImage:
-    """`label_cells` in passes over the whole map; numbers in any order, `settled` is (h, w) bool."""
+    """`label_cells` in passes over the whole map; numbers in any order, `settled` is (h, w) uint8, 1 or 0."""
     mask = probability > threshold_code(threshold)
     _fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
     labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
@@ -134,13 +135,10 @@ def _label_map(
 def _fill_holes(mask: np.ndarray, max_hole_px: float) -> None:
     """Fill background regions that touch neither the edge nor exceed the size, in place."""
     background, count = ndimage.label(~mask, output=np.int32)
-    open_to_edge = np.zeros(count + 1, dtype=bool)
-    for edge in (background[0], background[-1], background[:, 0], background[:, -1]):
-        open_to_edge[edge] = True
-    open_to_edge[0] = True
-    if open_to_edge.all():
-        return
-    enclosed = np.flatnonzero(~open_to_edge[background])
+    edges = (background[0], background[-1], background[:, 0], background[:, -1])
+    for open_to_edge in np.unique(np.concatenate(edges)).tolist():
+        background[background == open_to_edge] = 0
+    enclosed = np.flatnonzero(background > 0)
     owners = background.ravel()[enclosed]
     small = np.bincount(owners, minlength=count + 1) <= max_hole_px
     mask.ravel()[enclosed[small[owners]]] = True
@@ -191,31 +189,27 @@ def _split_clumps(
     pieces = [(labels[box] == number).view(np.uint8) for number, box in large]
     if settled is not None:
         for piece, (_, box) in zip(pieces, large, strict=True):
-            piece[settled[box] & (piece > 0)] = SETTLED
+            piece *= 1 + settled[box]  # OPEN becomes SETTLED
     split = split_clumps(pieces, seed_distance, smoothing_px)
     for index, parts in split.items():
         number, box = large[index]
-        view = labels[box]
-        own = view == number
-        view[own] = parts[own] + len(boxes)
+        np.add(parts, len(boxes), out=labels[box], where=labels[box] == number)
     return labels
 
 
-def _number_by_position(labels: LabelImage, inside: np.ndarray, positions: np.ndarray) -> None:
+def _number_by_position(labels: LabelImage, positions: Callable[[np.ndarray], np.ndarray]) -> None:
     """Number objects 1..n by the position of their first pixel, in place.
 
     Args:
         labels: any numbers above 0.
-        inside: flat indices of all pixels of objects, ascending.
-        positions: where each of them comes in reading order.
+        positions: from flat indices (n,) of such pixels to where each of them comes in reading order.
     """
-    if len(inside) == 0:
-        return
     flat = labels.ravel()
+    inside = np.flatnonzero(flat > 0)
     owners = flat[inside]
-    first = np.full(int(owners.max()) + 1, -1, dtype=np.intp)
-    first[owners[::-1]] = positions[::-1]  # of several writes the last one stays
+    first = np.full(int(owners.max(initial=0)) + 1, -1, dtype=np.intp)
+    first[owners[::-1]] = inside[::-1]  # of several writes the last one stays
     numbers = np.flatnonzero(first >= 0)
     table = np.zeros(len(first), dtype=np.int32)
-    table[numbers[np.argsort(first[numbers])]] = np.arange(1, len(numbers) + 1)
+    table[numbers[np.argsort(positions(first[numbers]))]] = np.arange(1, len(numbers) + 1)
     flat[inside] = table[owners]

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from device.counting.candidates import stacked, uncounted
+from device.counting.candidates import beside
 from device.counting.card import ModelCard
-from device.counting.labels import label_all, label_cells, mapped, renumber, threshold_code
+from device.counting.labels import (
+    kept_numbers,
+    label_all,
+    label_cells,
+    mapped,
+    renumber,
+    threshold_code,
+)
 from device.counting.outline import outline_in_frame, touches_border
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved, postprocessing_at
@@ -42,22 +49,19 @@ def find_objects(
         chosen: the settings of this count.
     """
     low = min(card.confidence.candidate_threshold, chosen.threshold)
-    counted, faint = _label_at_both(probability, low, card, chosen)
+    counted, every = _label_at_both(probability, low, card, chosen)
     labels = outline_in_frame(counted, probability, at_frame, threshold_code(chosen.threshold))
-    keep = np.zeros(int(counted.max(initial=0)) + 1, dtype=bool)
-    keep[labels.ravel()[np.flatnonzero(labels > 0)]] = True
-    keep[0] = True
+    keep = np.ones(int(counted.max(initial=0)) + 1, dtype=bool)
+    if labels is not counted:
+        keep[:] = False  # a cell smaller than an original pixel may have none
+        keep[labels.ravel()[np.flatnonzero(labels > 0)]] = True
     if chosen.exclude_border:
-        touching = np.flatnonzero(touches_border(labels))
-        keep[touching] = False
+        keep[np.flatnonzero(touches_border(labels))] = False
+    numbers = kept_numbers(keep[1:])
     if not keep[1:].all():
-        labels = renumber(labels, keep[1:])
-    count = int(keep[1:].sum())
-    candidates = uncounted(faint, counted, chosen.exclude_border)
-    if not keep[1:].all():
-        counted = renumber(counted, keep[1:])
-    working = stacked(counted, candidates, count)
-    return Objects(labels, working, count, threshold_code(low))
+        labels = mapped(labels, numbers)
+    working = beside(counted, every, numbers, chosen.exclude_border)
+    return Objects(labels, working, int(keep[1:].sum()), threshold_code(low))
 
 
 def _label_at_both(

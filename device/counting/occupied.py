@@ -33,18 +33,23 @@ class Occupied:
     def positions(self, pixels: np.ndarray) -> np.ndarray:
         """Flat indices into the map of pixels (n,) of the sheet, all of them inside parts."""
         sheet_width, width = self.atlas.sheet.shape[1], self.shape[1]
-        offsets = np.zeros(self.atlas.sheet.shape, dtype=np.intp)
-        for (down, right), place in zip(self.boxes, self.atlas.places, strict=True):
-            to_down, to_right = down.start - place[0].start, right.start - place[1].start
-            offsets[place] = to_down * width + to_right
+        corners = np.array([(down.start, right.start) for down, right in self.atlas.places])
+        origins = np.array([(down.start, right.start) for down, right in self.boxes])
+        # Parts lie in rows that begin at the same height: a pixel is in the last part that begins before it.
+        tops = np.unique(corners[:, 0])
+        begins = np.searchsorted(tops, corners[:, 0]) * sheet_width + corners[:, 1]
+        order = np.argsort(begins)
         rows, columns = np.divmod(pixels, sheet_width)
-        return np.asarray(rows * width + columns + offsets.ravel()[pixels])
+        row = np.searchsorted(tops, rows, side="right") - 1
+        at = np.searchsorted(begins[order], row * sheet_width + columns, side="right") - 1
+        shift = (origins - corners)[order[at]]
+        return np.asarray((rows + shift[:, 0]) * width + columns + shift[:, 1])
 
-    def gather(self, whole: np.ndarray) -> np.ndarray:
-        """What another map of the same shape holds at the parts' boxes, on a sheet like `atlas.sheet`."""
-        sheet = np.zeros(self.atlas.sheet.shape, dtype=whole.dtype)
+    def gather(self, labels: LabelImage) -> np.ndarray:
+        """Where another map has labels, on a sheet like `atlas.sheet`: (h, w) uint8, 1 or 0."""
+        sheet = np.zeros(self.atlas.sheet.shape, dtype=np.uint8)
         for box, place in zip(self.boxes, self.atlas.places, strict=True):
-            sheet[place] = whole[box]
+            sheet[place] = labels[box] > 0
         return sheet
 
     def spread(self, labels: LabelImage) -> LabelImage:
