@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from device.counting import features
 from device.counting.card import NormalFrame, ObjectFeature, Range
 from device.counting.confidence import (
     DOUBTFUL_ABOVE,
@@ -311,3 +312,27 @@ def test_json_carries_interval_doubtful_flags_and_probabilities():
     assert decoded["flags"] == []
     assert decoded["cells"][1]["probability"] == result.cells[1].probability
     assert msgspec.json.decode(to_json(result), type=CountResult) == result
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), sigma_px=st.floats(0.5, 3), corners=st.integers(0, 4))
+def test_curvature_in_boxes_is_that_of_the_frame(seed, sigma_px, corners):
+    rng = np.random.default_rng(seed)
+    grey = rng.integers(0, 256, (120, 150)).astype(np.float32)
+    starts = rng.integers(0, (110, 140), (corners, 2)).tolist()
+    boxes = [(slice(row, row + 10), slice(column, column + 9)) for row, column in starts]
+    found = features._curvature(grey, sigma_px, boxes)
+    whole = features._minus_laplacian(grey, sigma_px)
+    for box in boxes:
+        np.testing.assert_array_equal(found[box], whole[box])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.integers(3, 30))
+def test_sums_around_pixels_are_those_of_a_uniform_filter(seed, size):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 256, (40, 60)).astype(np.float64)
+    rows, columns = rng.integers(0, 40, 20), rng.integers(0, 60, 20)
+    found = features._window_sums(values, size, rows, columns)
+    means = ndimage.uniform_filter(values, size, mode="constant")[rows, columns]
+    np.testing.assert_allclose(found, means * size**2, rtol=1e-9, atol=1e-6)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from device.counting.atlas import Box, box_shape, pack
 from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
 
 FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
@@ -28,6 +29,10 @@ _SURROUNDINGS = 2.4
 """Edge of the square whose free pixels are an object's background, in cell diameters."""
 _DETAIL_RATIO, _BLOB_RATIO = 0.12, 0.3
 """Sigmas of the Laplacians of Gaussians, in cell diameters."""
+_LAPLACE_REACH = 4.0
+"""Where their kernels end, in sigma."""
+_LEAST_FREE_SHARE = 0.05
+"""Of the square; with less the frame's lower quartile stands for the background."""
 _DARK_LEVEL = 10.0
 """Grey levels added to the background, so that the contrast of dark frames is not all noise."""
 
@@ -62,8 +67,10 @@ def object_features(
     inside = np.bincount(owners.ravel(), codes.ravel(), minlength=count + 1)[1:] / PROBABILITY_STEPS
     background = _surroundings(grey, owners, count, _SURROUNDINGS * cell_diameter_px / step)
     above = _core_means(grey, owners, count, core) - background
+    boxes = [box for box in ndimage.find_objects(owners) if box is not None]
     curved = [
-        _curvature(grey, ratio * cell_diameter_px / step) for ratio in (_DETAIL_RATIO, _BLOB_RATIO)
+        _curvature(grey, ratio * cell_diameter_px / step, boxes)
+        for ratio in (_DETAIL_RATIO, _BLOB_RATIO)
     ]
     peak, detail, blob = _highest((grey, *curved), owners, count)
     return np.column_stack(
@@ -112,10 +119,44 @@ def _core_means(values: np.ndarray, owners: LabelImage, count: int, core_px: int
     return np.asarray(sums / np.maximum(sizes, 1))
 
 
-def _curvature(grey: np.ndarray, sigma_px: float) -> np.ndarray:
-    """(h, w) float32: how much brighter a pixel is than its neighbourhood, in grey levels (Lindeberg 1998)."""
-    curved: np.ndarray = ndimage.gaussian_laplace(grey, sigma_px, mode="nearest")
-    return curved * np.float32(-(sigma_px**2))
+def _curvature(grey: np.ndarray, sigma_px: float, boxes: Sequence[Box]) -> np.ndarray:
+    """How much brighter a pixel is than its neighbourhood, in grey levels (Lindeberg 1998).
+
+    Args:
+        grey: (h, w) float32.
+        sigma_px: width of the Gaussian.
+        boxes: where it is asked for; it is computed there only where that is less work.
+
+    Returns:
+        (h, w) float32, right within the boxes.
+    """
+    reach = int(_LAPLACE_REACH * sigma_px + 0.5)
+    shapes = (box_shape(box) for box in boxes)
+    if sum((h + 2 * reach) * (w + 2 * reach) for h, w in shapes) > grey.size // 2:
+        return _minus_laplacian(grey, sigma_px)
+    surrounded = np.pad(grey, reach, mode="edge")
+    pieces = [
+        surrounded[down.start : down.stop + 2 * reach, right.start : right.stop + 2 * reach]
+        for down, right in boxes
+    ]
+    curved = np.zeros_like(grey)
+    if not pieces:
+        return curved
+    atlas = pack(pieces, gap=0)
+    sheet = _minus_laplacian(atlas.sheet, sigma_px)
+    for box, (down, right) in zip(boxes, atlas.places, strict=True):
+        curved[box] = sheet[
+            down.start + reach : down.stop - reach, right.start + reach : right.stop - reach
+        ]
+    return curved
+
+
+def _minus_laplacian(grey: np.ndarray, sigma_px: float) -> np.ndarray:
+    curved: np.ndarray = ndimage.gaussian_laplace(
+        grey, sigma_px, mode="nearest", truncate=_LAPLACE_REACH
+    )
+    curved *= np.float32(-(sigma_px**2))
+    return curved
 
 
 def _highest(layers: Sequence[np.ndarray], owners: LabelImage, count: int) -> list[np.ndarray]:
@@ -134,13 +175,23 @@ def _highest(layers: Sequence[np.ndarray], owners: LabelImage, count: int) -> li
 def _surroundings(grey: np.ndarray, owners: LabelImage, count: int, edge_px: float) -> np.ndarray:
     """(n,) mean of the pixels without an object in a square around each object's centre."""
     size = max(3, round(edge_px))
-    free = (owners == 0).astype(np.float32)
-    share = ndimage.uniform_filter(free, size, mode="constant")
-    level = ndimage.uniform_filter(grey * free, size, mode="constant")
+    free = owners == 0
     rows, columns = _middles(owners, count)
-    everywhere = float(np.percentile(grey, 25))
-    here = share[rows, columns]
-    return np.where(here > 0.05, level[rows, columns] / here.clip(0.05), everywhere)
+    share = _window_sums(free, size, rows, columns) / size**2
+    level = _window_sums(grey * free, size, rows, columns) / size**2
+    crowded = share <= _LEAST_FREE_SHARE
+    everywhere = float(np.percentile(grey, 25)) if crowded.any() else 0.0
+    return np.where(crowded, everywhere, level / share.clip(_LEAST_FREE_SHARE))
+
+
+def _window_sums(
+    values: np.ndarray, size: int, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """(n,) float64 sums in the squares of that size around some pixels; nothing lies outside (h, w)."""
+    before = size // 2
+    padded = np.pad(values, (before, size - 1 - before))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+    return np.asarray(windows[rows, columns].reshape(len(rows), -1).sum(axis=1, dtype=np.float64))
 
 
 def _middles(owners: LabelImage, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ Measured at STATISTICS_DIAMETER_PX pixels per cell diameter: the coarsest of the
 one range holds for all, and a full-size frame costs a fortieth of its pixels.
 """
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -60,17 +61,20 @@ def frame_statistics(
         working_diameter_px: cell diameter there.
     """
     small = _at_statistics_scale(image, working_diameter_px)
-    grey = brightest(small)
+    levels = brightest(small)
+    grey, histogram = levels.astype(np.float32), np.bincount(levels.ravel(), minlength=256)
     fine = grey - ndimage.gaussian_filter(grey, _FINE_SIGMA)
     coarse = ndimage.gaussian_filter(grey, 0.6) - ndimage.gaussian_filter(grey, _CELL_SIGMA)
-    contrast = float(np.percentile(coarse, 99.5))
+    bright, contrast = np.percentile(coarse, (98, 99.5)).tolist()
     noise = float(np.median(np.abs(fine))) / 0.6745
-    green, blue = _colour_shares(small, grey)
+    green, blue = _colour_shares(small, levels >= quantile(histogram, 0.99))
     return FrameStatistics(
         contrast=contrast,
-        background=float(np.percentile(grey, 25)),
-        noise=noise / float(np.sqrt(np.median(grey) + 2)),
-        sharpness=_sharpness(fine, coarse) if contrast >= _LEAST_CONTRAST_FOR_FOCUS else None,
+        background=quantile(histogram, 0.25),
+        noise=noise / math.sqrt(quantile(histogram, 0.5) + 2),
+        sharpness=_sharpness(fine, coarse, bright)
+        if contrast >= _LEAST_CONTRAST_FOR_FOCUS
+        else None,
         green_share=green,
         blue_share=blue,
         saturated_share=_saturated_share(frame),
@@ -93,7 +97,7 @@ def with_cells(
 
 
 def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
-    """(h, w, 3) float32 at the scale of the statistics, at least 8 x 8."""
+    """(h, w, 3) uint8 at the scale of the statistics, at least 8 x 8."""
     scale = STATISTICS_DIAMETER_PX / diameter_px
     height, width = (max(8, round(side * scale)) for side in image.shape[:2])
     # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
@@ -101,19 +105,31 @@ def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
     blocks = Image.fromarray(reduced(image, down, right))
     box = (0, 0, image.shape[1] / right, image.shape[0] / down)
     small = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(small).astype(np.float32)
+    return np.asarray(small)
 
 
-def _sharpness(fine: np.ndarray, coarse: np.ndarray) -> float:
+def quantile(histogram: np.ndarray, part: float) -> float:
+    """numpy.quantile of whole numbers from 0, given how often each occurs."""
+    below = np.cumsum(histogram)
+    place = part * (int(below[-1]) - 1)
+    first = int(place)
+    low, high = np.searchsorted(below, (first, math.ceil(place)), side="right").tolist()
+    return float(low + (high - low) * (place - first))
+
+
+def _sharpness(fine: np.ndarray, coarse: np.ndarray, bright: float) -> float:
     """Root mean squares around the brightest structures, fine per coarse."""
-    around = ndimage.binary_dilation(coarse >= np.percentile(coarse, 98), iterations=2)
+    around = ndimage.binary_dilation(coarse >= bright, iterations=2)
     return float(np.sqrt(np.square(fine[around]).mean() / np.square(coarse[around]).mean()))
 
 
-def _colour_shares(small: np.ndarray, grey: np.ndarray) -> tuple[float | None, float | None]:
+def _colour_shares(small: np.ndarray, bright: np.ndarray) -> tuple[float | None, float | None]:
     """Green and blue parts of what the brightest hundredth adds to the median; None where it adds nothing."""
-    bright = small[grey >= np.percentile(grey, 99)].mean(axis=0)
-    added = (bright - np.median(small.reshape(-1, 3), axis=0)).clip(0)
+    middle = [
+        quantile(np.bincount(small[..., channel].ravel(), minlength=256), 0.5)
+        for channel in range(3)
+    ]
+    added = (small[bright].mean(axis=0) - middle).clip(0)
     total = float(added.sum())
     if total < 1:
         return None, None
