@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from device.batch import Item
+from device.clock import local_time
 from device.counting.records import CountResult
-from device.export.stored import local_time
 from device.export.tables import (
     ERRORS_COLUMNS,
     counts_header,

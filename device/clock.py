@@ -1,8 +1,9 @@
-"""Where stages are timed: the counting core has no clock of its own."""
+"""Where stages are timed and moments are written down: the counting core has no clock of its own."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from device.counting.records import Seconds
 
@@ -28,3 +29,11 @@ class Stopwatch:
         """All stages so far; total since the stopwatch was made."""
         stages = {name: round(spent, 4) for name, spent in self._stages.items()}
         return Seconds(**stages, total=round(time.perf_counter() - self._start, 4))
+
+
+def local_time(seconds: float | None, correction_s: float | None = None) -> str:
+    """Seconds since 1970 as ISO 8601 in the local time zone with its offset; empty for None."""
+    if seconds is None:
+        return ""
+    moment = datetime.fromtimestamp(seconds + (correction_s or 0.0)).astimezone()
+    return moment.isoformat(timespec="seconds")

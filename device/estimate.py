@@ -6,9 +6,8 @@ with tests/test_estimate.py.
 
 import msgspec
 
-from device.counting.blocks import BLOCK_PX, LARGE_FRAME_PX
 from device.counting.card import ModelCard
-from device.counting.overlay import OVERLAY_PX
+from device.counting.large import BLOCK_PX, LARGE_FRAME_PX, OVERLAY_PX
 from device.counting.pipeline import plan_for
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve

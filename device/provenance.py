@@ -2,7 +2,6 @@
 
 import platform
 from functools import cache
-from importlib import metadata
 
 _LIBRARIES = (
     "fluocount",
@@ -19,6 +18,8 @@ _LIBRARIES = (
 
 @cache
 def _versions() -> tuple[tuple[str, str], ...]:
+    from importlib import metadata  # with parsers of e-mail in its train: not before the first tile
+
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in _LIBRARIES:
         try:

@@ -76,3 +76,11 @@ for name in {names!r}:
     importlib.import_module(name)
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, timeout=120)
+
+
+def test_what_only_results_need_is_not_imported_before_the_first_tile():
+    late = {"scipy", "skimage", "tifffile", "sqlite3", "flask", "importlib.metadata"}
+    script = (
+        f"import sys, device.commands.count; sys.exit(', '.join({late} & sys.modules.keys()) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, timeout=120)

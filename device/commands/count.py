@@ -16,7 +16,7 @@ from device.batch_report import BatchReport
 from device.bench.limit import int8_limit_gmac_s
 from device.config import default_settings_path, load_settings
 from device.counting.card import ModelCard
-from device.counting.records import CountResult, CountSettings, to_json
+from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
@@ -148,13 +148,11 @@ class _Batch:
     def _count_one(self, item: Item, segmenter: Segmenter, progress: Progress) -> _Done:
         if self.resume and (done := self._take_over(item, segmenter)):
             return done
-        from device.export.folder import write_image_files
-
         try:
             needed = self._require_memory(item, segmenter.card)
         except InputError as error:
             return _Done(item, error=str(error))
-        write = None if self.out_dir is None else partial(write_image_files, self.out_dir)
+        write = None if self.out_dir is None else partial(_write, self.out_dir)
         with self.room.take(needed.memory_mb - PROGRAM_MB):
             outcome = count_item(item, segmenter, self.settings, write=write, progress=progress)
         result = None if outcome.counted is None else outcome.counted.result
@@ -196,6 +194,12 @@ class _Batch:
         if self.as_json:
             sys.stdout.buffer.write(to_json(result) + b"\n")
             sys.stdout.flush()
+
+
+def _write(out_dir: Path, name: str, frame: Frame, counted: Counted) -> None:
+    from device.export.folder import write_image_files
+
+    write_image_files(out_dir, name, frame, counted)
 
 
 def _file_bytes(item: Item) -> int:

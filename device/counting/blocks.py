@@ -15,18 +15,10 @@ from scipy import ndimage
 
 from device.counting.card import ModelCard
 from device.counting.judge import Examined, examine
+from device.counting.large import CORE_PX, LARGE_FRAME_PX, MARGIN_DIAMETERS
 from device.counting.records import Cell, Frame, LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved
 from device.counting.stages import Stage
-
-LARGE_FRAME_PX = 8_000_000
-"""Frames of more pixels are examined in blocks."""
-CORE_PX = 1200
-"""Edge of a block's core in pixels of the original image."""
-MARGIN_DIAMETERS = 8
-"""What a block sees around its core, in cell diameters; a larger clump may be cut."""
-BLOCK_PX = (CORE_PX + 2 * MARGIN_DIAMETERS * 37) ** 2
-"""Pixels of a block where cells are of ordinary size, for estimates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from device.counting.large import OVERLAY_PX
 from device.counting.lettering import stamp_texts
 from device.counting.records import CountResult, Frame, LabelImage
 from device.counting.scale import reduced, to_8_bit
 
 OUTLINE_RGB = (0, 255, 170)
-OVERLAY_PX = 24_000_000
-"""Of larger frames the overlay shows two by two pixels as one: an image of 64 million takes a browser down."""
 _BAND_ROWS = 512
 _BAR_LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 

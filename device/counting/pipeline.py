@@ -1,20 +1,12 @@
 """The story of a count, from a frame to its result. Every score that is published comes from these functions."""
 
-from dataclasses import replace
-
-import numpy as np
-
-from device import __version__
-from device.counting.blocks import LARGE_FRAME_PX, examine_blocks
 from device.counting.card import ModelCard
-from device.counting.confidence import count_interval
-from device.counting.flags import frame_flags, is_usual, model_flags
-from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
-from device.counting.resolved import Resolved, resolve
+from device.counting.large import LARGE_FRAME_PX
+from device.counting.records import Counted, CountSettings, Frame, ProbabilityMap
+from device.counting.resolved import resolve
 from device.counting.scale import to_working_scale
 from device.counting.segmenter import Releasable, Segmenter
 from device.counting.stages import Stage, no_stage
-from device.counting.statistics import frame_statistics, with_cells
 from device.counting.tiles import Progress, TilePlan, plan_tiles, segment
 
 
@@ -57,7 +49,11 @@ def count_frame(
         probability = segment(image, segmenter, plan, progress)
         if frame.height * frame.width > LARGE_FRAME_PX and isinstance(segmenter, Releasable):
             segmenter.release()
-    return _result(frame, image, probability, segmenter.card, chosen, stage)
+    from device.counting.result import (
+        judged,  # SciPy takes a while to import: not before the network
+    )
+
+    return judged(frame, image, probability, segmenter.card, chosen, stage)
 
 
 def relabel(
@@ -79,44 +75,6 @@ def relabel(
     """
     chosen = resolve(settings, card)
     image = to_working_scale(frame, chosen.scale)
-    return _result(frame, image, probability, card, chosen, stage)
+    from device.counting.result import judged
 
-
-def _result(
-    frame: Frame,
-    image: np.ndarray,
-    probability: ProbabilityMap,
-    card: ModelCard,
-    chosen: Resolved,
-    stage: Stage,
-) -> Counted:
-    """From the network's map to the result; image is (h, w, 3) uint8 at the working scale."""
-    with stage("measure"):
-        seen = frame_statistics(frame, image, card.cell_diameter_px)
-        usual = is_usual(seen, card.confidence.normal_frame)
-    examined = examine_blocks(frame, image, probability, card, replace(chosen, usual=usual), stage)
-    with stage("measure"):
-        seen = with_cells(seen, frame, examined.cells, chosen.cell_diameter_px)
-        count = len(examined.cells)
-        interval = count_interval(examined.chances, card.confidence.frame_sd, count)
-    result = CountResult(
-        image=frame.source,
-        image_sha256=frame.sha256,
-        count=count,
-        cells=examined.cells,
-        doubtful=examined.doubtful,
-        interval=interval,
-        flags=(*model_flags(card), *frame_flags(seen, card.confidence.normal_frame)),
-        model=card.ref,
-        threshold=chosen.threshold,
-        cell_diameter_px=chosen.cell_diameter_px,
-        min_area_px=chosen.min_area_px,
-        exclude_border=chosen.exclude_border,
-        width=frame.width,
-        height=frame.height,
-        bits=frame.bits,
-        channels=frame.channels,
-        pixel_size_um=frame.pixel_size_um,
-        software=__version__,
-    )
-    return Counted(result=result, probability=probability, labels=examined.labels)
+    return judged(frame, image, probability, card, chosen, stage)

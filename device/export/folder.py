@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
-from device.counting.blocks import LARGE_FRAME_PX
+from device.counting.large import LARGE_FRAME_PX
 from device.counting.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.counting.records import Counted, Frame, to_json
 from device.export.ometiff import labels_ome_tiff

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 import numpy as np
 import tifffile
 
+from device.clock import local_time
 from device.counting.records import CountResult, LabelImage
 from device.errors import StorageError
 from device.export.corrected import Corrections, remaining_labels
@@ -88,14 +88,6 @@ def export_file(store: Store, count: StoredCount, file_format: FileFormat) -> by
         NotFoundError, StorageError: as `stored_labels`.
     """
     return _ENCODERS[file_format](store, count)
-
-
-def local_time(seconds: float | None, correction_s: float | None = None) -> str:
-    """Seconds since 1970 as ISO 8601 in the local time zone with its offset; empty for None."""
-    if seconds is None:
-        return ""
-    moment = datetime.fromtimestamp(seconds + (correction_s or 0.0)).astimezone()
-    return moment.isoformat(timespec="seconds")
 
 
 def _cells(store: Store, count: StoredCount) -> bytes:

@@ -18,7 +18,6 @@ from device.imageio.decoded import (
     unreadable,
 )
 from device.imageio.raster import decode_raster
-from device.imageio.tiff import decode_tiff
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_SIDE_PX", "MIN_SIDE_PX", "decode_frame", "read_frame"]
 
@@ -73,6 +72,8 @@ def _as_three_channels(grey: ImageArray) -> ImageArray:
 
 def _decode(data: bytes, name: str) -> Decoded:
     if data[:4] in TIFF_STARTS:
+        from device.imageio.tiff import decode_tiff
+
         return decode_tiff(data, name)
     for start, kind in RASTER_STARTS.items():
         if data.startswith(start):

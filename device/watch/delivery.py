@@ -9,8 +9,9 @@ from pathlib import Path, PurePath
 
 import msgspec
 
+from device.clock import local_time
 from device.errors import FluocountError
-from device.export.stored import StoredCount, counts_line, export_file, load_count, local_time
+from device.export.stored import StoredCount, counts_line, export_file, load_count
 from device.export.tables import ERRORS_COLUMNS, counts_header, csv_text
 from device.filenames import output_name
 from device.files import remove_partial, write_beside
