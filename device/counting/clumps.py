@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from device.counting.atlas import Atlas, pack
 from device.counting.distance import distance_to_border
+from device.counting.pixels import coordinates
 from device.counting.records import LabelImage
 
 GAUSSIAN_REACH = 3.0
@@ -77,7 +78,7 @@ def _with_several_maxima(
     reach = math.ceil(GAUSSIAN_REACH * max(0.0, smoothing_px))
     atlas = pack([pieces[index] for index in group], gap=reach + 1)
     smooth = _smooth_distances(atlas.sheet != OUTSIDE, smoothing_px)
-    maxima = np.column_stack(np.divmod(_local_maxima(smooth), smooth.shape[1]))
+    maxima = np.column_stack(coordinates(_local_maxima(smooth), smooth.shape[1]))
     owners = _owners(atlas)[maxima[:, 0], maxima[:, 1]]
     is_open = atlas.sheet[maxima[:, 0], maxima[:, 1]] == OPEN
     count = len(group) + 1

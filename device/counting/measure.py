@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from device.counting.pixels import coordinates
 from device.counting.records import PROBABILITY_STEPS, Cell, Frame, LabelImage, ProbabilityMap
 
 
@@ -37,7 +38,7 @@ def measure_pixels(
     if len(areas) == 0:
         return ()
     starts = np.cumsum(areas) - areas
-    rows, columns = np.divmod(pixels, probability.shape[1])
+    rows, columns = coordinates(pixels, probability.shape[1])
     samples = frame.image[rows, columns, : frame.channels]
     codes = np.add.reduceat(probability.ravel()[pixels], starts, dtype=np.int64)
     scores = codes / areas / PROBABILITY_STEPS

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from device.counting.atlas import Atlas, Box, pack
+from device.counting.pixels import coordinates
 from device.counting.records import LabelImage, ProbabilityMap
 
 _BLOCK_RATIO = 0.4
@@ -39,7 +40,7 @@ class Occupied:
         tops = np.unique(corners[:, 0])
         begins = np.searchsorted(tops, corners[:, 0]) * sheet_width + corners[:, 1]
         order = np.argsort(begins)
-        rows, columns = np.divmod(pixels, sheet_width)
+        rows, columns = coordinates(pixels, sheet_width)
         row = np.searchsorted(tops, rows, side="right") - 1
         at = np.searchsorted(begins[order], row * sheet_width + columns, side="right") - 1
         shift = (origins - corners)[order[at]]

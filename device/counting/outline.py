@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from device.counting.atlas import Box
+from device.counting.pixels import coordinates
 from device.counting.records import LabelImage, ProbabilityMap
 from device.counting.scale import nearest_indices, probability_at_frame_scale
 
@@ -32,7 +34,7 @@ def outline_in_frame(
         at_frame = probability_at_frame_scale(solid, *at_frame.shape)
     height, width = at_frame.shape
     inside = np.flatnonzero(at_frame > code)
-    rows, columns = np.divmod(inside, width)
+    rows, columns = coordinates(inside, width)
     rows = nearest_indices(height, labels.shape[0])[rows]
     columns = nearest_indices(width, labels.shape[1])[columns]
     enlarged = np.zeros(at_frame.shape, dtype=np.int32)
@@ -78,9 +80,7 @@ def pixels_in_frame(
         nearest_indices(width, labels.shape[1]),
     )
     pixels = []
-    boxes = ndimage.find_objects(labels)
-    for number in numbers.tolist():
-        down, right = boxes[number - 1]
+    for number, (down, right) in zip(numbers.tolist(), _boxes(labels, numbers), strict=True):
         top, bottom = np.searchsorted(rows, (down.start, down.stop))
         left, end = np.searchsorted(columns, (right.start, right.stop))
         box = np.s_[top:bottom, left:end]
@@ -89,3 +89,23 @@ def pixels_in_frame(
         y, x = np.nonzero(own)
         pixels.append((y + top) * width + x + left)
     return pixels
+
+
+def _boxes(labels: LabelImage, numbers: np.ndarray) -> list[Box]:
+    """Boxes of some labels, ascending and all present, without a look at the lower ones."""
+    inside = np.flatnonzero(labels >= numbers[0])
+    owners = labels.ravel()[inside]
+    order = np.argsort(owners, kind="stable")
+    rows, columns = coordinates(inside[order], labels.shape[1])
+    present, starts = np.unique(owners[order], return_index=True)
+    wanted = np.searchsorted(present, numbers)
+    edges = (
+        rows[starts],
+        np.maximum.reduceat(rows, starts) + 1,
+        np.minimum.reduceat(columns, starts),
+        np.maximum.reduceat(columns, starts) + 1,
+    )
+    return [
+        (slice(top, bottom), slice(left, right))
+        for top, bottom, left, right in zip(*(edge[wanted].tolist() for edge in edges), strict=True)
+    ]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
-from device.counting.large import LARGE_FRAME_PX
 from device.counting.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.counting.records import Counted, Frame, to_json
 from device.export.ometiff import labels_ome_tiff
@@ -27,29 +26,18 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
     """
     result, labels = counted.result, counted.labels
     edges = outline_pixels(labels)
-    pictures: tuple[Callable[[], bytes], ...] = (
-        lambda: outline_png(labels, edges),
-        lambda: encode_jpeg(overlay_image(frame, result, labels, edges)),
-        lambda: labels_ome_tiff(labels, result.pixel_size_um),
-    )
-    outlines, overlay, label_image = _encoded(pictures, frame.height * frame.width)
-    contents = {
-        "outlines.png": outlines,
-        "overlay.jpg": overlay,
-        "labels.tif": label_image,
-        "cells.csv": cells_csv(result).encode(),
-        "result.json": to_json(result),
-    }
+    picture = overlay_image(frame, result, labels, edges)
+    # The one picture that takes as long as all other files: its encoder lets this thread run.
+    with ThreadPoolExecutor(1) as pool:
+        overlay = pool.submit(encode_jpeg, picture)
+        contents = {
+            "labels.tif": labels_ome_tiff(labels, result.pixel_size_um),
+            "cells.csv": cells_csv(result).encode(),
+            "outlines.png": outline_png(labels, edges),
+            "overlay.jpg": overlay.result(),
+            "result.json": to_json(result),
+        }
     write_beside(out_dir / output_name(PurePath(name)), contents)
-
-
-def _encoded(pictures: tuple[Callable[[], bytes], ...], pixels: int) -> list[bytes]:
-    """All pictures, encoded side by side (encoders let other threads run); one by one where their memory adds up."""
-    if pixels > LARGE_FRAME_PX:
-        return [encode() for encode in pictures]
-    with ThreadPoolExecutor(len(pictures) - 1) as pool:
-        others = [pool.submit(encode) for encode in pictures[1:]]
-        return [pictures[0](), *(other.result() for other in others)]
 
 
 def result_file(out_dir: Path, name: str) -> Path:
