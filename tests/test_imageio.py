@@ -6,10 +6,13 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from device.errors import InputError
 from device.imageio import decode_frame, read_frame
+from device.imageio.png import decode_png
 
 GREY8 = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
 RGB8 = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -170,3 +173,54 @@ def test_what_cannot_be_used_gets_one_sentence(data, sentence):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.png"):
         read_frame(tmp_path / "gone.png")
+
+
+def outcome(decode, data):
+    try:
+        return decode(data)
+    except imagecodecs.PngError as error:
+        return str(error)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    channels=st.sampled_from([0, 2, 3, 4]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    level=st.integers(0, 9),
+    damage=st.sampled_from(["none", "none", "byte", "cut", "more", "twice"]),
+)
+def test_png_inflated_beforehand_is_what_libpng_makes_of_it(seed, channels, dtype, level, damage):
+    rng = np.random.default_rng(seed)
+    shape = (*rng.integers(32, 300, 2), *([channels] if channels else []))
+    smooth = np.cumsum(rng.integers(-3, 4, shape), axis=1) * rng.integers(1, 200)
+    data = bytearray(imagecodecs.png_encode(smooth.astype(dtype), level=level))
+    place = int(rng.integers(16, len(data)))
+    if damage == "byte":
+        data[place] ^= 1 << int(rng.integers(8))
+    elif damage == "cut":
+        del data[place:]
+    elif damage == "more":
+        data += b"more"
+    elif damage == "twice":
+        data[place:place] = data[place : place + 9]
+    expected = outcome(imagecodecs.png_decode, bytes(data))
+    np.testing.assert_array_equal(outcome(decode_png, bytes(data)), expected)
+
+
+def test_ordinary_png_do_not_take_the_long_way(monkeypatch):
+    data = [pillow(RGB8, "PNG"), pillow(GREY8, "PNG"), imagecodecs.png_encode(RGB16)]
+    given_to_libpng = []
+    decode = imagecodecs.png_decode
+    monkeypatch.setattr(
+        imagecodecs, "png_decode", lambda png: given_to_libpng.append(png) or decode(png)
+    )
+    for one in data:
+        decode_png(one)
+    assert not set(map(bytes, given_to_libpng)) & set(data)
+
+
+@pytest.mark.parametrize("options", [{"transparency": 7}, {"bits": 4}])
+def test_png_with_more_than_samples_goes_to_libpng_as_it_is(options):
+    data = pillow(GREY8, "PNG", **options)
+    np.testing.assert_array_equal(decode_png(data), imagecodecs.png_decode(data))
