@@ -23,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", "models", multiple=True, help="Name or .tflite; default: all shipped.")
 @click.option("--reference", is_flag=True, help="Also Keras and scikit-image on the whole frame.")
 @click.option("--reference-weights", type=_PATH, help="Default: trainer/weights/c-resunet.keras.")
-@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Per frame.")
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Per frame.")
 @click.option("--cells", type=click.IntRange(0), multiple=True, help="Cells of a synthetic frame.")
 @click.option("--width", type=click.IntRange(256, 8000), default=1600, show_default=True, metavar="PX",
               help="Of synthetic frames (4:3).")  # fmt: skip

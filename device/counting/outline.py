@@ -38,7 +38,7 @@ def outline_in_frame(
     rows = nearest_indices(height, labels.shape[0])[rows]
     columns = nearest_indices(width, labels.shape[1])[columns]
     enlarged = np.zeros(at_frame.shape, dtype=np.int32)
-    enlarged.ravel()[inside] = _grow_by_one(labels)[rows, columns]
+    enlarged.ravel()[inside] = _grow_by_one(labels).ravel()[rows * labels.shape[1] + columns]
     return enlarged
 
 
