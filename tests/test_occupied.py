@@ -1,5 +1,6 @@
 """Labelling the occupied parts of a map is labelling the map."""
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import make_card
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from device.counting import labels
-from device.counting.labels import label_cells
+from device.counting.candidates import beside
+from device.counting.labels import label_all, label_cells
 from device.counting.occupied import find_occupied
 from device.counting.records import disc_area
 
@@ -69,3 +71,44 @@ def test_the_sheet_of_a_nearly_empty_frame_is_small():
 
 def test_an_empty_map_has_no_parts():
     assert find_occupied(np.zeros((50, 60), np.uint8), 0, 9.0, 4.0) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    sigma=st.floats(1, 8),
+    min_peak=st.sampled_from([0.0, 0.5, 0.8]),
+    diameter_px=st.sampled_from([9.25, 20.0]),
+)
+def test_one_labelling_gives_what_one_with_and_one_without_a_least_peak_give(
+    seed, sigma, min_peak, diameter_px
+):
+    probability = random_map(seed, 150, 200, sigma, 2.0).astype(np.uint8)
+    card = msgspec.structs.replace(POSTPROCESSING, min_peak=min_peak)
+    any_peak = msgspec.structs.replace(POSTPROCESSING, min_peak=0.0)
+    sizes = 0.4, diameter_px, 0.15 * disc_area(diameter_px)
+    every, sure = label_all(probability, *sizes, card)
+    np.testing.assert_array_equal(every, label_cells(probability, *sizes, any_peak))
+    found = label_cells(probability, *sizes, card)
+    assert found.max(initial=0) == sure.sum()
+    both = labels.renumber(every, sure)
+    np.testing.assert_array_equal(found > 0, both > 0)
+    # Of two equally high seeds of a clump, which one floods first depends on what else is flooded.
+    assert np.count_nonzero(found != both) <= 2 + np.count_nonzero(both) // 1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), sigma=st.floats(1, 8), diameter_px=st.sampled_from([9.25, 20.0]))
+def test_what_lies_beside_the_counted_is_the_same_where_their_clumps_stay_whole(
+    seed, sigma, diameter_px
+):
+    probability = random_map(seed, 150, 200, sigma, 2.0).astype(np.uint8)
+    size = diameter_px, 0.15 * disc_area(diameter_px), POSTPROCESSING
+    counted, every = (label_cells(probability, threshold, *size) for threshold in (0.7, 0.3))
+    some = label_cells(probability, 0.3, *size, settled=counted)
+    numbers = np.arange(counted.max(initial=0) + 1, dtype=np.int32)
+    expected = beside(counted, every, numbers, exclude_border=False)
+    found = beside(counted, some, numbers, exclude_border=False)
+    np.testing.assert_array_equal(found > 0, expected > 0)
+    assert found.max(initial=0) == expected.max(initial=0)
+    assert np.count_nonzero(found != expected) <= 2 + np.count_nonzero(expected) // 1000

@@ -74,9 +74,12 @@ def label_all(
         return np.zeros(probability.shape, dtype=np.int32), np.zeros(0, dtype=bool)
     sheet = occupied.atlas.sheet
     every_peak = msgspec.structs.replace(settings, min_peak=0.0)
-    labels = _label_map(sheet, threshold, cell_diameter_px, min_area_px, every_peak)
+    clumps, areas = _find_clumps(sheet, threshold, cell_diameter_px, min_area_px, every_peak)
+    labels = _split_clumps(clumps.copy(), areas, cell_diameter_px, min_area_px, settings)
     whole = _spread_in_order(labels, occupied)
-    return whole, _in_sure_clumps(labels, sheet, threshold, settings.min_peak)
+    if settings.min_peak <= threshold:
+        return whole, np.ones(int(labels.max(initial=0)), dtype=bool)
+    return whole, _in_sure_clumps(labels, clumps, sheet >= settings.min_peak * PROBABILITY_STEPS)
 
 
 def _occupied(
@@ -92,18 +95,15 @@ def _spread_in_order(labels: LabelImage, occupied: Occupied) -> LabelImage:
     return occupied.spread(labels)
 
 
-def _in_sure_clumps(
-    labels: LabelImage, probability: ProbabilityMap, threshold: float, min_peak: float
-) -> np.ndarray:
-    """(n,) bool: whether the clump that an object belongs to reaches the least peak."""
-    sure = np.ones(int(labels.max(initial=0)) + 1, dtype=bool)
-    if min_peak > threshold:
-        clumps, count = ndimage.label(labels > 0, structure=_EIGHT_CONNECTED, output=np.int32)
-        reached = np.zeros(count + 1, dtype=bool)
-        reached[clumps[probability >= min_peak * PROBABILITY_STEPS]] = True
-        inside = np.flatnonzero(labels > 0)
-        sure[labels.ravel()[inside]] = reached[clumps.ravel()[inside]]
-    return sure[1:]
+def _in_sure_clumps(labels: LabelImage, clumps: LabelImage, sure: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether the clump that an object belongs to holds a sure pixel; all are (h, w)."""
+    reached = np.zeros(int(clumps.max(initial=0)) + 1, dtype=bool)
+    reached[clumps[sure]] = True
+    inside = np.flatnonzero(labels > 0)
+    owners = labels.ravel()[inside]
+    table = np.zeros(int(owners.max(initial=0)) + 1, dtype=bool)
+    table[owners] = reached[clumps.ravel()[inside]]
+    return table[1:]
 
 
 def _label_map(
@@ -115,11 +115,21 @@ def _label_map(
     settled: np.ndarray | None = None,
 ) -> LabelImage:
     """`label_cells` in passes over the whole map; numbers in any order, `settled` is (h, w) uint8, 1 or 0."""
+    clumps, areas = _find_clumps(probability, threshold, cell_diameter_px, min_area_px, settings)
+    return _split_clumps(clumps, areas, cell_diameter_px, min_area_px, settings, settled)
+
+
+def _find_clumps(
+    probability: ProbabilityMap,
+    threshold: float,
+    cell_diameter_px: float,
+    min_area_px: float,
+    settings: Postprocessing,
+) -> tuple[LabelImage, np.ndarray]:
+    """What hangs together, large and sure enough: (h, w) int32, 1..n in any order, and the areas (n,) in pixels."""
     mask = probability > threshold_code(threshold)
     _fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
     labels, count = ndimage.label(mask, structure=_EIGHT_CONNECTED, output=np.int32)
-    if count == 0:
-        return np.zeros(probability.shape, dtype=np.int32)
     inside = np.flatnonzero(mask)
     owners = labels.ravel()[inside]
     areas = np.bincount(owners, minlength=count + 1)[1:]
@@ -129,7 +139,7 @@ def _label_map(
         keep &= np.bincount(owners[sure], minlength=count + 1)[1:] > 0
     if not keep.all():
         labels.ravel()[inside] = kept_numbers(keep)[owners]
-    return _split_clumps(labels, areas[keep], cell_diameter_px, min_area_px, settings, settled)
+    return labels, areas[keep]
 
 
 def _fill_holes(mask: np.ndarray, max_hole_px: float) -> None:
@@ -173,7 +183,7 @@ def _split_clumps(
     cell_diameter_px: float,
     min_area_px: float,
     settings: Postprocessing,
-    settled: np.ndarray | None,
+    settled: np.ndarray | None = None,
 ) -> LabelImage:
     """Give each part of an object that holds several distance peaks a number of its own."""
     seed_distance = max(1, round(settings.peak_distance_ratio * cell_diameter_px))
