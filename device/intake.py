@@ -2,20 +2,23 @@
 
 import hashlib
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from device.counting.card import ModelCard
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve
-from device.errors import ConflictError, InputError
+from device.errors import ConflictError, InputError, ModelError
 from device.estimate import require_memory
 from device.imageio import decode_frame
 from device.imageio.header import read_header
 from device.jobs import Segmenters
 from device.models.card import available_models
 from device.store import CountRow, NewCount, Store
-from device.store.records import Origin
+from device.store.records import Needs, Origin
 
 MAX_SAMPLE_CHARS = 200
 MAX_NOTES_CHARS = 10_000
@@ -50,6 +53,8 @@ class Intake:
         segmenters: for the model's card.
         default_model: name or path from the settings.
         max_memory_mb: an image that would need more is refused; None: no limit.
+        int8_gmac_s: rate of a plain int8 matrix product on this machine, for the time that images will need; asked
+            once for each. None: not measured.
     """
 
     def __init__(
@@ -58,11 +63,13 @@ class Intake:
         segmenters: Segmenters,
         default_model: str,
         max_memory_mb: float | None = None,
+        int8_gmac_s: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._segmenters = segmenters
         self._default_model = default_model
         self._max_memory_mb = max_memory_mb
+        self._int8_gmac_s = int8_gmac_s
         self._decoding = threading.Lock()
 
     def accept(
@@ -95,9 +102,7 @@ class Intake:
         resolve(wishes.settings, card)
         check_text(wishes.sample, wishes.notes)
         name = _printable(image)
-        if self._max_memory_mb is not None:
-            header = read_header(data, name)
-            require_memory(header, card, wishes.settings, self._max_memory_mb, name)
+        needs = self._needs(data, name, card, wishes.settings)
         with self._decoding:  # one at a time: a large image takes hundreds of megabytes
             decode_frame(data, name)
         return self._store.counts.accept(
@@ -111,8 +116,27 @@ class Intake:
                 notes=wishes.notes,
                 once_key=wishes.once_key,
                 capture=capture,
+                needs=needs,
             )
         )
+
+    def _needs(
+        self, data: bytes, name: str, card: ModelCard, settings: CountSettings
+    ) -> Needs | None:
+        """What the image will need; None without a limit.
+
+        Raises:
+            InputError: not an image, or it would need more memory than is allowed.
+        """
+        if self._max_memory_mb is None:
+            return None
+        header = read_header(data, name)
+        needed = require_memory(header, card, settings, self._max_memory_mb, name)
+        seconds = None
+        if self._int8_gmac_s is not None:
+            with suppress(ModelError):  # without an interpreter the count itself says so
+                seconds = round(needed.seconds(self._int8_gmac_s()), 3)
+        return Needs(memory_mb=round(needed.memory_mb), seconds=seconds)
 
     def require_room(self) -> None:
         """Refuse before a sample is exposed to light for nothing.

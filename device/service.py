@@ -8,10 +8,12 @@ import ipaddress
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
 from device import system
+from device.bench.limit import usual_limit_gmac_s
 from device.button import LampState, Panel, lamp_for, power_off
 from device.camera import CameraThread
 from device.captures import Capturer
@@ -22,6 +24,7 @@ from device.jobs import Segmenters, Worker
 from device.jobs.segmenters import Loader
 from device.relabelling import Relabeller
 from device.retention import Retention
+from device.sidebyside import share_cores
 from device.store import Store, open_store
 from device.watch import FolderWatch, plans_from_settings
 
@@ -179,7 +182,13 @@ class Service:
         store = open_store(self.settings.storage)
         self.store = store
         counting = self.settings.counting
-        self.intake = Intake(store, self.segmenters, counting.model, counting.max_memory_mb)
+        self.intake = Intake(
+            store,
+            self.segmenters,
+            counting.model,
+            counting.max_memory_mb,
+            partial(usual_limit_gmac_s, share_cores(1, counting.threads)[1]),
+        )
         self.relabeller = Relabeller(store, self.segmenters)
         self.worker = Worker(store, self.segmenters, conditions=system.conditions)
         self.capturer = Capturer(self.camera, self.intake)

@@ -57,8 +57,11 @@ def counted(client, data=None, **form):
 def test_an_upload_is_accepted_counted_and_told_with_every_field(client):
     answer = hand_in(client, sample="Plate 7", notes="left", name="Kühn 1.png")
     assert answer.status_code == 202
+    assert answer.json["needs"]["memory_mb"] > 50
+    assert answer.json["needs"]["seconds"] > 0
     state = done(client, answer.json["id"])
     assert state["status"] == "done"
+    assert state["needs"] == answer.json["needs"]
     assert (state["count"], state["corrected_count"], len(state["cells"])) == (2, 2, 2)
     assert (state["sample"], state["notes"], state["image"]) == ("Plate 7", "left", "Kühn 1.png")
     assert state["origin"] == "upload"

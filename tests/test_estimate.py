@@ -89,6 +89,7 @@ def test_the_door_refuses_what_would_not_fit(tmp_path):
     from device.config import StorageSettings
     from device.intake import Intake
     from device.store import open_store
+    from device.store.records import Needs
 
     class Cards:
         def card(self, model):
@@ -98,4 +99,9 @@ def test_the_door_refuses_what_would_not_fit(tmp_path):
     store = open_store(StorageSettings(data_dir=str(tmp_path), refuse_free_mb=1, warn_free_mb=1))
     with pytest.raises(InputError, match=r"800x600 pixels .* 120 MB are allowed"):
         Intake(store, Cards(), "fake", max_memory_mb=120).accept(data, "a.png", "upload")
-    assert Intake(store, Cards(), "fake", max_memory_mb=2000).accept(data, "a.png", "upload").id
+    needs = Intake(store, Cards(), "fake", 2000).accept(data, "a.png", "upload").needs
+    expected = estimate(read_header(data, "a.png"), FULL, SETTINGS)
+    assert needs == Needs(memory_mb=round(expected.memory_mb), seconds=None)
+    row = Intake(store, Cards(), "fake", 2000, lambda: 50.0).accept(data, "b.png", "upload")
+    assert row.needs.seconds == pytest.approx(expected.seconds(50.0), abs=0.001)
+    assert store.counts.get(row.id).needs == row.needs

@@ -198,6 +198,7 @@ class Counts:
             "model": new.model,
             "settings": _json(new.settings),
             "capture": None if new.capture is None else _json(new.capture),
+            "needs": None if new.needs is None else _json(new.needs),
             "sample": new.sample,
             "notes": new.notes,
             "created_s": clock.now_s(),

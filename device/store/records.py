@@ -13,6 +13,18 @@ Action = Literal["add", "remove"]
 WAITING: tuple[Status, ...] = ("queued", "running")
 
 
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image was expected to need when it was accepted.
+
+    Attributes:
+        memory_mb: largest resident memory of the process that counts, 1e6 bytes.
+        seconds: from its file to its results when nothing waits before it; None where nobody measured this machine.
+    """
+
+    memory_mb: float
+    seconds: float | None
+
+
 class NewCount(msgspec.Struct, frozen=True, kw_only=True):
     """What a person, a camera or a folder hands in to be counted.
 
@@ -27,6 +39,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
             path, size and time; a client's Idempotency-Key), so that a crash between accepting
             and answering never counts twice.
         capture: what the camera really did (exposure and so on), None for files.
+        needs: memory and time expected, None where nobody reckoned.
     """
 
     data: bytes
@@ -38,6 +51,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
     notes: str = ""
     once_key: str | None = None
     capture: dict[str, Any] | None = None
+    needs: Needs | None = None
 
 
 class Relabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +80,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         count, corrected_count, interval_low, interval_high, width, height, threshold, model_sha256:
             of the CountResult, None until done.
         conditions: temperature and throttling when it was counted.
+        needs: memory and time expected when it was accepted.
     """
 
     sequence: int
@@ -107,6 +122,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str | None
     conditions: dict[str, Any] | None
     relabels: tuple[Relabel, ...]
+    needs: Needs | None
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):

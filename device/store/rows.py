@@ -9,7 +9,7 @@ from device.errors import NotFoundError
 from device.store.database import Database
 from device.store.records import CountRow
 
-_JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels")
+_JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels", "needs")
 
 
 def to_row(row: sqlite3.Row) -> CountRow:

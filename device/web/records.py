@@ -9,7 +9,7 @@ from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
 from device.service import Problem, Refusal
 from device.store.disk import DiskState
-from device.store.records import Origin, Status
+from device.store.records import Needs, Origin, Status
 from device.system import Memory, Throttling
 from device.watch import WatchState
 
@@ -21,10 +21,11 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The image is safe on the disk and will be counted."""
+    """The image is safe on the disk and will be counted; `needs` is what it is expected to need for that."""
 
     id: str
     status: Status
+    needs: Needs | None
 
 
 class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +91,9 @@ class CountList(msgspec.Struct, frozen=True, kw_only=True):
 class CountState(msgspec.Struct, frozen=True, kw_only=True):
     """One count. When `status` is `done`, every field of CountResult is there too.
 
-    `progress` is 0 to 1, `remaining_s` an estimate while running; `revision` rises when another
-    threshold or size was stored; `capture` says what the camera really did, `conditions` how warm
-    the device was.
+    `progress` is 0 to 1, `remaining_s` an estimate while running; `needs` is what was expected when
+    the image was accepted; `revision` rises when another threshold or size was stored; `capture`
+    says what the camera really did, `conditions` how warm the device was.
     """
 
     id: str
@@ -100,6 +101,7 @@ class CountState(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     progress: float
     remaining_s: float | None
+    needs: Needs | None
     error: str | None
     origin: Origin
     image: str

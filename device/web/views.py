@@ -66,6 +66,7 @@ def count_view(store: Store, row: CountRow) -> dict[str, Any]:
     """Everything about one count: its state, and the CountResult's fields when done."""
     state = CountState(
         remaining_s=row.remaining_s,
+        needs=row.needs,
         model_asked=row.model,
         revision=row.revision,
         corrected_count=row.corrected_count,
