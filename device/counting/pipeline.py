@@ -49,9 +49,8 @@ def count_frame(
         probability = segment(image, segmenter, plan, progress)
         if frame.height * frame.width > LARGE_FRAME_PX and isinstance(segmenter, Releasable):
             segmenter.release()
-    from device.counting.result import (
-        judged,  # SciPy takes a while to import: not before the network
-    )
+    # SciPy takes a while to import: not before the first tile.
+    from device.counting.result import judged
 
     return judged(frame, image, probability, segmenter.card, chosen, stage)
 

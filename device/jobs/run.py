@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+import device.counting.result  # noqa: F401 - with the service, not within its first count
 from device.clock import Stopwatch
 from device.counting.pipeline import count_frame
 from device.counting.records import CountResult, Frame
