@@ -24,6 +24,8 @@ from trainer.workflow import Log, Training
 
 FOLDS = 3
 PRETRAIN_EPOCHS, FINETUNE_EPOCHS, EPOCH_STEPS = 4, 2, 60
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+MIN_PEAKS = (0.0, 0.3, 0.5, 0.7, 0.8)
 BASE = "base"
 
 replace = msgspec.structs.replace
@@ -43,13 +45,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def base_run() -> Run:
-    """The `fast` recipe with the study's step budget."""
+    """The `fast` recipe with the study's step budget; the network alone decides, at whatever level so few steps bring it to."""
     run = load_run("fast")
     pretrain = run.pretrain and replace(
         run.pretrain, epochs=PRETRAIN_EPOCHS, epoch_steps=EPOCH_STEPS
     )
     finetune = replace(run.finetune, epochs=FINETUNE_EPOCHS, epoch_steps=EPOCH_STEPS)
-    return replace(run, folds=FOLDS, pretrain=pretrain, finetune=finetune, peak_distances=())
+    return replace(
+        run,
+        folds=FOLDS,
+        pretrain=pretrain,
+        finetune=finetune,
+        thresholds=THRESHOLDS,
+        min_peaks=MIN_PEAKS,
+        peak_distances=(),
+        least_probabilities=(),
+    )
 
 
 def _loss(run: Run, **changes: float) -> Run:
