@@ -45,7 +45,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def base_run() -> Run:
-    """The `fast` recipe with the study's step budget; the network alone decides, at whatever level so few steps bring it to."""
+    """The `fast` recipe with the study's step budget; the network alone decides, as low as its peaks may be."""
     run = load_run("fast")
     pretrain = run.pretrain and replace(
         run.pretrain, epochs=PRETRAIN_EPOCHS, epoch_steps=EPOCH_STEPS
