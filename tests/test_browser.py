@@ -257,7 +257,9 @@ def test_the_keyboard_alone_zooms_moves_and_adds(bench, count, open_page):
     page.locator("#canvas").focus()
     fitted = page.locator("#zoom-value").inner_text()
     page.keyboard.press("+")
-    assert page.locator("#zoom-value").inner_text() != fitted
+    # The next frame that the browser draws shows it.
+    changed = "before => document.querySelector('#zoom-value').innerText !== before"
+    page.wait_for_function(changed, arg=fitted)
     page.keyboard.press("0")
     expect_text(page, "#zoom-value", fitted)
     for key in ("a", "ArrowRight", "Enter"):
