@@ -17,6 +17,12 @@ release_of() { # Python version -> the release it belongs to
 }
 
 resolve() { # release, Python version, extra: what pip would install on the Pi
+    # pip takes environment markers from the Python that runs it, whatever --python-version says: under 3.13
+    # ml-dtypes asks for a newer numpy than Bookworm has.
+    if [ "$release" = trixie ] && [ "$1" = bookworm ]; then
+        echo "constraints: $1 aarch64 Python $2 [$3] left out, needs Python $2"
+        return
+    fi
     "$work/venv/bin/pip" install --quiet --dry-run --ignore-installed --target "$work/none" \
         --platform manylinux_2_34_aarch64 --platform manylinux_2_28_aarch64 \
         --platform manylinux_2_27_aarch64 --platform manylinux_2_24_aarch64 \
