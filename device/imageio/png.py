@@ -87,7 +87,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
         position = end + 4
 
 
-def _png(start: bytes, rows: bytes | bytearray, adler: bytes) -> bytearray:
+def _png(start: bytes, rows: bytes | bytearray | memoryview, adler: bytes) -> bytearray:
     """A PNG of filtered rows as they are.
 
     Args:
@@ -102,11 +102,11 @@ def _png(start: bytes, rows: bytes | bytearray, adler: bytes) -> bytearray:
     file = bytearray(end + 4 + len(_END))
     file[:begin] = start + struct.pack(">I4s", stream_bytes, b"IDAT")
     file[begin : begin + 2] = b"\x78\x01"
-    blocks = np.frombuffer(file, np.uint8, whole * (5 + _BLOCK_BYTES), begin + 2)
-    blocks = blocks.reshape(whole, 5 + _BLOCK_BYTES)
+    content = np.frombuffer(file, np.uint8, whole * (5 + _BLOCK_BYTES), begin + 2)
+    blocks = content.reshape(whole, 5 + _BLOCK_BYTES)
     blocks[:, :5] = 0, 0xFF, 0xFF, 0, 0
     blocks[:, 5:] = np.frombuffer(rows, np.uint8, whole * _BLOCK_BYTES).reshape(whole, _BLOCK_BYTES)
-    last = struct.pack("<BHH", 1, rest, rest ^ 0xFFFF) + rows[whole * _BLOCK_BYTES :] + adler
+    last = struct.pack("<BHH", 1, rest, rest ^ 0xFFFF) + bytes(rows[whole * _BLOCK_BYTES :]) + adler
     file[end - len(last) : end] = last
     checksum = zlib.crc32(memoryview(file)[begin - 4 : end])
     file[end:] = struct.pack(">I", checksum) + _END
