@@ -39,6 +39,16 @@ def decode_png(data: bytes) -> ImageArray:
     return _samples(data)
 
 
+def significant_bits(data: bytes) -> int | None:
+    """The sBIT chunk of a sound PNG: how many bits of the 16 the camera filled; None where it has none."""
+    for name, body, _ in _chunks(data):
+        if name == b"sBIT":
+            return max(body)
+        if name in (b"IDAT", b"PLTE"):
+            return None
+    return None
+
+
 def _samples(data: bytes | bytearray) -> ImageArray:
     samples: ImageArray = imagecodecs.png_decode(data)
     return samples
@@ -50,8 +60,10 @@ def _unpacked(data: bytes) -> bytearray | None:
         return None
     width, height, bits, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     size = height * (1 + width * _SAMPLES.get(colour, 0) * bits // 8)
+    if interlaced or colour not in _SAMPLES or size > _ROOM_BYTES:
+        return None
     stream = _stream(data)
-    if interlaced or colour not in _SAMPLES or size > _ROOM_BYTES or stream is None:
+    if stream is None:
         return None
     try:
         rows = imagecodecs.deflate_decode(stream, raw=False, out=size)

@@ -1,7 +1,6 @@
 """PNG and JPEG. Pillow reads what libpng alone does not make plain samples of: palettes, bits, JPEG."""
 
 import io
-import struct
 import warnings
 from typing import cast
 
@@ -52,7 +51,7 @@ def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
 
 
 def _decode_png(data: bytes, depth: int) -> Decoded:
-    from device.imageio.png import decode_png
+    from device.imageio.png import decode_png, significant_bits
 
     samples = decode_png(data)
     if samples.ndim == 3:
@@ -61,19 +60,4 @@ def _decode_png(data: bytes, depth: int) -> Decoded:
         samples = cast(
             ImageArray, samples[..., 0] if grey else np.ascontiguousarray(samples[..., :3])
         )
-    return Decoded(
-        samples=samples, declared_bits=_png_significant_bits(data) if depth == 16 else None
-    )
-
-
-def _png_significant_bits(data: bytes) -> int | None:
-    """The sBIT chunk: how many bits of the 16 the camera filled."""
-    position = 8
-    while position + 8 <= len(data):
-        length, chunk = struct.unpack_from(">I4s", data, position)
-        if chunk == b"sBIT":
-            return max(data[position + 8 : position + 8 + length])
-        if chunk in (b"IDAT", b"PLTE"):
-            return None
-        position += 12 + length
-    return None
+    return Decoded(samples=samples, declared_bits=significant_bits(data) if depth == 16 else None)
