@@ -9,7 +9,7 @@ from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
 from device.service import Problem, Refusal
 from device.store.disk import DiskState
-from device.store.records import Needs, Origin, Status
+from device.store.records import CountRow, Needs, Origin, Status
 from device.system import Memory, Throttling
 from device.watch import WatchState
 
@@ -26,6 +26,11 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     status: Status
     needs: Needs | None
+
+    @classmethod
+    def of(cls, row: CountRow) -> "Accepted":
+        """What is said of a count that was handed in, cancelled or tried again."""
+        return cls(id=row.id, status=row.status, needs=row.needs)
 
 
 class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):

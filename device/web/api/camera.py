@@ -58,4 +58,4 @@ def capture(wish: dict[str, Any]) -> Response:
     """Take a picture and count it; answers when the picture is on the disk."""
     wishes = Wishes(sample=wish.get("sample", ""), notes=wish.get("notes", ""))
     row = service().require_capturer().capture(wishes)
-    return json(Accepted(id=row.id, status=row.status, needs=row.needs), 202)
+    return json(Accepted.of(row), 202)

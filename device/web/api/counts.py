@@ -44,7 +44,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     )
     intake = service().require_intake()
     row = intake.accept(image.read(), image.filename or "", "upload", wishes)
-    return json(Accepted(id=row.id, status=row.status, needs=row.needs), 202)
+    return json(Accepted.of(row), 202)
 
 
 @counts.get("/counts")
@@ -121,7 +121,7 @@ def delete(count_id: str) -> Response:
 def cancel(count_id: str) -> Response:
     """Cancel a waiting count, or a running one at its next tile."""
     row = _store().queue.cancel(count_id)
-    return json(Accepted(id=row.id, status=row.status, needs=row.needs))
+    return json(Accepted.of(row))
 
 
 @counts.post("/counts/<count_id>/retry")
@@ -130,4 +130,4 @@ def retry(count_id: str) -> Response:
     """Count a failed or cancelled image again."""
     service().require_intake()
     row = _store().queue.retry(count_id)
-    return json(Accepted(id=row.id, status=row.status, needs=row.needs), 202)
+    return json(Accepted.of(row), 202)
