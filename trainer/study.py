@@ -135,6 +135,10 @@ CELLS: dict[str, Variant] = {
 FIJI = "fiji"
 FIJI_WHAT = "Gaussian blur, IsoData threshold, watershed (no training)"
 NAMES = (*CELLS, FIJI)
+HEAD = (
+    "cell", "what", "F1", "precision", "recall", "F1, merged", "MAE", "MedAE", "mean IoU", "cell IoU", "GMAC",
+    "parameters",
+)  # fmt: skip
 
 
 def run_study(names: list[str], runs: Path, results: Path, data: Path, log: Log) -> None:
@@ -249,24 +253,11 @@ def study_table(results: Path) -> str:
         path = results / f"{name}.json"
         what = FIJI_WHAT if name == FIJI else CELLS[name][0]
         if not path.exists():
-            rows.append([name, what, "not run", *[""] * 9])
+            rows.append([name, what, "not run", *[""] * (len(HEAD) - 3)])
             continue
         result = msgspec.json.decode(path.read_bytes(), type=Result)
         rows.append([name, result.what, *_numbers(result)])
-    head = [
-        "cell",
-        "what",
-        "F1",
-        "precision",
-        "recall",
-        "F1, merged",
-        "MAE",
-        "MedAE",
-        "mean IoU",
-        "cell IoU",
-    ]
-    head += ["GMAC", "parameters"]
-    return tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    return tabulate(rows, HEAD, tablefmt="github", disable_numparse=True)
 
 
 def _numbers(result: Result) -> list[str]:
