@@ -5,7 +5,7 @@ import numpy as np
 from device.counting.scale import to_working_scale
 from device.counting.tiles import extend, round_up
 from device.errors import ModelError
-from trainer.datasets import Example
+from trainer.frames.datasets import Example
 
 CALIBRATION_TILES = 128
 TILE_PX = 128

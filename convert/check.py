@@ -6,8 +6,8 @@ from tabulate import tabulate
 
 from device.counting.records import PROBABILITY_STEPS
 from device.counting.segmenter import Segmenter
-from trainer.datasets import Example
-from trainer.evaluate import FrameScore, Scores, count_example, pool_scores, score
+from trainer.frames.datasets import Example
+from trainer.scores.evaluate import FrameScore, Scores, count_example, pool_scores, score
 
 GOAL_F1_APART = 0.005
 GOAL_SHARE_WITHIN_ONE = 0.95

@@ -26,7 +26,7 @@ RUN = click.argument("run", type=click.Path(exists=True, file_okay=False, path_t
 def model(run: Path, folder: Path | None, data: Path | None) -> None:
     """Convert RUN/final (made by `fluocount-train fit`)."""
     from convert.convert import convert_run
-    from trainer.workflow import data_folder, open_training
+    from trainer.fitting.workflow import data_folder, open_training
 
     training = open_training(run, data or data_folder(), click.echo)
     path = convert_run(training, folder or run / "final")
@@ -40,7 +40,7 @@ def check(run: Path, data: Path | None) -> None:
     """Float against int8 on the frames of RUN: F1, counts, largest probability difference."""
     from convert.check import as_table
     from convert.convert import check_run
-    from trainer.workflow import data_folder, open_training
+    from trainer.fitting.workflow import data_folder, open_training
 
     click.echo(as_table(check_run(open_training(run, data or data_folder(), click.echo))))
 
@@ -51,7 +51,7 @@ def check(run: Path, data: Path | None) -> None:
 def folds(run: Path, data: Path | None) -> None:
     """Convert every fold's network and score each frame with the int8 model that has not seen it."""
     from convert.convert import crossvalidate_integer
-    from trainer.workflow import data_folder, open_training
+    from trainer.fitting.workflow import data_folder, open_training
 
     click.echo(crossvalidate_integer(open_training(run, data or data_folder(), click.echo)))
 
@@ -65,8 +65,8 @@ def folds(run: Path, data: Path | None) -> None:
 def release(recipe: str, out: Path | None, data: Path | None) -> None:
     """Train, cross-validate, convert and ship RECIPE as a model of this repository; resumes."""
     from convert.release import release as release_run
-    from trainer.runs import load_run
-    from trainer.workflow import Training, data_folder
+    from trainer.fitting.runs import load_run
+    from trainer.fitting.workflow import Training, data_folder
 
     run = load_run(recipe)
     training = Training(run, out or Path("runs") / run.name, data or data_folder(), click.echo)

@@ -11,13 +11,13 @@ from convert.check import Comparison, compare
 from convert.quantize import check_integer, ends_of, quantize
 from convert.stages import cut
 from device.counting.card import Metrics, ModelCard
-from device.files import write_atomic
+from device.machine.files import write_atomic
 from device.models.interpreter import LiteRtSegmenter, load_segmenter
-from trainer.crossvalidation import report_folds, score_maps
-from trainer.datasets import Example
-from trainer.evaluate import count_example, load_scores, pool_scores
-from trainer.segmenter import KerasSegmenter, save_card
-from trainer.workflow import Training, load_final, load_maps, save_maps
+from trainer.fitting.workflow import Training, load_final, load_maps, save_maps
+from trainer.frames.datasets import Example
+from trainer.network.segmenter import KerasSegmenter, save_card
+from trainer.scores.crossvalidation import report_folds, score_maps
+from trainer.scores.evaluate import count_example, load_scores, pool_scores
 
 INTEGER_FOLDER = "crossvalidation-int8"
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from device.bench.limit import COLUMNS, DEPTH, MATMUL, ROWS
-from device.files import write_atomic
+from device.machine.files import write_atomic
 
 
 def matmul_tflite() -> bytes:

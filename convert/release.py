@@ -5,8 +5,8 @@ from pathlib import Path
 
 from convert.convert import convert_run, crossvalidate_integer
 from device.models.card import MODELS_DIR
-from trainer.crossvalidation import crossvalidate, finish
-from trainer.workflow import Training
+from trainer.fitting.workflow import Training
+from trainer.scores.crossvalidation import crossvalidate, finish
 
 WEIGHTS_DIR = Path(__file__).parents[1] / "trainer" / "weights"
 """Float weights of the released models; in the repository, not in the wheel."""

@@ -12,20 +12,20 @@ from functools import partial
 
 import msgspec
 
-from device import system
+from device.batch.sidebyside import share_cores
 from device.bench.limit import usual_limit_gmac_s
-from device.button import LampState, Panel, lamp_for, power_off
 from device.camera import CameraThread
-from device.captures import Capturer
 from device.config import Settings
 from device.errors import FluocountError, ModelError, SettingsError, StorageError
-from device.intake import Intake
 from device.jobs import Segmenters, Worker
+from device.jobs.captures import Capturer
+from device.jobs.intake import Intake
+from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
-from device.relabelling import Relabeller
-from device.retention import Retention
-from device.sidebyside import share_cores
+from device.machine import system
+from device.panel.button import LampState, Panel, lamp_for, power_off
 from device.store import Store, open_store
+from device.store.retention import Retention
 from device.watch import FolderWatch, plans_from_settings
 
 _log = logging.getLogger(__name__)

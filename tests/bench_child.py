@@ -8,10 +8,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import FakeSegmenter
 
-from device.batch import Item, count_item
+from device.batch.folder import folder_writer
+from device.batch.items import Item, count_item
 from device.bench.protocol import Hello, Job, Timing, answer_jobs, own_stdout, peak_memory_mb
 from device.counting.records import CountSettings
-from device.export.folder import folder_writer
 
 conversation = own_stdout()
 print("what a library prints must not disturb the conversation")

@@ -63,7 +63,7 @@ class Served:
 
     def hand_in(self, data: bytes, name: str, **wishes):
         """Count an image as an upload does; the row when it is done."""
-        from device.intake import Wishes
+        from device.jobs.intake import Wishes
 
         row = self.service.require_intake().accept(data, name, "upload", Wishes(**wishes))
         return wait_for(lambda: self._done(row.id), what=f"the count of {name}")

@@ -25,7 +25,7 @@ from device.config import CameraSettings
 
 
 def serve(data_dir: Path, port: int, exposure_s: float) -> None:
-    from device.log import set_up_logging
+    from device.machine.log import set_up_logging
     from device.web.server import make_server
 
     set_up_logging()

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from conftest import FakeSegmenter, draw_discs
 from PIL import Image
 
-from device.backup import write_backup
 from device.cli import cli
 from device.config import CountingSettings, StorageSettings
 from device.errors import ConflictError, FluocountError, InputError, StorageError
 from device.jobs import Segmenters, Worker
-from device.restore import restore_backup
 from device.store import NewCount, Store, open_store
+from device.store.backup import write_backup
+from device.store.restore import restore_backup
 
 ROOT = Path(__file__).parent.parent
 
@@ -208,7 +208,7 @@ def test_running_service_is_not_pulled_from_under(tmp_path: Path, data: Path) ->
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from device.jobs.lock import WorkerLock\n"
+            "import sys; from pathlib import Path; from device.store.lock import WorkerLock\n"
             f"assert WorkerLock(Path({str(data / 'worker.lock')!r})).try_acquire()\n"
             "print('held', flush=True); sys.stdin.read()",
         ],

@@ -19,9 +19,9 @@ from device.bench.startup import seconds_to_first_tile
 from device.bench.worker import plan_of
 from device.commands.bench import command
 from device.counting.card import Tiling
-from device.counting.staging import gmac_of
 from device.imageio import read_frame
 from device.models.card import DEFAULT_MODEL, find_model
+from device.models.staging import gmac_of
 
 CHILD = str(Path(__file__).parent / "bench_child.py")
 

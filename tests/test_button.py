@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from device import button as button_module
-from device.button import PATTERNS, Panel, power_off
 from device.config import ButtonSettings
 from device.errors import CameraBusyError, CameraError, PinsError
+from device.panel import button as button_module
+from device.panel.button import PATTERNS, Panel, power_off
 
 BUTTON, LAMP, LIGHT = 17, 27, 22
 SETTINGS = ButtonSettings(

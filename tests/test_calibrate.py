@@ -8,13 +8,13 @@ import pytest
 from conftest import DATA_DIR, draw_discs, make_card, make_confidence, make_frame
 
 from device.counting.card import Range
-from device.counting.confidence import calibrated, sigmoid
-from device.counting.features import FEATURES
-from device.counting.flags import frame_flags
-from device.counting.statistics import FrameStatistics
+from device.counting.confidence.features import FEATURES
+from device.counting.confidence.flags import frame_flags
+from device.counting.confidence.probabilities import calibrated, sigmoid
+from device.counting.confidence.statistics import FrameStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
-from trainer.calibrate import (
+from trainer.confidence.calibrate import (
     choose_least,
     fit_confidence,
     fit_evidence,
@@ -23,13 +23,13 @@ from trainer.calibrate import (
     inside_interval,
     left_out,
 )
-from trainer.confidence_report import bins, coverage_table, write_confidence_report
-from trainer.corrupt import CORRUPTIONS, corrupt
-from trainer.datasets import Example
-from trainer.evidence import Evidence, UnseenFrame, gather
-from trainer.flagrates import corrupted_rates, light_statistics, normal_rates
-from trainer.neutral import neutral_confidence
-from trainer.normal import normal_frame
+from trainer.confidence.evidence import Evidence, UnseenFrame, gather
+from trainer.confidence.flagrates import corrupted_rates, light_statistics, normal_rates
+from trainer.confidence.neutral import neutral_confidence
+from trainer.confidence.normal import normal_frame
+from trainer.confidence.report import bins, coverage_table, write_confidence_report
+from trainer.frames.corrupt import CORRUPTIONS, corrupt
+from trainer.frames.datasets import Example
 
 USUAL = FrameStatistics(
     contrast=60.0,
@@ -46,7 +46,7 @@ TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
 
 
 def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
-    """Evidence whose truth follows the model of device.counting.confidence."""
+    """Evidence whose truth follows the model of device.counting.confidence.probabilities."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(frames):
@@ -296,8 +296,8 @@ def test_report_has_every_section_and_a_picture(tmp_path):
 @pytest.mark.data
 def test_unlabelled_yellow_frame_is_normal_for_ranges_of_reduced_ones(data_dir):
     from device.imageio import read_frame
-    from trainer.datasets import load_source
-    from trainer.runs import Source
+    from trainer.fitting.runs import Source
+    from trainer.frames.datasets import load_source
 
     card = make_card(cell_diameter_px=9.5, frame_cell_diameter_px=38.0)
     source = Source(kind="reduced", path="fnc_yellow_reduced", name="reduced", licence="")

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.feature import peak_local_max
 
-from device.counting.clumps import GAUSSIAN_REACH, SETTLED, find_peaks, split_clumps
-from device.counting.distance import distance_to_border
-from device.counting.labels import label_cells
+from device.counting.labelling.clumps import GAUSSIAN_REACH, SETTLED, find_peaks, split_clumps
+from device.counting.labelling.distance import distance_to_border
+from device.counting.labelling.labels import label_cells
 
 POSTPROCESSING = make_card().postprocessing
 

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from device.counting import features
 from device.counting.card import NormalFrame, ObjectFeature, Range
-from device.counting.confidence import (
+from device.counting.confidence import features
+from device.counting.confidence.features import object_features
+from device.counting.confidence.probabilities import (
     DOUBTFUL_ABOVE,
     DOUBTFUL_BELOW,
     calibrated,
     count_distribution,
     count_interval,
 )
-from device.counting.features import object_features
 from device.counting.pipeline import count_frame, relabel
 from device.counting.records import CountResult, CountSettings, to_json
 

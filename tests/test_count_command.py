@@ -10,7 +10,7 @@ from appliance import png
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card
 
-from device.batch import find_images
+from device.batch.items import find_images
 from device.commands import count
 from device.errors import InputError, StorageError
 

@@ -5,8 +5,8 @@ from conftest import FakeSegmenter, draw_discs, make_card, make_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.counting.atlas import pack
-from device.counting.labels import label_cells
+from device.counting.labelling.atlas import pack
+from device.counting.labelling.labels import label_cells
 from device.counting.pipeline import count_frame, relabel
 from device.counting.records import CountResult, CountSettings, to_json
 from device.counting.resolved import postprocessing_at, resolve

@@ -7,8 +7,9 @@ from conftest import make_card, make_frame
 from test_trainer_arrays import discs
 
 from device.counting.scale import probability_at_frame_scale
-from trainer.datasets import Example
-from trainer.decision import (
+from trainer.fitting.runs import load_run, trains_alike
+from trainer.frames.datasets import Example
+from trainer.scores.decision import (
     best_decision,
     combinations,
     decide,
@@ -17,8 +18,7 @@ from trainer.decision import (
     try_all,
     worth,
 )
-from trainer.evaluate import FrameScore, pool_scores, recount
-from trainer.runs import load_run, trains_alike
+from trainer.scores.evaluate import FrameScore, pool_scores, recount
 
 CELLS = ((60, 60, 18), (60, 200, 18))
 HAZE = ((150, 100, 18), (150, 220, 18))

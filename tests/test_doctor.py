@@ -15,8 +15,8 @@ from device.config import ButtonSettings, CameraSettings, Settings, StorageSetti
 from device.doctor import CHECKS, Patient, examine, load_patient, machine, page, parts
 from device.doctor.verdict import failure, ok
 from device.errors import ModelError
+from device.machine.system import Throttling
 from device.store import open_store
-from device.system import Throttling
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from PIL import Image
 from device.counting.card import Tiling
 from device.counting.records import CountSettings
 from device.errors import InputError
-from device.estimate import estimate, require_memory
 from device.imageio.header import Header, read_header
+from device.models.estimate import estimate, require_memory
 
 SETTINGS = CountSettings()
 TILING = Tiling(stride_px=8, receptive_field_px=96, margin_px=96, max_tile_px=370_000)
@@ -87,7 +87,7 @@ def test_too_much_is_refused_with_the_figure():
 
 def test_the_door_refuses_what_would_not_fit(tmp_path):
     from device.config import StorageSettings
-    from device.intake import Intake
+    from device.jobs.intake import Intake
     from device.store import open_store
     from device.store.records import Needs
 

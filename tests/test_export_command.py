@@ -13,7 +13,7 @@ from roifile import ImagejRoi
 from device.commands.export import command
 from device.errors import ConflictError, InputError, NotFoundError
 from device.export.stored import stored_labels
-from device.intake import Wishes
+from device.jobs.intake import Wishes
 
 
 class Lab:

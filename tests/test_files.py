@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from device.files import open_atomic, remove_partial, write_atomic, write_beside
+from device.machine.files import open_atomic, remove_partial, write_atomic, write_beside
 
 
 def test_a_file_is_whole_or_absent(tmp_path):

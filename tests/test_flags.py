@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.counting.card import NormalFrame, Range
-from device.counting.flags import frame_flags
+from device.counting.confidence.flags import frame_flags
+from device.counting.confidence.statistics import FrameStatistics, frame_statistics, quantile
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
-from device.counting.statistics import FrameStatistics, frame_statistics, quantile
 
 USUAL = FrameStatistics(
     contrast=60.0,

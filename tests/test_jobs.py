@@ -7,8 +7,8 @@ from conftest import FakeSegmenter
 
 from device.errors import InputError, ModelError, StorageError
 from device.jobs import Segmenters, Worker, worker
-from device.jobs.lock import WorkerLock
 from device.store import NewCount, open_store
+from device.store.lock import WorkerLock
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ COUNT = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
-from device.batch import Item, count_item
+from device.batch.items import Item, count_item
 from device.bench.protocol import peak_memory_mb
 from device.counting.records import CountSettings
-from device.estimate import estimate
-from device.export.folder import folder_writer
+from device.models.estimate import estimate
+from device.batch.folder import folder_writer
 from device.imageio.header import read_header
 image, model = Path(sys.argv[1]), sys.argv[2]
 if model.startswith("fake"):

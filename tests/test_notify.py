@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from device.notify import Watchdog, inherited_sockets, notify, watchdog_s
+from device.machine.notify import Watchdog, inherited_sockets, notify, watchdog_s
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,7 +88,7 @@ def test_inherited_socket_takes_connections() -> None:
     child = """
 import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
-from device.notify import inherited_sockets
+from device.machine.notify import inherited_sockets
 (listener,) = inherited_sockets()
 connection, _ = listener.accept()
 connection.sendall(b"hello")

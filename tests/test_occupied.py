@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from device.counting import labels
-from device.counting.candidates import beside
-from device.counting.labels import label_all, label_cells
-from device.counting.occupied import find_occupied
+from device.counting.labelling import labels
+from device.counting.labelling.candidates import beside
+from device.counting.labelling.labels import label_all, label_cells
+from device.counting.labelling.occupied import find_occupied
 from device.counting.records import disc_area
 
 POSTPROCESSING = make_card().postprocessing

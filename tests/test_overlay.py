@@ -5,7 +5,10 @@ import pytest
 from conftest import FakeSegmenter, draw_discs, make_frame
 from PIL import Image
 
-from device.counting.overlay import (
+from device.counting.pipeline import count_frame
+from device.counting.records import CountSettings
+from device.counting.scale import reduced
+from device.drawing.overlay import (
     OUTLINE_RGB,
     encode_jpeg,
     encode_png,
@@ -13,9 +16,6 @@ from device.counting.overlay import (
     outline_png,
     overlay_image,
 )
-from device.counting.pipeline import count_frame
-from device.counting.records import CountSettings
-from device.counting.scale import reduced
 
 DISCS = [(100, 100, 40), (132, 100, 40), (220, 150, 36)]
 

@@ -7,14 +7,14 @@ from appliance import make_service, png, wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card
 
-from device import replay as replay_module
-from device.batch import Item, count_item
+from device.batch import replay as replay_module
+from device.batch.folder import write_image_files
+from device.batch.items import Item, count_item
+from device.batch.replay import past_of_count, past_of_file, replay
 from device.commands.replay import command
 from device.counting.records import CountSettings
 from device.errors import InputError
-from device.export.folder import write_image_files
-from device.intake import Wishes
-from device.replay import past_of_count, past_of_file, replay
+from device.jobs.intake import Wishes
 
 
 class Lab:

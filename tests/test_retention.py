@@ -6,9 +6,9 @@ from appliance import make_service, make_settings, with_storage
 from conftest import FakeSegmenter
 
 from device.config import StorageSettings
-from device.retention import Retention, delete_old
 from device.service import Service
 from device.store import NewCount, Store, open_store
+from device.store.retention import Retention, delete_old
 
 DAY_S = 86_400
 
@@ -71,7 +71,7 @@ def test_nothing_is_ever_deleted_unless_told_to(tmp_path: Path) -> None:
 
 
 def test_service_deletes_when_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("device.system.clock_synchronised", lambda: True)
+    monkeypatch.setattr("device.machine.system.clock_synchronised", lambda: True)
     settings = with_storage(make_settings(tmp_path), keep_days=30)
     service = Service(settings, load_segmenter=lambda _model: FakeSegmenter())
     store = service.require_store()

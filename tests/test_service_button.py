@@ -7,9 +7,9 @@ import pytest
 from appliance import make_settings, wait_for
 from conftest import FakeSegmenter
 
-from device.button import lamp_for
 from device.config import ButtonSettings
 from device.errors import CameraError
+from device.panel.button import lamp_for
 from device.service import Service
 
 BUTTON, LAMP, LIGHT = 17, 27, 22

@@ -15,7 +15,8 @@ from device.errors import (
     QueueFullError,
     StorageError,
 )
-from device.store import DATABASE_NAME, Filter, NewCount, clock, open_store
+from device.machine import clock
+from device.store import DATABASE_NAME, Filter, NewCount, open_store
 from device.store import database as database_module
 from device.store.records import Relabel
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from device import system
-from device.system import Throttling, parse_throttling
+from device.machine import system
+from device.machine.system import Throttling, parse_throttling
 
 
 def write(path: Path, text: str) -> None:

@@ -8,8 +8,9 @@ from conftest import DATA_DIR
 from PIL import Image
 
 from device.errors import InputError
-from trainer.augment import Augment, Layers, crop, grid_centres
-from trainer.datasets import (
+from trainer.fitting.runs import Phase, Source
+from trainer.frames.augment import Augment, Layers, crop, grid_centres
+from trainer.frames.datasets import (
     archive_split,
     load_source,
     mask_objects,
@@ -17,11 +18,18 @@ from trainer.datasets import (
     part_touching,
     read_archive,
 )
-from trainer.matching import centroids, match, match_radius_px, merge_within_targets
-from trainer.runs import Phase, Source
-from trainer.sampling import Pool, Prefetch, batches, draw_chances, make_batch, make_pool, scale_at
-from trainer.splits import fold_numbers, train_and_test, validation_part
-from trainer.weightmaps import crowding_map, object_border, pixel_weights
+from trainer.frames.sampling import (
+    Pool,
+    Prefetch,
+    batches,
+    draw_chances,
+    make_batch,
+    make_pool,
+    scale_at,
+)
+from trainer.frames.splits import fold_numbers, train_and_test, validation_part
+from trainer.frames.weightmaps import crowding_map, object_border, pixel_weights
+from trainer.scores.matching import centroids, match, match_radius_px, merge_within_targets
 
 QUIET = Augment(
     rotate=False, flip=False, zoom=0, stretch=0, elastic=0, gamma=0, gain=0, colour=0, offset=0,

@@ -12,12 +12,27 @@ from test_trainer_arrays import discs, version_1, version_2  # noqa: F401
 
 from device.synthetic import SyntheticSettings
 from device.synthetic import make_frame as synthetic_frame
-from trainer.classical import fiji_way, propose_mask
 from trainer.cli import cli
-from trainer.datasets import Example
-from trainer.evaluate import FrameScore, bootstrap, classes, count_example, pool_scores, score
-from trainer.report import best_median_worst, picture, table
-from trainer.study import CELLS, FIJI, NAMES, base_run, pretraining_key, run_study, study_table
+from trainer.fitting.study import (
+    CELLS,
+    FIJI,
+    NAMES,
+    base_run,
+    pretraining_key,
+    run_study,
+    study_table,
+)
+from trainer.frames.datasets import Example
+from trainer.scores.classical import fiji_way, propose_mask
+from trainer.scores.evaluate import (
+    FrameScore,
+    bootstrap,
+    classes,
+    count_example,
+    pool_scores,
+    score,
+)
+from trainer.scores.report import best_median_worst, picture, table
 
 
 def example_of(labels, image=None, scale=1.0, name="a.png"):
@@ -156,7 +171,7 @@ def test_propose_and_synthesize_write_what_they_say(tmp_path):
 
 
 def test_evaluate_writes_scores_and_pictures(tmp_path, monkeypatch):
-    from trainer import scoring
+    from trainer.scores import scoring
 
     monkeypatch.setattr(scoring, "open_segmenter", lambda model: FakeSegmenter())
     folder = tmp_path / "frames"
@@ -188,7 +203,7 @@ def test_every_cell_of_the_study_differs_from_the_base_and_shares_what_it_can():
 
 
 def test_the_classical_cell_of_the_study_runs_and_is_not_repeated(tmp_path, monkeypatch):
-    from trainer import study
+    from trainer.fitting import study
 
     run = base_run()
     source = msgspec.structs.replace(

@@ -14,16 +14,16 @@ from conftest import make_frame
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 from device.errors import SettingsError
-from trainer.augment import Layers
-from trainer.averaging import EVERY_STEPS, WeightAverage
-from trainer.baselines import REGISTRY, build_network
-from trainer.fit import State, after_epoch, fit, learning_rate_at, read_log
-from trainer.losses import Loss, PixelLoss
-from trainer.receptive import gmac, reach, total_stride
-from trainer.resunet import PAPER_PARAMETERS, Network, build_resunet, logit_model
-from trainer.runs import Phase, Run, Schedule, load_run, recipe_names, to_toml
-from trainer.sampling import Pool
-from trainer.segmenter import KerasSegmenter, make_card, to_codes
+from trainer.fitting.averaging import EVERY_STEPS, WeightAverage
+from trainer.fitting.fit import State, after_epoch, fit, learning_rate_at, read_log
+from trainer.fitting.losses import Loss, PixelLoss
+from trainer.fitting.runs import Phase, Run, Schedule, load_run, recipe_names, to_toml
+from trainer.frames.augment import Layers
+from trainer.frames.sampling import Pool
+from trainer.network.baselines import REGISTRY, build_network
+from trainer.network.receptive import gmac, reach, total_stride
+from trainer.network.resunet import PAPER_PARAMETERS, Network, build_resunet, logit_model
+from trainer.network.segmenter import KerasSegmenter, make_card, to_codes
 
 SMALL = Network(widths=(4, 8), bottleneck_filters=8, bottleneck_kernel=3, bottleneck_dilations=(1,))
 
@@ -235,12 +235,12 @@ JAX_SCRIPT = """
 import json, sys
 import numpy as np
 from pathlib import Path
-from trainer.baselines import build_network
-from trainer.fit import fit
-from trainer.runs import Phase, Schedule
-from trainer.resunet import Network
-from trainer.augment import Layers
-from trainer.sampling import Pool
+from trainer.network.baselines import build_network
+from trainer.fitting.fit import fit
+from trainer.fitting.runs import Phase, Schedule
+from trainer.network.resunet import Network
+from trainer.frames.augment import Layers
+from trainer.frames.sampling import Pool
 import keras
 keras.utils.set_random_seed(1)
 stack = np.zeros((48, 48, 5), np.float32)

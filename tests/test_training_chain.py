@@ -21,7 +21,7 @@ from device.models.card import load_card
 from device.models.interpreter import load_segmenter
 from device.synthetic import SyntheticSettings, make_frame
 from trainer.cli import cli as train_cli
-from trainer.fit import read_log
+from trainer.fitting.fit import read_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -119,7 +119,7 @@ def test_float_and_int8_agree(run):
     output = invoke(convert_cli, "check", run)
     assert "largest difference of a probability" in output
     from convert.convert import check_run
-    from trainer.workflow import open_training
+    from trainer.fitting.workflow import open_training
 
     compared = check_run(open_training(run, run, lambda line: None))
     assert compared.f1_apart <= 0.05

@@ -24,10 +24,10 @@ from device.config import (
     WebSettings,
 )
 from device.errors import InputError, SettingsError
-from device.filenames import Kind, kind_of, output_name
-from device.files import display_name
-from device.intake import Intake
+from device.imageio.filenames import Kind, kind_of, output_name
 from device.jobs import Segmenters, Worker
+from device.jobs.intake import Intake
+from device.machine.files import display_name
 from device.service import Service
 from device.store import open_store
 from device.watch import FolderWatch, make_plan, plans_from_settings

@@ -22,7 +22,7 @@ from PIL import Image
 
 from device.config import StorageSettings
 from device.counting.records import CountResult
-from device.files import remove_partial
+from device.machine.files import remove_partial
 from device.store import open_store
 
 TESTS = Path(__file__).parent

@@ -21,8 +21,8 @@ def cli() -> None:
 
 
 def _training(recipe: str, out: Path | None, data: Path | None):
-    from trainer.runs import load_run
-    from trainer.workflow import Training, data_folder
+    from trainer.fitting.runs import load_run
+    from trainer.fitting.workflow import Training, data_folder
 
     run = load_run(recipe)
     return Training(run, out or Path("runs") / run.name, data or data_folder(), click.echo)
@@ -34,7 +34,7 @@ def _training(recipe: str, out: Path | None, data: Path | None):
 @DATA
 def fit(recipe: str, out: Path | None, data: Path | None) -> None:
     """Pre-train, fine-tune on all frames and choose the threshold; goes on where it was killed."""
-    from trainer.crossvalidation import finish
+    from trainer.scores.crossvalidation import finish
 
     training = _training(recipe, out, data)
     card = finish(training)
@@ -50,7 +50,7 @@ def fit(recipe: str, out: Path | None, data: Path | None) -> None:
 @DATA
 def crossvalidate(recipe: str, folds: tuple[int, ...], out: Path | None, data: Path | None) -> None:
     """Train every fold and score each frame with the model that has not seen it."""
-    from trainer.crossvalidation import crossvalidate as run_folds
+    from trainer.scores.crossvalidation import crossvalidate as run_folds
 
     training = _training(recipe, out, data)
     click.echo(run_folds(training, list(folds) or None))
@@ -67,7 +67,7 @@ def crossvalidate(recipe: str, folds: tuple[int, ...], out: Path | None, data: P
 @DATA
 def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | None) -> None:
     """Fit probabilities, intervals and flags on out-of-fold maps into the card; print how honest they are."""
-    from trainer.confidence import calibrate_run
+    from trainer.confidence.unseen import calibrate_run
 
     training = _training(recipe, out, data)
     click.echo(calibrate_run(training, card or training.out / "final" / "card.json"))
@@ -92,7 +92,7 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluation"))
 def evaluate(model: str, folder: Path, kind: str, part: str, scale: str, out: Path) -> None:
     """Score MODEL (a shipped name, a .tflite or a run's folder) on the annotated frames of FOLDER."""
-    from trainer.scoring import evaluate_folder
+    from trainer.scores.scoring import evaluate_folder
 
     click.echo(evaluate_folder(model, folder, kind, part, scale, out))
 
@@ -104,7 +104,7 @@ def evaluate(model: str, folder: Path, kind: str, part: str, scale: str, out: Pa
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def synthesize(frames: int, seed: int, width: int, out: Path) -> None:
     """Write synthetic frames with exact label images: OUT/images, OUT/labels."""
-    from trainer.scoring import synthesize_folder
+    from trainer.scores.scoring import synthesize_folder
 
     click.echo(f"{synthesize_folder(frames, seed, width, out)} cells in {frames} frames in {out}")
 
@@ -117,7 +117,7 @@ def synthesize(frames: int, seed: int, width: int, out: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/proposals"))
 def propose(images: tuple[Path, ...], cell_diameter: float | None, out: Path) -> None:
     """Write loose candidate masks for a person to prune (no network involved)."""
-    from trainer.scoring import propose_masks
+    from trainer.scores.scoring import propose_masks
 
     for path, count in propose_masks(images, cell_diameter, out):
         click.echo(f"{path}: {count} candidates")
@@ -131,7 +131,7 @@ def propose(images: tuple[Path, ...], cell_diameter: float | None, out: Path) ->
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/paper"))
 def paper(archive: Path, recipe: str, out: Path) -> None:
     """Reproduce the paper's split and table from the original ARCHIVE (version 1 or 2)."""
-    from trainer.published import reproduce
+    from trainer.scores.published import reproduce
 
     click.echo(reproduce(archive, recipe, out, click.echo))
 
@@ -146,8 +146,8 @@ def study(
     cells: tuple[str, ...], table: bool, runs: Path, results: Path, data: Path | None
 ) -> None:
     """Ablations and comparators with one step budget and 3 folds; goes on where it was killed."""
-    from trainer.study import run_study, study_table
-    from trainer.workflow import data_folder
+    from trainer.fitting.study import run_study, study_table
+    from trainer.fitting.workflow import data_folder
 
     if not table:
         run_study(list(cells), runs, results, data or data_folder(), click.echo)

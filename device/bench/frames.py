@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from device.batch import find_images
-from device.files import write_atomic
+from device.batch.items import find_images
+from device.machine.files import write_atomic
 from device.synthetic import SyntheticSettings, make_frame
 
 CELLS = (50, 10, 150)

@@ -4,7 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from device.batch import Item, count_item
+from device.batch.folder import folder_writer
+from device.batch.items import Item, count_item
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.protocol import Hello, Job, Timing, answer_jobs, own_stdout, peak_memory_mb
 from device.counting.card import ModelCard
@@ -12,11 +13,10 @@ from device.counting.pipeline import plan_for
 from device.counting.records import CountResult, CountSettings
 from device.counting.resolved import resolve
 from device.counting.scale import working_shape
-from device.counting.staging import computed_px, gmac_of
 from device.counting.tiles import TilePlan
 from device.errors import InputError
-from device.export.folder import folder_writer
 from device.models.interpreter import load_segmenter
+from device.models.staging import computed_px, gmac_of
 
 STANDARD_FRAME_PX = (1200, 1600)
 """What a card's gmac_per_frame stands for."""

@@ -9,7 +9,7 @@ from device.camera.base import MAX_AVERAGE_FRAMES, CameraControls, ControlRanges
 from device.camera.ranges import out_of_range
 from device.config import CameraSettings
 from device.errors import InputError
-from device.files import write_atomic
+from device.machine.files import write_atomic
 
 _log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from device.backup import write_backup
 from device.config import default_settings_path, load_settings
+from device.store.backup import write_backup
 
 _PATH = click.Path(path_type=Path)
 

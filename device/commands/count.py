@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 import click
 
-from device.batch import Item, count_item, find_images
-from device.batch_report import BatchReport
+from device.batch.items import Item, count_item, find_images
+from device.batch.report import BatchReport
+from device.batch.sidebyside import Room, in_order, share_cores
 from device.bench.limit import int8_limit_gmac_s
 from device.config import default_settings_path, load_settings
 from device.counting.card import ModelCard
@@ -20,10 +21,9 @@ from device.counting.records import Counted, CountResult, CountSettings, Frame, 
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
-from device.estimate import PROGRAM_MB, Estimate, require_memory
-from device.files import display_name
 from device.imageio.header import read_header
-from device.sidebyside import Room, in_order, share_cores
+from device.machine.files import display_name
+from device.models.estimate import PROGRAM_MB, Estimate, require_memory
 
 _PATH = click.Path(path_type=Path)
 _STEPS = 100
@@ -177,7 +177,7 @@ class _Batch:
         )
 
     def _take_over(self, item: Item, segmenter: Segmenter) -> _Done | None:
-        from device.resume import done_before
+        from device.batch.resume import done_before
 
         assert self.out_dir is not None
         done = done_before(self.out_dir, item, self.settings, segmenter.card)
@@ -197,7 +197,7 @@ class _Batch:
 
 
 def _write(out_dir: Path, name: str, frame: Frame, counted: Counted) -> None:
-    from device.export.folder import write_image_files
+    from device.batch.folder import write_image_files
 
     write_image_files(out_dir, name, frame, counted)
 

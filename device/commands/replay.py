@@ -11,7 +11,7 @@ import msgspec
 from device.config import Settings, default_settings_path, load_settings
 
 if TYPE_CHECKING:
-    from device.replay import Past
+    from device.batch.replay import Past
 
 _PATH = click.Path(path_type=Path)
 
@@ -30,8 +30,8 @@ def command(result: str, image: Path | None, as_json: bool, **chosen: Any) -> No
     Says "same", or names what differs: image, model, settings, software, outcome. The exit status is 0
     when image, model, settings and outcome are the same, else 1.
     """
+    from device.batch.replay import replay
     from device.jobs import Segmenters
-    from device.replay import replay
 
     settings = load_settings(chosen["config"] or default_settings_path())
     past = _past(result, image, settings, chosen["data_dir"])
@@ -53,7 +53,7 @@ def command(result: str, image: Path | None, as_json: bool, **chosen: Any) -> No
 
 def _past(result: str, image: Path | None, settings: Settings, data_dir: Path | None) -> "Past":
     """A path when there is such a file or it looks like one, else an id."""
-    from device.replay import past_of_count, past_of_file
+    from device.batch.replay import past_of_count, past_of_file
     from device.store.existing import open_existing
 
     path = Path(result)

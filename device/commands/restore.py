@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from device.config import default_settings_path, load_settings
-from device.restore import restore_backup
+from device.store.restore import restore_backup
 
 _PATH = click.Path(path_type=Path)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
 def command(config: Path | None, **chosen: Any) -> None:
     """Start the page; Ctrl-C stops it."""
-    from device.log import set_up_logging
+    from device.machine.log import set_up_logging
     from device.service import Service
 
     set_up_logging()
@@ -71,7 +71,7 @@ def _with_options(settings: Settings, chosen: dict[str, Any]) -> Settings:
 
 
 def _serve(service: "Service") -> None:
-    from device.notify import Watchdog, inherited_sockets, notify
+    from device.machine.notify import Watchdog, inherited_sockets, notify
     from device.web import server
 
     inherited = inherited_sockets()

@@ -95,7 +95,7 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ObjectFeature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One term of the log odds: coefficient * (value - mean) / sd (device.counting.features)."""
+    """One term of the log odds: coefficient * (value - mean) / sd (device.counting.confidence.features)."""
 
     mean: float
     sd: float
@@ -110,7 +110,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class NormalFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ranges of device.counting.statistics.FrameStatistics over the training frames."""
+    """Ranges of device.counting.confidence.statistics.FrameStatistics over the training frames."""
 
     contrast: Range
     background: Range
@@ -124,7 +124,7 @@ class NormalFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How sure a count is (device.counting.confidence), fitted on frames the network had not seen.
+    """How sure a count is (device.counting.confidence.probabilities), fitted on frames the network had not seen.
 
     Attributes:
         fitted_on: one sentence: on what; or that it is not calibrated.

@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 
 from device.counting.card import ModelCard
-from device.counting.confidence import accepted, calibrated, near_decision
-from device.counting.features import object_features
+from device.counting.confidence.features import object_features
+from device.counting.confidence.probabilities import accepted, calibrated, near_decision
+from device.counting.labelling.objects import Objects, demoted, find_objects, only
+from device.counting.labelling.outline import pixels_in_frame
 from device.counting.measure import measure, measure_pixels
-from device.counting.objects import Objects, demoted, find_objects, only
-from device.counting.outline import pixels_in_frame
 from device.counting.records import Cell, Frame, LabelImage, ProbabilityMap
 from device.counting.resolved import Resolved, least_probability_at
 from device.counting.scale import probability_at_frame_scale

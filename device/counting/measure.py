@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from device.counting.pixels import coordinates
+from device.counting.labelling.pixels import coordinates
 from device.counting.records import PROBABILITY_STEPS, Cell, Frame, LabelImage, ProbabilityMap
 
 

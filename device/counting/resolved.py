@@ -15,7 +15,7 @@ class Resolved:
     """The settings of one count with the card's values where a person chose nothing.
 
     Attributes:
-        usual: whether the frame is like those of the calibration (device.counting.flags.is_usual).
+        usual: whether the frame is like those of the calibration (device.counting.confidence.flags.is_usual).
     """
 
     threshold: float

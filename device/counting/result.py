@@ -7,12 +7,12 @@ import numpy as np
 from device import __version__
 from device.counting.blocks import examine_blocks
 from device.counting.card import ModelCard
-from device.counting.confidence import count_interval
-from device.counting.flags import frame_flags, is_usual, model_flags
+from device.counting.confidence.flags import frame_flags, is_usual, model_flags
+from device.counting.confidence.probabilities import count_interval
+from device.counting.confidence.statistics import frame_statistics, with_cells
 from device.counting.records import Counted, CountResult, Frame, ProbabilityMap
 from device.counting.resolved import Resolved
 from device.counting.stages import Stage
-from device.counting.statistics import frame_statistics, with_cells
 
 
 def judged(

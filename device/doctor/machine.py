@@ -6,8 +6,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from device import system
 from device.doctor.verdict import Check, Patient, Verdict, failure, ok, warning
+from device.machine import system
 
 TESTED_RELEASES = ("bookworm", "trixie")
 HOT_C = 80.0

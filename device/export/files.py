@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from device.export.archive import plain_name, write_archive
 from device.export.stored import FileFormat, StoredCount, counts_line, export_file, load_count
 from device.export.tables import counts_header, csv_lines
-from device.files import open_atomic, write_atomic
+from device.machine.files import open_atomic, write_atomic
 from device.store import CountRow, Store
 
 Format = Literal["counts", "cells", "rois", "labels", "geojson", "archive"]

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 import tifffile
 
-from device.clock import local_time
 from device.counting.records import CountResult, LabelImage
 from device.errors import StorageError
 from device.export.corrected import Corrections, remaining_labels
@@ -15,6 +14,7 @@ from device.export.geojson import geojson
 from device.export.ometiff import labels_ome_tiff
 from device.export.rois import rois_zip
 from device.export.tables import cells_csv, counts_row
+from device.machine.clock import local_time
 from device.store import CountRow, Store
 from device.store.records import Correction
 

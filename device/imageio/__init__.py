@@ -8,7 +8,6 @@ from typing import cast
 import numpy as np
 
 from device.counting.records import Frame, ImageArray
-from device.files import display_name
 from device.imageio.decoded import (
     MAX_SIDE_PX,
     MIN_SIDE_PX,
@@ -19,6 +18,7 @@ from device.imageio.decoded import (
     unreadable,
 )
 from device.imageio.raster import decode_raster
+from device.machine.files import display_name
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_SIDE_PX", "MIN_SIDE_PX", "decode_frame", "read_frame"]
 

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from device.clock import Stopwatch
-from device.counting.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, to_json
 from device.counting.scale import to_8_bit
+from device.drawing.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.errors import StorageError
 from device.export.ometiff import labels_ome_tiff
-from device.provenance import software_versions
+from device.machine.clock import Stopwatch
+from device.machine.provenance import software_versions
 
 THUMBNAIL_PX = 320
 

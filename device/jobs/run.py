@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 
 import device.counting.result  # noqa: F401 - with the service, not within its first count
-from device.clock import Stopwatch
 from device.counting.pipeline import count_frame
 from device.counting.records import CountResult, Frame
 from device.counting.segmenter import Segmenter
 from device.errors import NotFoundError
 from device.imageio import decode_frame
 from device.jobs.products import encode_products
+from device.machine.clock import Stopwatch
 from device.store import CountRow, Store
 
 Check = Callable[[Frame, Segmenter, CountRow], None]

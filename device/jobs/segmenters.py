@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable
 
+from device.batch.sidebyside import share_cores
 from device.config import CountingSettings
 from device.counting.card import ModelCard
 from device.counting.segmenter import Segmenter
 from device.models.card import find_model, load_card
 from device.models.interpreter import load_segmenter
-from device.sidebyside import share_cores
 
 Loader = Callable[[str], Segmenter]
 

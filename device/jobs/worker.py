@@ -10,10 +10,10 @@ from typing import Literal
 import msgspec
 
 from device.errors import FluocountError, StorageError
-from device.jobs.lock import WorkerLock
 from device.jobs.run import Cancelled, Check, Report, run_count
 from device.jobs.segmenters import Segmenters
 from device.store import CountRow, Store
+from device.store.lock import WorkerLock
 
 _log = logging.getLogger(__name__)
 

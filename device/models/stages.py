@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from device.counting.card import StageTiling
-from device.counting.staging import plan_stage
+from device.models.staging import plan_stage
 
 
 class WholeNetwork:

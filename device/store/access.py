@@ -11,7 +11,7 @@ import sqlite3
 import msgspec
 
 from device.errors import ConflictError, NotFoundError
-from device.store import clock
+from device.machine import clock
 from device.store.database import Database
 from device.store.records import TokenInfo
 

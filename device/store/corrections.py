@@ -7,7 +7,8 @@ import msgspec
 
 from device.counting.records import Cell, CountResult
 from device.errors import ConflictError, InputError
-from device.store import clock, rows
+from device.machine import clock
+from device.store import rows
 from device.store.database import Database
 from device.store.records import Correction, CountRow
 

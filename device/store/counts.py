@@ -11,7 +11,8 @@ import msgspec
 from device.config import StorageSettings
 from device.counting.records import CountSettings
 from device.errors import ConflictError, QueueFullError
-from device.store import clock, rows
+from device.machine import clock
+from device.store import rows
 from device.store.database import Database
 from device.store.disk import require_space
 from device.store.records import WAITING, CountRow, Filter, NewCount

@@ -5,7 +5,8 @@ import msgspec
 from device.config import StorageSettings
 from device.counting.records import CountResult
 from device.errors import ConflictError
-from device.store import clock, rows
+from device.machine import clock
+from device.store import rows
 from device.store.counts import NEXT_FIRST
 from device.store.database import Database
 from device.store.records import CountRow, Relabel

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from device.errors import NotFoundError, StorageError
-from device.files import sync_folder, write_atomic
+from device.machine.files import sync_folder, write_atomic
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 PRODUCTS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from PIL import Image
 
-from device.files import write_atomic
+from device.machine.files import write_atomic
 from device.synthetic import SyntheticSettings, make_frame
 
 SEED = 11

@@ -9,12 +9,12 @@ from pathlib import Path, PurePath
 
 import msgspec
 
-from device.clock import local_time
 from device.errors import FluocountError
 from device.export.stored import StoredCount, counts_line, export_file, load_count
 from device.export.tables import ERRORS_COLUMNS, counts_header, csv_text
-from device.filenames import output_name
-from device.files import remove_partial, write_beside
+from device.imageio.filenames import output_name
+from device.machine.clock import local_time
+from device.machine.files import remove_partial, write_beside
 from device.store import CountRow, Filter, Store
 from device.watch.ledger import Entry, Ledger
 from device.watch.table import AppendTable

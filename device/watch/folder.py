@@ -13,9 +13,9 @@ from typing import Literal
 import msgspec
 
 from device.errors import FluocountError, QueueFullError, SettingsError, StorageError
-from device.intake import Intake
-from device.jobs.lock import WorkerLock
+from device.jobs.intake import Intake
 from device.store import Store
+from device.store.lock import WorkerLock
 from device.watch.delivery import Delivery
 from device.watch.events import FolderEvents
 from device.watch.ledger import Ledger

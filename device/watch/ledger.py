@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from device.files import display_name
+from device.machine.files import display_name
 from device.store.database import Database
 from device.watch.settling import Version
 

@@ -5,13 +5,13 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from device import system
 from device.config import Settings
 from device.counting.resolved import resolve
-from device.intake import Intake
 from device.jobs import Segmenters, Worker
+from device.jobs.intake import Intake
 from device.jobs.segmenters import Loader
-from device.notify import Watchdog, notify
+from device.machine import system
+from device.machine.notify import Watchdog, notify
 from device.store import open_store
 from device.watch.folder import FolderWatch, WatchState
 from device.watch.plan import WatchPlan

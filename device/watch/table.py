@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from device.export.tables import csv_lines
-from device.files import sync_folder
+from device.machine.files import sync_folder
 
 _ENCODING = "utf-8"
 _DELIMITERS = ",;\t"

@@ -12,9 +12,9 @@ import msgspec
 
 from device.errors import InputError
 from device.export.tables import csv_text
-from device.filenames import Kind, kind_of
-from device.files import display_name
-from device.intake import Intake, Wishes
+from device.imageio.filenames import Kind, kind_of
+from device.jobs.intake import Intake, Wishes
+from device.machine.files import display_name
 from device.store import CountRow, Store
 from device.watch.delivery import Delivery
 from device.watch.ledger import Entry, Ledger

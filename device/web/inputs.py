@@ -7,7 +7,7 @@ from apiflask.fields import Boolean, File, Float, Integer, List, String
 from apiflask.validators import Length, OneOf, Range
 from marshmallow import ValidationError, pre_load
 
-from device.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
+from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
 
 _LARGEST = 2**53
 MAX_PAGE = 1000

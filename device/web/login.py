@@ -15,7 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from device.errors import InputError
-from device.files import write_atomic
+from device.machine.files import write_atomic
 from device.store import Store
 from device.web.access import USER, Person
 from device.web.current import service

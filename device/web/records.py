@@ -7,10 +7,10 @@ import msgspec
 from device.camera import CameraStatus
 from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
+from device.machine.system import Memory, Throttling
 from device.service import Problem, Refusal
 from device.store.disk import DiskState
 from device.store.records import CountRow, Needs, Origin, Status
-from device.system import Memory, Throttling
 from device.watch import WatchState
 
 

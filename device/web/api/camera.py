@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, current_app
 
 from device.errors import InputError
-from device.intake import Wishes
+from device.jobs.intake import Wishes
 from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
 from device.web.inputs import CameraForm, CaptureForm

@@ -5,7 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from device.counting.overlay import outline_png
+from device.drawing.overlay import outline_png
 from device.errors import InputError
 from device.web.access import who
 from device.web.api.answers import answers, json, ref

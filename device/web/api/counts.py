@@ -9,7 +9,7 @@ from device.counting.records import CountSettings
 from device.errors import InputError
 from device.export.stored import counts_line, load_count
 from device.export.tables import counts_header, csv_lines
-from device.intake import Wishes
+from device.jobs.intake import Wishes
 from device.store import Store
 from device.store.records import Filter
 from device.web.api.answers import BINARY, answers, json, ref

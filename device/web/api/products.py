@@ -6,7 +6,7 @@ from typing import Any, get_args
 from apiflask import APIBlueprint
 from flask import Response, send_file
 
-from device.counting.overlay import encode_png, overlay_image
+from device.drawing.overlay import encode_png, overlay_image
 from device.errors import NotFoundError
 from device.export.stored import FileFormat, export_file, load_count, stored_labels
 from device.imageio import read_frame

@@ -5,10 +5,11 @@ from datetime import datetime
 from apiflask import APIBlueprint
 from flask import Response
 
-from device import __version__, system
+from device import __version__
 from device.counting.card import ModelCard
 from device.errors import ModelError
 from device.imageio import IMAGE_SUFFIXES, MAX_SIDE_PX, MIN_SIDE_PX
+from device.machine import system
 from device.models.card import available_models
 from device.service import Service
 from device.web.api.answers import answers, json, ref

@@ -1,0 +1,1 @@
+"""Counting files side by side: resuming, replaying, reporting."""

@@ -1,0 +1,242 @@
+"""Counting a stored result again: is the outcome the same, and if not, what differs?
+
+past = past_of_count(store, count_id)          # or past_of_file(Path("a.png.result.json"))
+replay(past, segmenter).differences            # () when image, model, settings and outcome agree
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from device import __version__
+from device.counting.pipeline import count_frame
+from device.counting.records import Cell, Counted, CountResult, CountSettings, LabelImage
+from device.counting.resolved import resolve
+from device.counting.segmenter import Segmenter
+from device.errors import InputError
+from device.export.stored import load_count, stored_labels
+from device.imageio import decode_frame
+from device.machine.provenance import software_versions
+from device.store import CountRow, Store
+
+What = Literal["image", "model", "settings", "software", "outcome"]
+_STORED_NAME = "result.json"
+_BESIDE_SUFFIX = ".result.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """A result as it was, and what is needed to count again.
+
+    Attributes:
+        result: the stored result.
+        asked: what was asked for; None in it takes the present model card's value.
+        model: name or path of the model.
+        image_path: the image as it is now.
+        labels: the stored label image (H, W) int32, None where it is not at hand.
+    """
+
+    result: CountResult
+    asked: CountSettings
+    model: str
+    image_path: Path
+    labels: LabelImage | None = None
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as it was, in words."""
+
+    what: What
+    text: str
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out.
+
+    Attributes:
+        count_then, count_now: cells, corrections by hand aside.
+        differences: in the order image, model, settings, software, outcome.
+    """
+
+    count_then: int
+    count_now: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def same(self) -> bool:
+        """Image, model, settings and outcome agree; the software alone may be another."""
+        return all(difference.what == "software" for difference in self.differences)
+
+
+def past_of_count(store: Store, count_id: str) -> Past:
+    """A done count of the store.
+
+    Raises:
+        NotFoundError, ConflictError: there is none, or it is not done.
+        StorageError: its files are damaged.
+    """
+    row = store.counts.get(count_id)
+    return Past(
+        result=load_count(store, row).result,
+        asked=_asked(row),
+        model=row.model,
+        image_path=store.counts.original_path(row),
+        labels=stored_labels(store, count_id),
+    )
+
+
+def past_of_file(path: Path, image: Path | None = None) -> Past:
+    """A result file as `count --out`, `watch` and the store write it.
+
+    Args:
+        path: the JSON file.
+        image: where its image is now; None looks at the places where it usually is.
+
+    Raises:
+        InputError: the file is no result, or its image is not found.
+    """
+    try:
+        result = msgspec.json.decode(path.read_bytes(), type=CountResult)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); name a result.json or the id of a count."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path} is not a fluocount result ({error}).") from None
+    asked = CountSettings(
+        threshold=result.threshold,
+        cell_diameter_px=result.cell_diameter_px,
+        min_area_px=result.min_area_px,
+        exclude_border=result.exclude_border,
+    )
+    return Past(result, asked, result.model.name, image or _find_image(path, result))
+
+
+def replay(past: Past, segmenter: Segmenter) -> Replay:
+    """Count the image again and compare.
+
+    Args:
+        past: what was.
+        segmenter: the model as it is now.
+
+    Raises:
+        InputError: the image cannot be read any more, or a setting is outside its range.
+    """
+    try:
+        data = past.image_path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"The image {past.image_path} cannot be read ({error.strerror}); name it with --image."
+        ) from None
+    now = count_frame(decode_frame(data, past.result.image), segmenter, past.asked)
+    differences = (
+        *_image_differences(past, data),
+        *_model_differences(past, segmenter),
+        *_settings_differences(past, segmenter),
+        *_software_differences(past),
+        *_outcome_differences(past, now),
+    )
+    return Replay(count_then=past.result.count, count_now=now.result.count, differences=differences)
+
+
+def _asked(row: CountRow) -> CountSettings:
+    """As asked at first, with what was stored by a later re-labelling."""
+    if not row.relabels:
+        return row.settings
+    last = row.relabels[-1]
+    return msgspec.structs.replace(
+        row.settings,
+        threshold=last.threshold,
+        min_area_px=last.min_area_px,
+        exclude_border=last.exclude_border,
+    )
+
+
+def _find_image(path: Path, result: CountResult) -> Path:
+    """Beside the result, or in the folder that holds the output folder, or in the store's folder."""
+    beside = path.name.removesuffix(_BESIDE_SUFFIX)
+    depth = 2 + len(Path(result.image).parts)
+    places = [folder / name for folder in path.parents[:depth] for name in (result.image, beside)]
+    if path.name == _STORED_NAME:
+        places += sorted(path.parent.parent.glob("original*"))
+    for place in places:
+        if place.is_file() and place != path:
+            return place
+    raise InputError(f"The image {result.image} of {path} is not found; name it with --image.")
+
+
+def _image_differences(past: Past, data: bytes) -> list[Difference]:
+    now, then = hashlib.sha256(data).hexdigest(), past.result.image_sha256
+    if now == then:
+        return []
+    text = f"{past.image_path} has sha256 {now[:12]}..., the counted one had {then[:12]}..."
+    return [Difference(what="image", text=text)]
+
+
+def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
+    then, now = past.result.model, segmenter.card.ref
+    if then.sha256 != now.sha256:
+        text = (
+            f"{now.name} {now.version} (sha256 {now.sha256[:12]}...), it was {then.name} "
+            f"{then.version} ({then.sha256[:12]}...)"
+        )
+    elif then.card_sha256 not in ("", now.card_sha256):
+        text = f"the weights of {now.name} are the same, but its card says other numbers"
+    else:
+        return []
+    return [Difference(what="model", text=text)]
+
+
+def _settings_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
+    now = resolve(past.asked, segmenter.card)
+    found = []
+    for name in ("threshold", "cell_diameter_px", "min_area_px", "exclude_border"):
+        before, after = getattr(past.result, name), getattr(now, name)
+        if before != after:
+            text = f"{name} is {_show(after)}, it was {_show(before)}"
+            found.append(Difference(what="settings", text=text))
+    return found
+
+
+def _show(value: float | bool) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}"
+
+
+def _software_differences(past: Past) -> list[Difference]:
+    then = past.result.versions | {"fluocount": past.result.software}
+    now = software_versions() | {"fluocount": __version__}
+    return [
+        Difference(
+            what="software",
+            text=f"{name} is {now.get(name, 'not installed')}, it was {then[name]}",
+        )
+        for name in sorted(then)
+        if then[name] != now.get(name)
+    ]
+
+
+def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
+    texts = []
+    then = past.result
+    if then.count != now.result.count:
+        texts.append(f"{now.result.count} cells, there were {then.count}")
+    if gone := _unmatched(then.cells, now.result.cells):
+        texts.append(f"{gone} cells are no longer found as they were")
+    if new := _unmatched(now.result.cells, then.cells):
+        texts.append(f"{new} cells are new or measured otherwise")
+    if past.labels is not None and not np.array_equal(past.labels, now.labels):
+        texts.append("the label image differs")
+    for name in ("doubtful", "interval", "flags"):
+        if getattr(then, name) != getattr(now.result, name):
+            texts.append(f"{name} differs")
+    return [Difference(what="outcome", text=text) for text in texts]
+
+
+def _unmatched(cells: tuple[Cell, ...], others: tuple[Cell, ...]) -> int:
+    """How many of `cells` are not, value for value, among `others`."""
+    known = {msgspec.structs.replace(cell, id=0) for cell in others}
+    return sum(msgspec.structs.replace(cell, id=0) not in known for cell in cells)

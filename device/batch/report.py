@@ -1,0 +1,106 @@
+"""What a batch came to: the table on the terminal, counts.csv, errors.csv and a summary."""
+
+import time
+from pathlib import Path
+
+from device.batch.items import Item
+from device.counting.records import CountResult
+from device.export.tables import (
+    ERRORS_COLUMNS,
+    counts_header,
+    counts_row,
+    csv_lines,
+    csv_text,
+)
+from device.machine.clock import local_time
+from device.machine.files import display_name, write_atomic
+
+_TABLE_HEADER = ("image", "cells", "90 % interval", "doubtful", "pixels", "seconds", "flags")
+
+
+class BatchReport:
+    """Collects lines instead of results: the cells of a thousand images would fill a Pi's memory.
+
+    Attributes:
+        counted, taken_over: images counted now, and by an earlier run.
+        failures: (name, sentence) of the others.
+    """
+
+    def __init__(self) -> None:
+        self.counted = 0
+        self.taken_over = 0
+        self.failures: list[tuple[str, str]] = []
+        self._cells = 0
+        self._lines: list[list[str]] = []
+        self._table: list[tuple[str | int, ...]] = []
+        self._warnings: dict[str, str] = {}
+        self._begin_s = time.monotonic()
+
+    def add(self, item: Item, result: CountResult, earlier_s: float | None = None) -> None:
+        """An image was counted now, or by an earlier run that ended `earlier_s` (since 1970)."""
+        name = display_name(item.name)
+        if earlier_s is None:
+            self.counted += 1
+        else:
+            self.taken_over += 1
+        self._cells += result.count
+        counted_at = local_time(time.time() if earlier_s is None else earlier_s)
+        self._lines.append(counts_row(result, image=name, counted_at=counted_at))
+        self._table.append(
+            (
+                name,
+                result.count,
+                f"{result.interval[0]} to {result.interval[1]}",
+                len(result.doubtful),
+                f"{result.width}x{result.height}",
+                f"{result.seconds.total:.2f}",
+                " ".join(flag.code for flag in result.flags),
+            )
+        )
+        self._warnings |= {flag.code: flag.text for flag in result.flags}
+
+    def fail(self, item: Item, reason: str) -> None:
+        """An image could not be counted."""
+        self.failures.append((display_name(item.name), reason))
+
+    def table(self) -> str:
+        """A line per counted image for the terminal, and a sentence per kind of flag; empty without any."""
+        from tabulate import tabulate
+
+        if not self._table:
+            return ""
+        sentences = [f"{code}: {text}" for code, text in self._warnings.items()]
+        return "\n".join([tabulate(self._table, _TABLE_HEADER), *sentences])
+
+    def summary(self) -> str:
+        """One sentence about the whole."""
+        total = self.counted + self.taken_over + len(self.failures)
+        parts = [f"{_number(total, 'image')}: {self.counted} counted"]
+        if self.taken_over:
+            parts.append(f"{self.taken_over} done before")
+        if self.failures:
+            parts.append(f"{len(self.failures)} not counted")
+        spent_s = time.monotonic() - self._begin_s
+        each = f", {spent_s / self.counted:.2f} s per image" if self.counted else ""
+        return f"{', '.join(parts)}; {_number(self._cells, 'cell')}; {spent_s:.1f} s{each}."
+
+    def write(self, out_dir: Path) -> None:
+        """counts.csv of all counted images, and errors.csv where there are others.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        out_dir.mkdir(parents=True, exist_ok=True)
+        lines = csv_lines([counts_header(), *self._lines])
+        write_atomic(out_dir / "counts.csv", lines.encode())
+        errors = out_dir / "errors.csv"
+        if not self.failures:
+            errors.unlink(missing_ok=True)
+            return
+        now = local_time(time.time())
+        rows = [[csv_text(name), csv_text(text), "", now] for name, text in self.failures]
+        write_atomic(errors, csv_lines([ERRORS_COLUMNS, *rows]).encode())
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

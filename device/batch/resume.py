@@ -1,0 +1,51 @@
+"""Going on with an interrupted batch: which images have been counted just so before?"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from device import __version__
+from device.batch.folder import result_file
+from device.batch.items import Item
+from device.counting.card import ModelCard
+from device.counting.records import CountResult, CountSettings
+from device.counting.resolved import resolve
+
+_MUST_AGREE = ("threshold", "cell_diameter_px", "min_area_px", "exclude_border")
+
+
+def done_before(
+    out_dir: Path, item: Item, settings: CountSettings, card: ModelCard
+) -> tuple[CountResult, float] | None:
+    """The result of an earlier run into `out_dir`, if it is what counting again would give, and when.
+
+    That is: the same bytes of the image, the same model and card, the same settings, the same version of
+    fluocount, and the result file is whole. It is written last, so the other files are there too.
+
+    Args:
+        out_dir: of the batch.
+        item: the image.
+        settings: of this run.
+        card: of the model of this run.
+
+    Returns:
+        The result and the time it was written, in seconds since 1970.
+
+    Raises:
+        InputError: a setting outside its range.
+    """
+    file = result_file(out_dir, item.name)
+    try:
+        result = msgspec.json.decode(file.read_bytes(), type=CountResult)
+        digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
+    except (OSError, msgspec.DecodeError):
+        return None
+    wanted = resolve(settings, card)
+    agrees = (
+        result.image_sha256 == digest
+        and result.model == card.ref
+        and result.software == __version__
+        and all(getattr(result, name) == getattr(wanted, name) for name in _MUST_AGREE)
+    )
+    return (result, file.stat().st_mtime) if agrees else None

@@ -1,0 +1,1 @@
+"""How sure a count is: features, probabilities, interval, flags."""

@@ -1,0 +1,87 @@
+"""How sure a count is: the probability of each object, and an interval for the number of cells.
+
+A person who counts the same frame decides object by object, and is stricter or laxer in one frame than in another.
+So the number of cells is a sum of independent yes-or-no decisions (Poisson-binomial), whose log odds all shift by one
+normal variable per frame; its standard deviation was fitted on frames that the network had not seen.
+"""
+
+import numpy as np
+
+from device.counting.card import Confidence
+from device.counting.confidence.features import FEATURES
+
+COVERAGE = 0.9
+"""Part of the frames whose number of cells the interval is meant to hold."""
+
+DOUBTFUL_ABOVE, DOUBTFUL_BELOW = 0.2, 0.8
+"""What is not counted is doubtful from the first probability on, what is counted up to the second."""
+
+_SHIFTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+
+
+def calibrated(features: np.ndarray, confidence: Confidence) -> np.ndarray:
+    """(n,) probabilities that a person would count objects with these (n, 6) features."""
+    columns = [getattr(confidence, name) for name in FEATURES]
+    log_odds = np.full(len(features), confidence.intercept)
+    for value, column in zip(features.T, columns, strict=True):
+        log_odds += column.coefficient * (value - column.mean) / column.sd
+    return sigmoid(log_odds)
+
+
+def sigmoid(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities of log odds, without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(log_odds / 2)))
+
+
+def count_distribution(probabilities: np.ndarray, frame_sd: float) -> np.ndarray:
+    """(n + 1,) probability of each number of cells among n objects.
+
+    Args:
+        probabilities: (n,) of each object, 0 to 1.
+        frame_sd: standard deviation of the frame's shift in log odds, 0 for none.
+    """
+    safe = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    log_odds = np.log(safe / (1 - safe))
+    shifted = sigmoid(log_odds + frame_sd * _SHIFTS[:, None])
+    mixed = _WEIGHTS @ _poisson_binomial(shifted) / _WEIGHTS.sum()
+    return np.asarray(mixed.clip(0))
+
+
+def _poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
+    """(k, n) success probabilities to (k, n + 1) distributions of the number of successes.
+
+    Pairs of distributions are convolved until one is left, so that thousands of objects cost milliseconds.
+    """
+    rows, objects = probabilities.shape
+    pieces = np.stack((1 - probabilities, probabilities), axis=2)
+    if objects == 0:
+        return np.ones((rows, 1))
+    while pieces.shape[1] > 1:
+        if pieces.shape[1] % 2:
+            certain = np.zeros_like(pieces[:, :1])
+            certain[..., 0] = 1
+            pieces = np.concatenate((pieces, certain), axis=1)
+        size = 2 * pieces.shape[2] - 1
+        spectra = np.fft.rfft(pieces, size)
+        pieces = np.fft.irfft(spectra[:, 0::2] * spectra[:, 1::2], size)
+    return np.asarray(pieces[:, 0, : objects + 1])
+
+
+def count_interval(probabilities: np.ndarray, frame_sd: float, count: int) -> tuple[int, int]:
+    """The 90 % interval (low, high) of the number of cells; it always holds the count itself."""
+    below = np.cumsum(count_distribution(probabilities, frame_sd))
+    tail = (1 - COVERAGE) / 2
+    low = int(np.searchsorted(below, tail, side="right"))
+    high = int(np.searchsorted(below, 1 - tail))
+    high = min(high, len(probabilities))
+    return min(low, count), max(high, count)
+
+
+def accepted(probabilities: np.ndarray, plausible: int, least: float) -> np.ndarray:
+    """(n,) bool: which of n objects are counted: of the first `plausible` ones those that are likely enough."""
+    return (np.arange(len(probabilities)) < plausible) & (probabilities >= least)
+
+
+def near_decision(probabilities: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """(n,) bool: the doubtful ones of n objects, `counted` (n,) bool or not."""
+    return np.where(counted, probabilities <= DOUBTFUL_BELOW, probabilities >= DOUBTFUL_ABOVE)

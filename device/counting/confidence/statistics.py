@@ -1,0 +1,144 @@
+"""A frame in a few robust numbers that can be compared with those of the training frames.
+
+Measured at STATISTICS_DIAMETER_PX pixels per cell diameter: the coarsest of the training frames still has that, so that
+one range holds for all, and a full-size frame costs a fortieth of its pixels.
+"""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from device.counting.confidence.features import brightest
+from device.counting.records import Cell, Frame
+from device.counting.scale import reduced
+
+STATISTICS_DIAMETER_PX = 6.0
+_FINE_SIGMA = 1.0
+_CELL_SIGMA = 0.8 * STATISTICS_DIAMETER_PX
+_LEAST_CONTRAST_FOR_FOCUS = 8.0
+"""Grey levels; below it noise, which no lens blurs, looks like sharp detail."""
+_LEAST_CELLS_FOR_SIZE = 5
+_SAMPLES_PER_AXIS = 400
+
+
+class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of one frame; None where the frame holds too little to tell. Grey levels are those of 8 bits.
+
+    Attributes:
+        contrast: how far the brightest structures of cell size stand out, grey levels.
+        background: lower quartile of the brightest channel, grey levels.
+        noise: robust deviation of the finest detail per square root of the brightness.
+        sharpness: fine detail of the brightest structures relative to their contrast.
+        green_share, blue_share: of what the structures add to the background, 0 to 1.
+        saturated_share: part of the pixels with a sample at full scale, 0 to 1.
+        cell_size_ratio: median diameter of the counted cells per set diameter.
+        covered_share: part of the frame that counted cells cover, 0 to 1.
+    """
+
+    contrast: float
+    background: float
+    noise: float
+    sharpness: float | None
+    green_share: float | None
+    blue_share: float | None
+    saturated_share: float
+    cell_size_ratio: float | None
+    covered_share: float
+
+
+def frame_statistics(
+    frame: Frame, image: np.ndarray, working_diameter_px: float
+) -> FrameStatistics:
+    """Measure a frame before anything is counted in it.
+
+    Args:
+        frame: the capture.
+        image: (h, w, 3) uint8, the frame at the working scale.
+        working_diameter_px: cell diameter there.
+    """
+    small = _at_statistics_scale(image, working_diameter_px)
+    levels = brightest(small)
+    grey, histogram = levels.astype(np.float32), np.bincount(levels.ravel(), minlength=256)
+    fine = grey - ndimage.gaussian_filter(grey, _FINE_SIGMA)
+    coarse = ndimage.gaussian_filter(grey, 0.6) - ndimage.gaussian_filter(grey, _CELL_SIGMA)
+    bright, contrast = np.percentile(coarse, (98, 99.5)).tolist()
+    noise = float(np.median(np.abs(fine))) / 0.6745
+    green, blue = _colour_shares(small, levels >= quantile(histogram, 0.99))
+    return FrameStatistics(
+        contrast=contrast,
+        background=quantile(histogram, 0.25),
+        noise=noise / math.sqrt(quantile(histogram, 0.5) + 2),
+        sharpness=_sharpness(fine, coarse, bright)
+        if contrast >= _LEAST_CONTRAST_FOR_FOCUS
+        else None,
+        green_share=green,
+        blue_share=blue,
+        saturated_share=_saturated_share(frame),
+        cell_size_ratio=None,
+        covered_share=0.0,
+    )
+
+
+def with_cells(
+    seen: FrameStatistics, frame: Frame, cells: Sequence[Cell], cell_diameter_px: float
+) -> FrameStatistics:
+    """The same with what was counted; `cell_diameter_px` is the one set for the frame."""
+    diameters = [cell.equivalent_diameter_px for cell in cells]
+    enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
+    return msgspec.structs.replace(
+        seen,
+        cell_size_ratio=float(np.median(diameters)) / cell_diameter_px if enough else None,
+        covered_share=sum(cell.area_px for cell in cells) / (frame.height * frame.width),
+    )
+
+
+def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
+    """(h, w, 3) uint8 at the scale of the statistics, at least 8 x 8."""
+    scale = STATISTICS_DIAMETER_PX / diameter_px
+    height, width = (max(8, round(side * scale)) for side in image.shape[:2])
+    # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
+    down, right = max(1, image.shape[0] // height // 2), max(1, image.shape[1] // width // 2)
+    blocks = Image.fromarray(reduced(image, down, right))
+    box = (0, 0, image.shape[1] / right, image.shape[0] / down)
+    small = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(small)
+
+
+def quantile(histogram: np.ndarray, part: float) -> float:
+    """numpy.quantile of whole numbers from 0, given how often each occurs."""
+    below = np.cumsum(histogram)
+    place = part * (int(below[-1]) - 1)
+    first = int(place)
+    low, high = np.searchsorted(below, (first, math.ceil(place)), side="right").tolist()
+    return float(low + (high - low) * (place - first))
+
+
+def _sharpness(fine: np.ndarray, coarse: np.ndarray, bright: float) -> float:
+    """Root mean squares around the brightest structures, fine per coarse."""
+    around = ndimage.binary_dilation(coarse >= bright, iterations=2)
+    return float(np.sqrt(np.square(fine[around]).mean() / np.square(coarse[around]).mean()))
+
+
+def _colour_shares(small: np.ndarray, bright: np.ndarray) -> tuple[float | None, float | None]:
+    """Green and blue parts of what the brightest hundredth adds to the median; None where it adds nothing."""
+    middle = [
+        quantile(np.bincount(small[..., channel].ravel(), minlength=256), 0.5)
+        for channel in range(3)
+    ]
+    added = (small[bright].mean(axis=0) - middle).clip(0)
+    total = float(added.sum())
+    if total < 1:
+        return None, None
+    return float(added[1]) / total, float(added[2]) / total
+
+
+def _saturated_share(frame: Frame) -> float:
+    """Part of a grid of original pixels with a sample at full scale."""
+    rows, columns = (max(1, side // _SAMPLES_PER_AXIS) for side in (frame.height, frame.width))
+    levels = brightest(frame.image[::rows, ::columns])
+    full_scale = 2**frame.bits - 1
+    return float((levels >= full_scale - full_scale // 255).mean())

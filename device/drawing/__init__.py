@@ -1,0 +1,1 @@
+"""Pictures of a count: outlines, overlays, lettering."""

@@ -1,0 +1,48 @@
+"""From a press (on the page or the case) to a count on the queue."""
+
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+from device.camera import CameraThread, Capture, capture_tiff
+from device.errors import CameraError
+from device.jobs.intake import NO_WISHES, Intake, Wishes
+from device.store import CountRow
+
+_PATIENCE_S = 30.0
+"""Beyond the exposure itself; the camera's own time limit comes first."""
+
+
+class Capturer:
+    """Takes pictures and hands them in as lossless TIFF with what the camera really did."""
+
+    def __init__(self, camera: CameraThread, intake: Intake) -> None:
+        self._camera = camera
+        self._intake = intake
+
+    def capture(self, wishes: Wishes = NO_WISHES) -> CountRow:
+        """Take a picture now; when this returns it is on the disk and on the queue.
+
+        Raises:
+            CameraError: there is no camera, it is busy or it failed; nothing was accepted.
+            QueueFullError, StorageError, ModelError: nothing was accepted.
+        """
+        self._intake.require_room()
+        status = self._camera.status
+        limit_s = _PATIENCE_S + 3 * status.exposure_s * status.average_frames
+        taken = self._wait(self._camera.capture(), limit_s)
+        return self._intake.accept(
+            capture_tiff(taken),
+            f"{taken.frame.source}.tiff",
+            "capture",
+            wishes,
+            capture=taken.record(),
+        )
+
+    @staticmethod
+    def _wait(future: "Future[Capture]", limit_s: float) -> Capture:
+        try:
+            return future.result(limit_s)
+        except FutureTimeoutError:
+            raise CameraError(
+                f"The camera gave no picture within {limit_s:.0f} s; see its state and try again."
+            ) from None

@@ -1,0 +1,194 @@
+"""The door for images: everything that wants to be counted passes the same checks here."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from device.counting.card import ModelCard
+from device.counting.records import CountSettings
+from device.counting.resolved import resolve
+from device.errors import ConflictError, InputError, ModelError
+from device.imageio import decode_frame
+from device.imageio.header import read_header
+from device.jobs import Segmenters
+from device.models.card import available_models
+from device.models.estimate import require_memory
+from device.store import CountRow, NewCount, Store
+from device.store.records import Needs, Origin
+
+MAX_SAMPLE_CHARS = 200
+MAX_NOTES_CHARS = 10_000
+MAX_NAME_CHARS = 200
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be said about an image that is handed in.
+
+    Attributes:
+        sample, notes: free text.
+        model: name of a shipped model, None for the one of the settings.
+        settings: for this count.
+        once_key: see NewCount.
+    """
+
+    sample: str = ""
+    notes: str = ""
+    model: str | None = None
+    settings: CountSettings = CountSettings()
+    once_key: str | None = None
+
+
+NO_WISHES = Wishes()
+
+
+class Intake:
+    """Checks and accepts images.
+
+    Args:
+        store: where they are kept.
+        segmenters: for the model's card.
+        default_model: name or path from the settings.
+        max_memory_mb: an image that would need more is refused; None: no limit.
+        int8_gmac_s: rate of a plain int8 matrix product on this machine, for the time that images will need; asked
+            once for each. None: not measured.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        segmenters: Segmenters,
+        default_model: str,
+        max_memory_mb: float | None = None,
+        int8_gmac_s: Callable[[], float] | None = None,
+    ) -> None:
+        self._store = store
+        self._segmenters = segmenters
+        self._default_model = default_model
+        self._max_memory_mb = max_memory_mb
+        self._int8_gmac_s = int8_gmac_s
+        self._decoding = threading.Lock()
+
+    def accept(
+        self,
+        data: bytes,
+        image: str,
+        origin: Origin,
+        wishes: Wishes = NO_WISHES,
+        capture: dict[str, Any] | None = None,
+    ) -> CountRow:
+        """Check an image file and put it on the queue.
+
+        Args:
+            data: the file's bytes.
+            image: its name, for people.
+            origin: how it came.
+            wishes: what was said about it.
+            capture: what the camera really did.
+
+        Raises:
+            InputError: not an image, outside the limits, or a setting outside its range.
+            ModelError: the model is missing or damaged.
+            QueueFullError, StorageError: nothing was accepted.
+        """
+        known = self._store.counts.find_once(wishes.once_key)
+        if known is not None:
+            return _same_image(known, data)
+        model = self._model(wishes.model)
+        card = self._segmenters.card(model)
+        resolve(wishes.settings, card)
+        check_text(wishes.sample, wishes.notes)
+        name = _printable(image)
+        needs = self._needs(data, name, card, wishes.settings)
+        with self._decoding:  # one at a time: a large image takes hundreds of megabytes
+            decode_frame(data, name)
+        return self._store.counts.accept(
+            NewCount(
+                data=data,
+                image=name,
+                origin=origin,
+                model=model,
+                settings=wishes.settings,
+                sample=wishes.sample,
+                notes=wishes.notes,
+                once_key=wishes.once_key,
+                capture=capture,
+                needs=needs,
+            )
+        )
+
+    def _needs(
+        self, data: bytes, name: str, card: ModelCard, settings: CountSettings
+    ) -> Needs | None:
+        """What the image will need; None without a limit.
+
+        Raises:
+            InputError: not an image, or it would need more memory than is allowed.
+        """
+        if self._max_memory_mb is None:
+            return None
+        header = read_header(data, name)
+        needed = require_memory(header, card, settings, self._max_memory_mb, name)
+        seconds = None
+        if self._int8_gmac_s is not None:
+            with suppress(ModelError):  # without an interpreter the count itself says so
+                seconds = round(needed.seconds(self._int8_gmac_s()), 3)
+        return Needs(memory_mb=round(needed.memory_mb), seconds=seconds)
+
+    def require_room(self) -> None:
+        """Refuse before a sample is exposed to light for nothing.
+
+        Raises:
+            ModelError, QueueFullError, StorageError: an image would not be accepted now.
+        """
+        self._segmenters.card(self._default_model)
+        self._store.counts.require_room()
+
+    def _model(self, asked: str | None) -> str:
+        """Only shipped names: a path from outside would open any file of the device."""
+        if asked is None or asked == self._default_model:
+            return self._default_model
+        if asked not in available_models():
+            raise InputError(
+                f"There is no model called {asked!r}; "
+                f"there are {', '.join(available_models()) or 'none'}."
+            )
+        return asked
+
+
+def _same_image(known: CountRow, data: bytes) -> CountRow:
+    """The row, if it is of this image: another one's count must not be the answer.
+
+    Raises:
+        ConflictError: it is of another image.
+    """
+    if hashlib.sha256(data).hexdigest() != known.image_sha256:
+        raise ConflictError(
+            f"This key was used before, for {known.image!r} with other content; use a new key."
+        )
+    return known
+
+
+def _printable(name: str) -> str:
+    """A file name for people: no control characters, not too long, never empty."""
+    plain = "".join(letter if letter.isprintable() else "_" for letter in name)
+    return plain.strip()[-MAX_NAME_CHARS:] or "unnamed"
+
+
+def check_text(sample: str | None, notes: str | None) -> None:
+    """Refuse texts that are too long.
+
+    Raises:
+        InputError: with the limit.
+    """
+    for name, text, limit in (
+        ("sample name", sample, MAX_SAMPLE_CHARS),
+        ("notes", notes, MAX_NOTES_CHARS),
+    ):
+        if text is not None and len(text) > limit:
+            raise InputError(
+                f"The {name} may have {limit} characters, not {len(text)}; shorten it."
+            )

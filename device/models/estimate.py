@@ -1,0 +1,111 @@
+"""What a count will need, from the size of the image and the model, before anything is decoded.
+
+The figures are upper bounds by reckoning: bytes per pixel of what is alive at the same time in each stage, measured
+with tests/test_estimate.py.
+"""
+
+import msgspec
+
+from device.counting.card import ModelCard
+from device.counting.large import BLOCK_PX, LARGE_FRAME_PX, OVERLAY_PX
+from device.counting.pipeline import plan_for
+from device.counting.records import CountSettings
+from device.counting.resolved import resolve
+from device.counting.scale import working_shape
+from device.errors import InputError
+from device.imageio.header import Header
+from device.models.staging import gmac_of, stage_tile_px
+
+PROGRAM_MB = 100.0
+"""Part of every estimate that a process spends once: Python, the libraries, the model."""
+_LATER_LIBRARIES_BYTES = 60e6
+"""Watershed and encoders, which are loaded after the network."""
+_NETWORK_BYTES = 920.0
+"""Activations and XNNPACK's indirection buffers per pixel of a tile, of all stages at once where there are some."""
+_BETWEEN_STAGES_BYTES = 60.0
+"""What waits between stages, per pixel of a tile."""
+_LABELLING_BYTES = 50.0
+"""Masks, labels and distances alive at the same time per pixel that is labelled at once, among many cells."""
+_RELATIVE_RATE = 0.4
+"""What networks reach of the rate of a plain int8 matrix product."""
+_AFTERWARDS_S_PER_PX = 6e-8
+"""Everything but the network, at the rate of a desktop core."""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one image will need.
+
+    Attributes:
+        memory_mb: largest resident memory of the process, 1e6 bytes.
+        gmac: multiply-accumulates of the network, overlap included, in 1e9.
+        pixels: of the image.
+    """
+
+    memory_mb: float
+    gmac: float
+    pixels: int
+
+    def seconds(self, int8_gmac_s: float) -> float:
+        """Time from file to results, given the rate of a plain int8 matrix product on this machine."""
+        return self.gmac / (_RELATIVE_RATE * int8_gmac_s) + _AFTERWARDS_S_PER_PX * self.pixels
+
+
+def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estimate:
+    """Reckon memory and work of one image.
+
+    Raises:
+        InputError: a setting outside its range.
+    """
+    scale = resolve(settings, card).scale
+    height, width = working_shape(header.height, header.width, scale)
+    plan = plan_for(height, width, card)
+    pixels, working_px = header.height * header.width, height * width
+    sample = header.channels * header.sample_bytes
+    rescaled = 0 if scale == 1 and header.sample_bytes == 1 else 3 * working_px
+    network = _network_bytes(plan.tile_shape[0] * plan.tile_shape[1], card)
+    # Large frames are labelled in blocks, and the network's memory is given back before.
+    large = pixels > LARGE_FRAME_PX
+    block_px = min(working_px, round(BLOCK_PX * scale**2)) if large else working_px
+    label_bytes = 2 if large else 4
+    overlay_bytes = 1 if pixels > OVERLAY_PX else 3
+    kept = sample * pixels + rescaled + working_px
+    afterwards = kept + _LATER_LIBRARIES_BYTES + (0 if large else network)
+    stages = {
+        "read": header.file_bytes + sample * pixels,
+        "network": kept + network,
+        "label": afterwards + (label_bytes + 1) * pixels + _LABELLING_BYTES * block_px,
+        "write": afterwards + (label_bytes + overlay_bytes + 2) * pixels,
+    }
+    standard = plan_for(*working_shape(1200, 1600, resolve(CountSettings(), card).scale), card)
+    return Estimate(
+        memory_mb=PROGRAM_MB + max(stages.values()) / 1e6,
+        gmac=gmac_of(plan, standard, card),
+        pixels=pixels,
+    )
+
+
+def _network_bytes(tile_px: int, card: ModelCard) -> float:
+    if not card.tiling.stages:
+        return _NETWORK_BYTES * tile_px
+    held_px = max(
+        min(tile_px / stage.step_px**2, stage_tile_px(stage)) for stage in card.tiling.stages
+    )
+    return _NETWORK_BYTES * held_px + _BETWEEN_STAGES_BYTES * tile_px
+
+
+def require_memory(
+    header: Header, card: ModelCard, settings: CountSettings, max_memory_mb: float, name: str
+) -> Estimate:
+    """The estimate, where it is within the limit.
+
+    Raises:
+        InputError: it needs more than `max_memory_mb`; the sentence holds the figure.
+    """
+    needed = estimate(header, card, settings)
+    if needed.memory_mb > max_memory_mb:
+        raise InputError(
+            f"{name} has {header.width}x{header.height} pixels and would need about {needed.memory_mb:.0f} MB "
+            f"with the model {card.name}; {max_memory_mb:.0f} MB are allowed: crop or reduce the image, take "
+            "another model, or raise max_memory_mb in the settings."
+        )
+    return needed

@@ -1,0 +1,1 @@
+"""The case: button, status LED, excitation output and their pins."""

@@ -1,0 +1,256 @@
+"""The case: a button, a lamp that says what the instrument does, and the switch of the excitation light.
+
+Everything a pin reports goes through one queue to one thread; nothing is decided in a callback. The
+button is debounced here and not by the pin factory, so that every factory behaves alike.
+"""
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from device.camera.status import State
+from device.config import ButtonSettings
+from device.errors import CameraError, FluocountError, PinsError
+from device.panel.pins import open_button, open_lamp, open_output
+
+_log = logging.getLogger(__name__)
+
+LampState = Literal["off", "ready", "busy", "error", "refused"]
+
+PATTERNS: dict[LampState, tuple[float, float] | bool] = {
+    "off": False,
+    "ready": True,
+    "busy": (0.5, 0.5),
+    "error": (0.1, 0.9),
+    "refused": (0.06, 0.06),
+}
+"""Steady, or seconds on and off in turn."""
+
+REFUSED_S = 1.5
+"""How long the lamp flickers after a press that was refused."""
+
+_LAMP_PERIOD_S = 0.25
+_UNDER_WAY = "A capture is under way; wait for its end, then press again."
+
+
+class Panel:
+    """Button, lamp and light of the case.
+
+    Args:
+        settings: `[button]`; a pin that is None is not fitted.
+        on_press: takes a picture; runs in a thread of its own, one at a time. A FluocountError
+            that it raises means that the press was refused.
+        lamp: what the lamp shall show; asked four times a second.
+        on_refused: told why a press was refused.
+        on_hold: what a long press does; None: a long press is a press.
+    """
+
+    def __init__(
+        self,
+        settings: ButtonSettings,
+        *,
+        on_press: Callable[[], object],
+        lamp: Callable[[], LampState] = lambda: "ready",
+        on_refused: Callable[[str], object] = lambda text: None,
+        on_hold: Callable[[], object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._on_press, self._lamp_now, self._on_refused = on_press, lamp, on_refused
+        self._on_hold = on_hold if settings.shutdown_on_hold else None
+        self._events: SimpleQueue[Literal["edge", "stop"] | _Refusal] = SimpleQueue()
+        self._opened = ExitStack()
+        self._button: Any = None
+        self._led: Any = None
+        self._light: Any = None
+        self._thread: threading.Thread | None = None
+        self._job: threading.Thread | None = None
+        self._pressed = self._spent = False
+        self._pressed_at = 0.0
+        self._settles_at: float | None = None
+        self._shown: LampState = "off"
+        self._refused_until = float("-inf")
+
+    @property
+    def has_light(self) -> bool:
+        """The settings name a pin for the excitation light."""
+        return self._settings.excitation_pin is not None
+
+    def open(self) -> None:
+        """Take the pins and start to listen.
+
+        Raises:
+            PinsError: no pin library, no permission, or a pin is used twice; nothing is left open.
+        """
+        settings = self._settings
+        try:
+            with ExitStack() as opened:
+                if settings.excitation_pin is not None:
+                    # First, so that a light left on by a crash goes off at once.
+                    self._light = opened.enter_context(
+                        open_output(settings.excitation_pin, settings.excitation_active_high)
+                    )
+                if settings.lamp_pin is not None:
+                    self._led = opened.enter_context(open_lamp(settings.lamp_pin))
+                if settings.button_pin is not None:
+                    self._button = opened.enter_context(open_button(settings.button_pin))
+                self._opened = opened.pop_all()
+        except PinsError:
+            self._button = self._led = self._light = None
+            raise
+        if self._button is not None:
+            # A button that is down now was pressed for something else.
+            self._pressed = self._spent = self._button.is_pressed
+            self._button.when_pressed = self._button.when_released = self._edge
+        self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Light and lamp off, pins given back."""
+        if self._thread is not None:
+            self._events.put("stop")
+            self._thread.join()
+            self._thread = None
+        self._button = self._led = self._light = None
+        self._opened.close()
+
+    def light(self, on: bool) -> None:
+        """Switch the excitation light and wait until it is steady; see `CameraThread`.
+
+        Raises:
+            CameraError: the light's pin is not open: an unlit frame would count as empty.
+        """
+        if self._light is None:
+            if on:
+                raise CameraError(
+                    "The excitation light cannot be switched on, so no picture is taken; "
+                    "see the message about the pins of the button."
+                )
+            return
+        self._light.value = on
+        if on:
+            time.sleep(self._settings.excitation_settle_s)
+
+    def _edge(self) -> None:
+        self._events.put("edge")
+
+    # What follows runs in the panel's thread only.
+
+    def _run(self) -> None:
+        while True:
+            try:
+                event = self._events.get(timeout=self._time_to_next())
+            except Empty:
+                event = None
+            if event == "stop":
+                return
+            if event == "edge":
+                self._settles_at = time.monotonic() + self._settings.bounce_s
+            try:
+                if isinstance(event, _Refusal):
+                    self._refuse(str(event))
+                self._advance(time.monotonic())
+                self._show()
+            except Exception:  # noqa: BLE001 - a broken lamp must not cost the button
+                _log.exception("The panel's thread")
+
+    def _time_to_next(self) -> float:
+        times = [_LAMP_PERIOD_S]
+        if self._settles_at is not None:
+            times.append(self._settles_at - time.monotonic())
+        if self._may_be_held():
+            times.append(self._pressed_at + self._settings.hold_s - time.monotonic())
+        return max(0.0, min(times))
+
+    def _advance(self, now: float) -> None:
+        """Take a level that has settled, and a press that lasts, for what they are."""
+        if self._settles_at is not None and now >= self._settles_at:
+            self._settles_at = None
+            level = self._button.is_pressed
+            if level and not self._pressed:
+                self._pressed, self._pressed_at = True, now - self._settings.bounce_s
+            elif self._pressed and not level:
+                self._pressed = False
+                if not self._spent:
+                    self._do(self._on_press)
+                self._spent = False
+        if self._may_be_held() and now >= self._pressed_at + self._settings.hold_s:
+            self._spent = True
+            # The edge of the release may still be on its way.
+            if self._button.is_pressed and self._on_hold is not None:
+                self._do(self._on_hold)
+
+    def _may_be_held(self) -> bool:
+        return self._pressed and not self._spent and self._on_hold is not None
+
+    def _do(self, action: Callable[[], object]) -> None:
+        if self._job is not None and self._job.is_alive():
+            self._refuse(_UNDER_WAY)
+            return
+        self._job = threading.Thread(target=self._act, args=(action,), name="press", daemon=True)
+        self._job.start()
+
+    def _act(self, action: Callable[[], object]) -> None:
+        """In the thread of the press: a refusal goes back through the queue."""
+        try:
+            action()
+        except FluocountError as error:
+            self._events.put(_Refusal(str(error)))
+        except Exception as error:  # noqa: BLE001 - a bug behind a press is shown like a refusal
+            _log.exception("A press of the button")
+            self._events.put(_Refusal(f"The press failed ({error}); the log says more."))
+
+    def _refuse(self, text: str) -> None:
+        _log.warning("Press refused: %s", text)
+        self._refused_until = time.monotonic() + REFUSED_S
+        self._on_refused(text)
+
+    def _show(self) -> None:
+        if self._led is None:
+            return
+        refused = time.monotonic() < self._refused_until
+        state: LampState = "refused" if refused else self._lamp_now()
+        if state == self._shown:
+            return
+        self._shown = state
+        pattern = PATTERNS[state]
+        if isinstance(pattern, bool):
+            self._led.value = pattern
+        else:
+            self._led.blink(*pattern)
+
+
+def lamp_for(camera: State, *, counting: bool, fault: bool) -> LampState:
+    """What the lamp shows: a press would be refused, is being worked on, or would be taken.
+
+    Args:
+        camera: state of the camera.
+        counting: the worker counts an image.
+        fault: something else keeps a press from becoming a count.
+    """
+    if fault or camera in ("none", "missing", "busy", "lost", "error"):
+        return "error"
+    return "busy" if counting or camera in ("opening", "exposing") else "ready"
+
+
+class _Refusal(str):
+    """Why a press was refused."""
+
+
+def power_off() -> None:
+    """Shut the computer down cleanly.
+
+    Raises:
+        PinsError: systemd does not let this user do it.
+    """
+    done = subprocess.run(
+        ["systemctl", "poweroff"], capture_output=True, text=True, timeout=30, check=False
+    )
+    if done.returncode:
+        raise PinsError(
+            f"The shutdown was refused ({done.stderr.strip()}); see docs/camera.md for the right."
+        )

@@ -1,0 +1,191 @@
+"""Everything worth keeping in one tar file, written while the service runs.
+
+settings/fluocount.toml
+data/results/<id>/...
+data/fluocount.sqlite      a consistent copy, made after the files it speaks of
+manifest.json              last: an archive without it was cut short
+"""
+
+import io
+import os
+import sqlite3
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from device import __version__
+from device.errors import StorageError
+from device.machine.files import sync_folder
+from device.store import DATABASE_NAME
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+SETTINGS_MEMBER = "settings/fluocount.toml"
+DATABASE_MEMBER = f"data/{DATABASE_NAME}"
+RESULTS_MEMBER = "data/results"
+CAMERA_NAME = "camera.json"
+RowState = tuple[str, int]
+"""Status and revision."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive says about itself.
+
+    Attributes:
+        format: of the archive, see FORMAT.
+        version: of the fluocount that wrote it.
+        created_s: seconds since 1970 by that machine's clock.
+        counts: number of counts in the database.
+        results: False where only settings and database were asked for.
+    """
+
+    format: int
+    version: str
+    created_s: float
+    counts: int
+    results: bool
+
+
+def write_backup(
+    target: Path,
+    data_dir: Path,
+    settings_path: Path | None,
+    *,
+    results: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """Write the archive: whole under its name, or not at all.
+
+    Args:
+        target: a new file.
+        data_dir: the data folder; others may go on writing there.
+        settings_path: the settings file, None where there is none.
+        results: False leaves images and products out.
+        progress: told (results done, results in all).
+
+    Raises:
+        StorageError: target exists, nothing to back up, damaged database, disk full.
+    """
+    if target.exists():
+        raise StorageError(f"{target} exists already; choose a new name for the backup.")
+    database = data_dir / DATABASE_NAME
+    if not database.is_file():
+        raise StorageError(f"There is no database in {data_dir}; is this the right data folder?")
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        partial.unlink(missing_ok=True)  # of a backup that was killed
+        with partial.open("xb") as stream:
+            os.fchmod(stream.fileno(), 0o600)  # it holds images and the password's hash
+            manifest = _write(stream, data_dir, settings_path, results, progress)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"The backup {target} could not be written ({error.strerror}); "
+            "see free space and permissions there."
+        ) from None
+    except sqlite3.Error as error:
+        raise StorageError(f"The database {database} cannot be copied ({error}).") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return manifest
+
+
+def _write(
+    stream: io.BufferedWriter,
+    data_dir: Path,
+    settings_path: Path | None,
+    results: bool,
+    progress: Callable[[int, int], None],
+) -> Manifest:
+    with (
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        tempfile.TemporaryDirectory(dir=Path(stream.name).parent, prefix=".fluocount-") as scratch,
+    ):
+        if settings_path is not None and settings_path.is_file():
+            archive.add(settings_path, SETTINGS_MEMBER)
+        if (data_dir / CAMERA_NAME).is_file():
+            archive.add(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
+        copy = Path(scratch) / DATABASE_NAME
+        if results:
+            counts = _add_results(archive, data_dir, copy, progress)
+        else:
+            counts = len(copy_database(data_dir / DATABASE_NAME, copy))
+        archive.add(copy, DATABASE_MEMBER)
+        manifest = Manifest(
+            format=FORMAT,
+            version=__version__,
+            created_s=time.time(),
+            counts=counts,
+            results=results,
+        )
+        _add_bytes(archive, MANIFEST_NAME, msgspec.json.encode(manifest))
+    return manifest
+
+
+def _add_results(
+    archive: tarfile.TarFile, data_dir: Path, copy: Path, progress: Callable[[int, int], None]
+) -> int:
+    """Copy the database and add the files of its rows, again until both agree; returns the rows.
+
+    Meanwhile counts finish and old revisions vanish, so that a file may be gone when its turn comes.
+    A later member of the same name replaces the earlier one on extraction.
+    """
+    added: dict[str, RowState] = {}
+    revisions: set[tuple[str, int]] = set()
+    lacking: set[str] = set()
+    while True:
+        rows = copy_database(data_dir / DATABASE_NAME, copy)
+        changed = [name for name, state in rows.items() if added.get(name) != state]
+        for number, name in enumerate(changed):
+            folder = data_dir / "results" / name
+            found = _add_folder(archive, folder, f"{RESULTS_MEMBER}/{name}")
+            revisions.update((name, revision) for revision in found)
+            progress(number + 1, len(changed))
+        added = rows
+        before = lacking
+        lacking = {
+            name for name, (_, revision) in rows.items() if (name, revision) not in revisions
+        }
+        if lacking <= before:  # none, or files that were missing before we came
+            return len(rows)
+
+
+def _add_folder(archive: tarfile.TarFile, folder: Path, member: str) -> set[int]:
+    """Add a result folder; returns the revisions that are whole in it, 0 being the image alone."""
+    revisions = set()
+    subfolders = [path for path in folder.glob("[0-9]*") if path.is_dir()]
+    for revision, part in [(0, folder), *((int(path.name), path) for path in subfolders)]:
+        try:
+            for path in sorted(part.iterdir()):
+                if path.is_file() and not path.name.startswith("."):
+                    archive.add(path, f"{member}/{path.relative_to(folder)}")
+            revisions.add(revision)
+        except FileNotFoundError:
+            continue  # replaced by a newer revision, which the next round adds
+    return revisions
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    member.mtime = int(time.time())
+    archive.addfile(member, io.BytesIO(data))
+
+
+def copy_database(source: Path, target: Path) -> dict[str, RowState]:
+    """Copy a database while others write to it; returns the state of every count by id."""
+    with (
+        closing(sqlite3.connect(source, timeout=30)) as original,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        original.backup(copy)
+        found = copy.execute("SELECT id, status, revision FROM counts")
+        return {name: (status, revision) for name, status, revision in found}

@@ -1,0 +1,215 @@
+"""Bring back what device.store.backup saved. Nothing that is there is deleted: it is set aside."""
+
+import os
+import re
+import shutil
+import sqlite3
+import tarfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from device.config import load_settings
+from device.errors import ConflictError, InputError, StorageError
+from device.jobs.worker import LOCK_NAME
+from device.machine.files import sync_folder, write_atomic
+from device.store import DATABASE_NAME
+from device.store.backup import (
+    CAMERA_NAME,
+    DATABASE_MEMBER,
+    FORMAT,
+    MANIFEST_NAME,
+    RESULTS_MEMBER,
+    SETTINGS_MEMBER,
+    Manifest,
+)
+from device.store.database import migrations
+from device.store.lock import WorkerLock
+
+_MEMBER = re.compile(
+    rf"{re.escape(SETTINGS_MEMBER)}|{re.escape(DATABASE_MEMBER)}|{re.escape(MANIFEST_NAME)}"
+    rf"|data/{re.escape(CAMERA_NAME)}"
+    rf"|{RESULTS_MEMBER}/[0-9a-f]+/(\d+/)?[a-z]+(\.[a-z]+)?"
+)
+_DATABASE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done.
+
+    Attributes:
+        manifest: of the archive.
+        set_aside: folder with what was there before, None where nothing was.
+        settings_beside: the archive's settings file where another one is in use, else None.
+    """
+
+    manifest: Manifest
+    set_aside: Path | None
+    settings_beside: Path | None
+
+
+def restore_backup(
+    archive: Path, data_dir: Path, settings_path: Path | None, *, set_aside: bool = False
+) -> Restored:
+    """Check the archive wholly, then swap its contents in; what was there is moved to before-restore-*.
+
+    Args:
+        archive: what write_backup wrote.
+        data_dir: the data folder; made if absent. No service may run on it.
+        settings_path: where the settings belong, None leaves them alone.
+        set_aside: True also when the data folder holds counts that the archive lacks.
+
+    Raises:
+        InputError: not a whole backup, or from a newer fluocount.
+        ConflictError: the service is running, or counts would be set aside unasked.
+        StorageError: it could not be written; the data folder is as it was.
+    """
+    scratch = data_dir / ".restore"
+    lock = WorkerLock(data_dir / LOCK_NAME)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not lock.try_acquire():
+            raise ConflictError(
+                f"A running service uses {data_dir}; stop it first: sudo systemctl stop fluocount."
+            )
+        shutil.rmtree(scratch, ignore_errors=True)
+        manifest = _unpack(archive, scratch)
+        _refuse_newer(scratch / DATABASE_MEMBER)
+        if not set_aside:
+            _refuse_to_hide(data_dir / DATABASE_NAME, scratch / DATABASE_MEMBER)
+        _own(scratch, data_dir)
+        aside = _swap(scratch, data_dir, manifest.results)
+        beside = _restore_settings(scratch / SETTINGS_MEMBER, settings_path)
+    except OSError as error:
+        raise StorageError(
+            f"The backup could not be restored to {data_dir} ({error.strerror}: {error.filename})."
+        ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        lock.release()
+    return Restored(manifest=manifest, set_aside=aside, settings_beside=beside)
+
+
+def _unpack(archive: Path, scratch: Path) -> Manifest:
+    """Write the members to `scratch`. Only plain files of the known names leave the archive."""
+    try:
+        with tarfile.open(archive, mode="r:") as members:
+            for member in members:
+                if not member.isfile() or not _MEMBER.fullmatch(member.name):
+                    raise InputError(
+                        f"{archive} is not a backup of fluocount: it holds {member.name!r}."
+                    )
+                _extract(members, member, scratch / member.name)
+        manifest = msgspec.json.decode((scratch / MANIFEST_NAME).read_bytes(), type=Manifest)
+    except (tarfile.TarError, EOFError, msgspec.DecodeError) as error:
+        raise InputError(f"{archive} is not a whole backup of fluocount ({error}).") from None
+    except FileNotFoundError as error:
+        if error.filename == str(archive):
+            raise InputError(f"There is no file {archive}.") from None
+        raise InputError(f"{archive} is not a whole backup: its end is missing.") from None
+    if manifest.format != FORMAT:
+        raise InputError(
+            f"{archive} was written by fluocount {manifest.version} in a newer format; upgrade first."
+        )
+    return manifest
+
+
+def _extract(members: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = members.extractfile(member)
+    assert source is not None  # it is a file
+    with source, target.open("wb") as stream:
+        shutil.copyfileobj(source, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if target.stat().st_size != member.size:
+        raise InputError(f"{members.name!r} is cut short in {member.name}; use another backup.")
+
+
+def _refuse_newer(database: Path) -> None:
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            damage = connection.execute("PRAGMA quick_check").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"The backup's database is damaged ({error}); use another one.") from None
+    if damage != "ok":
+        raise InputError(f"The backup's database is damaged ({damage}); use another one.")
+    newest = migrations()[-1][0]
+    if version > newest:
+        raise InputError(
+            f"The backup comes from a newer fluocount (schema {version}, this one knows {newest}); "
+            "upgrade first."
+        )
+
+
+def _refuse_to_hide(present: Path, restored: Path) -> None:
+    """Counts that only the data folder has would be out of sight after the restore: ask first."""
+    if not present.exists():
+        return
+    try:
+        lacking = len(_ids(present) - _ids(restored))
+        what = f"{lacking} count(s) that the backup lacks"
+    except sqlite3.DatabaseError as error:
+        lacking, what = 1, f"a database that cannot be read ({error})"
+    if lacking:
+        raise ConflictError(
+            f"{present.parent} holds {what}. Nothing was changed; with --set-aside they are moved "
+            "to a folder before-restore-... there and the backup takes their place."
+        )
+
+
+def _ids(database: Path) -> set[str]:
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        return {row[0] for row in connection.execute("SELECT id FROM counts")}
+
+
+def _own(scratch: Path, data_dir: Path) -> None:
+    """What root restores must belong to the service's user, as the data folder does."""
+    if os.geteuid() != 0:
+        return
+    owner = data_dir.stat()
+    for path in (data_dir / LOCK_NAME, scratch, *scratch.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
+    """Move the old database (and results) aside and the new ones in; returns where the old ones are."""
+    aside = data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S")
+    camera = scratch / "data" / CAMERA_NAME
+    names = [*_DATABASE_FILES, *(["results"] if results else [])]
+    names += [CAMERA_NAME] if camera.exists() else []
+    old = [data_dir / name for name in names if (data_dir / name).exists()]
+    if old:
+        aside.mkdir(mode=0o750)
+        shutil.copystat(data_dir, aside)
+        if os.geteuid() == 0:
+            os.chown(aside, data_dir.stat().st_uid, data_dir.stat().st_gid)
+    for path in old:
+        path.rename(aside / path.name)
+    if (scratch / RESULTS_MEMBER).is_dir():
+        (scratch / RESULTS_MEMBER).rename(data_dir / "results")
+    if camera.exists():
+        camera.rename(data_dir / CAMERA_NAME)
+    (scratch / DATABASE_MEMBER).rename(data_dir / DATABASE_NAME)
+    sync_folder(data_dir)
+    return aside if old else None
+
+
+def _restore_settings(saved: Path, target: Path | None) -> Path | None:
+    """Put the settings in place where there are none; beside them where others are in use."""
+    if target is None or not saved.is_file():
+        return None
+    load_settings(saved)
+    data = saved.read_bytes()
+    if not target.exists():
+        write_atomic(target, data)
+        target.chmod(0o644)
+        return None
+    if target.read_bytes() == data:
+        return None
+    beside = target.with_name(f"{target.name}.from-backup")
+    write_atomic(beside, data)
+    return beside

@@ -1,0 +1,94 @@
+"""Deleting old counts, which happens only where `[storage] keep_days` asks for it."""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+from device.errors import ConflictError, NotFoundError, StorageError
+from device.machine import system
+from device.store import Filter, Store
+from device.store.records import WAITING
+
+_log = logging.getLogger(__name__)
+_DAY_S = 86_400
+_EVERY_S = 3600.0
+
+
+def delete_old(store: Store, keep_days: int, now_s: float) -> int:
+    """Delete counts older than `keep_days` that are finished and not marked to be kept.
+
+    Args:
+        store: where from.
+        keep_days: age in days from which a count goes.
+        now_s: the present time, seconds since 1970.
+
+    Returns:
+        How many were deleted.
+    """
+    deleted = 0
+    for row in store.counts.search(Filter(until_s=now_s - keep_days * _DAY_S, kept=False)):
+        if row.status in WAITING:
+            continue
+        try:
+            store.counts.delete(row.id)
+            deleted += 1
+        except (ConflictError, NotFoundError):
+            continue  # marked or deleted by somebody in this moment
+    return deleted
+
+
+class Retention:
+    """Looks for old counts every hour.
+
+    A clock that the network has not set never deletes anything: a wrong year would take everything.
+
+    Args:
+        store: where counts are.
+        keep_days: see delete_old.
+        clock_is_right: whether ages can be trusted now; None asks systemd.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keep_days: int,
+        clock_is_right: Callable[[], bool | None] | None = None,
+    ) -> None:
+        self._store = store
+        self._keep_days = keep_days
+        self._clock_is_right = clock_is_right or system.clock_synchronised
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; waits for a deletion under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def tidy(self) -> int:
+        """Delete what is due; returns how many counts went."""
+        if self._clock_is_right() is not True:
+            _log.info("old counts are left alone: the network has not set the clock")
+            return 0
+        deleted = delete_old(self._store, self._keep_days, time.time())
+        if deleted:
+            _log.info("deleted %d count(s) older than %d days", deleted, self._keep_days)
+        return deleted
+
+    def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    self.tidy()
+                except (StorageError, sqlite3.Error, OSError) as error:
+                    _log.error("old counts could not be deleted: %s", error)
+                if self._stop.wait(_EVERY_S):
+                    return
+        finally:
+            self._store.close()

@@ -1,0 +1,1 @@
+"""Fitting and checking what a card says about certainty."""

@@ -1,0 +1,186 @@
+"""The confidence section of a card, fitted on frames that the network had not seen (out-of-fold maps)."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from device.counting.card import Confidence, ModelCard, ObjectFeature
+from device.counting.confidence.features import FEATURES, GREY_LEVEL_FEATURES
+from device.counting.confidence.probabilities import (
+    calibrated,
+    count_distribution,
+    count_interval,
+    sigmoid,
+)
+from trainer.confidence.evidence import Evidence, UnseenFrame, candidate_threshold, gather
+from trainer.confidence.normal import normal_frame
+
+ERROR_WEIGHT = 0.01
+"""One cell of error per frame weighs as much as 0.01 of F1."""
+EXPOSURE_SD = 0.1
+"""Standard deviation of the log of the exposures at which objects are seen by the fit."""
+_NODES, _GAIN_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+_GAINS = EXPOSURE_SD * _NODES
+_RIDGE = 1.0
+_LARGEST_FRAME_SD = 4.0
+
+
+def fit_confidence(
+    frames: list[UnseenFrame], card: ModelCard, leasts: Sequence[float] = ()
+) -> Confidence:
+    """Fit a card's confidence section, its coverage measured with each fold left out.
+
+    Args:
+        frames: out-of-fold maps of all held-out frames, at least two folds.
+        card: threshold and post-processing are taken from it.
+        leasts: least probabilities to choose from; none: the network alone decides what is counted.
+    """
+    evidence = [gather(frame, card) for frame in frames]
+    return fit_evidence(evidence, card, leasts)
+
+
+def fit_evidence(
+    evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()
+) -> Confidence:
+    """`fit_confidence` from what was gathered."""
+    fitted = fit_part(evidence, card, leasts)
+    held = [inside_interval(frame, other) for frame, other in left_out(evidence, card, leasts)]
+    folds = len({frame.fold for frame in evidence})
+    return msgspec.structs.replace(
+        fitted,
+        fitted_on=f"{len(evidence)} frames that the network had not seen; coverage in {folds} parts left out in turn",
+        coverage=round(float(np.mean(held)), 4),
+    )
+
+
+def left_out(
+    evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()
+) -> list[tuple[Evidence, Confidence]]:
+    """Every frame with a confidence section that was fitted without its fold."""
+    pairs = []
+    for fold in sorted({frame.fold for frame in evidence}):
+        fitted = fit_part([frame for frame in evidence if frame.fold != fold], card, leasts)
+        pairs += [(frame, fitted) for frame in evidence if frame.fold == fold]
+    return pairs
+
+
+def inside_interval(frame: Evidence, confidence: Confidence) -> bool:
+    """Whether the number of targets lies in the frame's interval."""
+    judged = frame.judged(confidence)
+    low, high = count_interval(judged.chances, confidence.frame_sd, judged.count)
+    return low <= frame.targets <= high
+
+
+def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()) -> Confidence:
+    """Logistic regression, least probability, spread and ranges of some frames; coverage is left open."""
+    terms = choose_least(evidence, fit_logistic(evidence, card.confidence), leasts)
+    unseen = [calibrated(frame.features, other) for frame, other in _crossed(evidence, terms)]
+    return msgspec.structs.replace(
+        terms,
+        fitted_on=f"{len(evidence)} frames",
+        frames=len(evidence),
+        coverage=None,
+        candidate_threshold=candidate_threshold(card),
+        frame_sd=fit_frame_sd(unseen, [frame.targets for frame in evidence]),
+        normal_frame=normal_frame([frame.statistics for frame in evidence]),
+    )
+
+
+def choose_least(
+    evidence: list[Evidence], terms: Confidence, leasts: Sequence[float]
+) -> Confidence:
+    """`terms` with the least probability that is worth most on these frames; 0 where there is no choice."""
+
+    def worth(least: float) -> float:
+        own = msgspec.structs.replace(terms, least_probability=least)
+        judged = [frame.judged(own) for frame in evidence]
+        counts = np.array([frame.count for frame in judged])
+        targets = np.array([frame.targets for frame in evidence])
+        pairs = zip(evidence, judged, strict=True)
+        found = sum(int((frame.is_cell & own.counted).sum()) for frame, own in pairs)
+        f1 = 2 * found / max(1, counts.sum() + targets.sum())
+        return float(f1 - ERROR_WEIGHT * np.abs(counts - targets).mean())
+
+    return msgspec.structs.replace(
+        terms, least_probability=max(leasts, key=worth) if leasts else 0.0
+    )
+
+
+def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
+    """Frames with a regression that has not seen their fold; with one fold only, the whole one."""
+    folds = sorted({frame.fold for frame in evidence})
+    fits = {
+        fold: fit_logistic([f for f in evidence if f.fold != fold], whole)
+        if len(folds) > 1
+        else whole
+        for fold in folds
+    }
+    return [(frame, fits[frame.fold]) for frame in evidence]
+
+
+def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
+    """Ridge logistic regression of "is a cell" on the standardised features, into a copy of `base`.
+
+    Each object is seen at several exposures, so that brightness decides no more than it has to: all frames at hand were
+    taken with one microscope's settings, and the next one will not be.
+    """
+    features = np.concatenate([frame.features for frame in evidence])
+    is_cell = np.concatenate([frame.is_cell for frame in evidence])
+    mean, sd = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
+    if len(features):
+        mean, sd = features.mean(axis=0), features.std(axis=0).clip(1e-6)
+    exposures = [(_exposed(features, gain) - mean) / sd for gain in _GAINS]
+    shares = np.repeat(_GAIN_WEIGHTS / _GAIN_WEIGHTS.sum(), len(features))
+    standardised = np.concatenate(exposures)
+    weights = _regression(standardised, np.tile(is_cell, len(exposures)), shares)
+    terms = {
+        name: ObjectFeature(mean=float(mean[i]), sd=float(sd[i]), coefficient=float(weights[i + 1]))
+        for i, name in enumerate(FEATURES)
+    }
+    return msgspec.structs.replace(base, intercept=float(weights[0]), **terms)
+
+
+def _exposed(features: np.ndarray, log_gain: float) -> np.ndarray:
+    """(n, 6) features as they were with another exposure: what is measured in grey levels is multiplied."""
+    in_grey_levels = [name in GREY_LEVEL_FEATURES for name in FEATURES]
+    return features + log_gain * np.array(in_grey_levels)
+
+
+def _regression(standardised: np.ndarray, is_cell: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(1 + k,) intercept and coefficients for (n, k) features that weigh (n,) shares.
+
+    One more, average object that is half a cell keeps the fit finite where all objects are of one kind.
+    """
+    design = np.column_stack((np.ones(len(standardised)), standardised))
+
+    def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        log_odds = design @ weights
+        penalty = np.concatenate(([0], weights[1:])) * _RIDGE
+        loss = shares @ (np.logaddexp(0, log_odds) - log_odds * is_cell)
+        loss += np.logaddexp(0, weights[0]) - 0.5 * weights[0] + 0.5 * penalty @ weights
+        slope = design.T @ (shares * (sigmoid(log_odds) - is_cell)) + penalty
+        slope[0] += sigmoid(weights[0]) - 0.5
+        return float(loss), slope
+
+    return np.asarray(minimize(cost, np.zeros(design.shape[1]), jac=True).x)
+
+
+def fit_frame_sd(probabilities: list[np.ndarray], targets: list[int]) -> float:
+    """Spread between frames under which the true counts are likeliest.
+
+    Args:
+        probabilities: (n,) of each frame's objects, by a regression that has not seen the frame.
+        targets: true count of each frame; what exceeds its objects counts as all of them.
+    """
+
+    def surprise(frame_sd: float) -> float:
+        likelihoods = [
+            count_distribution(chances, frame_sd)[min(count, len(chances))]
+            for chances, count in zip(probabilities, targets, strict=True)
+        ]
+        return -float(np.log(np.maximum(likelihoods, 1e-9)).sum())
+
+    best = minimize_scalar(surprise, bounds=(0.0, _LARGEST_FRAME_SD), method="bounded")
+    return round(float(best.x), 4)

@@ -1,0 +1,89 @@
+"""How often flags are raised: on normal frames (too often) and on spoilt ones (too seldom)."""
+
+from collections import Counter
+
+import msgspec
+
+from device.counting.card import ModelCard, NormalFrame
+from device.counting.confidence.flags import frame_flags
+from device.counting.confidence.statistics import FrameStatistics, frame_statistics
+from device.counting.records import Frame
+from device.counting.scale import to_working_scale
+from device.synthetic import SyntheticSettings, make_frame, vary_settings
+from trainer.confidence.evidence import Evidence, UnseenFrame
+from trainer.confidence.normal import normal_frame
+from trainer.frames.corrupt import CORRUPTIONS, corrupt
+
+FULL_WIDTH_PX = 1600
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of some frames were flagged, and with which codes."""
+
+    frames: int
+    flagged: int
+    codes: dict[str, int]
+
+
+def rate(seen: list[tuple[FrameStatistics, NormalFrame]], code: str | None = None) -> Rate:
+    """Flags over frames; with a code, only frames that raise this one count as flagged."""
+    codes: Counter[str] = Counter()
+    flagged = 0
+    for statistics, normal in seen:
+        raised = {flag.code for flag in frame_flags(statistics, normal)}
+        codes.update(raised)
+        flagged += bool(raised) if code is None else code in raised
+    return Rate(frames=len(seen), flagged=flagged, codes=dict(codes.most_common()))
+
+
+def ranges_without_fold(evidence: list[Evidence]) -> dict[int, NormalFrame]:
+    """For each fold the ranges of the other folds' frames."""
+    return {
+        fold: normal_frame([frame.statistics for frame in evidence if frame.fold != fold])
+        for fold in {frame.fold for frame in evidence}
+    }
+
+
+def normal_rates(evidence: list[Evidence], card: ModelCard, synthetic: int) -> dict[str, Rate]:
+    """False flags: real frames by ranges that have not seen them, synthetic ones by those of all."""
+    ranges = ranges_without_fold(evidence)
+    seen = [(frame, frame.statistics, ranges[frame.fold]) for frame in evidence]
+    everything = normal_frame([frame.statistics for frame in evidence])
+    made = [
+        (light_statistics(frame, card, card.frame_cell_diameter_px), everything)
+        for frame in _made(synthetic)
+    ]
+    return {
+        "reduced frames": rate([(s, n) for f, s, n in seen if f.width < FULL_WIDTH_PX]),
+        "full-size frames": rate([(s, n) for f, s, n in seen if f.width >= FULL_WIDTH_PX]),
+        "synthetic full-size frames (light and colour only)": rate(made),
+    }
+
+
+def _made(number: int) -> list[Frame]:
+    base = SyntheticSettings()
+    return [
+        make_frame(seed, vary_settings(seed, base)).frame for seed in range(5000, 5000 + number)
+    ]
+
+
+def corrupted_rates(
+    frames: list[UnseenFrame], evidence: list[Evidence], card: ModelCard
+) -> dict[str, Rate]:
+    """True flags: each frame spoilt in each way, judged by ranges that have not seen it."""
+    ranges = ranges_without_fold(evidence)
+    rates = {}
+    for name, (code, spoil) in CORRUPTIONS.items():
+        seen = []
+        for seed, frame in enumerate(frames):
+            diameter = card.frame_cell_diameter_px / frame.example.scale
+            spoilt = corrupt(frame.example.frame, spoil, diameter, seed)
+            seen.append((light_statistics(spoilt, card, diameter), ranges[frame.fold]))
+        rates[name] = rate(seen, code)
+    return rates
+
+
+def light_statistics(frame: Frame, card: ModelCard, diameter_px: float) -> FrameStatistics:
+    """What can be said of a frame before anything is counted in it."""
+    image = to_working_scale(frame, card.cell_diameter_px / diameter_px)
+    return frame_statistics(frame, image, card.cell_diameter_px)

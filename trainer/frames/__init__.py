@@ -1,0 +1,1 @@
+"""Annotated frames, their splits, and crops made from them."""

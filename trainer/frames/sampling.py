@@ -1,0 +1,189 @@
+"""From annotated frames to an endless stream of augmented batches, the same for the same seed."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from device.counting.scale import to_8_bit
+from trainer.fitting.runs import Phase
+from trainer.frames.augment import Augment, Layers, crop, grid_centres, pick_centre
+from trainer.frames.datasets import Example, mask_objects, part_touching
+from trainer.frames.weightmaps import crowding_map, pixel_weights
+from trainer.scores.matching import centroids
+
+FINEST_PX = 0.75
+"""Frames are kept at most this fine (working pixels), so that zooming in has something to show."""
+
+Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Images (b, s, s, 3) in [0, 1]; target and weight (b, s, s, 2)."""
+
+
+def to_yellow(
+    image: npt.NDArray[np.uint8], gain: float = 1.0, offset: float = 0.0
+) -> npt.NDArray[np.uint8]:
+    """A single-stain image, times gain plus offset, in the colours of the yellow frames (measured on those)."""
+    grey = image.max(axis=2).astype(np.float32) * gain + offset
+    yellow = np.stack([grey, 0.75 * grey - 3, 0.075 * grey - 1], axis=-1)
+    return np.clip(yellow, 0, 255).astype(np.uint8)
+
+
+def _recoloured(image: npt.NDArray[np.uint8], sha256: str) -> npt.NDArray[np.uint8]:
+    """Yellow, with a brightness and a background of the frame's own, the same at every call."""
+    rng = np.random.default_rng(int(sha256[:12], 16))
+    return to_yellow(image, rng.uniform(0.6, 1.2), rng.uniform(0, 30))
+
+
+def _shrink(image: np.ndarray, factor: float) -> np.ndarray:
+    """Area-averaged to 1 / factor of the size; untouched where factor <= 1."""
+    if factor <= 1:
+        return image
+    height, width = (max(2, round(side / factor)) for side in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+
+
+def prepare(example: Example, working_scale: float, sigma_px: float) -> Layers:
+    """A frame's image, target and crowding map at the resolution training needs.
+
+    Args:
+        example: the frame.
+        working_scale: working pixels per full-size pixel.
+        sigma_px: of the crowding map, in full-size pixels.
+    """
+    pixel = example.scale * working_scale
+    factor = FINEST_PX / pixel
+    image = to_8_bit(example.frame.image, example.frame.bits)
+    image = _shrink(_recoloured(image, example.frame.sha256) if example.recolour else image, factor)
+    mask = _shrink(part_touching(example.labels).astype(np.uint8) * 255, factor) > 127
+    pixel *= example.frame.width / image.shape[1]
+    labels = mask_objects(mask)
+    crowding = crowding_map(labels, sigma_px * working_scale / pixel)
+    stack = np.dstack([image, mask, crowding]).astype(np.float32)
+    return Layers(stack, pixel, centroids(labels))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Prepared frames and how often each is drawn (sums to 1)."""
+
+    layers: list[Layers]
+    chance: npt.NDArray[np.float64]
+
+
+def draw_chances(examples: list[Example], phase: Phase) -> npt.NDArray[np.float64]:
+    """Probability of drawing each frame: its source's share, crowds and artefacts more often."""
+    weight = np.array([_frame_weight(example, phase) for example in examples])
+    share_of = {source.name: source.share for source in phase.sources}
+    groups = np.array([e.source if share_of.get(e.source) is not None else "" for e in examples])
+    for group in np.unique(groups):
+        share = share_of[group] if group else 1.0
+        weight[groups == group] *= share / weight[groups == group].sum()
+    return weight / weight.sum()
+
+
+def _frame_weight(example: Example, phase: Phase) -> float:
+    weight = 1 + phase.crowd_bonus * min(example.count, 40)
+    weight *= phase.oversample.get(example.name, 1.0)
+    return weight * (phase.undersample_crops if example.kind.startswith("crop") else 1.0)
+
+
+def make_pool(examples: list[Example], phase: Phase, working_scale: float) -> Pool:
+    """Prepare every frame (minutes for hundreds of full-size ones)."""
+    layers = [prepare(example, working_scale, phase.loss.sigma_px) for example in examples]
+    return Pool(layers, draw_chances(examples, phase))
+
+
+def _centre(layers: Layers, phase: Phase, rng: np.random.Generator) -> np.ndarray:
+    crop_size = phase.crop_px / layers.pixel
+    if phase.crops == "grid":
+        return rng.choice(grid_centres(*layers.stack.shape[:2], crop_size))
+    return pick_centre(layers, crop_size, phase.cell_share, rng)
+
+
+def scale_at(phase: Phase, step: int) -> float:
+    """Part of the working scale at which step `step` of a phase trains."""
+    steps = phase.epochs * phase.epoch_steps
+    return phase.scales[min(step * len(phase.scales) // steps, len(phase.scales) - 1)]
+
+
+def _scaled(augment: Augment, scale: float) -> Augment:
+    """The same lengths in the tissue at another scale."""
+    lengths = ("elastic_px", "elastic_smooth_px", "blur_px")
+    return msgspec.structs.replace(augment, **{n: getattr(augment, n) * scale for n in lengths})
+
+
+def make_batch(pool: Pool, phase: Phase, rng: np.random.Generator, scale: float = 1.0) -> Batch:
+    """One batch of augmented crops at `scale` times the working scale."""
+    images, truths = [], []
+    augment = _scaled(phase.augment, scale)
+    for index in rng.choice(len(pool.layers), phase.batch, p=pool.chance):
+        layers = replace(pool.layers[index], pixel=pool.layers[index].pixel * scale)
+        image, target, crowding = crop(
+            layers, _centre(layers, phase, rng), phase.crop_px, augment, rng
+        )
+        weight = pixel_weights(
+            target,
+            phase.loss.map_amplitude * crowding,
+            phase.loss.cell_weight,
+            phase.loss.background_weight,
+        )
+        images.append(image)
+        truths.append(np.concatenate([target, weight], axis=-1))
+    return np.stack(images), np.stack(truths)
+
+
+def batches(pool: Pool, phase: Phase, seed: int, first_step: int) -> Iterator[Batch]:
+    """Batch after batch from step `first_step` on; each depends on (seed, step) only, so a resumed
+    training sees what an uninterrupted one would have seen.
+    """
+    step = first_step
+    while True:
+        rng = np.random.default_rng((seed, step))
+        yield make_batch(pool, phase, rng, scale_at(phase, step))
+        step += 1
+
+
+class Prefetch:
+    """Runs an iterator in a thread, a few items ahead; use as a context manager."""
+
+    def __init__(self, make: Callable[[], Iterator[Batch]], ahead: int = 6) -> None:
+        self._queue: queue.Queue = queue.Queue(ahead)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(make,), daemon=True)
+
+    def __enter__(self) -> "Prefetch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _put(self, item: object) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def _work(self, make: Callable[[], Iterator[Batch]]) -> None:
+        try:
+            for item in make():
+                self._put(item)
+                if self._stop.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 - handed over and raised by next()
+            self._put(error)
+
+    def next(self) -> Batch:
+        """The next item; an error of the thread is raised here."""
+        item = self._queue.get()
+        if isinstance(item, Exception):
+            raise item
+        return item

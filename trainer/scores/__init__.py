@@ -1,0 +1,1 @@
+"""How well a network counts, by the code that counts on the device."""

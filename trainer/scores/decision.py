@@ -1,0 +1,194 @@
+"""Which objects of a probability map are cells: cut-off and post-processing, chosen together on annotated frames.
+
+The paper (section 4.3) chooses the cut-off with the best F1. Here three more numbers are open, because they decide the
+same question: how sure the surest pixel of an object must be, how far apart two watershed seeds must lie, and the
+smallest object. Counting again from stored maps needs no network, so every combination is tried.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from device.counting.card import ModelCard
+from device.counting.labelling.labels import label_cells, renumber, threshold_code
+from device.counting.labelling.outline import outline_in_frame
+from device.counting.records import LabelImage, ProbabilityMap
+from device.counting.resolved import resolve
+from device.counting.scale import probability_at_frame_scale
+from trainer.confidence.calibrate import ERROR_WEIGHT
+from trainer.frames.datasets import Example
+from trainer.scores.evaluate import FrameScore, Scores, pool_scores, recount, score, settings_for
+
+CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+IOU_WEIGHT = 0.2
+"""0.05 of the cells' IoU weigh as much as 0.01 of F1."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One combination, as the card holds it.
+
+    Attributes:
+        threshold: cut-off of the masks, 0 to 1.
+        min_peak: an object whose surest pixel is below this is no cell.
+        peak_distance_ratio: least distance of two watershed seeds, in cell diameters.
+        min_area_ratio: smallest object, as a part of a disc of the cell diameter.
+    """
+
+    threshold: float
+    min_peak: float
+    peak_distance_ratio: float
+    min_area_ratio: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detected:
+    """Objects only: (height, width) int32, 1..n."""
+
+    labels: LabelImage
+
+
+Table = dict[Decision, list[FrameScore]]
+
+
+def decide(card: ModelCard, decision: Decision) -> ModelCard:
+    """The card with a decision in place of its own."""
+    postprocessing = msgspec.structs.replace(
+        card.postprocessing,
+        min_peak=decision.min_peak,
+        peak_distance_ratio=decision.peak_distance_ratio,
+        min_area_ratio=decision.min_area_ratio,
+    )
+    return msgspec.structs.replace(
+        card, threshold=decision.threshold, postprocessing=postprocessing
+    )
+
+
+def decision_of(card: ModelCard) -> Decision:
+    """What a card decides by."""
+    own = card.postprocessing
+    return Decision(
+        threshold=card.threshold,
+        min_peak=own.min_peak,
+        peak_distance_ratio=own.peak_distance_ratio,
+        min_area_ratio=own.min_area_ratio,
+    )
+
+
+def combinations(
+    card: ModelCard,
+    thresholds: Iterable[float],
+    min_peaks: Iterable[float] = (),
+    peak_distances: Iterable[float] = (),
+    min_areas: Iterable[float] = (),
+) -> list[Decision]:
+    """Every combination; an empty list leaves the card's value. A peak at or below the cut-off decides nothing."""
+    own = decision_of(card)
+    return [
+        Decision(
+            threshold=threshold,
+            min_peak=min_peak,
+            peak_distance_ratio=distance,
+            min_area_ratio=area,
+        )
+        for threshold, min_peak, distance, area in product(
+            thresholds,
+            tuple(min_peaks) or (own.min_peak,),
+            tuple(peak_distances) or (own.peak_distance_ratio,),
+            tuple(min_areas) or (own.min_area_ratio,),
+        )
+        if min_peak == 0 or min_peak > threshold
+    ]
+
+
+def detect(
+    example: Example, probability: ProbabilityMap, at_frame: ProbabilityMap, card: ModelCard
+) -> Detected:
+    """The counted objects as `device.counting.pipeline.relabel` finds them, without what is said about them.
+
+    Args:
+        example: the frame.
+        probability: (h, w) uint8 codes at the working scale.
+        at_frame: (height, width) the same at the frame's own pixels.
+        card: decides.
+    """
+    chosen = resolve(settings_for(example, card), card)
+    labels = label_cells(
+        probability,
+        chosen.threshold,
+        card.cell_diameter_px,
+        chosen.min_area_px * chosen.scale**2,
+        card.postprocessing,
+    )
+    outlined = outline_in_frame(labels, probability, at_frame, threshold_code(chosen.threshold))
+    present = np.bincount(outlined.ravel(), minlength=int(labels.max(initial=0)) + 1)[1:] > 0
+    return Detected(renumber(outlined, present))
+
+
+def try_all(
+    examples: list[Example],
+    maps: dict[str, np.ndarray],
+    card: ModelCard,
+    decisions: list[Decision],
+) -> Table:
+    """Scores of every frame under every decision, frames in the order given."""
+    table: Table = {decision: [] for decision in decisions}
+    cards = {decision: decide(card, decision) for decision in decisions}
+    for example in examples:
+        probability = maps[example.name]
+        shape = example.frame.height, example.frame.width
+        at_frame = probability_at_frame_scale(probability, *shape)
+        for decision, own in cards.items():
+            table[decision].append(score(example, detect(example, probability, at_frame, own)))
+    return table
+
+
+def worth(scores: Scores) -> float:
+    """What is maximised: the mean of the strict F1 and of that with merged targets; masks and errors break near ties.
+
+    Reduced ground truth merges touching cells, so the strict F1 alone would pay for not parting clumps.
+    """
+    f1 = (scores.f1 + scores.f1_merged) / 2
+    return f1 + IOU_WEIGHT * scores.cell_iou - ERROR_WEIGHT * scores.mae
+
+
+def best_decision(table: Table, without: frozenset[str] = frozenset()) -> Decision:
+    """The decision of the greatest worth.
+
+    Args:
+        table: from `try_all`.
+        without: frames that must not take part in the choice.
+    """
+
+    def own(decision: Decision) -> float:
+        frames = (frame for frame in table[decision] if frame.name not in without)
+        return worth(pool_scores(frames))
+
+    return max(table, key=own)
+
+
+def draw_threshold_curve(
+    examples: list[Example],
+    maps: dict[str, np.ndarray],
+    cards: dict[str, ModelCard],
+    picture: Path,
+) -> None:
+    """What a person gets who moves the threshold: scores of unseen frames, each by the card that decides about it."""
+    from matplotlib.figure import Figure
+
+    pooled = [
+        pool_scores(score(e, recount(e, maps[e.name], cards[e.name], cut)) for e in examples)
+        for cut in CURVE
+    ]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name in ("f1", "f1_merged", "precision", "recall", "cell_iou"):
+        axes.plot(CURVE, [getattr(own, name) for own in pooled], label=name.replace("_", " "))
+    for cut in sorted({card.threshold for card in cards.values()}):
+        axes.axvline(cut, color="grey", linestyle=":", label=f"chosen {cut:g}")
+    axes.set(xlabel="threshold", ylim=(0, 1))
+    axes.legend()
+    figure.savefig(picture, dpi=100)
