@@ -53,3 +53,7 @@ def main() -> None:
     except FluocountError as error:
         click.echo(f"fluocount: {error}", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 
 from device.errors import SettingsError
-from device.moved_settings import MOVED, carry_over
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -123,35 +122,20 @@ def default_settings_path() -> Path | None:
 
 
 def load_settings(path: Path | None) -> Settings:
-    """Read a TOML file; None gives the defaults. Keys of earlier versions are understood.
+    """Read a TOML file; None gives the defaults.
 
     Raises:
         SettingsError: file missing, not TOML, unknown key or value out of range.
     """
-    return read_settings(path)[0]
-
-
-def read_settings(path: Path | None) -> tuple[Settings, list[str]]:
-    """The same, and a sentence for each key that has another name now.
-
-    Raises:
-        SettingsError: as load_settings.
-    """
     if path is None:
-        return Settings(), []
+        return Settings()
     try:
-        values, notes = carry_over(tomllib.loads(path.read_text(encoding="utf-8")), MOVED)
-        return msgspec.convert(values, type=Settings), notes
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), type=Settings)
     except OSError as error:
         raise SettingsError(
             f"The settings file {path} cannot be read ({error.strerror}); check its name."
         ) from None
-    except (
-        tomllib.TOMLDecodeError,
-        UnicodeDecodeError,
-        msgspec.ValidationError,
-        SettingsError,
-    ) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(
             f"The settings file {path} cannot be used: {str(error).rstrip('.')}. See docs/settings.md."
         ) from None

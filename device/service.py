@@ -7,12 +7,12 @@ page comes up to say so.
 import ipaddress
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
 
-from device.batch.sidebyside import share_cores
 from device.bench.limit import usual_limit_gmac_s
 from device.camera import CameraThread
 from device.config import Settings
@@ -23,6 +23,7 @@ from device.jobs.intake import Intake
 from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
 from device.machine import system
+from device.machine.cores import share_cores
 from device.panel.button import LampState, Panel, lamp_for, power_off
 from device.store import Store, open_store
 from device.store.retention import Retention
@@ -50,6 +51,17 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """The parts that need the store: all of them are there, or none."""
+
+    store: Store
+    worker: Worker
+    intake: Intake
+    capturer: Capturer
+    relabeller: Relabeller
+
+
 class Service:
     """One appliance: its parts and what is wrong with them.
 
@@ -60,8 +72,7 @@ class Service:
         load_segmenter: opens a model by name; None for the TFLite interpreter.
 
     Attributes:
-        store: None when the data folder or the database cannot be used.
-        worker, intake, relabeller: None without a store.
+        counter: None when the data folder or the database cannot be used.
         camera: the camera's owner; it says itself when there is none.
         watches: of the folders in the settings.
         panel: button, lamp and light of the case, None where the settings have none.
@@ -78,10 +89,7 @@ class Service:
         self.settings = settings
         self.settings_problem = settings_problem
         self.segmenters = Segmenters(settings.counting, load_segmenter)
-        self.store: Store | None = None
-        self.worker: Worker | None = None
-        self.intake: Intake | None = None
-        self.relabeller: Relabeller | None = None
+        self.counter: Counter | None = None
         self.panel = self._make_panel()
         self.camera = CameraThread(
             settings.camera,
@@ -90,14 +98,13 @@ class Service:
             else None,
             remember=settings.data_dir / "camera.json",
         )
-        self.capturer: Capturer | None = None
         self.last_refusal: Refusal | None = None
         self.watches: list[FolderWatch] = []
         self._failed: dict[str, str] = {}
         self._closers: list[Callable[[], None]] = []
         if settings_problem is not None:
             self._failed["settings"] = settings_problem
-        self._part("storage", self._open_store)
+        self._part("storage", self._open_counter)
 
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
@@ -129,12 +136,27 @@ class Service:
         web = self.settings.web
         return inherited or web.behind_proxy or not _is_loopback(web.host)
 
+    @property
+    def store(self) -> Store | None:
+        """The store, None when it could not be opened."""
+        return None if self.counter is None else self.counter.store
+
     def silent_s(self) -> float:
         """Seconds since the worker's last sign of progress, for the watchdog; 0 without a store."""
-        if self.worker is None:
+        if self.counter is None:
             return 0.0
-        state = self.worker.state
+        state = self.counter.worker.state
         return state.silent_s if state.doing != "stopped" else float("inf")
+
+    def require_counter(self) -> Counter:
+        """The store and what needs it.
+
+        Raises:
+            StorageError: the store could not be opened, and why.
+        """
+        if self.counter is None:
+            raise StorageError(self._failed["storage"])
+        return self.counter
 
     def require_store(self) -> Store:
         """The store.
@@ -142,61 +164,41 @@ class Service:
         Raises:
             StorageError: it could not be opened, and why.
         """
-        if self.store is None:
-            raise StorageError(self._failed["storage"])
-        return self.store
+        return self.require_counter().store
 
-    def require_intake(self) -> Intake:
-        """The door for images.
+    def require_accepting(self) -> Counter:
+        """The same as `require_counter`, where new images may be counted.
 
         Raises:
             StorageError, SettingsError: nothing can be accepted, and why.
         """
-        self.require_store()
+        counter = self.require_counter()
         if self.settings_problem is not None:
             raise SettingsError(f"Nothing is counted until this is mended: {self.settings_problem}")
-        assert self.intake is not None
-        return self.intake
+        return counter
 
-    def require_capturer(self) -> Capturer:
-        """The camera with a door behind it.
-
-        Raises:
-            StorageError, SettingsError: nothing can be accepted, and why.
-        """
-        self.require_intake()
-        assert self.capturer is not None
-        return self.capturer
-
-    def require_relabeller(self) -> Relabeller:
-        """The relabeller.
-
-        Raises:
-            StorageError: there is no store.
-        """
-        self.require_store()
-        assert self.relabeller is not None
-        return self.relabeller
-
-    def _open_store(self) -> None:
+    def _open_counter(self) -> None:
         store = open_store(self.settings.storage)
-        self.store = store
         counting = self.settings.counting
-        self.intake = Intake(
+        intake = Intake(
             store,
             self.segmenters,
             counting.model,
             counting.max_memory_mb,
             partial(usual_limit_gmac_s, share_cores(1, counting.threads)[1]),
         )
-        self.relabeller = Relabeller(store, self.segmenters)
-        self.worker = Worker(store, self.segmenters, conditions=system.conditions)
-        self.capturer = Capturer(self.camera, self.intake)
+        self.counter = Counter(
+            store=store,
+            worker=Worker(store, self.segmenters, conditions=system.conditions),
+            intake=intake,
+            capturer=Capturer(self.camera, intake),
+            relabeller=Relabeller(store, self.segmenters),
+        )
 
     def _start_worker(self) -> None:
-        if self.worker is not None:
-            self.worker.start()
-            self._closers.append(self.worker.stop)
+        if self.counter is not None:
+            self.counter.worker.start()
+            self._closers.append(self.counter.worker.stop)
 
     def _start_retention(self) -> None:
         keep_days = self.settings.storage.keep_days
@@ -214,7 +216,7 @@ class Service:
             return None
         return Panel(
             self.settings.button,
-            on_press=lambda: self.require_capturer().capture(),
+            on_press=lambda: self.require_accepting().capturer.capture(),
             lamp=self._lamp,
             on_refused=self._press_refused,
             on_hold=power_off,
@@ -229,7 +231,7 @@ class Service:
         self.last_refusal = Refusal(when=datetime.now(UTC).isoformat(), text=text)
 
     def _lamp(self) -> LampState:
-        state = None if self.worker is None else self.worker.state
+        state = None if self.counter is None else self.counter.worker.state
         return lamp_for(
             self.camera.status.state,
             counting=state is not None and state.doing == "counting",
@@ -237,11 +239,11 @@ class Service:
         )
 
     def _start_watches(self) -> None:
-        if self.store is None or self.settings_problem is not None:
+        if self.counter is None or self.settings_problem is not None:
             return
         for plan in plans_from_settings(self.settings):
             card = self.segmenters.card(plan.model)
-            watch = FolderWatch(self.store, self.require_intake(), plan, card.sha256)
+            watch = FolderWatch(self.counter.store, self.counter.intake, plan, card.sha256)
             watch.start()
             self.watches.append(watch)
             self._closers.append(watch.stop)
@@ -261,7 +263,7 @@ class Service:
             self.segmenters.card(self.settings.counting.model)
         except ModelError as error:
             found["model"] = str(error)
-        if self.worker is not None and (paused := self.worker.state.problem):
+        if self.counter is not None and (paused := self.counter.worker.state.problem):
             found["worker"] = f"Counting is paused: {paused}"
         waiting = [watch.state.problem for watch in self.watches]
         if texts := [text for text in waiting if text is not None]:

@@ -65,7 +65,7 @@ class Served:
         """Count an image as an upload does; the row when it is done."""
         from device.jobs.intake import Wishes
 
-        row = self.service.require_intake().accept(data, name, "upload", Wishes(**wishes))
+        row = self.service.require_accepting().intake.accept(data, name, "upload", Wishes(**wishes))
         return wait_for(lambda: self._done(row.id), what=f"the count of {name}")
 
     def _done(self, count_id: str):

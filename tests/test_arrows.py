@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,45 +19,100 @@ FORBIDDEN = {
     "trainer": {"convert"},
     "convert": set(),
 }
-COUNTING_MAY_USE = {"device.counting", "device.errors", "device"}
+
+# A room of device imports only itself and rooms that stand before it here.
+ROOMS = (
+    "errors", "counting", "config", "machine", "imageio", "drawing", "synthetic", "models", "store", "export",
+    "camera", "panel", "jobs", "batch", "watch", "bench", "doctor", "service", "web", "commands", "cli",
+)  # fmt: skip
+LOOSE = {"__init__", "cli", "config", "errors", "service"}
+# Files <-> Frame and pictures of a count know nothing of settings, store or camera.
+NARROW = {
+    "counting": {"errors"},
+    "drawing": {"counting"},
+    "imageio": {"counting", "errors", "machine"},
+    "machine": {"counting"},
+}
 
 
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
-    """Absolute names of all modules that a file imports."""
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def imported(source: str, *, top_level_only: bool = False) -> set[str]:
+    """Absolute names of all modules that a source imports; `from a import b` is a.b where that is one."""
+    tree = ast.parse(source)
     names: set[str] = set()
-    for node in nodes:
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names.add(node.module or "")
+            assert node.module is not None
+            assert node.level == 0, f"relative: {node.module}"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                names.add(inner if is_module(inner) else node.module)
     return names
+
+
+def room_of(module: str) -> str:
+    """The folder or loose module of device; the package itself only knows its version."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def arrows() -> Iterator[tuple[str, str, Path]]:
+    """(room, room that it imports, where) of device."""
+    for path in modules("device"):
+        here = path.relative_to(ROOT / "device").parts[0].removesuffix(".py")
+        for name in imported(path.read_text()):
+            if name.split(".")[0] == "device" and room_of(name) not in ("", here):
+                yield here, room_of(name), path
+
+
+def test_an_import_is_seen_in_every_spelling():
+    assert imported("from device import store") == {"device.store"}
+    assert imported("from device.store import lock") == {"device.store.lock"}
+    assert imported("from device.store.lock import FileLock") == {"device.store.lock"}
+    assert imported("import device.store.lock as x") == {"device.store.lock"}
+    assert imported("from device import __version__") == {"device"}
+    assert imported("def f():\n    from device import store") == {"device.store"}
+    assert not imported("def f():\n    import keras", top_level_only=True)
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_no_arrow_points_backwards(package):
     assert modules(package)
     for path in modules(package):
-        tops = {name.split(".")[0] for name in imported(path)}
+        tops = {name.split(".")[0] for name in imported(path.read_text())}
         assert not tops & FORBIDDEN[package], path
 
 
-def test_the_counting_core_knows_nothing_of_the_rest():
-    for path in modules("device/counting"):
-        ours = {name for name in imported(path) if name.split(".")[0] == "device"}
-        strangers = {name for name in ours if not name.startswith("device.counting")}
-        assert strangers <= COUNTING_MAY_USE, path
+def test_every_room_is_a_folder_and_has_its_place():
+    loose = {path.stem for path in (ROOT / "device").glob("*.py")}
+    assert loose == LOOSE
+    folders = {path.parent.name for path in (ROOT / "device").glob("*/*.py")}
+    assert folders | loose - {"__init__"} == set(ROOMS)
+
+
+def test_rooms_import_only_rooms_before_them():
+    for here, there, path in arrows():
+        assert ROOMS.index(there) < ROOMS.index(here), f"{path} imports {there}"
+
+
+@pytest.mark.parametrize("room", NARROW)
+def test_the_lowest_rooms_know_only_their_neighbours(room):
+    for here, there, path in arrows():
+        assert here != room or there in NARROW[room], f"{path} imports {there}"
 
 
 def test_hardware_and_interpreters_are_imported_only_where_used():
     for path in modules("device"):
-        tops = {name.split(".")[0] for name in imported(path, top_level_only=True)}
+        tops = {name.split(".")[0] for name in imported(path.read_text(), top_level_only=True)}
         assert not tops & (HARDWARE | INTERPRETERS), path
 
 

@@ -208,8 +208,8 @@ def test_running_service_is_not_pulled_from_under(tmp_path: Path, data: Path) ->
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from device.store.lock import WorkerLock\n"
-            f"assert WorkerLock(Path({str(data / 'worker.lock')!r})).try_acquire()\n"
+            "import sys; from pathlib import Path; from device.store.lock import FileLock\n"
+            f"assert FileLock(Path({str(data / 'worker.lock')!r})).try_acquire()\n"
             "print('held', flush=True); sys.stdin.read()",
         ],
         stdin=subprocess.PIPE,

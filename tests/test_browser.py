@@ -180,7 +180,9 @@ def test_sliders_label_again_at_once_and_store_only_when_told(bench, count, open
     shown_result(page, bench, count)
     page.locator("#threshold").fill("0.9")
     expect_text(page, "#numbers", re.compile("not kept yet"))
-    wished = bench.service.require_relabeller().preview(count.id, threshold=0.9).result.count
+    wished = (
+        bench.service.require_counter().relabeller.preview(count.id, threshold=0.9).result.count
+    )
     assert wished != count.count
     expect_text(page, "#automatic-count strong", str(wished))
     assert bench.store.counts.get(count.id).count == count.count

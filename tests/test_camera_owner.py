@@ -351,19 +351,6 @@ def test_pauses_between_attempts_double_up_to_ten_times(own):
     assert 0.05 < max(pauses) <= 0.1
 
 
-def test_lamp_callback_hears_every_state_and_may_fail(own):
-    heard = []
-
-    def lamp(state):
-        heard.append(state)
-        raise OSError("lamp is broken")
-
-    owner = own(ScriptedCamera(), on_state=lamp)
-    reaches(owner, "ready")
-    owner.capture().result(5)
-    until(lambda: heard == ["opening", "ready", "exposing", "ready"])
-
-
 def test_stop_fails_what_is_pending_and_closes(own):
     camera = ScriptedCamera()
     owner = own(camera)

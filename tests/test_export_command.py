@@ -23,7 +23,7 @@ class Lab:
         self.data_dir = root / "data"
         self.out = root / "out"
         self.service = make_service(self.data_dir)
-        self.service.worker.start()
+        self.service.counter.worker.start()
         self.store = self.service.store
         self.rows = [
             self._count(2, "mouse 1.png", "A"),
@@ -38,7 +38,7 @@ class Lab:
 
     def _count(self, cells, name, sample):
         data = png(cells, shade=250 - len(name))
-        row = self.service.intake.accept(data, name, "upload", Wishes(sample=sample))
+        row = self.service.counter.intake.accept(data, name, "upload", Wishes(sample=sample))
         return wait_for(lambda: self._done(row.id))
 
     def _done(self, count_id):
@@ -143,8 +143,8 @@ def test_an_unknown_id_is_refused(lab):
 
 
 def test_an_unfinished_count_is_refused(lab):
-    lab.service.worker.stop()
-    row = lab.service.intake.accept(png(1, shade=99), "late.png", "upload")
+    lab.service.counter.worker.stop()
+    row = lab.service.counter.intake.accept(png(1, shade=99), "late.png", "upload")
     try:
         outcome = lab.export(row.id)
         assert isinstance(outcome.exception, InputError | ConflictError)

@@ -5,10 +5,10 @@ import pytest
 from appliance import SlowSegmenter, make_settings, png, wait_for
 from conftest import FakeSegmenter
 
-from device.errors import InputError, ModelError, StorageError
+from device.errors import ModelError, StorageError
 from device.jobs import Segmenters, Worker, worker
 from device.store import NewCount, open_store
-from device.store.lock import WorkerLock
+from device.store.lock import FileLock
 
 
 @pytest.fixture
@@ -96,14 +96,6 @@ def test_a_missing_model_fails_the_count_with_its_sentence(store, start):
     assert row.error == "There is no model called 'nix'."
 
 
-def test_a_check_may_refuse_an_image(store, start):
-    def refuse(frame, segmenter, row):
-        raise InputError(f"{frame.width}x{frame.height} needs too much memory.")
-
-    start(check=refuse)
-    assert "too much memory" in ended(store, accept(store), "failed").error
-
-
 def test_a_running_count_reports_progress_and_can_be_cancelled(store, start):
     start(SlowSegmenter(0.7))
     row = accept(store, png(shape=(1100, 1100)))
@@ -145,7 +137,7 @@ def test_only_one_worker_counts_and_the_other_takes_over(store, start):
 
 
 def test_the_lock_is_let_go_with_its_holder(tmp_path):
-    first, second = WorkerLock(tmp_path / "lock"), WorkerLock(tmp_path / "lock")
+    first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
     assert first.try_acquire()
     assert not second.try_acquire()
     first.release()

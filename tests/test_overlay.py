@@ -12,7 +12,7 @@ from device.drawing.overlay import (
     OUTLINE_RGB,
     encode_jpeg,
     encode_png,
-    outline_mask,
+    outline_pixels,
     outline_png,
     overlay_image,
 )
@@ -23,6 +23,12 @@ DISCS = [(100, 100, 40), (132, 100, 40), (220, 150, 36)]
 def counted(**frame):
     frame = make_frame(draw_discs((240, 320), DISCS), **frame)
     return frame, count_frame(frame, FakeSegmenter(), CountSettings())
+
+
+def outline_mask(labels):
+    mask = np.zeros(labels.shape, dtype=bool)
+    mask.ravel()[outline_pixels(labels)] = True
+    return mask
 
 
 def test_outlines_lie_on_the_cells_own_edge_and_separate_touching_cells():

@@ -21,12 +21,12 @@ class Lab:
     def __init__(self, root):
         self.data_dir = root / "data"
         self.service = make_service(self.data_dir)
-        self.service.worker.start()
+        self.service.counter.worker.start()
         self.store = self.service.store
 
     def count(self, cells=3, **settings):
         wishes = Wishes(settings=CountSettings(**settings))
-        row = self.service.intake.accept(png(cells), "a.png", "upload", wishes)
+        row = self.service.counter.intake.accept(png(cells), "a.png", "upload", wishes)
         wait_for(lambda: self.store.counts.get(row.id).status == "done")
         return row.id
 
@@ -59,7 +59,7 @@ def test_an_untouched_result_is_the_same(lab):
 
 def test_so_is_one_that_was_labelled_anew_or_corrected(lab):
     count_id = lab.count()
-    lab.service.relabeller.store(count_id, threshold=0.8, min_area_px=50.0)
+    lab.service.counter.relabeller.store(count_id, threshold=0.8, min_area_px=50.0)
     lab.store.corrections.add(count_id, lab.store.result(count_id), 5.0, 5.0, "me")
 
     assert lab.replay(count_id).differences == ()

@@ -82,7 +82,7 @@ def test_pins_that_fail_are_a_problem_and_captures_are_not_taken_in_the_dark(fac
     wait_for(lambda: made.camera.status.state == "ready")
     assert "Pin 22" in {problem.code: problem.text for problem in made.problems}["button"]
     with pytest.raises(CameraError, match="light cannot be switched on"):
-        made.require_capturer().capture()
+        made.require_accepting().capturer.capture()
     made.stop()
 
 

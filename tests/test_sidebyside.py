@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from device.batch.items import count_item, find_images
-from device.batch.sidebyside import in_order, share_cores
+from device.batch.sidebyside import in_order
 from device.counting.records import CountSettings
+from device.machine.cores import share_cores
 
 
 @given(workers=st.integers(1, 4), delays=st.lists(st.floats(0, 0.003), max_size=12))

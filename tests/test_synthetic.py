@@ -18,7 +18,7 @@ from device.synthetic import (
     make_scene,
     vary_settings,
 )
-from device.synthetic.sample import SETTINGS, read_sample, sample_path, write_sample
+from device.synthetic.sample import SETTINGS, Sample, write_sample
 
 SMALL = SyntheticSettings(width_px=400, height_px=300, cell_diameter_px=9.5)
 
@@ -242,8 +242,13 @@ def test_defaults_resemble_the_real_yellow_frames(data_dir: Path):
         assert 0.6 * low <= np.mean([d[name] for d in drawn]) <= 1.6 * high, name
 
 
+def read_sample(picture):
+    """The record beside a sample picture."""
+    return msgspec.json.decode(picture.with_suffix(".json").read_bytes(), type=Sample)
+
+
 def test_shipped_sample_is_what_its_settings_draw(tmp_path):
-    shipped = sample_path()
+    shipped = Path(__file__).parents[1] / "device" / "samples" / "neurons.jpg"
     again = write_sample(tmp_path)
     assert read_sample(shipped) == read_sample(again)
     assert read_sample(shipped).count == SETTINGS.cells == 24

@@ -29,7 +29,7 @@ from trainer.frames.sampling import (
 )
 from trainer.frames.splits import fold_numbers, train_and_test, validation_part
 from trainer.frames.weightmaps import crowding_map, object_border, pixel_weights
-from trainer.scores.matching import centroids, match, match_radius_px, merge_within_targets
+from trainer.scores.matching import centroids, match, merge_within_targets
 
 QUIET = Augment(
     rotate=False, flip=False, zoom=0, stretch=0, elastic=0, gamma=0, gain=0, colour=0, offset=0,
@@ -139,11 +139,6 @@ def test_matching_with_nothing_on_a_side(detections, targets):
     assert found.pairs == ()
     assert len(found.missed) == targets
     assert len(found.wrong) == detections
-
-
-def test_radius_shrinks_with_the_frame():
-    assert match_radius_px(1600) == 50
-    assert match_radius_px(400) == 12.5
 
 
 def test_detections_inside_one_target_merge_and_others_stay():

@@ -14,7 +14,7 @@ from device.synthetic import SyntheticSettings
 from device.synthetic import make_frame as synthetic_frame
 from trainer.cli import cli
 from trainer.fitting.study import (
-    CELLS,
+    EXPERIMENTS,
     FIJI,
     NAMES,
     base_run,
@@ -192,17 +192,19 @@ def test_the_study_names_what_was_not_run(tmp_path):
     assert all("not run" in line for line in lines[2:])
 
 
-def test_every_cell_of_the_study_differs_from_the_base_and_shares_what_it_can():
+def test_every_experiment_of_the_study_differs_from_the_base_and_shares_what_it_can():
     base = base_run()
-    for name, (_, variant) in CELLS.items():
+    for name, (_, variant) in EXPERIMENTS.items():
         assert (variant(base) == base) == (name == "base")
-    same = {n for n, (_, v) in CELLS.items() if pretraining_key(v(base)) == pretraining_key(base)}
+    same = {
+        n for n, (_, v) in EXPERIMENTS.items() if pretraining_key(v(base)) == pretraining_key(base)
+    }
     assert same == {
         "base", "no-weight-maps", "swapped-class-weights", "dice", "no-elastic", "plain-components",
     }  # fmt: skip
 
 
-def test_the_classical_cell_of_the_study_runs_and_is_not_repeated(tmp_path, monkeypatch):
+def test_the_classical_experiment_of_the_study_runs_and_is_not_repeated(tmp_path, monkeypatch):
     from trainer.fitting import study
 
     run = base_run()

@@ -137,20 +137,20 @@ def paper(archive: Path, recipe: str, out: Path) -> None:
 
 
 @cli.command()
-@click.option("--cell", "cells", multiple=True, help="Only these; may be repeated.")
+@click.option("--experiment", "names", multiple=True, help="Only these; may be repeated.")
 @click.option("--table", is_flag=True, help="Only print the table of what is finished.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/study"))
 @click.option("--results", type=click.Path(path_type=Path), default=Path("docs/study"))
 @DATA
 def study(
-    cells: tuple[str, ...], table: bool, runs: Path, results: Path, data: Path | None
+    names: tuple[str, ...], table: bool, runs: Path, results: Path, data: Path | None
 ) -> None:
     """Ablations and comparators with one step budget and 3 folds; goes on where it was killed."""
     from trainer.fitting.study import run_study, study_table
     from trainer.fitting.workflow import data_folder
 
     if not table:
-        run_study(list(cells), runs, results, data or data_folder(), click.echo)
+        run_study(list(names), runs, results, data or data_folder(), click.echo)
     click.echo(study_table(results))
 
 

@@ -1,6 +1,6 @@
-"""Counting files one after another: what `fluocount count` and the watcher share."""
+"""The images of a batch: found in folders, counted and kept one by one."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,16 +103,3 @@ def _described(counted: Counted, watch: Stopwatch) -> Counted:
         counted.result, seconds=watch.seconds(), versions=software_versions()
     )
     return Counted(result, counted.probability, counted.labels)
-
-
-def count_items(
-    items: Iterable[Item],
-    segmenter: Segmenter,
-    settings: CountSettings,
-    *,
-    write: Writer | None = None,
-    progress: Progress | None = None,
-) -> Iterator[Outcome]:
-    """`count_item` for each, in order."""
-    for item in items:
-        yield count_item(item, segmenter, settings, write=write, progress=progress)

@@ -4,7 +4,6 @@ Each worker takes an image through all its stages with an interpreter of its own
 another computes; the arrays of as many images are in memory as there are workers, however long the list is.
 """
 
-import os
 import sys
 import threading
 from collections import deque
@@ -53,20 +52,6 @@ class Room:
                 self._changed.notify_all()
 
 
-def share_cores(images: int, threads: int) -> tuple[int, int]:
-    """How many workers, and interpreter threads of each, for so many images.
-
-    More threads than cores only wait for each other; a worker per core beats threads within one network.
-
-    Args:
-        images: to count.
-        threads: at most so many, from the settings.
-    """
-    cores = min(threads, len(os.sched_getaffinity(0)))
-    workers = max(1, min(cores, images))
-    return workers, max(1, cores // workers)
-
-
 def in_order(
     items: Iterable[I],
     segmenters: Sequence[Segmenter],
@@ -83,10 +68,16 @@ def in_order(
 
     When the caller stops listening (an error, Ctrl-C), images under way stop at their next tile.
     """
-    if len(segmenters) == 1:
-        for item in items:
-            yield work(item, segmenters[0], progress or _ignore)
+    if len(segmenters) > 1:
+        yield from _side_by_side(items, segmenters, work)
         return
+    for item in items:
+        yield work(item, segmenters[0], progress or _ignore)
+
+
+def _side_by_side(
+    items: Iterable[I], segmenters: Sequence[Segmenter], work: Work[I, T]
+) -> Iterator[T]:
     stop = threading.Event()
     free: SimpleQueue[Segmenter] = SimpleQueue()
     for segmenter in segmenters:

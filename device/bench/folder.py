@@ -10,12 +10,13 @@ import msgspec
 
 from device.batch.folder import write_image_files
 from device.batch.items import Item, count_item, find_images
-from device.batch.sidebyside import in_order, share_cores
+from device.batch.sidebyside import in_order
 from device.bench.children import BenchError
 from device.bench.protocol import own_stdout, peak_memory_mb
 from device.counting.records import CountSettings
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
+from device.machine.cores import share_cores
 from device.models.interpreter import load_segmenter
 
 

@@ -8,7 +8,6 @@ takes one every `lit_preview_period_s` and lights the sample only for those expo
 import logging
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from device.camera.base import Camera, Capture
 from device.camera.front import CameraFront
 from device.camera.light import Switch, lit
 from device.camera.memory import Wanted
-from device.camera.status import CameraStatus, State
+from device.camera.status import CameraStatus
 from device.config import CameraSettings
 from device.errors import CameraError
 
@@ -40,7 +39,6 @@ class CameraThread:
         camera: what to own; None makes what the settings name.
         excitation: switches the light on (True) and off; called only around exposures.
         remember: file that keeps changed controls over a restart; None forgets them.
-        on_state: called in the owner's thread with each new state, for the lamp.
         retry_s: first pause before the camera is opened again.
         heartbeat_s: how often an idle camera is checked.
     """
@@ -52,14 +50,13 @@ class CameraThread:
         camera: Camera | None = None,
         excitation: Switch | None = None,
         remember: Path | None = None,
-        on_state: Callable[[State], None] | None = None,
         retry_s: float = FIRST_RETRY_S,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         from device.camera import open_camera
 
         self._camera = camera or open_camera(settings)
-        self._light, self._on_state = excitation, on_state
+        self._light = excitation
         lit_period_s = settings.lit_preview_period_s if excitation else 0.0
         self._period_s = max(settings.preview_period_s, lit_period_s)
         self._first_retry_s = self._retry_s = retry_s
@@ -136,12 +133,10 @@ class CameraThread:
 
     def _open(self) -> None:
         self._front.show("opening", "The camera is starting; try again in a moment.")
-        self._tell("opening")
         self._used = self._front.wanted
         self._camera.open(self._used.controls)
         _log.info("The camera %s is ready", self._camera.name)
         self._front.opened(self._camera.ranges)
-        self._tell("ready")
 
     def _serve(self) -> None:
         """Do what is asked and what is due until the stop; trouble leaves through an exception."""
@@ -177,12 +172,10 @@ class CameraThread:
 
     def _take(self) -> None:
         self._front.show("exposing")
-        self._tell("exposing")
         wanted = self._use_wanted()
         with lit(self._light):
             capture = self._camera.capture(wanted.average_frames)
         self._front.deliver(capture)
-        self._tell("ready")
 
     def _use_wanted(self) -> Wanted:
         wanted = self._front.wanted
@@ -196,7 +189,6 @@ class CameraThread:
         _log.warning("Camera: %s", error)
         self._close()
         self._front.fail(error, self._retry_s)
-        self._tell(self._front.status.state)
         self._stopping.wait(self._retry_s)
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY * self._first_retry_s)
 
@@ -205,11 +197,3 @@ class CameraThread:
             self._camera.close()
         except Exception:  # noqa: BLE001 - a driver raises what it likes; the thread lives on
             _log.exception("Closing the camera")
-
-    def _tell(self, state: State) -> None:
-        if self._on_state is None:
-            return
-        try:
-            self._on_state(state)
-        except Exception:  # noqa: BLE001 - a broken lamp must not cost the camera
-            _log.exception("The lamp")

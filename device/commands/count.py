@@ -13,7 +13,7 @@ import click
 
 from device.batch.items import Item, count_item, find_images
 from device.batch.report import BatchReport
-from device.batch.sidebyside import Room, in_order, share_cores
+from device.batch.sidebyside import Room, in_order
 from device.bench.limit import int8_limit_gmac_s
 from device.config import default_settings_path, load_settings
 from device.counting.card import ModelCard
@@ -22,6 +22,7 @@ from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
 from device.imageio.header import read_header
+from device.machine.cores import share_cores
 from device.machine.files import display_name
 from device.models.estimate import PROGRAM_MB, Estimate, require_memory
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from device.config import Settings, default_settings_path, read_settings
+from device.config import Settings, default_settings_path, load_settings
 from device.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ def command(config: Path | None, **chosen: Any) -> None:
 def _settings(path: Path | None) -> tuple[Settings, str | None]:
     """The settings, or the defaults and what is wrong with the file: the page must come up."""
     try:
-        settings, notes = read_settings(path)
-        for note in notes:
-            click.echo(f"{path}: {note}", err=True)
-        return settings, None
+        return load_settings(path), None
     except SettingsError as error:
         click.echo(f"fluocount: {error}", err=True)
         return Settings(), str(error)

@@ -17,10 +17,6 @@ def check_settings(patient: Patient) -> Verdict:
     """The settings file."""
     if patient.settings_problem is not None:
         return failure(patient.settings_problem, "")
-    if patient.settings_notes:
-        return warning(
-            f"{patient.settings_path} is of an earlier version", " ".join(patient.settings_notes)
-        )
     return ok(str(patient.settings_path or "no settings file: the defaults are in use"))
 
 

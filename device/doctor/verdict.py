@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from device.config import Settings, default_settings_path, read_settings
+from device.config import Settings, default_settings_path, load_settings
 from device.errors import SettingsError
 
 
@@ -37,14 +37,12 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
         settings: as read, or the defaults when they are damaged.
         settings_path: the file, None where there is none.
         settings_problem: why the file cannot be used.
-        settings_notes: keys of an earlier version in the file.
         root: of the file system, for system files.
     """
 
     settings: Settings
     settings_path: Path | None = None
     settings_problem: str | None = None
-    settings_notes: tuple[str, ...] = ()
     root: Path = Path("/")
 
 
@@ -70,7 +68,6 @@ def load_patient(path: Path | None) -> Patient:
     """This machine with the settings of `path`, or of the usual place."""
     path = path or default_settings_path()
     try:
-        settings, notes = read_settings(path)
-        return Patient(settings=settings, settings_path=path, settings_notes=tuple(notes))
+        return Patient(settings=load_settings(path), settings_path=path)
     except SettingsError as error:
         return Patient(settings=Settings(), settings_path=path, settings_problem=str(error))

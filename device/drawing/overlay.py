@@ -40,13 +40,6 @@ def _outline_in_band(labels: LabelImage, start: int) -> np.ndarray:
     return outline
 
 
-def outline_mask(labels: LabelImage) -> np.ndarray:
-    """(height, width) bool: `outline_pixels` as a mask."""
-    mask = np.zeros(labels.shape, dtype=bool)
-    mask.ravel()[outline_pixels(labels)] = True
-    return mask
-
-
 def outline_png(labels: LabelImage, edges: np.ndarray | None = None) -> bytes:
     """A transparent picture of the outlines as a palette PNG of one bit: milliseconds, a few kilobytes.
 

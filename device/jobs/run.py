@@ -13,9 +13,6 @@ from device.jobs.products import encode_products
 from device.machine.clock import Stopwatch
 from device.store import CountRow, Store
 
-Check = Callable[[Frame, Segmenter, CountRow], None]
-"""Called between reading and counting; raises InputError to refuse an image (memory)."""
-
 _REPORT_EVERY_S = 0.5
 
 
@@ -24,18 +21,24 @@ class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
 
 
 class Report:
-    """Progress by tile, with the remaining time from the tiles so far; Cancelled when asked."""
+    """Progress by tile, with the remaining time from the tiles so far; Cancelled when asked.
 
-    def __init__(self, store: Store, count_id: str, alive: Callable[[], None]) -> None:
+    Args:
+        store: receives the progress.
+        count_id: of which count.
+        after_tile: called after each tile; may raise to end the count.
+    """
+
+    def __init__(self, store: Store, count_id: str, after_tile: Callable[[], None]) -> None:
         self._store = store
         self._id = count_id
-        self._alive = alive
+        self._after_tile = after_tile
         self._begin_s = time.monotonic()
         self._told_s = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         """Told after each tile."""
-        self._alive()
+        self._after_tile()
         now_s = time.monotonic()
         if now_s - self._told_s < _REPORT_EVERY_S and done < total:
             return
@@ -46,7 +49,7 @@ class Report:
 
 
 def run_count(
-    store: Store, row: CountRow, segmenter: Segmenter, report: Report, check: Check | None = None
+    store: Store, row: CountRow, segmenter: Segmenter, report: Report
 ) -> tuple[int, CountResult]:
     """Count one claimed row and keep its products.
 
@@ -63,8 +66,6 @@ def run_count(
     with watch.stage("read"):
         frame = _read(store, row)
     report(0, 1)
-    if check is not None:
-        check(frame, segmenter, row)
     counted = count_frame(frame, segmenter, row.settings, progress=report, stage=watch.stage)
     result, products = encode_products(frame, counted, watch)
     revision = row.revision + 1

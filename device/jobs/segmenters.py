@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable
 
-from device.batch.sidebyside import share_cores
 from device.config import CountingSettings
 from device.counting.card import ModelCard
 from device.counting.segmenter import Segmenter
+from device.machine.cores import share_cores
 from device.models.card import find_model, load_card
 from device.models.interpreter import load_segmenter
 

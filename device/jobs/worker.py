@@ -10,14 +10,13 @@ from typing import Literal
 import msgspec
 
 from device.errors import FluocountError, StorageError
-from device.jobs.run import Cancelled, Check, Report, run_count
+from device.jobs.run import Cancelled, Report, run_count
 from device.jobs.segmenters import Segmenters
 from device.store import CountRow, Store
-from device.store.lock import WorkerLock
+from device.store.lock import WORKER_LOCK, FileLock
 
 _log = logging.getLogger(__name__)
 
-LOCK_NAME = "worker.lock"
 _POLL_S = 0.5
 """How soon a count that another process accepted is seen."""
 _LOCK_POLL_S = 1.0
@@ -49,7 +48,6 @@ class Worker:
         store: the queue and the folders.
         segmenters: models by name.
         conditions: temperature and throttling, stored with each count.
-        check: may refuse an image before it is counted.
     """
 
     def __init__(
@@ -58,12 +56,10 @@ class Worker:
         segmenters: Segmenters,
         *,
         conditions: Callable[[], dict[str, object]] = dict,
-        check: Check | None = None,
     ) -> None:
         self._store = store
         self._segmenters = segmenters
         self._conditions = conditions
-        self._check = check
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -96,7 +92,7 @@ class Worker:
         )
 
     def _run(self) -> None:
-        lock = WorkerLock(self._store.data_dir / LOCK_NAME)
+        lock = FileLock(self._store.data_dir / WORKER_LOCK)
         try:
             while not self._stop.is_set() and not lock.try_acquire():
                 self._sign_of_life()
@@ -137,8 +133,8 @@ class Worker:
         queue = self._store.queue
         try:
             segmenter = self._segmenters.get(row.model)
-            report = Report(self._store, row.id, self._sign_of_life)
-            revision, result = run_count(self._store, row, segmenter, report, self._check)
+            report = Report(self._store, row.id, self._continue)
+            revision, result = run_count(self._store, row, segmenter, report)
         except Cancelled:
             queue.cancelled(row.id)
         except _Stopped:
@@ -189,7 +185,15 @@ class Worker:
     def _sign_of_life(self) -> None:
         """Called between counts and after each tile, never from another thread."""
         self._alive_s = time.monotonic()
-        if self._stop.is_set() and self._count_id is not None:
+
+    def _continue(self) -> None:
+        """Called after each tile.
+
+        Raises:
+            _Stopped: the service is stopping; the count is taken up again at the next start.
+        """
+        self._sign_of_life()
+        if self._stop.is_set():
             raise _Stopped
 
 

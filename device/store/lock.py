@@ -1,12 +1,19 @@
-"""The lock that makes one process the worker. The kernel lets go of it when the holder dies."""
+"""Locks between processes: one worker, one watcher of a folder, no restore beside either."""
 
 import fcntl
 import os
 from pathlib import Path
 
+WORKER_LOCK = "worker.lock"
+"""In the data folder: whoever holds it counts."""
 
-class WorkerLock:
-    """flock on DATA_DIR/worker.lock; the file holds the holder's process id, for people."""
+
+class FileLock:
+    """flock on a file, which holds the owner's process id for people. The kernel frees it when the owner dies.
+
+    Args:
+        path: made where missing; its folder must exist.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -13,7 +13,6 @@ import msgspec
 
 from device.config import load_settings
 from device.errors import ConflictError, InputError, StorageError
-from device.jobs.worker import LOCK_NAME
 from device.machine.files import sync_folder, write_atomic
 from device.store import DATABASE_NAME
 from device.store.backup import (
@@ -26,7 +25,7 @@ from device.store.backup import (
     Manifest,
 )
 from device.store.database import migrations
-from device.store.lock import WorkerLock
+from device.store.lock import WORKER_LOCK, FileLock
 
 _MEMBER = re.compile(
     rf"{re.escape(SETTINGS_MEMBER)}|{re.escape(DATABASE_MEMBER)}|{re.escape(MANIFEST_NAME)}"
@@ -67,7 +66,7 @@ def restore_backup(
         StorageError: it could not be written; the data folder is as it was.
     """
     scratch = data_dir / ".restore"
-    lock = WorkerLock(data_dir / LOCK_NAME)
+    lock = FileLock(data_dir / WORKER_LOCK)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not lock.try_acquire():
@@ -171,7 +170,7 @@ def _own(scratch: Path, data_dir: Path) -> None:
     if os.geteuid() != 0:
         return
     owner = data_dir.stat()
-    for path in (data_dir / LOCK_NAME, scratch, *scratch.rglob("*")):
+    for path in (data_dir / WORKER_LOCK, scratch, *scratch.rglob("*")):
         os.chown(path, owner.st_uid, owner.st_gid)
 
 

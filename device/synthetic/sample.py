@@ -24,16 +24,6 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     settings: SyntheticSettings
 
 
-def sample_path() -> Path:
-    """The shipped picture, inside the installed package."""
-    return Path(__file__).parent.parent / "samples" / f"{NAME}.jpg"
-
-
-def read_sample(picture: Path) -> Sample:
-    """The record beside a sample picture."""
-    return msgspec.json.decode(picture.with_suffix(".json").read_bytes(), type=Sample)
-
-
 def write_sample(folder: Path) -> Path:
     """Write `neurons.jpg` (under 1 MB) and `neurons.json`; returns the picture's path."""
     made = make_frame(SEED, SETTINGS)

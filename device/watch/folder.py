@@ -15,7 +15,7 @@ import msgspec
 from device.errors import FluocountError, QueueFullError, SettingsError, StorageError
 from device.jobs.intake import Intake
 from device.store import Store
-from device.store.lock import WorkerLock
+from device.store.lock import FileLock
 from device.watch.delivery import Delivery
 from device.watch.events import FolderEvents
 from device.watch.ledger import Ledger
@@ -91,7 +91,7 @@ class FolderWatch:
         self._events = FolderEvents(
             plan.folder, plan.recursive, plan.poll, plan.poll_interval_s, self
         )
-        self._lock = WorkerLock(store.data_dir / f"watch-{_short_hash(plan.out_dir)}.lock")
+        self._lock = FileLock(store.data_dir / f"watch-{_short_hash(plan.out_dir)}.lock")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.run, name="watch", daemon=True)
         self._problem: str | None = None

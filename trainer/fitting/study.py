@@ -1,8 +1,8 @@
 """Ablations and comparators at the working scale of `fast`: one step budget, 3 folds, resumable.
 
-Every cell of the study is a variant of one base run. Cells with the same network, scale and
-pre-training share the pre-trained weights; what a cell changes in loss or augmentation it changes
-in the fine-tuning. A finished cell is one small JSON file.
+Every experiment is a variant of one base run. Those with the same network, scale and pre-training
+share the pre-trained weights; what one changes in loss or augmentation it changes in the
+fine-tuning. A finished experiment is one small JSON file.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ replace = msgspec.structs.replace
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished cell; `steps` are pre-training and fine-tuning steps, 0 where nothing is trained."""
+    """One finished experiment; `steps` are pre-training and fine-tuning steps, 0 where nothing is trained."""
 
-    cell: str
+    experiment: str
     what: str
     scores: Scores
     gmac_per_frame: float
@@ -99,7 +99,7 @@ NEVER_SPLIT = 1e3
 """As the distance between watershed seeds, in cell diameters: every object has one seed."""
 
 Variant = tuple[str, Callable[[Run], Run]]
-CELLS: dict[str, Variant] = {
+EXPERIMENTS: dict[str, Variant] = {
     BASE: ("the fast model with the study's steps", lambda run: run),
     "no-weight-maps": ("map amplitude 0", lambda run: _loss(run, map_amplitude=0.0)),
     "swapped-class-weights": (
@@ -134,15 +134,15 @@ CELLS: dict[str, Variant] = {
 }
 FIJI = "fiji"
 FIJI_WHAT = "Gaussian blur, IsoData threshold, watershed (no training)"
-NAMES = (*CELLS, FIJI)
+NAMES = (*EXPERIMENTS, FIJI)
 HEAD = (
-    "cell", "what", "F1", "precision", "recall", "F1, merged", "MAE", "MedAE", "mean IoU", "cell IoU", "GMAC",
+    "experiment", "what", "F1", "precision", "recall", "F1, merged", "MAE", "MedAE", "mean IoU", "cell IoU", "GMAC",
     "parameters",
 )  # fmt: skip
 
 
 def run_study(names: list[str], runs: Path, results: Path, data: Path, log: Log) -> None:
-    """Run the named cells (all by default) that have no result yet.
+    """Run the named experiments (all by default) that have no result yet.
 
     Raises:
         SettingsError: an unknown name.
@@ -150,7 +150,7 @@ def run_study(names: list[str], runs: Path, results: Path, data: Path, log: Log)
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise SettingsError(
-            f"The study has no cell {', '.join(unknown)}; it has {', '.join(NAMES)}."
+            f"The study has no experiment {', '.join(unknown)}; it has {', '.join(NAMES)}."
         )
     results.mkdir(parents=True, exist_ok=True)
     for name in names or NAMES:
@@ -163,7 +163,7 @@ def run_study(names: list[str], runs: Path, results: Path, data: Path, log: Log)
 
 
 def _trained(name: str, runs: Path, data: Path, log: Log) -> Result:
-    what, variant = CELLS[name]
+    what, variant = EXPERIMENTS[name]
     training = Training(variant(base_run()), runs / name, data, log)
     if _same_maps(training.run):
         scores = _rescored(training, runs, data, log)
@@ -181,7 +181,7 @@ def _same_maps(run: Run) -> bool:
 
 
 def _rescored(training: Training, runs: Path, data: Path, log: Log) -> list[FrameScore]:
-    """Another post-processing of the base cell's maps."""
+    """Another post-processing of the base experiment's maps."""
     base = Training(base_run(), runs / BASE, data, log)
     share_pretraining(base, runs)
     maps = {}
@@ -216,7 +216,7 @@ def _result(name: str, what: str, training: Training, scores: list[FrameScore]) 
     run = training.run
     pretraining = run.pretrain.epochs * run.pretrain.epoch_steps if run.pretrain else 0
     return Result(
-        cell=name,
+        experiment=name,
         what=what,
         scores=pool_scores(scores),
         gmac_per_frame=round(gmac_per_frame(model, run.working_scale), 2),
@@ -235,7 +235,7 @@ def _fiji(runs: Path, data: Path, log: Log) -> Result:
         for example in training.held_out_frames()
     ]
     return Result(
-        cell=FIJI,
+        experiment=FIJI,
         what=FIJI_WHAT,
         scores=pool_scores(scores),
         gmac_per_frame=0.0,
@@ -247,11 +247,11 @@ def _fiji(runs: Path, data: Path, log: Log) -> Result:
 
 
 def study_table(results: Path) -> str:
-    """Markdown of all cells; those without a result are "not run"."""
+    """Markdown of all experiments; those without a result are "not run"."""
     rows = []
     for name in NAMES:
         path = results / f"{name}.json"
-        what = FIJI_WHAT if name == FIJI else CELLS[name][0]
+        what = FIJI_WHAT if name == FIJI else EXPERIMENTS[name][0]
         if not path.exists():
             rows.append([name, what, "not run", *[""] * (len(HEAD) - 3)])
             continue

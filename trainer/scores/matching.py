@@ -26,11 +26,6 @@ class Matches(msgspec.Struct, frozen=True):
     wrong: tuple[int, ...]
 
 
-def match_radius_px(frame_width_px: int) -> float:
-    """50 px at 1600 px width, in proportion otherwise."""
-    return RADIUS_PX * frame_width_px / 1600
-
-
 def centroids(labels: npt.NDArray[np.int32]) -> Points:
     """(n, 2) centroids (y, x) of the labels 1..n; every label must be present."""
     count = int(labels.max(initial=0))

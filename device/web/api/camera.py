@@ -57,5 +57,5 @@ def preview() -> Response:
 def capture(wish: dict[str, Any]) -> Response:
     """Take a picture and count it; answers when the picture is on the disk."""
     wishes = Wishes(sample=wish.get("sample", ""), notes=wish.get("notes", ""))
-    row = service().require_capturer().capture(wishes)
+    row = service().require_accepting().capturer.capture(wishes)
     return json(Accepted.of(row), 202)

@@ -21,7 +21,7 @@ corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
 @answers(corrections, ref("CountResult"), 404, 409, 503)
 def preview(count_id: str, query: dict[str, Any]) -> Response:
     """What the count would be with another threshold or size; stores nothing."""
-    return json(service().require_relabeller().preview(count_id, **query).result)
+    return json(service().require_counter().relabeller.preview(count_id, **query).result)
 
 
 @corrections.post("/counts/<count_id>/relabel")
@@ -35,7 +35,7 @@ def preview(count_id: str, query: dict[str, Any]) -> Response:
 )
 def store(count_id: str, wish: dict[str, Any]) -> Response:
     """Store another threshold or size as the automatic result."""
-    row = service().require_relabeller().store(count_id, **wish)
+    row = service().require_counter().relabeller.store(count_id, **wish)
     return json(count_view(service().require_store(), row))
 
 
@@ -60,7 +60,7 @@ def correct(count_id: str, wish: dict[str, Any]) -> Response:
 
 def preview_outlines(count_id: str, query: dict[str, Any]) -> Response:
     """The outlines of a preview."""
-    counted = service().require_relabeller().preview(count_id, **query)
+    counted = service().require_counter().relabeller.preview(count_id, **query)
     return Response(outline_png(counted.labels), mimetype="image/png")
 
 

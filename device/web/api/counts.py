@@ -42,7 +42,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
         settings=CountSettings(**{name: form[name] for name in _SETTINGS if name in form}),
         once_key=f"client:{key}" if key else None,
     )
-    intake = service().require_intake()
+    intake = service().require_accepting().intake
     row = intake.accept(image.read(), image.filename or "", "upload", wishes)
     return json(Accepted.of(row), 202)
 
@@ -128,6 +128,5 @@ def cancel(count_id: str) -> Response:
 @answers(counts, ref("Accepted"), 404, 409, 503, status=202)
 def retry(count_id: str) -> Response:
     """Count a failed or cancelled image again."""
-    service().require_intake()
-    row = _store().queue.retry(count_id)
+    row = service().require_accepting().store.queue.retry(count_id)
     return json(Accepted.of(row), 202)

@@ -62,10 +62,10 @@ def _card(found: Service) -> ModelCard | None:
 
 
 def _queue(found: Service) -> QueueView | None:
-    if found.store is None or found.worker is None:
+    if found.counter is None:
         return None
-    state = found.store.queue.state()
-    doing = found.worker.state.doing
+    state = found.counter.store.queue.state()
+    doing = found.counter.worker.state.doing
     return QueueView(waiting=state.queued, running=state.running, max=state.limit, worker=doing)
 
 
