@@ -16,6 +16,7 @@ from device.web.api.counts import counts
 from device.web.api.exports import exports
 from device.web.api.products import products
 from device.web.api.status import health, status
+from device.web.forms import FormRequest
 from device.web.login import login_pages, new_limiter
 from device.web.pages import pages
 
@@ -44,6 +45,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
         static_folder="static",
         template_folder="templates",
     )
+    app.request_class = FormRequest
     app.extensions["fluocount"] = service
     app.extensions["login_limiter"] = new_limiter()
     # Viewers of a slow exposure must not hold every thread of the server.
