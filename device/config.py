@@ -65,7 +65,7 @@ class ButtonSettings(_Section, frozen=True):
 
     enabled: bool = False
     button_pin: Pin | None = 17
-    lamp_pin: Pin | None = 27
+    led_pin: Pin | None = 27
     excitation_pin: Pin | None = None
     excitation_active_high: bool = True
     excitation_settle_s: Annotated[float, msgspec.Meta(ge=0)] = 0.02
@@ -133,7 +133,7 @@ def load_settings(path: Path | None) -> Settings:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), type=Settings)
     except OSError as error:
         raise SettingsError(
-            f"The settings file {path} cannot be read ({error.strerror}); check its name."
+            f"The settings file {path} cannot be read ({error.strerror}); check the file name."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(

@@ -1,8 +1,8 @@
-"""The errors fluocount raises on purpose. Every message says what was expected, what came, what to do."""
+"""The errors that fluocount raises. Each message says what was expected, what came and what to do."""
 
 
 class FluocountError(Exception):
-    """Base of all deliberate errors; its text is one sentence a technician can act on."""
+    """Base of all errors below; its text is one sentence that a technician can act on."""
 
 
 class InputError(FluocountError):
@@ -18,7 +18,7 @@ class SettingsError(FluocountError):
 
 
 class CameraError(FluocountError):
-    """The camera is missing, busy, lost or did not do what was asked."""
+    """The camera is missing, busy, lost or did not obey."""
 
 
 class CameraMissingError(CameraError):
@@ -26,7 +26,7 @@ class CameraMissingError(CameraError):
 
 
 class CameraBusyError(CameraError):
-    """Another program holds the camera, or a capture is already under way (HTTP 409)."""
+    """Another program holds the camera, or a capture is already running (HTTP 409)."""
 
 
 class CameraLostError(CameraError):
@@ -34,7 +34,7 @@ class CameraLostError(CameraError):
 
 
 class PinsError(FluocountError):
-    """The pins of button, lamp or light cannot be used."""
+    """The pins of button, status LED or excitation light cannot be used."""
 
 
 class StorageError(FluocountError):

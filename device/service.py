@@ -24,7 +24,7 @@ from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
 from device.machine import system
 from device.machine.cores import share_cores
-from device.panel.button import LampState, Panel, lamp_for, power_off
+from device.panel.button import LedState, Panel, led_state, power_off
 from device.store import Store, open_store
 from device.store.retention import Retention
 from device.watch import FolderWatch, plans_from_settings
@@ -75,7 +75,7 @@ class Service:
         counter: None when the data folder or the database cannot be used.
         camera: the camera's owner; it says itself when there is none.
         watches: of the folders in the settings.
-        panel: button, lamp and light of the case, None where the settings have none.
+        panel: button, status LED and excitation output; None when the settings have none.
         last_refusal: why the last press of the button was refused, if it was.
     """
 
@@ -174,7 +174,7 @@ class Service:
         """
         counter = self.require_counter()
         if self.settings_problem is not None:
-            raise SettingsError(f"Nothing is counted until this is mended: {self.settings_problem}")
+            raise SettingsError(f"Counting is stopped until this is fixed: {self.settings_problem}")
         return counter
 
     def _open_counter(self) -> None:
@@ -217,7 +217,7 @@ class Service:
         return Panel(
             self.settings.button,
             on_press=lambda: self.require_accepting().capturer.capture(),
-            lamp=self._lamp,
+            led=self._led_state,
             on_refused=self._press_refused,
             on_hold=power_off,
         )
@@ -230,9 +230,9 @@ class Service:
     def _press_refused(self, text: str) -> None:
         self.last_refusal = Refusal(when=datetime.now(UTC).isoformat(), text=text)
 
-    def _lamp(self) -> LampState:
+    def _led_state(self) -> LedState:
         state = None if self.counter is None else self.counter.worker.state
-        return lamp_for(
+        return led_state(
             self.camera.status.state,
             counting=state is not None and state.doing == "counting",
             fault=bool(self._failed) or state is None or state.problem is not None,
@@ -272,7 +272,11 @@ class Service:
             disk = self.store.disk()
             if disk.level != "ok":
                 limit = disk.refuse_free_mb if disk.level == "refuse" else disk.warn_free_mb
-                what = "nothing new is accepted" if disk.level == "refuse" else "space runs short"
+                what = (
+                    "no new images are accepted"
+                    if disk.level == "refuse"
+                    else "space is running low"
+                )
                 found["disk"] = (
                     f"The disk has {disk.free_mb} MB free, below {limit} MB: {what}; "
                     "export and delete counts that are no longer needed."

@@ -243,7 +243,7 @@ def test_the_page_s_own_origin_is_accepted(local):
 def test_a_forgotten_proxy_setting_does_not_open_the_page(local):
     answer = local.test_client().get("/", headers={"X-Forwarded-For": "10.0.0.5"})
     assert answer.status_code == 403
-    assert "web.behind_proxy" in answer.get_data(as_text=True)
+    assert "A proxy forwards to this page" in answer.get_data(as_text=True)
 
 
 def test_behind_a_proxy_and_on_inherited_sockets_a_login_is_needed(tmp_path):

@@ -64,7 +64,7 @@ def test_set_up_log_in_and_out_on_a_network_address(tmp_path, open_page):
         for code, password in (("XXXX-XXXX-XXXX", PASSWORD), (setup_code(served.store), PASSWORD)):
             page.get_by_label("Set-up code").fill(code)
             page.get_by_label("New password").fill(password)
-            page.get_by_label("The same again").fill(password)
+            page.get_by_label("Repeat the password").fill(password)
             page.get_by_role("button", name="Set the password").click()
             if code.startswith("XXXX"):
                 expect_text(page, "[role=alert]", re.compile("code is wrong"))
@@ -129,7 +129,9 @@ def test_a_press_during_another_exposure_is_refused_in_words(tmp_path, open_page
         served.service.camera.capture()
         page.get_by_role("button", name="Capture and count").click()
         page.locator("#refusal:not([hidden])").wait_for()
-        assert page.locator("#refusal").inner_text().startswith("Not taken: A capture is under way")
+        assert (
+            page.locator("#refusal").inner_text().startswith("Not captured: A capture is running")
+        )
         shoot(page, "press-refused")
         page.close()
         exposed.set()
@@ -143,7 +145,7 @@ def test_without_a_camera_the_page_says_so_and_uploads_work(tmp_path, open_page)
     settings = msgspec.structs.replace(settings_for(tmp_path), camera=CameraSettings(kind="none"))
     with serving(settings) as served:
         page = open_page(served.url)
-        expect_text(page, "[data-lamp=camera] em", "not fitted")
+        expect_text(page, "[data-indicator=camera] em", "none")
         assert page.locator("#capture").is_disabled()
         shoot(page, "no-camera")
         page.goto(f"{served.url}/upload")
@@ -157,7 +159,7 @@ def test_three_uploads_of_which_one_is_broken(bench, open_page):
     open_page.watched[0].forgive("/api/v1/counts")
     expect_text(page, "#limits", re.compile("TIFF.*200 MB per file"))
     shoot(page, "upload-empty")
-    page.get_by_label("Sample name for all of them").fill("three")
+    page.get_by_label("Sample name for all files").fill("three")
     files = {"one.png": cells_png(11), "broken.png": cells_png(12)[:900], "two.png": cells_png(13)}
     page.locator("#files").set_input_files(
         [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()]
@@ -179,7 +181,7 @@ def test_sliders_label_again_at_once_and_store_only_when_told(bench, count, open
     page = open_page("about:blank")
     shown_result(page, bench, count)
     page.locator("#threshold").fill("0.9")
-    expect_text(page, "#numbers", re.compile("not kept yet"))
+    expect_text(page, "#numbers", re.compile("not saved yet"))
     wished = (
         bench.service.require_counter().relabeller.preview(count.id, threshold=0.9).result.count
     )
@@ -187,7 +189,7 @@ def test_sliders_label_again_at_once_and_store_only_when_told(bench, count, open
     expect_text(page, "#automatic-count strong", str(wished))
     assert bench.store.counts.get(count.id).count == count.count
     shoot(page, "result-slider-1920")
-    page.get_by_role("button", name="Back", exact=True).click()
+    page.get_by_role("button", name="Discard", exact=True).click()
     expect_text(page, "#automatic-count strong", str(count.count))
     page.locator("#threshold").fill("0.9")
     page.get_by_role("button", name="Keep these settings").click()
@@ -214,7 +216,7 @@ def test_a_polygon_counts_the_centres_inside(bench, count, open_page):
 def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, open_page):
     page = open_page("about:blank")
     image = shown_result(page, bench, count)
-    page.get_by_label("By", exact=True).fill("AB")
+    page.get_by_label("Your name", exact=True).fill("AB")
     page.get_by_role("radio", name="Remove").click()
     cell = bench.store.result(count.id).cells[0]
     image.click(cell.x, cell.y)
@@ -226,7 +228,7 @@ def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, ope
     expect_text(page, "#automatic-count strong", str(count.count))
     assert "by AB, today" in page.locator("#corrected-count").inner_text()
     shoot(page, "result-corrected-1920")
-    page.get_by_role("button", name="Undo the last").click()
+    page.get_by_role("button", name="Undo last correction").click()
     expect_text(page, "#corrected-count strong", str(count.count))
     page.get_by_role("radio", name="Remove").click()
     image.click(30, 570)

@@ -70,9 +70,9 @@ def download(page, button: str) -> bytes:
 
 
 def test_the_chosen_counts_are_exported_as_table_and_archive(history):
-    history.get_by_role("checkbox", name="Choose mouse 1").first.check()
-    history.get_by_role("checkbox", name="Choose mouse 2").check()
-    expect_text(history, "#selection-summary", "2 of 3 chosen")
+    history.get_by_role("checkbox", name="Select mouse 1").first.check()
+    history.get_by_role("checkbox", name="Select mouse 2").check()
+    expect_text(history, "#selection-summary", "2 of 3 selected")
     lines = list(csv.DictReader(io.StringIO(download(history, "CSV").decode("utf-8-sig"))))
     assert {line["sample"] for line in lines} == {"mouse 1", "mouse 2"}
     assert len(lines) == 2
@@ -99,14 +99,14 @@ def test_a_count_is_kept_and_another_deleted_after_a_question(bench, history):
     extra = bench.hand_in(png(2), "extra.png", sample="extra")
     history.reload()
     for answer, left in (("Keep them", True), ("Delete", False)):
-        history.get_by_role("checkbox", name="Choose extra").check()
+        history.get_by_role("checkbox", name="Select extra").check()
         history.get_by_role("button", name="Delete", exact=True).click()
         expect_text(history, "#confirm-title", "Delete 1 count?")
         history.get_by_role("dialog").get_by_role("button", name=answer).click()
         if not left:
-            history.get_by_role("checkbox", name="Choose extra").wait_for(state="detached")
+            history.get_by_role("checkbox", name="Select extra").wait_for(state="detached")
         else:
-            history.get_by_role("checkbox", name="Choose extra").uncheck()
+            history.get_by_role("checkbox", name="Select extra").uncheck()
         assert (extra.id in [row.id for row in rows(bench)]) is left
 
 

@@ -10,7 +10,7 @@ from device.errors import CameraBusyError, CameraError, PinsError
 from device.panel import button as button_module
 from device.panel.button import PATTERNS, Panel, power_off
 
-BUTTON, LAMP, LIGHT = 17, 27, 22
+BUTTON, LED, LIGHT = 17, 27, 22
 SETTINGS = ButtonSettings(
     enabled=True,
     excitation_pin=LIGHT,
@@ -36,13 +36,13 @@ class Case:
     """A panel with everything it calls written down."""
 
     def __init__(self, factory, settings=SETTINGS, **options):
-        self.pin = {number: factory.pin(number) for number in (BUTTON, LAMP, LIGHT)}
+        self.pin = {number: factory.pin(number) for number in (BUTTON, LED, LIGHT)}
         self.presses, self.refusals = [], []
-        self.lamp = "ready"
+        self.led = "ready"
         self.answer = lambda: None
         calls = {
             "on_press": self._press,
-            "lamp": lambda: self.lamp,
+            "led": lambda: self.led,
             "on_refused": self.refusals.append,
         }
         self.panel = Panel(settings, **(calls | options))
@@ -134,7 +134,7 @@ def test_a_press_while_busy_is_refused_visibly_and_the_first_one_goes_on(case):
     settle(0.05)
     case.press()
     until(lambda: len(case.refusals) == 1)
-    assert "under way" in case.refusals[0]
+    assert "is running" in case.refusals[0]
     until(lambda: case.panel._shown == "refused")
     gate.set()
     until(lambda: done == [True])
@@ -236,21 +236,21 @@ def changes_of(pin, seconds):
     return len(pin.states) - 1
 
 
-def test_lamp_patterns_tell_the_states_apart(case):
-    lamp = case.pin[LAMP]
-    until(lambda: lamp.state)
-    assert changes_of(lamp, 0.6) == 0
-    case.lamp = "busy"
+def test_led_patterns_tell_the_states_apart(case):
+    led = case.pin[LED]
+    until(lambda: led.state)
+    assert changes_of(led, 0.6) == 0
+    case.led = "busy"
     until(lambda: case.panel._shown == "busy")
-    assert 2 <= changes_of(lamp, 1.6) <= 5
-    case.lamp = "off"
+    assert 2 <= changes_of(led, 1.6) <= 5
+    case.led = "off"
     until(lambda: case.panel._shown == "off")
-    assert not lamp.state
-    assert changes_of(lamp, 0.3) == 0
+    assert not led.state
+    assert changes_of(led, 0.3) == 0
     assert len({str(pattern) for pattern in PATTERNS.values()}) == len(PATTERNS)
 
 
-def test_lamp_flickers_after_a_refusal_then_tells_the_state_again(case, monkeypatch):
+def test_led_flickers_after_a_refusal_then_tells_the_state_again(case, monkeypatch):
     monkeypatch.setattr(button_module, "REFUSED_S", 0.5)
     until(lambda: case.panel._shown == "ready")
 
@@ -260,14 +260,14 @@ def test_lamp_flickers_after_a_refusal_then_tells_the_state_again(case, monkeypa
     case.answer = refuse
     case.press()
     until(lambda: case.panel._shown == "refused")
-    assert changes_of(case.pin[LAMP], 0.4) >= 4
+    assert changes_of(case.pin[LED], 0.4) >= 4
     until(lambda: case.panel._shown == "ready")
-    assert changes_of(case.pin[LAMP], 0.3) == 0
-    assert case.pin[LAMP].state
+    assert changes_of(case.pin[LED], 0.3) == 0
+    assert case.pin[LED].state
 
 
-def test_a_broken_lamp_does_not_cost_the_button(factory):
-    made = Case(factory, lamp=lambda: 1 / 0)
+def test_a_broken_led_does_not_cost_the_button(factory):
+    made = Case(factory, led=lambda: 1 / 0)
     made.panel.open()
     made.press()
     until(lambda: len(made.presses) == 1)
@@ -305,18 +305,18 @@ def test_without_its_pin_the_light_refuses_instead_of_taking_dark_pictures(facto
 
 
 def test_parts_that_are_not_fitted_are_left_alone(factory):
-    settings = ButtonSettings(enabled=True, lamp_pin=None)
+    settings = ButtonSettings(enabled=True, led_pin=None)
     made = Case(factory, settings)
     made.panel.open()
     made.press()
     until(lambda: len(made.presses) == 1)
     made.panel.close()
-    assert made.pin[LAMP].function == made.pin[LIGHT].function == "input"
+    assert made.pin[LED].function == made.pin[LIGHT].function == "input"
 
 
 def test_one_pin_for_two_parts_is_refused_and_nothing_stays_open(factory):
-    with pytest.raises(PinsError, match="Pin 17 cannot be used by mock"):
-        Panel(ButtonSettings(enabled=True, lamp_pin=BUTTON), on_press=lambda: None).open()
+    with pytest.raises(PinsError, match="Pin 17 cannot be used with mock"):
+        Panel(ButtonSettings(enabled=True, led_pin=BUTTON), on_press=lambda: None).open()
     made = Case(factory)
     made.panel.open()
     made.panel.close()
@@ -341,7 +341,7 @@ def test_without_gpio_the_sentence_says_what_is_needed(monkeypatch):
         pytest.skip("lgpio is installed here")
     except ImportError:
         pass
-    with pytest.raises(PinsError, match=r"by lgpio .*group gpio"):
+    with pytest.raises(PinsError, match=r"with lgpio .*group gpio"):
         Panel(ButtonSettings(enabled=True), on_press=lambda: None).open()
 
 

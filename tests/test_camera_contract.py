@@ -10,6 +10,7 @@ import pytest
 from device.camera import CameraControls, capture_tiff
 from device.camera.none import NoCamera
 from device.camera.picamera import PiCamera
+from device.camera.ranges import LABELS
 from device.camera.simulated import SimulatedCamera
 from device.config import CameraSettings
 from device.errors import CameraError, CameraMissingError
@@ -136,7 +137,7 @@ def test_ranges_are_ordered_and_the_controls_within(camera):
 @pytest.mark.parametrize("wrong", [{"exposure_s": 1e5}, {"gain": 1000.0}, {"gain": 0.1}])
 def test_controls_out_of_range_are_refused_and_the_old_ones_stay(camera, wrong):
     camera.open(controls())
-    with pytest.raises(CameraError, match=f"{next(iter(wrong))} must be"):
+    with pytest.raises(CameraError, match=f"{LABELS[next(iter(wrong))]} must be"):
         camera.apply(controls(**wrong))
     assert camera.capture().controls.exposure_s == pytest.approx(0.02, rel=0.02)
 

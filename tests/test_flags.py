@@ -40,7 +40,7 @@ NORMAL = NormalFrame(
 @pytest.mark.parametrize(
     ("changed", "code", "seen", "remedy"),
     [
-        ({"contrast": 0.4}, "blank", "0.4 grey levels", "check lamp"),
+        ({"contrast": 0.4}, "blank", "0.4 grey levels", "check excitation light"),
         ({"saturated_share": 0.03}, "saturated", "3.0%", "shorten the exposure"),
         ({"background": 120.0}, "unusual_brightness", "bright", "stray light"),
         ({"green_share": 0.05}, "wrong_stain", "5% green", "check filter"),

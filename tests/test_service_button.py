@@ -9,10 +9,10 @@ from conftest import FakeSegmenter
 
 from device.config import ButtonSettings
 from device.errors import CameraError
-from device.panel.button import lamp_for
+from device.panel.button import led_state
 from device.service import Service
 
-BUTTON, LAMP, LIGHT = 17, 27, 22
+BUTTON, LED, LIGHT = 17, 27, 22
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_press_that_the_camera_refuses_is_told_on_the_page(service, factory, m
 
 
 def test_pins_that_fail_are_a_problem_and_captures_are_not_taken_in_the_dark(factory, tmp_path):
-    settings = with_button(tmp_path, excitation_pin=LIGHT, lamp_pin=LIGHT)
+    settings = with_button(tmp_path, excitation_pin=LIGHT, led_pin=LIGHT)
     made = Service(settings, load_segmenter=lambda model: FakeSegmenter())
     made.start()
     wait_for(lambda: made.camera.status.state == "ready")
@@ -92,7 +92,7 @@ def test_without_the_setting_no_pin_is_touched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("camera", "counting", "fault", "lamp"),
+    ("camera", "counting", "fault", "led"),
     [
         ("ready", False, False, "ready"),
         ("ready", True, False, "busy"),
@@ -103,5 +103,5 @@ def test_without_the_setting_no_pin_is_touched(tmp_path):
         ("ready", True, True, "error"),
     ],
 )
-def test_lamp_says_whether_a_press_would_be_taken(camera, counting, fault, lamp):
-    assert lamp_for(camera, counting=counting, fault=fault) == lamp
+def test_led_says_whether_a_press_would_be_taken(camera, counting, fault, led):
+    assert led_state(camera, counting=counting, fault=fault) == led

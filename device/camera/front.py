@@ -15,7 +15,7 @@ from device.camera.status import CameraStatus, State
 from device.config import CameraSettings
 from device.errors import CameraBusyError, CameraError, CameraLostError, CameraMissingError
 
-_NONE_TEXT = "No camera is set up; uploads are counted all the same."
+_NONE_TEXT = "No camera is set up. You can still upload images."
 
 
 class CameraFront:
@@ -79,7 +79,7 @@ class CameraFront:
         """Leave a wish for a picture; see CameraThread.capture."""
         with self._changed:
             if self._pending is not None:
-                raise CameraBusyError("A capture is under way; wait for its end, then press again.")
+                raise CameraBusyError("A capture is running; wait until it ends, then try again.")
             self._refuse_unless_ready()
             wish = self._pending = Future()
             wish.set_running_or_notify_cancel()  # an exposure cannot be called back
@@ -109,7 +109,7 @@ class CameraFront:
                 return self._jpeg
             self._refuse_unless_ready()
             exposure_s = self._wanted.controls.exposure_s
-        raise CameraBusyError(f"The picture is still being exposed ({exposure_s:g} s); ask again.")
+        raise CameraBusyError(f"The exposure is still running ({exposure_s:g} s); try again.")
 
     # For the owner's thread
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from device.camera.base import CameraControls, ControlRanges, PreviewImage
+from device.camera.ranges import LABELS
 from device.errors import CameraError
 
 _US = 1_000_000
@@ -28,8 +29,8 @@ def ranges_of(controls: Mapping[str, tuple[Any, Any, Any]]) -> ControlRanges:
     missing = [name for name in ("ExposureTime", "AnalogueGain") if name not in controls]
     if missing:
         raise CameraError(
-            f"This camera does not offer {' and '.join(missing)}; a camera on the ribbon cable is "
-            "expected, USB cameras are not supported."
+            f"This camera has no control for {' and '.join(missing)}; connect a camera by ribbon cable, "
+            "USB cameras are not supported."
         )
     low_us, high_us = controls["ExposureTime"][:2]
     low_gain, high_gain = controls["AnalogueGain"][:2]
@@ -83,7 +84,7 @@ def difference(metadata: Mapping[str, Any], asked: CameraControls) -> str:
         "blue_gain": 0.02 * asked.blue_gain,
     }
     wrong = [
-        f"{name} {getattr(real, name):.4g} instead of {getattr(asked, name):.4g}"
+        f"{LABELS[name]} {getattr(real, name):.4g} instead of {getattr(asked, name):.4g}"
         for name, tolerance in allowed.items()
         if abs(getattr(real, name) - getattr(asked, name)) > tolerance
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from device.camera.base import MAX_AVERAGE_FRAMES, CameraControls, ControlRanges
-from device.camera.ranges import out_of_range
+from device.camera.ranges import LABELS, out_of_range
 from device.config import CameraSettings
 from device.errors import InputError
 from device.machine.files import write_atomic
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person chose.
+    """The controls that a person chose.
 
     Attributes:
         controls: exposure and gains.
@@ -27,7 +27,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_wanted(settings: CameraSettings, path: Path | None) -> Wanted:
-    """What was chosen last, or what the settings say; a damaged file is named in the log."""
+    """The controls chosen last, or those of the settings; the log names a damaged file."""
     start = Wanted(
         controls=CameraControls(
             exposure_s=settings.exposure_s,
@@ -42,46 +42,48 @@ def load_wanted(settings: CameraSettings, path: Path | None) -> Wanted:
     try:
         wanted = msgspec.json.decode(path.read_bytes(), type=Wanted)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        _log.warning("%s cannot be used (%s); the settings file's values hold.", path, error)
+        _log.warning(
+            "%s cannot be used (%s); the values of the settings file are used.", path, error
+        )
         return start
     if (
         not 1 <= wanted.average_frames <= MAX_AVERAGE_FRAMES
         or min(msgspec.structs.astuple(wanted.controls)) <= 0
     ):
-        _log.warning("%s holds impossible values; the settings file's values hold.", path)
+        _log.warning("%s holds impossible values; the values of the settings file are used.", path)
         return start
     return wanted
 
 
 def save_wanted(wanted: Wanted, path: Path | None) -> None:
-    """Keep the choice; when the disk refuses, it holds until the restart and the log says so."""
+    """Save the choice. If that fails, it lasts until the restart and the log says so."""
     if path is None:
         return
     try:
         write_atomic(path, msgspec.json.encode(wanted) + b"\n")
     except OSError as error:
-        _log.warning("The camera's controls could not be kept in %s: %s", path, error)
+        _log.warning("The camera's controls could not be saved in %s: %s", path, error)
 
 
 def changed(wanted: Wanted, values: dict[str, float], ranges: ControlRanges | None) -> Wanted:
     """The choice with some values replaced.
 
     Raises:
-        InputError: unknown name, or a value that the camera does not take.
+        InputError: unknown name, or a value that the camera does not support.
     """
     known = ControlRanges.__struct_fields__
     for name, value in values.items():
         if name not in known:
-            raise InputError(f"There is no camera control {name}; known are {', '.join(known)}.")
+            raise InputError(f"There is no camera control {name}; there are {', '.join(known)}.")
         if not value > 0:
-            raise InputError(f"{name} must be above zero; {value:g} was asked.")
+            raise InputError(f"The {LABELS[name]} must be above zero, not {value:g}.")
         if ranges is not None and (sentence := out_of_range(name, value, ranges)):
             raise InputError(sentence)
     frames = values.get("average_frames", wanted.average_frames)
     if not 1 <= frames <= MAX_AVERAGE_FRAMES or frames != int(frames):
         raise InputError(
-            f"average_frames must be a whole number from 1 to {MAX_AVERAGE_FRAMES}; "
-            f"{frames:g} was asked."
+            f"The {LABELS['average_frames']} must be a whole number from 1 to {MAX_AVERAGE_FRAMES}, "
+            f"not {frames:g}."
         )
     controls = {name: value for name, value in values.items() if name != "average_frames"}
     return Wanted(

@@ -5,7 +5,7 @@ from typing import NoReturn
 from device.camera.base import CameraControls, ControlRanges
 from device.errors import CameraMissingError
 
-_SENTENCE = "No camera is set up ([camera] kind is none); uploads are counted all the same."
+_SENTENCE = "No camera is set up. You can still upload images."
 
 
 class NoCamera:

@@ -126,9 +126,11 @@ class CameraThread:
                 self._recover(error)
             except Exception as error:  # noqa: BLE001 - a driver raises what it likes
                 _log.exception("The camera's thread")
-                self._recover(CameraError(f"The camera failed ({error}); it is opened again."))
+                self._recover(
+                    CameraError(f"The camera failed ({error}); it restarts automatically.")
+                )
         self._close()
-        stopped = CameraError("The service is stopping; capture again after its restart.")
+        stopped = CameraError("The service is stopping; capture again after it has restarted.")
         self._front.fail(stopped, retry_in_s=None)
 
     def _open(self) -> None:

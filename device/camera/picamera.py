@@ -60,7 +60,7 @@ class PiCamera:
     def ranges(self) -> ControlRanges:
         """What the sensor takes in its configured mode; raises CameraError before `open`."""
         if self._ranges is None:
-            raise CameraError("The camera is not open; its ranges are not known yet.")
+            raise CameraError("The camera has not started; its ranges are not known yet.")
         return self._ranges
 
     def open(self, controls: CameraControls) -> None:
@@ -89,12 +89,12 @@ class PiCamera:
             call_within(_OPEN_S + 2 * self._controls.exposure_s, restart)
         except TimeoutError:
             raise CameraLostError(
-                "The camera driver hangs; the camera is opened again by itself. "
-                "If this repeats, restart the Pi."
+                "The camera driver does not respond; the camera restarts automatically. "
+                "If this happens again, restart the Pi."
             ) from None
         except RuntimeError as error:
             raise CameraError(
-                f"The camera did not start ({error}); it is opened again by itself."
+                f"The camera did not start ({error}); it is tried again automatically."
             ) from error
         self._controls = controls
 
@@ -136,13 +136,13 @@ class PiCamera:
             camera.cancel_all_and_flush()
             call_within(_CLOSE_S + 2 * self._controls.exposure_s, camera.close)
         except TimeoutError:
-            _log.error("The camera driver does not let go; a restart of the service may be needed.")
+            _log.error("The camera driver does not close; you may have to restart the service.")
         except RuntimeError as error:
             _log.warning("Closing the camera: %s", error)
 
     def _opened(self) -> Any:
         if self._camera is None:
-            raise CameraError("The camera is closed; open it first.")
+            raise CameraError("The camera is closed; start it first.")
         return self._camera
 
     def _acquire(self) -> Any:
@@ -163,8 +163,8 @@ class PiCamera:
         except (RuntimeError, MemoryError) as error:
             camera.close()
             raise CameraError(
-                f"The camera {self._name} does not take {self._settings.width_px} x "
-                f"{self._settings.height_px} pixels ({error}); choose another size in [camera]."
+                f"The camera {self._name} does not support {self._settings.width_px} x "
+                f"{self._settings.height_px} pixels ({error}); choose another camera size in the settings."
             ) from error
         return camera
 
@@ -196,7 +196,7 @@ class PiCamera:
             _log.warning("Frame refused: %s", wrong)
         raise CameraError(
             f"{_TRIES} frames in a row were not exposed as asked ({wrong}); "
-            "the camera is opened again by itself, then repeat the capture."
+            "the camera restarts automatically, then capture again."
         )
 
     def _take(self, stream: str) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
@@ -209,12 +209,12 @@ class PiCamera:
             request = camera.capture_request(wait=patience, flush=True)
         except TimeoutError:
             raise CameraLostError(
-                f"The camera sent no picture for {patience:.1f} s; it is opened again by itself. "
-                "If this repeats, check the ribbon cable."
+                f"The camera sent no picture for {patience:.1f} s; it restarts automatically. "
+                "If this happens again, check the ribbon cable."
             ) from None
         except RuntimeError as error:
             raise CameraLostError(
-                f"The camera stopped ({error}); it is opened again by itself."
+                f"The camera stopped ({error}); it restarts automatically."
             ) from error
         try:
             return request.make_array(stream), request.get_metadata()
@@ -228,7 +228,7 @@ def _picamera2() -> Any:
     except ImportError as error:
         raise CameraMissingError(
             f"picamera2 cannot be imported ({error}); run `sudo apt install python3-picamera2` and "
-            "make the environment with --system-site-packages."
+            "create the environment with --system-site-packages."
         ) from None
     except ValueError as error:
         # simplejpeg from apt is compiled against apt's numpy.
@@ -249,11 +249,11 @@ def _opening_error(error: BaseException) -> CameraError:
     text = "; ".join(reasons)
     if "busy" in text.lower() or "in use" in text.lower():
         return CameraBusyError(
-            "Another program holds the camera; close it (`fuser -v /dev/video*` names it). "
-            "It is tried again by itself."
+            "Another program uses the camera; close it (`fuser -v /dev/video*` names it). "
+            "The camera is tried again automatically."
         )
     if isinstance(error, IndexError) or "not found" in text.lower():
         return CameraMissingError(
             "No camera was found; switch the Pi off and check both ends of the ribbon cable."
         )
-    return CameraError(f"The camera cannot be opened ({text}); it is tried again by itself.")
+    return CameraError(f"The camera cannot be opened ({text}); it is tried again automatically.")

@@ -1,18 +1,25 @@
-"""Controls against the ranges of a camera."""
+"""Compare controls with the ranges of a camera."""
 
 from device.camera.base import CameraControls, ControlRanges
 from device.errors import CameraError
 
-UNITS = {"exposure_s": " s", "gain": "", "red_gain": "", "blue_gain": "", "average_frames": ""}
+LABELS = {
+    "exposure_s": "exposure",
+    "gain": "gain",
+    "red_gain": "red gain",
+    "blue_gain": "blue gain",
+    "average_frames": "number of frames to average",
+}
+"""What a person reads for each control."""
 
 
 def out_of_range(name: str, value: float, ranges: ControlRanges) -> str | None:
-    """A sentence when the camera does not take this value, else None."""
+    """A sentence when the camera does not support this value, else None."""
     low, high = getattr(ranges, name)
     if low <= value <= high:
         return None
-    unit = UNITS[name]
-    return f"{name} must be {low:g} to {high:g}{unit} for this camera; {value:g}{unit} was asked."
+    unit = " s" if name == "exposure_s" else ""
+    return f"The {LABELS[name]} must be {low:g} to {high:g}{unit} for this camera, not {value:g}{unit}."
 
 
 def check_controls(controls: CameraControls, ranges: ControlRanges) -> None:

@@ -97,7 +97,7 @@ class SimulatedCamera:
 
     def _opened(self) -> CameraControls:
         if self._controls is None:
-            raise CameraError("The simulated camera is closed; open it first.")
+            raise CameraError("The simulated camera is closed; start it first.")
         return self._controls
 
     def _view(self) -> Scene:

@@ -1,4 +1,4 @@
-"""What a person would be asked about when something does not work, checked in one go.
+"""Checks everything that usually causes trouble, and says what to do.
 
 for verdict in examine(load_patient(None)):
     print(verdict.state, verdict.check, verdict.found, verdict.todo)
@@ -15,7 +15,7 @@ CHECKS: dict[str, Check] = MACHINE_CHECKS | PART_CHECKS
 
 
 def examine(patient: Patient, checks: dict[str, Check] = CHECKS) -> list[Verdict]:
-    """Run every check. One that raises a deliberate or a system error is a failure, not the end."""
+    """Run every check. A check that raises a fluocount or system error counts as failed; the others still run."""
     verdicts = []
     for name, check in checks.items():
         try:

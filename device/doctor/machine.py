@@ -23,11 +23,11 @@ def check_system(patient: Patient) -> Verdict:
     found = f"{release.get('PRETTY_NAME', 'unknown system')}, {platform.machine()}"
     found += f", {board}" if board else ""
     if sys.maxsize <= 2**32:
-        return failure(
-            f"{found}: a 32-bit system", "Write the 64-bit Raspberry Pi OS Lite to the card."
-        )
+        return failure(f"{found}: a 32-bit system", "Install the 64-bit Raspberry Pi OS Lite.")
     if release.get("VERSION_CODENAME") not in TESTED_RELEASES:
-        return warning(found, "Tested are Raspberry Pi OS and Debian, Bookworm and Trixie.")
+        return warning(
+            found, "fluocount is tested on Raspberry Pi OS and Debian, Bookworm and Trixie."
+        )
     return ok(found)
 
 
@@ -46,13 +46,13 @@ def check_memory(patient: Patient) -> Verdict:
     """Room for a large frame."""
     memory = system.memory(patient.root)
     if memory is None:
-        return ok("unknown here")
+        return ok("unknown on this machine")
     found = f"{memory.available_mb} of {memory.total_mb} MB available"
     wanted_mb = patient.settings.counting.max_memory_mb
     if memory.available_mb < wanted_mb:
         return warning(
-            f"{found}, but [counting] max_memory_mb allows {wanted_mb} MB",
-            "Stop other programs, or lower max_memory_mb: very large images are refused then.",
+            f"{found}, but one image may use {wanted_mb} MB",
+            "Stop other programs, or lower the memory limit (docs/settings.md); then very large images are refused.",
         )
     return ok(found)
 
@@ -63,7 +63,7 @@ def check_power(patient: Patient) -> Verdict:
     found = "temperature unknown" if temperature_c is None else f"{temperature_c:.0f} °C"
     state = system.throttling(patient.root)
     if temperature_c is not None and temperature_c >= HOT_C:
-        return warning(f"{found}: the processor is slowed down", "Cool the board (fan, heat sink).")
+        return warning(f"{found}; the processor slows down", "Cool the board (fan, heat sink).")
     if state is None:
         return ok(f"{found}, throttling unknown (not a Raspberry Pi)")
     if state.now:
@@ -73,18 +73,18 @@ def check_power(patient: Patient) -> Verdict:
             f"{found}, since the start: {', '.join(state.since_boot)}",
             _power_advice(state.since_boot),
         )
-    return ok(f"{found}, never throttled since the start")
+    return ok(f"{found}, not throttled since the start")
 
 
 def check_clock(_patient: Patient) -> Verdict:
     """Whether the network has set the clock."""
     synchronised = system.clock_synchronised()
     if synchronised is None:
-        return ok("systemd cannot say here whether the clock is set by the network")
+        return ok("unknown whether the network sets the clock")
     if not synchronised:
         return warning(
             "not set by the network yet",
-            "Nothing is lost: results keep their order and are marked when the clock is set later.",
+            "Nothing is lost: results keep their order, and their dates are corrected once the clock is set.",
         )
     return ok("set by the network")
 

@@ -1,4 +1,4 @@
-"""Where the page is, and who answers there."""
+"""Finds the port of the page and checks who answers there."""
 
 import errno
 import http.client
@@ -25,7 +25,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def port(root: Path, otherwise: int) -> int:
-    """The port systemd holds for the page, else the one of the settings."""
+    """The port that systemd opens for the page, else the port in the settings."""
     for unit in SOCKET_UNITS:
         path = root / unit
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -49,17 +49,15 @@ def check(port: int) -> Verdict:
     if status == "ok":
         return ok(f"answers on port {port}")
     if status == "degraded":
-        return warning(
-            f"answers on port {port} and says that something is wrong", "Open it: Status."
-        )
+        return warning(f"answers on port {port} and reports a problem", "Open its Status page.")
     return failure(
-        f"port {port} is taken by another program",
+        f"port {port} is in use by another program",
         "Stop that program, or give fluocount another port (docs/appliance.md).",
     )
 
 
 def _ask(port: int) -> str | None:
-    """What fluocount's /healthz says; None for somebody else's answer."""
+    """What fluocount answers about its health; None when another program answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     with closing(connection):
         connection.request("GET", "/healthz")

@@ -17,7 +17,7 @@ def check_settings(patient: Patient) -> Verdict:
     """The settings file."""
     if patient.settings_problem is not None:
         return failure(patient.settings_problem, "")
-    return ok(str(patient.settings_path or "no settings file: the defaults are in use"))
+    return ok(str(patient.settings_path or "no settings file; the defaults are used"))
 
 
 def check_model(patient: Patient) -> Verdict:
@@ -42,7 +42,9 @@ def check_count(patient: Patient) -> Verdict:
     result = count_frame(truth.frame, segmenter, CountSettings()).result
     found = f"{result.count} cells in a synthetic frame of {truth.count}"
     if abs(result.count - truth.count) > _SELF_COUNT_TOLERANCE * truth.count:
-        return failure(found, "Install fluocount again: model or interpreter do not work here.")
+        return failure(
+            found, "Install fluocount again; the model or the interpreter does not work here."
+        )
     return ok(found)
 
 
@@ -52,10 +54,11 @@ def check_data(patient: Patient) -> Verdict:
 
     folder = patient.settings.data_dir
     if not folder.exists():
-        return ok(f"{folder} does not exist yet; it is made at the first start")
+        return ok(f"{folder} does not exist yet; the first start creates it")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return failure(
-            f"{folder} cannot be written by this user", "Run: sudo fluocount doctor; or see owner."
+            f"{folder} cannot be written by this user",
+            "Run sudo fluocount doctor, or check who owns the folder.",
         )
     path = folder / DATABASE_NAME
     if not path.exists():
@@ -63,9 +66,9 @@ def check_data(patient: Patient) -> Verdict:
     damage, number = _inspect(str(path))
     if damage:
         return failure(
-            f"{path} is damaged ({damage})", "Bring back a backup with: sudo fluocount restore"
+            f"{path} is damaged ({damage})", "Restore a backup with: sudo fluocount restore"
         )
-    return ok(f"{folder}: {number} counts, database sound")
+    return ok(f"{folder}: {number} counts, database intact")
 
 
 def _inspect(path: str) -> tuple[str | None, int]:
@@ -92,9 +95,9 @@ def check_disk(patient: Patient) -> Verdict:
     found = f"{disk.free_mb} of {disk.total_mb} MB free"
     todo = "Export and delete counts that are no longer needed, or use a larger card."
     if disk.level == "refuse":
-        return failure(f"{found}: below {disk.refuse_free_mb} MB nothing is accepted", todo)
+        return failure(f"{found}; below {disk.refuse_free_mb} MB no images are accepted", todo)
     if disk.level == "warn":
-        return warning(f"{found}: below {disk.warn_free_mb} MB it runs short", todo)
+        return warning(f"{found}, less than {disk.warn_free_mb} MB", todo)
     return ok(found)
 
 
@@ -105,7 +108,7 @@ def check_camera(patient: Patient) -> Verdict:
     settings = patient.settings.camera
     camera = open_camera(settings)
     if camera.kind == "none":
-        return ok("none set up; uploads and folders are counted")
+        return ok("none set up; you can upload images and watch folders")
     controls = CameraControls(
         exposure_s=settings.exposure_s,
         gain=settings.gain,
@@ -117,15 +120,15 @@ def check_camera(patient: Patient) -> Verdict:
             camera.open(controls)
             return ok(f"{camera.name} ({camera.kind})")
     except CameraBusyError:
-        return ok("in use by the running service; the status page shows its state")
+        return ok("in use by the running service; see the Status page")
     except CameraError as error:
-        return warning(str(error), "Uploads and folders are counted all the same.")
+        return warning(str(error), "You can still upload images and watch folders.")
 
 
 def check_pins(patient: Patient) -> Verdict:
-    """Button and lamp, where the settings have them."""
+    """Button and status LED, where the settings have them."""
     if not patient.settings.button.enabled:
-        return ok("no button set up ([button] enabled = false)")
+        return ok("none set up")
     chips = sorted((patient.root / "dev").glob("gpiochip*"))
     missing = [name for name in ("gpiozero", "lgpio") if importlib.util.find_spec(name) is None]
     if missing:
@@ -134,7 +137,10 @@ def check_pins(patient: Patient) -> Verdict:
             "Run the installer without --without-hardware.",
         )
     if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
-        return warning("no pins that this user may use", "Is this a Raspberry Pi? Groups: gpio.")
+        return warning(
+            "this user cannot use any pins",
+            "Run this on a Raspberry Pi as a user in the group gpio.",
+        )
     return ok(f"button on GPIO {patient.settings.button.button_pin}")
 
 

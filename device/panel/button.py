@@ -1,7 +1,7 @@
-"""The case: a button, a lamp that says what the instrument does, and the switch of the excitation light.
+"""The case: a button, the status LED and the switch of the excitation light.
 
-Everything a pin reports goes through one queue to one thread; nothing is decided in a callback. The
-button is debounced here and not by the pin factory, so that every factory behaves alike.
+All pin events go through one queue to one thread; callbacks decide nothing. The button is debounced
+here and not by the pin factory, so that every factory behaves alike.
 """
 
 import logging
@@ -16,13 +16,13 @@ from typing import Any, Literal
 from device.camera.status import State
 from device.config import ButtonSettings
 from device.errors import CameraError, FluocountError, PinsError
-from device.panel.pins import open_button, open_lamp, open_output
+from device.panel.pins import open_button, open_led, open_output
 
 _log = logging.getLogger(__name__)
 
-LampState = Literal["off", "ready", "busy", "error", "refused"]
+LedState = Literal["off", "ready", "busy", "error", "refused"]
 
-PATTERNS: dict[LampState, tuple[float, float] | bool] = {
+PATTERNS: dict[LedState, tuple[float, float] | bool] = {
     "off": False,
     "ready": True,
     "busy": (0.5, 0.5),
@@ -32,21 +32,21 @@ PATTERNS: dict[LampState, tuple[float, float] | bool] = {
 """Steady, or seconds on and off in turn."""
 
 REFUSED_S = 1.5
-"""How long the lamp flickers after a press that was refused."""
+"""How long the LED flickers after a refused press."""
 
-_LAMP_PERIOD_S = 0.25
-_UNDER_WAY = "A capture is under way; wait for its end, then press again."
+_LED_PERIOD_S = 0.25
+_RUNNING = "A capture is running; wait until it ends, then try again."
 
 
 class Panel:
-    """Button, lamp and light of the case.
+    """Button, status LED and excitation output of the case.
 
     Args:
         settings: `[button]`; a pin that is None is not fitted.
-        on_press: takes a picture; runs in a thread of its own, one at a time. A FluocountError
-            that it raises means that the press was refused.
-        lamp: what the lamp shall show; asked four times a second.
-        on_refused: told why a press was refused.
+        on_press: takes a picture; runs in its own thread, one at a time. If it raises a FluocountError,
+            the press was refused.
+        led: returns what the LED shall show; called four times a second.
+        on_refused: called with the reason of a refusal.
         on_hold: what a long press does; None: a long press is a press.
     """
 
@@ -55,12 +55,12 @@ class Panel:
         settings: ButtonSettings,
         *,
         on_press: Callable[[], object],
-        lamp: Callable[[], LampState] = lambda: "ready",
+        led: Callable[[], LedState] = lambda: "ready",
         on_refused: Callable[[str], object] = lambda text: None,
         on_hold: Callable[[], object] | None = None,
     ) -> None:
         self._settings = settings
-        self._on_press, self._lamp_now, self._on_refused = on_press, lamp, on_refused
+        self._on_press, self._led_now, self._on_refused = on_press, led, on_refused
         self._on_hold = on_hold if settings.shutdown_on_hold else None
         self._events: SimpleQueue[Literal["edge", "stop"] | _Refusal] = SimpleQueue()
         self._opened = ExitStack()
@@ -72,7 +72,7 @@ class Panel:
         self._pressed = self._spent = False
         self._pressed_at = 0.0
         self._settles_at: float | None = None
-        self._shown: LampState = "off"
+        self._shown: LedState = "off"
         self._refused_until = float("-inf")
 
     @property
@@ -94,8 +94,8 @@ class Panel:
                     self._light = opened.enter_context(
                         open_output(settings.excitation_pin, settings.excitation_active_high)
                     )
-                if settings.lamp_pin is not None:
-                    self._led = opened.enter_context(open_lamp(settings.lamp_pin))
+                if settings.led_pin is not None:
+                    self._led = opened.enter_context(open_led(settings.led_pin))
                 if settings.button_pin is not None:
                     self._button = opened.enter_context(open_button(settings.button_pin))
                 self._opened = opened.pop_all()
@@ -103,14 +103,14 @@ class Panel:
             self._button = self._led = self._light = None
             raise
         if self._button is not None:
-            # A button that is down now was pressed for something else.
+            # A button that is down at the start was not pressed for a capture.
             self._pressed = self._spent = self._button.is_pressed
             self._button.when_pressed = self._button.when_released = self._edge
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Light and lamp off, pins given back."""
+        """Switch light and LED off and release the pins."""
         if self._thread is not None:
             self._events.put("stop")
             self._thread.join()
@@ -122,13 +122,13 @@ class Panel:
         """Switch the excitation light and wait until it is steady; see `CameraThread`.
 
         Raises:
-            CameraError: the light's pin is not open: an unlit frame would count as empty.
+            CameraError: the pin of the light is not open; an unlit frame would count as empty.
         """
         if self._light is None:
             if on:
                 raise CameraError(
                     "The excitation light cannot be switched on, so no picture is taken; "
-                    "see the message about the pins of the button."
+                    "see the message about the pins."
                 )
             return
         self._light.value = on
@@ -138,7 +138,7 @@ class Panel:
     def _edge(self) -> None:
         self._events.put("edge")
 
-    # What follows runs in the panel's thread only.
+    # The methods below run in the panel's thread only.
 
     def _run(self) -> None:
         while True:
@@ -155,11 +155,11 @@ class Panel:
                     self._refuse(str(event))
                 self._advance(time.monotonic())
                 self._show()
-            except Exception:  # noqa: BLE001 - a broken lamp must not cost the button
+            except Exception:  # noqa: BLE001 - the button must work with a broken LED
                 _log.exception("The panel's thread")
 
     def _time_to_next(self) -> float:
-        times = [_LAMP_PERIOD_S]
+        times = [_LED_PERIOD_S]
         if self._settles_at is not None:
             times.append(self._settles_at - time.monotonic())
         if self._may_be_held():
@@ -167,7 +167,7 @@ class Panel:
         return max(0.0, min(times))
 
     def _advance(self, now: float) -> None:
-        """Take a level that has settled, and a press that lasts, for what they are."""
+        """Act on a level that has settled and on a press that has lasted long enough."""
         if self._settles_at is not None and now >= self._settles_at:
             self._settles_at = None
             level = self._button.is_pressed
@@ -180,7 +180,7 @@ class Panel:
                 self._spent = False
         if self._may_be_held() and now >= self._pressed_at + self._settings.hold_s:
             self._spent = True
-            # The edge of the release may still be on its way.
+            # The button may be released already, with its event still in the queue.
             if self._button.is_pressed and self._on_hold is not None:
                 self._do(self._on_hold)
 
@@ -189,20 +189,24 @@ class Panel:
 
     def _do(self, action: Callable[[], object]) -> None:
         if self._job is not None and self._job.is_alive():
-            self._refuse(_UNDER_WAY)
+            self._refuse(_RUNNING)
             return
         self._job = threading.Thread(target=self._act, args=(action,), name="press", daemon=True)
         self._job.start()
 
     def _act(self, action: Callable[[], object]) -> None:
-        """In the thread of the press: a refusal goes back through the queue."""
+        """Run the action in the thread of the press; a refusal goes back through the queue."""
         try:
             action()
         except FluocountError as error:
             self._events.put(_Refusal(str(error)))
         except Exception as error:  # noqa: BLE001 - a bug behind a press is shown like a refusal
             _log.exception("A press of the button")
-            self._events.put(_Refusal(f"The press failed ({error}); the log says more."))
+            self._events.put(
+                _Refusal(
+                    f"The capture failed because of an unexpected error ({error}); details are in the log."
+                )
+            )
 
     def _refuse(self, text: str) -> None:
         _log.warning("Press refused: %s", text)
@@ -213,7 +217,7 @@ class Panel:
         if self._led is None:
             return
         refused = time.monotonic() < self._refused_until
-        state: LampState = "refused" if refused else self._lamp_now()
+        state: LedState = "refused" if refused else self._led_now()
         if state == self._shown:
             return
         self._shown = state
@@ -224,13 +228,13 @@ class Panel:
             self._led.blink(*pattern)
 
 
-def lamp_for(camera: State, *, counting: bool, fault: bool) -> LampState:
-    """What the lamp shows: a press would be refused, is being worked on, or would be taken.
+def led_state(camera: State, *, counting: bool, fault: bool) -> LedState:
+    """What the LED shows: a press would be refused, is being processed, or would be accepted.
 
     Args:
         camera: state of the camera.
         counting: the worker counts an image.
-        fault: something else keeps a press from becoming a count.
+        fault: something else would make the count fail.
     """
     if fault or camera in ("none", "missing", "busy", "lost", "error"):
         return "error"
@@ -252,5 +256,5 @@ def power_off() -> None:
     )
     if done.returncode:
         raise PinsError(
-            f"The shutdown was refused ({done.stderr.strip()}); see docs/camera.md for the right."
+            f"The shutdown was refused ({done.stderr.strip()}); see docs/camera.md for the permission."
         )

@@ -1,4 +1,4 @@
-"""gpiozero's devices with the pin factory named, so that a fall-back is never silent."""
+"""gpiozero devices with a fixed pin factory, because gpiozero would silently fall back to another one."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def open_button(pin: int) -> Any:
     return _open(pin, lambda gpio: gpio.Button(pin, pull_up=True))
 
 
-def open_lamp(pin: int) -> Any:
+def open_led(pin: int) -> Any:
     """A `gpiozero.LED`, off; raises PinsError."""
     return _open(pin, lambda gpio: gpio.LED(pin, initial_value=False))
 
@@ -34,6 +34,6 @@ def _open(pin: int, make: Callable[[Any], Any]) -> Any:
         return make(gpiozero)
     except Exception as error:
         raise PinsError(
-            f"Pin {pin} cannot be used by {os.environ[_FACTORY]} ({error}); a Raspberry Pi with "
-            "python3-lgpio, a user in the group gpio and a different pin for each part are needed."
+            f"Pin {pin} cannot be used with {os.environ[_FACTORY]} ({error}). This needs a Raspberry Pi with "
+            "python3-lgpio, a user in the group gpio, and a different pin for each part."
         ) from error

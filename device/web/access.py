@@ -113,14 +113,14 @@ def _not_local() -> ResponseReturnValue | None:
     if name not in _LOCAL_NAMES and name != bound:
         return sentence(
             403,
-            f"This page answers as localhost only, not as {name}; open http://localhost, "
-            "or set web.host to serve the network (docs/access.md).",
+            f"This page can only be opened as http://localhost, not as {name}; to open it from the "
+            "network see docs/access.md.",
         )
     if request.headers.get("X-Forwarded-For") or request.headers.get("Forwarded"):
         return sentence(
             403,
-            "A proxy stands before this page, but web.behind_proxy is not set, so that nobody would "
-            "have to log in; see docs/access.md.",
+            "A proxy forwards to this page, but the settings do not allow that, because anybody could "
+            "get in without a login; see docs/access.md.",
         )
     return _foreign_origin()
 
@@ -133,7 +133,7 @@ def _foreign_origin() -> ResponseReturnValue | None:
         return None
     if request.method in _SAFE_METHODS and origin is None and request.endpoint in _LANDINGS:
         return None  # a link on another site to one of the pages
-    return sentence(403, f"Another site ({origin or 'unnamed'}) sent this request; it is refused.")
+    return sentence(403, f"Request refused: it came from another site ({origin or 'unnamed'}).")
 
 
 _LANDINGS = frozenset(
@@ -170,7 +170,7 @@ def _by_token(authorization: Authorization) -> ResponseReturnValue | None:
         g.token_name = store.access.token_name(authorization.token)
     if g.get("token_name") is None:
         answer = sentence(
-            401, "This API token is not valid; `fluocount token create NAME` makes a new one."
+            401, "This API token is not valid; create a new one with `fluocount token create NAME`."
         )
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
@@ -191,9 +191,7 @@ def _ask_to_log_in() -> ResponseReturnValue:
 
 
 def _csrf_failed(error: CSRFError) -> ResponseReturnValue:
-    return sentence(
-        403, f"{str(error.description).rstrip('.')}; load the page again and repeat (X-CSRFToken)."
-    )
+    return sentence(403, f"{str(error.description).rstrip('.')}; reload the page and try again.")
 
 
 def _secure(answer: Response) -> Response:

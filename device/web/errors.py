@@ -38,10 +38,10 @@ STATUS_OF: dict[type[FluocountError], int] = {
 }
 
 _SENTENCES = {
-    404: "There is nothing at this address; /api/v1/openapi.json lists what there is.",
-    405: "This address does not take that method; see the Allow header.",
-    415: "The body must be of the content type that /api/v1/openapi.json names.",
-    500: "The program made a mistake; the log has the details, please report it.",
+    404: "There is nothing at this address; the Status page links to the description of all addresses.",
+    405: "This address does not accept that method; see the Allow header.",
+    415: "The content type is wrong; the Status page links to the description of what each address accepts.",
+    500: "This failed because of an unexpected error. Details are in the log; please report it.",
 }
 
 
@@ -63,12 +63,12 @@ def _bug(error: Exception) -> ResponseReturnValue:
 
 
 def _http(error: HTTPError) -> Response:
-    """Whatever Flask, Werkzeug and marshmallow refuse."""
+    """Everything that Flask, Werkzeug and marshmallow refuse."""
     status = error.status_code
     detail = _flatten(error.detail)
-    text = f"{detail}; see /api/v1/openapi.json." if detail else _SENTENCES.get(status)
+    text = f"{detail}." if detail else _SENTENCES.get(status)
     if status == 413:
-        text = f"At most {service().settings.web.max_upload_mb} MB are taken (web.max_upload_mb)."
+        text = f"The file is too large; at most {service().settings.web.max_upload_mb} MB are accepted."
     answer = sentence(status, text or f"{error.message}.".replace("..", "."))
     for name, value in dict(error.headers or {}).items():
         if name.lower() not in ("content-type", "content-length"):

@@ -101,7 +101,7 @@ def set_up() -> ResponseReturnValue:
         return redirect(url_for("login.login"))
     if not hmac.compare_digest(given.encode(), code.encode()):
         _count_failure()
-        text = "This set-up code is wrong; the log of the device shows the right one."
+        text = "This set-up code is wrong; the log of the instrument shows the right one."
         return render_template("setup.html", error=text), 403
     try:
         password = _chosen_password()
@@ -136,7 +136,7 @@ def _chosen_password() -> str:
             f"not {len(password)}."
         )
     if password != again:
-        raise InputError("The two passwords differ; type the same twice.")
+        raise InputError("The two passwords differ; type the same password twice.")
     return password
 
 

@@ -11,7 +11,7 @@ from device.service import Service
 from device.web import create_app
 
 _BODY_SLACK_BYTES = 10_000_000
-"""The app refuses a large upload with a sentence; waitress only where that would be absurd."""
+"""The app refuses a large upload with a sentence; waitress drops only much larger ones."""
 
 _PROXY: dict[str, Any] = {
     "trusted_proxy": "127.0.0.1",
@@ -36,7 +36,7 @@ class Server:
         self._waitress.run()
 
     def close(self) -> None:
-        """Let go of the address."""
+        """Stop listening."""
         self._waitress.close()
 
 
@@ -46,7 +46,7 @@ def make_server(service: Service, inherited: Sequence[socket.socket] = ()) -> Se
     Args:
         service: what the app shows.
         inherited: listening sockets from systemd, instead of web.host and web.port. They may be
-            reached by anybody, whatever the settings say, so that a login is needed.
+            reached by anybody regardless of the settings, so a login is needed.
 
     Raises:
         SettingsError: the address is in use or not this machine's.
@@ -67,7 +67,7 @@ def make_server(service: Service, inherited: Sequence[socket.socket] = ()) -> Se
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"The page cannot listen on {web.host}:{web.port} ({error}); "
-            "choose another --host or --port."
+            "choose another host or port."
         ) from None
     return Server(bound, _addresses(bound))
 
@@ -80,7 +80,7 @@ def _addresses(bound: Any) -> list[str]:
 
 
 def _readable(host: str) -> str:
-    """A name or address that a browser takes."""
+    """A name or address that a browser accepts."""
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""Warnings about a frame that is unlike those the model was trained on: what was seen, and what to do."""
+"""Warnings about a frame unlike the training frames: what is unusual, and what to do."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from device.counting.records import Flag
 
 
 def model_flags(card: ModelCard) -> tuple[Flag, ...]:
-    """A model that was never tried on frames it had not seen says so with every count."""
+    """Warn with every count of a model that was never tested on unseen frames."""
     if card.confidence.frames > 0:
         return ()
     text = (
-        f"How well the model {card.name} {card.version} counts is not known: it was never tried on frames that it had "
-        "not seen. Use it for comparison only, and another model for results."
+        f"The accuracy of the model {card.name} {card.version} is unknown: it was never tested on images that it was "
+        "not trained on. Use another model for results."
     )
     return (Flag(code="untested_model", text=text),)
 
 
 def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:
-    """Compare a frame with the ranges measured over training frames; one flag per code at most."""
+    """Compare a frame with the normal ranges of the training frames; at most one flag per code."""
     flags: dict[str, Flag] = {}
     for flag in _light(seen, normal):
         flags.setdefault(flag.code, flag)
@@ -30,7 +30,7 @@ def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:
 
 
 def is_usual(seen: FrameStatistics, normal: NormalFrame) -> bool:
-    """Whether stain and brightness are those that the calibration knows: only then can it judge objects by them."""
+    """Whether stain and brightness are as in the calibration, so that its probabilities apply."""
     return not {"wrong_stain", "unusual_brightness"} & {
         flag.code for flag in frame_flags(seen, normal)
     }
@@ -40,21 +40,21 @@ def _light(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
     if _below(seen.contrast, normal.contrast):
         yield Flag(
             code="blank",
-            text=f"Hardly anything stands out in this image (by {seen.contrast:.1f} grey levels, usual are "
-            f"{normal.contrast.low:.1f} or more): check lamp, shutter, exposure and the field of view.",
+            text=f"The image is almost empty (contrast {seen.contrast:.1f} grey levels, normal is "
+            f"{normal.contrast.low:.1f} or more): check excitation light, shutter, exposure and field of view.",
         )
     if _above(seen.saturated_share, normal.saturated_share):
         yield Flag(
             code="saturated",
             text=f"{seen.saturated_share:.1%} of the pixels are saturated: shorten the exposure or lower the gain; "
-            "cells may have merged.",
+            "bright cells may merge.",
         )
     if _outside(seen.background, normal.background):
         bright = _above(seen.background, normal.background)
         yield Flag(
             code="unusual_brightness",
             text=f"The background is unusually {'bright' if bright else 'dark'} ({seen.background:.0f} of 255 grey "
-            f"levels, usual are {_say(normal.background, '.0f')}): check exposure, gain and stray light.",
+            f"levels, normal is {_say(normal.background, '.0f')}): check exposure, gain and stray light.",
         )
 
 
@@ -65,21 +65,21 @@ def _structures(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
         red = 1 - (seen.green_share or 0) - (seen.blue_share or 0)
         yield Flag(
             code="wrong_stain",
-            text=f"The stain's colour ({red:.0%} red, {seen.green_share:.0%} green, {seen.blue_share:.0%} blue) is "
-            f"not what the model knows ({_say(normal.green_share, '.0%')} green, {_say(normal.blue_share, '.0%')} "
+            text=f"The stain's colour ({red:.0%} red, {seen.green_share:.0%} green, {seen.blue_share:.0%} blue) is not "
+            f"that of the training images ({_say(normal.green_share, '.0%')} green, {_say(normal.blue_share, '.0%')} "
             "blue): check filter and white balance; the count may be wrong for this stain.",
         )
     if _below(seen.sharpness, normal.sharpness):
         yield Flag(
             code="out_of_focus",
-            text=f"The image looks out of focus (sharpness {seen.sharpness:.2f}, usual are "
-            f"{normal.sharpness.low:.2f} or more): focus again, or check that the cell diameter is right.",
+            text=f"The image looks out of focus (sharpness {seen.sharpness:.2f}, normal is "
+            f"{normal.sharpness.low:.2f} or more): focus again, or check the cell diameter setting.",
         )
     if _above(seen.noise, normal.noise):
         yield Flag(
             code="unusual_noise",
-            text=f"The image is noisier than usual ({seen.noise:.2f}, usual are at most {normal.noise.high:.2f}): "
-            "lower the gain and expose longer, or average frames.",
+            text=f"The image is noisier than usual ({seen.noise:.2f}, normal is at most {normal.noise.high:.2f}): "
+            "lower the gain and expose longer, or average several frames.",
         )
 
 
@@ -87,14 +87,14 @@ def _cells(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
     if seen.cell_size_ratio is not None and _outside(seen.cell_size_ratio, normal.cell_size_ratio):
         yield Flag(
             code="cell_size",
-            text=f"The counted objects are {seen.cell_size_ratio:.1f} times as wide as the cell diameter that is set "
-            f"(usual are {_say(normal.cell_size_ratio, '.1f')} times): check the cell diameter.",
+            text=f"The counted objects are {seen.cell_size_ratio:.1f} times as wide as the cell diameter setting "
+            f"(normal is {_say(normal.cell_size_ratio, '.1f')} times): check the cell diameter.",
         )
     if _above(seen.covered_share, normal.covered_share):
         yield Flag(
             code="crowded",
-            text=f"Cells cover {seen.covered_share:.0%} of the image, more than in any training frame: touching "
-            "cells may be counted as one; check the outlines or take a less crowded field.",
+            text=f"Cells cover {seen.covered_share:.0%} of the image, more than in any training image: touching "
+            "cells may be counted as one; check the outlines or choose a less crowded field.",
         )
 
 

@@ -12,10 +12,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 _TEXTS = {
     400: "The request cannot be used as it is",
     404: "There is no such count, or it has no such file",
-    409: "Does not fit the present state",
+    409: "Not possible in the present state",
     413: "Larger than the upload limit",
-    415: "Not the content type that is documented",
-    503: "Cannot be done at the moment: queue full, camera or model not usable",
+    415: "Wrong content type",
+    503: "Not possible at the moment: queue full, or camera or model not usable",
 }
 
 
@@ -37,7 +37,7 @@ def answers(
     media: str = "application/json",
     text: str = "OK",
 ) -> Callable[[View], View]:
-    """Describe what a view answers: the good answer and every error of its own.
+    """Describe what a view answers: the good answer and its errors.
 
     The errors that every call can give (access, storage) are added in device.web.api.document.
     """

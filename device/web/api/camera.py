@@ -13,7 +13,7 @@ from device.web.inputs import CameraForm, CaptureForm
 from device.web.records import Accepted
 
 _WAIT_S = 2.0
-"""How long one of a few viewers may wait for the first picture; the others are told to ask again."""
+"""How long a few viewers may wait for the first picture; the others must ask again."""
 
 camera = APIBlueprint("camera", __name__, url_prefix="/api/v1")
 
@@ -32,8 +32,8 @@ def change(wish: dict[str, Any]) -> Response:
     """Change exposure, gain, colour gains or averaging from the next frame on."""
     if not wish:
         raise InputError(
-            "Nothing to change: give at least one of exposure_s, gain, red_gain, blue_gain and "
-            "average_frames."
+            "Nothing to change: give at least one of exposure, gain, red gain, blue gain and the number of "
+            "frames to average."
         )
     return json(service().camera.change(**wish))
 
@@ -53,7 +53,7 @@ def preview() -> Response:
 
 @camera.post("/captures")
 @camera.input(CaptureForm, location="json", arg_name="wish")
-@answers(camera, ref("Accepted"), 409, 503, status=202, text="Captured, and safe on the disk")
+@answers(camera, ref("Accepted"), 409, 503, status=202, text="Captured and saved")
 def capture(wish: dict[str, Any]) -> Response:
     """Take a picture and count it; answers when the picture is on the disk."""
     wishes = Wishes(sample=wish.get("sample", ""), notes=wish.get("notes", ""))

@@ -30,7 +30,7 @@ def _store() -> Store:
 @counts.post("/counts")
 @counts.input(CountForm, location="form_and_files", arg_name="form")
 @counts.input(KeyHeader, location="headers", arg_name="headers")
-@answers(counts, ref("Accepted"), 409, 503, status=202, text="Accepted: safe on the disk")
+@answers(counts, ref("Accepted"), 409, 503, status=202, text="Accepted and saved")
 def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Hand in an image to be counted."""
     image = form.pop("image")
@@ -104,12 +104,12 @@ def look_at(count_id: str) -> Response:
 def edit(count_id: str, changes: dict[str, Any]) -> Response:
     """Change sample name, notes or keep-flag."""
     if not changes:
-        raise InputError("Nothing to change: give at least one of sample, notes and keep.")
+        raise InputError("Nothing to change: give at least one of sample name, notes and keep.")
     return json(summary(_store().counts.edit(count_id, **changes)))
 
 
 @counts.delete("/counts/<count_id>")
-@answers(counts, None, 404, 409, status=204, text="Gone for good")
+@answers(counts, None, 404, 409, status=204, text="Deleted permanently")
 def delete(count_id: str) -> Response:
     """Delete a count with its image and files."""
     _store().counts.delete(count_id)

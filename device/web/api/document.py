@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that belong to no single call."""
+"""The parts of the OpenAPI document that are common to all calls."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ from device.web.records import DOCUMENTED
 _EVERYWHERE = {
     "401": "Not logged in and no valid API token",
     "403": "Refused: foreign Host or Origin, or the CSRF token is missing",
-    "500": "A mistake of the program; the log has the details",
+    "500": "An unexpected error; details are in the log",
     "507": "The data folder or the database cannot be used, or the disk is full",
 }
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -67,7 +67,7 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
             answers.setdefault(code, {"description": text})
     if method in ("post", "patch") and "requestBody" in operation:
         answers.setdefault("413", {"description": "Larger than the upload limit"})
-        answers.setdefault("415", {"description": "Not the content type that is documented"})
+        answers.setdefault("415", {"description": "Wrong content type"})
     for code, answer in answers.items():
         if re.match("[45]", code):
             answer["content"] = {"application/json": {"schema": _ERROR}}

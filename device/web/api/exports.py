@@ -38,6 +38,6 @@ def _done(store: Store, ids: list[str]) -> list[CountRow]:
     for row in rows.values():
         if row.status != "done":
             raise ConflictError(
-                f"The count {row.id} is {row.status}; only done ones can be exported."
+                f"The count of {row.image} is {row.status}; only finished counts can be exported."
             )
     return sorted(rows.values(), key=lambda row: row.sequence)

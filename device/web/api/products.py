@@ -47,7 +47,7 @@ def _found(count_id: str) -> tuple[Store, CountRow]:
 @products.get("/counts/<count_id>/image")
 @answers(products, BINARY, 404, media="*/*")
 def image(count_id: str) -> Response:
-    """The image as it came, byte for byte."""
+    """The original image, byte for byte."""
     store, row = _found(count_id)
     path = store.counts.original_path(row)
     return _file(path, download_name=row.image, as_attachment=True)
@@ -74,7 +74,7 @@ def overlay_jpg(count_id: str) -> Response:
 @products.get("/counts/<count_id>/overlay.png")
 @answers(products, BINARY, 400, 404, 409, media="image/png")
 def overlay_png(count_id: str) -> Response:
-    """The same without loss, rendered now."""
+    """The same without compression loss, rendered on request."""
     store, row = _found(count_id)
     labels = stored_labels(store, count_id)
     frame = read_frame(store.counts.original_path(row))
@@ -116,7 +116,7 @@ def _export(name: FileFormat) -> None:
         return answer
 
     view.__name__ = name.replace(".", "_")
-    view.__doc__ = f"{name} with the corrections that hold."
+    view.__doc__ = f"{name}, with the corrections by hand."
     schema = _GEOJSON if name == "cells.geojson" else BINARY
     described = answers(products, schema, 404, 409, media=media)(view)
     products.get(f"/counts/<count_id>/{name}")(described)
@@ -134,6 +134,6 @@ def _file(path: Path, **options: Any) -> Response:
     try:
         answer = send_file(path.resolve(), mimetype=_MEDIA.get(path.suffix), max_age=0, **options)
     except FileNotFoundError:
-        raise NotFoundError(f"{path.name} is no longer there; load the page again.") from None
+        raise NotFoundError(f"{path.name} no longer exists; reload the page.") from None
     answer.headers["Cache-Control"] = "private, no-cache"
     return answer

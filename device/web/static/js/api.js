@@ -1,4 +1,4 @@
-// Calls to /api/v1. A refused call throws ApiError, whose message is the API's own sentence.
+// Calls to /api/v1. A refused call throws ApiError with the sentence that the instrument sent.
 
 const ROOT = "/api/v1";
 const csrf = document.querySelector('meta[name="csrf-token"]')?.content || "";
@@ -23,14 +23,14 @@ export const url = (path, parameters = {}) => {
 
 export const countPath = (id, rest = "") => `/counts/${encodeURIComponent(id)}${rest}`;
 
-/** The sentence in an answer's body, or one made from its status. */
+/** The sentence in the response body, or one made from the status. */
 export function sentence(body, status) {
   if (body && typeof body === "object") {
     if (typeof body.error === "string") return body.error;
     if (typeof body.message === "string") return body.message;
   }
-  if (status === 413) return "This file is larger than the instrument takes.";
-  return `The instrument answered ${status}; look at its Status page.`;
+  if (status === 413) return "This file is larger than the instrument accepts.";
+  return `The instrument could not do this (error ${status}); see the Status page.`;
 }
 
 export function toLogin() {
@@ -56,7 +56,7 @@ async function call(method, path, { json, body, signal, parameters } = {}) {
     response = await fetch(url(path, parameters), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The instrument does not answer; check its power and the network.", 0);
+    throw new ApiError("The instrument does not answer. Check its power and the network.", 0);
   }
   if (!response.ok) throw await failure(response);
   return response;

@@ -1,4 +1,4 @@
-// Exposure, gain, colour gains and averaging: numbers with their unit and the camera's own range.
+// Exposure, gain, colour gains and averaging: numbers with unit, within the range of the camera.
 import * as api from "./api.js";
 import { byId, debounce, element } from "./dom.js";
 import { exposure, significant } from "./format.js";
@@ -29,7 +29,7 @@ export class CameraForm {
     return element("label", { class: "field" }, element("span", {}, control.label), element("span", { class: "number-with-unit" }, input, unit));
   }
 
-  /** Show what the camera really has, but never under the fingers of a person. */
+  /** Show the values of the camera, but never overwrite what a person is typing. */
   show(camera) {
     this.ranges = camera.ranges ?? {};
     for (const { control, input } of this.inputs.values()) {
@@ -59,7 +59,7 @@ export class CameraForm {
     input.removeAttribute("aria-invalid");
     delete input.dataset.touched;
     if (!camera) return;
-    this.note.textContent = `Set: ${exposure(camera.exposure_s)}, gain ${significant(camera.gain)}, `
+    this.note.textContent = `Now: ${exposure(camera.exposure_s)}, gain ${significant(camera.gain)}, `
       + `colours ${significant(camera.red_gain)} and ${significant(camera.blue_gain)}. Nothing is automatic.`;
   }
 }

@@ -1,4 +1,4 @@
-// The capture page: look, set, press, read.
+// The capture page: live view, camera settings, capture button, latest count.
 import * as api from "./api.js";
 import { CameraForm } from "./camera-form.js";
 import { announce, byId, element, icon, memory } from "./dom.js";
@@ -8,7 +8,7 @@ import { ended, follow, progressText } from "./job.js";
 import { drawSmall } from "./layers.js";
 import { Meters } from "./meters.js";
 import { Preview } from "./preview.js";
-import { cameraLamp } from "./state.js";
+import { cameraIndicator } from "./state.js";
 
 const preview = new Preview();
 const meters = new Meters();
@@ -33,9 +33,9 @@ function refuse(text) {
 
 function showCamera(found) {
   const camera = found?.camera;
-  const lamp = cameraLamp(camera);
-  const usable = Boolean(camera) && lamp.level !== "fault" && lamp.level !== "unknown";
-  const reason = camera?.text || "No camera. Uploads are counted all the same.";
+  const indicator = cameraIndicator(camera);
+  const usable = Boolean(camera) && indicator.level !== "fault" && indicator.level !== "unknown";
+  const reason = camera?.text || "No camera. You can still upload images.";
   preview.setAvailable(usable, found ? reason : "The instrument does not answer.");
   byId("preview").dataset.kind = camera?.kind ?? "";
   const kind = byId("preview-kind");
@@ -45,8 +45,8 @@ function showCamera(found) {
   if (!found) setButton("fault", "the instrument does not answer");
   else if (!usable) setButton("fault", reason);
   else if (found.disk?.level === "refuse") setButton("fault", "the disk is full");
-  else if (lamp.level === "busy") setButton("ok", `camera ${lamp.text}; a press now may be refused`);
-  else setButton("ok", found.queue?.waiting ? `ready, ${plural(found.queue.waiting, "count waits", "counts wait")} before it` : "ready");
+  else if (indicator.level === "busy") setButton("ok", `camera ${indicator.text}; capture may be refused`);
+  else setButton("ok", found.queue?.waiting ? `ready, ${plural(found.queue.waiting, "image is", "images are")} ahead in the queue` : "ready");
 }
 
 function showRefusal(found) {
@@ -55,7 +55,7 @@ function showRefusal(found) {
   const first = lastRefusal === null;
   lastRefusal = refusal.when;
   const age = Date.parse(found.device_time) - Date.parse(refusal.when);
-  if (!first || age < 60000) refuse(`A press was refused ${moment(refusal.when)}: ${refusal.text}`);
+  if (!first || age < 60000) refuse(`Capture refused ${moment(refusal.when)}: ${refusal.text}`);
 }
 
 function showLatest(count) {
@@ -69,7 +69,7 @@ function showLatest(count) {
     element("p", { class: "about" }, count.sample || "no sample name", element("small", {}, moment(count.created))),
     element("ul", { class: "flags" }, ...(count.flags ?? []).map((flag) => element("li", {}, icon("warning"), element("span", {}, flag.text)))),
     element("a", { href: target, class: "picture", tabindex: "-1", "aria-hidden": "true" }, picture),
-    element("a", { href: target, class: "button small" }, "Look closer or correct"),
+    element("a", { href: target, class: "button small" }, "Open and correct"),
   );
   region.hidden = false;
   drawSmall(picture, count).catch((error) => refuse(error.message));
@@ -95,7 +95,7 @@ async function press(event) {
       announce(`${plural(count.count, "cell")} counted`);
     } else if (count.status === "failed") refuse(count.error ?? "This count failed.");
   } catch (error) {
-    refuse(`Not taken: ${error.message}`);
+    refuse(`Not captured: ${error.message}`);
   } finally {
     current = null;
     byId("cancel").hidden = true;
@@ -118,7 +118,7 @@ async function readCamera() {
       const camera = await api.get("/camera");
       form.show(camera);
       if (preview.live) meters.show(camera);
-    } catch { /* the status already says that it does not answer */ }
+    } catch { /* the header already shows that the instrument does not answer */ }
   }
   setTimeout(readCamera, 1000);
 }

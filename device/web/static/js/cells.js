@@ -1,6 +1,6 @@
-// Cells as the page handles them: which one is under the pointer, which are inside a polygon.
+// Find the cell under the pointer and the cells inside a polygon.
 
-/** The cell at an image point: its box holds the point, and its centre is nearest for its size. */
+/** The cell at an image point: of the boxes that contain the point, the nearest centre relative to its size. */
 export function cellAt(cells, point, slackPx) {
   let best = null;
   let least = Infinity;
@@ -37,7 +37,7 @@ export function area(polygon) {
 
 export const holding = (corrections) => (corrections ?? []).filter((correction) => !correction.undone);
 
-/** What a person's corrections make of the cells: {counted, removed, added}. */
+/** The cells after the corrections by hand: {counted, removed, added}. */
 export function corrected(cells, corrections) {
   const held = holding(corrections);
   const gone = new Set(held.filter((one) => one.action === "remove").map((one) => one.cell_id));

@@ -1,4 +1,4 @@
-// Cells added and removed by hand: a log with who and when; undo takes back the last.
+// Cells added and removed by hand: a log of who and when. Undo reverts the last correction.
 import * as api from "./api.js";
 import { byId, element, memory, toast } from "./dom.js";
 import { moment } from "./format.js";
@@ -21,8 +21,8 @@ export class Corrections {
     byId("corrections").hidden = false;
     byId("undo").disabled = !corrections.some((one) => !one.undone);
     byId("correction-list").replaceChildren(...corrections.toReversed().map((one) => element("li", { "data-undone": one.undone },
-      element("span", {}, `${one.who || "somebody"} ${VERBS[one.action]} ${one.cell_id ?? ""}`),
-      element("small", {}, one.undone ? `taken back by ${one.undone_by || "somebody"} ${moment(one.undone_when)}` : moment(one.when)))));
+      element("span", {}, `${one.who || "unknown"} ${VERBS[one.action]} ${one.cell_id ?? ""}`),
+      element("small", {}, one.undone ? `undone by ${one.undone_by || "unknown"} ${moment(one.undone_when)}` : moment(one.when)))));
   }
 
   add(point) { return this.#send({ action: "add", x: point.x, y: point.y }); }

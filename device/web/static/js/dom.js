@@ -1,4 +1,4 @@
-// Small helpers: build elements, speak, save files.
+// Small helpers: build elements, show messages, save files.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -74,7 +74,7 @@ export function confirmed(title, text) {
   });
 }
 
-/** What this browser remembers for its person; gone in a private window. */
+/** Kept in this browser; a private window keeps nothing. */
 export const memory = {
   read(key) { try { return localStorage.getItem(`fluocount-${key}`) || ""; } catch { return ""; } },
   write(key, value) { try { localStorage.setItem(`fluocount-${key}`, value); } catch { /* private window */ } },

@@ -1,15 +1,15 @@
-// Many counts at once with one question a second: a hundred uploads must not be a hundred questions.
+// Follows many counts with one request per second, so that a hundred uploads do not mean a hundred requests.
 import * as api from "./api.js";
 import { pause } from "./dom.js";
 import { ended } from "./job.js";
 
 const EVERY_MS = 900;
 const MOST = 500;
-/** Asked one by one when others filled the list meanwhile. */
+/** How many counts to ask for one by one when newer counts have pushed them out of the list. */
 const SINGLES = 3;
 
 export class Follower {
-  /** onCount(count) for each answer about a followed id, the last one included; onTrouble(id, error). */
+  /** onCount(count) for each answer about a followed id, including the last; onTrouble(id, error). */
   constructor({ onCount, onTrouble }) {
     Object.assign(this, { onCount, onTrouble });
     this.open = new Set();
@@ -26,7 +26,7 @@ export class Follower {
     while (this.open.size) {
       try {
         await this.#ask();
-      } catch { /* the header says that the instrument does not answer; asked again below */ }
+      } catch { /* the header shows that the instrument does not answer; the loop tries again */ }
       await pause(document.hidden ? 4 * EVERY_MS : EVERY_MS);
     }
     this.running = false;

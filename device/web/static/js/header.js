@@ -1,14 +1,14 @@
-// Every page: asks the status, lights the lamps, hands it on as a "status" event.
+// Every page: fetches the status, updates the indicators and sends a "status" event.
 import * as api from "./api.js";
 import { byId, element } from "./dom.js";
-import { lampsOf, readiness } from "./state.js";
+import { indicatorsOf, readiness } from "./state.js";
 
 const EVERY_MS = 3000;
 let latest = null;
 
 export const status = () => latest;
 
-/** action(status) now, when one is known, and whenever a new one arrives; null while unreachable. */
+/** Call action(status) with each new status, and now if one is known; null while the instrument is unreachable. */
 export function onStatus(action) {
   document.addEventListener("status", (event) => action(event.detail));
   if (latest) action(latest);
@@ -32,16 +32,16 @@ function showProblems(problems) {
 export const problemText = (problem) => (typeof problem === "string" ? problem : problem.text);
 
 function show(found) {
-  const lamps = lampsOf(found);
-  for (const lamp of document.querySelectorAll("[data-lamp]")) light(lamp, lamps[lamp.dataset.lamp]);
-  const whole = readiness(found, lamps);
+  const indicators = indicatorsOf(found);
+  for (const indicator of document.querySelectorAll("[data-indicator]")) light(indicator, indicators[indicator.dataset.indicator]);
+  const whole = readiness(found, indicators);
   light(byId("readiness"), whole);
   byId("state-line").dataset.level = whole.level;
   showProblems((found.problems ?? []).map(problemText));
 }
 
 function showUnreachable(error) {
-  for (const lamp of document.querySelectorAll("[data-lamp]")) light(lamp, { level: "unknown", text: "unknown" });
+  for (const indicator of document.querySelectorAll("[data-indicator]")) light(indicator, { level: "unknown", text: "unknown" });
   light(byId("readiness"), { level: "fault", text: "No answer" });
   byId("state-line").dataset.level = "fault";
   showProblems([error.message]);

@@ -1,4 +1,4 @@
-// Counts and cell sizes of a selection. Sizes need each result's cells: fetched once, remembered.
+// Counts and cell sizes of a selection. Sizes need the cells of each result, which are fetched once.
 import * as api from "./api.js";
 import { byId, element } from "./dom.js";
 import { number, plural, significant } from "./format.js";
@@ -24,8 +24,8 @@ export async function drawPlots(selection) {
   byId("counts-note").textContent = "";
   byId("sizes-note").textContent = "";
   if (!done.length) {
-    say("counts-plot", "Nothing counted in this selection.");
-    say("sizes-plot", "Nothing counted in this selection.");
+    say("counts-plot", "No finished counts in this selection.");
+    say("sizes-plot", "No finished counts in this selection.");
     return;
   }
   const oldestFirst = done.toSorted((a, b) => a.sequence - b.sequence);
@@ -53,6 +53,6 @@ async function drawSizes(done, stillWanted) {
   if (!diameters.length) { say("sizes-plot", "No cells in this selection."); return; }
   byId("sizes-plot").replaceChildren(sizesPlot(diameters, unit));
   const median = quantile(diameters.toSorted((a, b) => a - b), 0.5);
-  const part = done.length > MOST_RESULTS ? `, newest ${MOST_RESULTS} images only` : "";
+  const part = done.length > MOST_RESULTS ? `, ${MOST_RESULTS} newest images only` : "";
   byId("sizes-note").textContent = `${plural(diameters.length, "cell")}, median ${significant(median)} ${unit}${part}`;
 }

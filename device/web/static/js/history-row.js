@@ -26,14 +26,14 @@ function about(count, target) {
 export function historyRow(count, { chosen, onChoose, onKeep }) {
   const target = `/counts/${encodeURIComponent(count.id)}`;
   const name = count.sample || count.image || `count ${count.sequence}`;
-  const box = element("input", { type: "checkbox", "aria-label": `Choose ${name}`, checked: chosen });
+  const box = element("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen });
   box.addEventListener("click", (event) => onChoose(count, box.checked, event.shiftKey));
   const picture = count.status === "done"
     ? element("img", { class: "thumb", alt: "", loading: "lazy", src: api.url(api.countPath(count.id, "/thumbnail.jpg")) })
     : element("span", { class: "thumb" });
   const keep = element("button", {
     class: "keep", type: "button", "aria-pressed": String(Boolean(count.keep)), "aria-label": `Keep ${name}`,
-    title: count.keep ? "Kept: never deleted to free space" : "Keep", onclick: () => onKeep(count, !count.keep),
+    title: count.keep ? "Kept: never deleted automatically" : "Keep", onclick: () => onKeep(count, !count.keep),
   }, icon("keep"));
   return element("li", { class: "history-row", "data-id": count.id },
     box, element("a", { href: target, tabindex: "-1", "aria-hidden": "true" }, picture), about(count, target), value(count), keep);

@@ -1,4 +1,4 @@
-// All counts: filter, choose, plot, take away, keep, delete.
+// All counts: filter, select, plot, download, keep, delete.
 import * as api from "./api.js";
 import { byId, confirmed, debounce, element, saveBlob, toast } from "./dom.js";
 import { number, plural } from "./format.js";
@@ -49,7 +49,7 @@ function show() {
   showSelection();
 }
 
-/** What the buttons and plots speak of: the chosen ones, or all shown when none is chosen. */
+/** The counts that buttons and plots apply to: the selected ones, or all shown when none is selected. */
 const selection = () => (chosen.size ? counts.filter((count) => chosen.has(count.id)) : counts);
 
 const plotSoon = debounce(150, () => drawPlots(selection()));
@@ -58,8 +58,8 @@ function showSelection() {
   const all = byId("select-all");
   all.checked = counts.length > 0 && chosen.size === counts.length;
   all.indeterminate = chosen.size > 0 && !all.checked;
-  const words = chosen.size ? `${number(chosen.size)} of ${number(counts.length)} chosen` : plural(counts.length, "count");
-  byId("selection-summary").textContent = before && !chosen.size ? `${words} shown, older ones below` : words;
+  const words = chosen.size ? `${number(chosen.size)} of ${number(counts.length)} selected` : plural(counts.length, "count");
+  byId("selection-summary").textContent = before && !chosen.size ? `${words} shown, more below` : words;
   for (const id of ["keep-selected", "delete-selected"]) byId(id).disabled = !chosen.size;
   for (const id of ["export-csv", "export-zip"]) byId(id).disabled = !selection().some((count) => count.status === "done");
   plotSoon();
@@ -97,7 +97,7 @@ async function removeChosen() {
   const picked = selection();
   const kept = picked.filter((count) => count.keep).length;
   const warning = kept ? ` ${plural(kept, "of them is marked Keep", "of them are marked Keep")}.` : "";
-  if (!await confirmed(`Delete ${plural(picked.length, "count")}?`, `Images, counts and corrections are gone for good.${warning}`)) return;
+  if (!await confirmed(`Delete ${plural(picked.length, "count")}?`, `This deletes images, counts and corrections permanently.${warning}`)) return;
   let gone = 0;
   for (const count of picked) {
     try {

@@ -6,9 +6,9 @@ import { duration, percent } from "./format.js";
 const ENDED = new Set(["done", "failed", "cancelled"]);
 export const ended = (count) => ENDED.has(count.status);
 
-/** What a person reads while it waits or runs. */
+/** The text shown while a count waits or runs. */
 export function progressText(count) {
-  if (count.status === "queued") return "waiting for its turn";
+  if (count.status === "queued") return "waiting in the queue";
   if (count.status === "running") {
     const left = duration(count.remaining_s);
     return `counting, ${percent(count.progress ?? 0)}${left ? `, ${left} left` : ""}`;
@@ -18,7 +18,7 @@ export function progressText(count) {
   return "done";
 }
 
-/** Polls; onProgress(count) for each answer; resolves with the last. Survives short losses of the network. */
+/** Polls; calls onProgress(count) for each answer and resolves with the last. Survives short network failures. */
 export async function follow(id, onProgress, { everyMs = 400, signal } = {}) {
   let misses = 0;
   for (;;) {

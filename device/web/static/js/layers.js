@@ -1,4 +1,4 @@
-// The pictures below the marks: image, probability, outlines. Each is fetched once and kept as a canvas.
+// The layers below the marks: image, probability, outlines. Each is fetched once and kept as a canvas.
 import * as api from "./api.js";
 
 async function picture(path, parameters, signal) {
@@ -25,7 +25,7 @@ function tinted(source, colour) {
   return canvas;
 }
 
-/** Grey codes to a ramp that is clear where nothing is: violet at 0.2, red at 0.5, white-yellow at 1. */
+/** Colours the probability: transparent at 0, violet at 0.2, red at 0.5, pale yellow at 1. */
 function heat(source) {
   const context = source.getContext("2d");
   const data = context.getImageData(0, 0, source.width, source.height);
@@ -71,7 +71,7 @@ export class Layers {
     if (on.outlines && this.outlines) this.#paintOutlines(context, frame, view.scale);
   }
 
-  /** Brighter by adding the picture to itself: what is seen changes, never what was counted. */
+  /** Brightens by adding the picture to itself. Changes the display only, never the count. */
   #paintImage(context, frame, brightness) {
     context.drawImage(this.image, ...frame);
     context.globalCompositeOperation = "lighter";
@@ -83,7 +83,7 @@ export class Layers {
     context.globalCompositeOperation = "source-over";
   }
 
-  /** One pixel wide in the image; on the screen never below two, with a dark rim so that it shows on bright cells. */
+  /** Outlines are one pixel wide in the image and at least two on the screen, with a dark rim to show on bright cells. */
   #paintOutlines(context, [left, top, width, height], scale) {
     if (scale < 1.6) {
       for (const [dx, dy] of [[-1, -1], [1.7, -1], [-1, 1.7], [1.7, 1.7]]) context.drawImage(this.halo, left + dx, top + dy, width, height);
@@ -95,7 +95,7 @@ export class Layers {
 
 const SMALL_PX = 760;
 
-/** The picture with outlines that stay two dots wide however small it is shown. */
+/** The picture with outlines at least two screen pixels wide, even when shown small. */
 export async function drawSmall(canvas, count) {
   const layers = new Layers(count.id);
   await Promise.all([layers.loadImage(), layers.loadOutlines()]);

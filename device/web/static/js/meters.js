@@ -1,4 +1,4 @@
-// Focus and saturation from the preview, with a minute of memory for the focus.
+// Focus and saturation of the preview; the focus trace covers one minute.
 import { byId, svg } from "./dom.js";
 import { percent, significant } from "./format.js";
 
@@ -45,12 +45,12 @@ export class Meters {
     byId("saturation-value").textContent = known ? percent(fraction, fraction < 0.1 ? 2 : 0) : "–";
     const bar = byId("saturation-bar");
     bar.dataset.level = high ? "warn" : "ok";
-    // Square root: a few hundred white pixels must already be seen.
+    // Square root: a few hundred saturated pixels must already be visible.
     bar.style.width = known ? `${Math.min(100, 100 * Math.sqrt(fraction))}%` : "0";
     const warning = byId("saturation-warning");
     warning.hidden = !high;
     if (high) {
-      warning.textContent = `${percent(fraction, 2)} of the pixels are at full scale: bright cells merge and intensities are lost. Lower the exposure or the gain.`;
+      warning.textContent = `${percent(fraction, 2)} of the pixels are saturated: bright cells merge and intensities are wrong. Lower the exposure or the gain.`;
     }
   }
 }

@@ -1,4 +1,4 @@
-// Sample, notes and the keep-flag: stored when a person stops typing.
+// Sample, notes and the keep mark: saved when typing stops.
 import * as api from "./api.js";
 import { byId, debounce } from "./dom.js";
 
@@ -11,7 +11,7 @@ export class Notes {
     this.state = byId("notes-state");
     this.fields = { sample: byId("sample"), notes: byId("notes"), keep: byId("keep") };
     const soon = debounce(WAIT_MS, () => this.#save());
-    byId("notes-form").addEventListener("input", () => { this.state.textContent = "not stored yet"; soon(); });
+    byId("notes-form").addEventListener("input", () => { this.state.textContent = "not saved yet"; soon(); });
     byId("notes-form").addEventListener("submit", (event) => { event.preventDefault(); this.#save(); });
   }
 
@@ -27,10 +27,10 @@ export class Notes {
     try {
       const values = { sample: sample.value.trim(), notes: notes.value, keep: keep.checked };
       await api.patch(api.countPath(this.id), values);
-      this.state.textContent = "stored";
+      this.state.textContent = "saved";
       this.onSaved(values);
     } catch (error) {
-      this.state.textContent = `Not stored: ${error.message}`;
+      this.state.textContent = `Not saved: ${error.message}`;
     }
   }
 }

@@ -21,7 +21,7 @@ export class Polygon {
     this.onChange();
   }
 
-  /** A click: a new corner, or the end where it meets the first. */
+  /** A click adds a corner; a click on the first corner closes the polygon. */
   add(point, view) {
     if (this.closed) this.points = [];
     this.closed = false;
@@ -59,7 +59,7 @@ export class Polygon {
     if (!this.closed) {
       const help = this.points.length < 3
         ? "Click the corners in the image."
-        : "Click the first corner, double-click or press C to close; Backspace takes the last corner back.";
+        : "Click the first corner, double-click or press C to close; Backspace removes the last corner.";
       reading.replaceChildren(element("p", { class: "hint" }, help));
       return;
     }

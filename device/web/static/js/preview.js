@@ -1,9 +1,9 @@
-// The live view: one JPEG, fetched again when the last has arrived, at most 5 a second, never while hidden.
+// The live view: one JPEG after another, at most 5 per second, none while the page is hidden.
 import * as api from "./api.js";
 import { byId, pause } from "./dom.js";
 
 const LEAST_MS = 200;
-/** Light bleaches: without a hand on the page the view stops by itself. */
+/** Light bleaches the sample, so the live view stops when nobody uses the page. */
 const IDLE_MS = 10 * 60 * 1000;
 
 export class Preview {
@@ -20,13 +20,13 @@ export class Preview {
     this.#loop();
   }
 
-  /** The camera's lamp and sentence decide whether asking makes sense. */
+  /** Previews are fetched only while the camera is available; else the message says why. */
   setAvailable(available, message) {
     this.available = available;
     if (!available) this.#say(message, "none");
   }
 
-  setLive(live, message = "Paused. The camera does not look, the sample is not lit for it.") {
+  setLive(live, message = "Live view paused; the excitation light stays off.") {
     this.live = live;
     this.button.setAttribute("aria-pressed", String(live));
     this.button.textContent = live ? "Live" : "Paused";
@@ -42,7 +42,7 @@ export class Preview {
   async #loop() {
     for (;;) {
       const began = performance.now();
-      if (this.live && Date.now() - this.touched > IDLE_MS) this.setLive(false, "Paused after ten quiet minutes, to spare the sample.");
+      if (this.live && Date.now() - this.touched > IDLE_MS) this.setLive(false, "Live view paused after ten minutes without use, to protect the sample from bleaching.");
       if (this.live && this.available && !document.hidden) await this.#one();
       const left = LEAST_MS - (performance.now() - began);
       await pause(Math.max(left, this.failed ? 1500 : 0, 20));

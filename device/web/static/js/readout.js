@@ -1,4 +1,4 @@
-// The numbers of one count: automatic and corrected side by side, interval, flags, doubtful objects, how it was counted.
+// The readings of one count: automatic and corrected count, interval, warnings, doubtful objects, settings.
 import { byId, element, icon, pairs } from "./dom.js";
 import { exposure, interval, moment, number, percent, plural, significant } from "./format.js";
 import { holding } from "./cells.js";
@@ -14,19 +14,19 @@ function changes(corrections) {
   const removes = held.length - adds;
   const last = held.at(-1);
   const words = [adds && `${number(adds)} added`, removes && `${number(removes)} removed`].filter(Boolean).join(", ");
-  return last ? `${words}, by ${last.who || "somebody"}, ${moment(last.when)}` : "";
+  return last ? `${words}, by ${last.who || "unknown"}, ${moment(last.when)}` : "";
 }
 
-/** trial: the CountResult of the sliders while they are tried, else null. */
+/** trial: the CountResult of the slider settings while they are being tried, else null. */
 export function showNumbers(count, trial) {
   const made = holding(count.corrections).length > 0;
   const automatic = trial ?? count;
   const range = automatic.interval && `(${interval(automatic.interval)})`;
   const left = block(trial ? "With these settings" : "Automatic", number(automatic.count), range,
-    trial ? "not kept yet" : "90 % interval", { "data-quiet": made && !trial, id: "automatic-count" });
+    trial ? "not saved yet" : "90 % interval", { "data-quiet": made && !trial, id: "automatic-count" });
   const right = trial
-    ? block("Kept", number(count.corrected_count ?? count.count), "", made ? "stored, corrected by hand" : "stored", { "data-quiet": true, id: "kept-count" })
-    : block("Corrected", made ? number(count.corrected_count) : "–", "", made ? changes(count.corrections) : "nobody has changed it", { "data-corrected": made, "data-quiet": !made, id: "corrected-count" });
+    ? block("Saved", number(count.corrected_count ?? count.count), "", made ? "corrected by hand" : "", { "data-quiet": true, id: "kept-count" })
+    : block("Corrected", made ? number(count.corrected_count) : "–", "", made ? changes(count.corrections) : "no corrections", { "data-corrected": made, "data-quiet": !made, id: "corrected-count" });
   byId("numbers").replaceChildren(left, right);
   const flags = automatic.flags ?? [];
   byId("flags").replaceChildren(...flags.map((flag) => element("li", {}, icon("warning"), element("span", {}, flag.text))));
@@ -41,10 +41,10 @@ export function showDoubts(result, onChoose) {
   const doubtful = result.doubtful ?? [];
   byId("doubts").hidden = !doubtful.length;
   const uncounted = doubtful.filter((cell) => cell.id > result.count).length;
-  byId("doubts-note").textContent = `${plural(doubtful.length, "object")} near the decision: ${number(doubtful.length - uncounted)} counted, ${number(uncounted)} not. Choose one to see it.`;
+  byId("doubts-note").textContent = `${plural(doubtful.length, "object")} could be a cell or not: ${number(doubtful.length - uncounted)} counted, ${number(uncounted)} not counted. Select one to see it.`;
   byId("doubt-list").replaceChildren(...doubtful.map((cell) => element("li", {}, element("button", { type: "button", onclick: () => onChoose(cell) },
-    element("span", {}, cell.id > result.count ? "not counted" : `counted as ${number(cell.id)}`),
-    element("span", {}, `${percent(cell.probability)} a cell, ${number(cell.area_px)} px²`)))));
+    element("span", {}, cell.id > result.count ? "not counted" : `counted as cell ${number(cell.id)}`),
+    element("span", {}, `${percent(cell.probability)} likely a cell, ${number(cell.area_px)} px²`)))));
 }
 
 export function showProvenance(count) {
@@ -55,13 +55,13 @@ export function showProvenance(count) {
     ["Threshold", number(count.threshold, 3)],
     ["Smallest cell", `${number(count.min_area_px)} px²`],
     ["Cell diameter", `${significant(count.cell_diameter_px)} px`],
-    ["Edge cells", count.exclude_border ? "left out" : "counted"],
+    ["Cells at the edge", count.exclude_border ? "not counted" : "counted"],
     ["Image", `${number(count.width)} × ${number(count.height)} px, ${count.bits} bit, ${count.channels === 1 ? "grey" : "colour"}`],
     ["Pixel size", count.pixel_size_um && `${significant(count.pixel_size_um)} µm`],
     ["Exposure", capture.exposure_s && exposure(capture.exposure_s)],
     ["Gain", capture.gain && significant(capture.gain)],
-    ["Came by", count.origin],
-    ["Took", count.seconds && `${number(count.seconds.total, 1)} s, ${number(count.seconds.network, 1)} s of it the network`],
+    ["Source", count.origin],
+    ["Time taken", count.seconds && `${number(count.seconds.total, 1)} s (network ${number(count.seconds.network, 1)} s)`],
     ["Software", count.software],
     ["SHA-256 of the image", count.image_sha256 && `${count.image_sha256.slice(0, 16)}…`],
     ["Number", count.sequence],
@@ -78,8 +78,8 @@ export function tipContent(cell, result, note) {
     element("b", {}, note ?? `Cell ${cell.id}`),
     element("dl", {}, ...pairs([
       ["Area", area], ["Diameter", diameter],
-      ["Mean", intensity(cell.mean_intensity)], ["Highest", intensity(cell.max_intensity)],
-      ["Score", number(cell.score, 2)], ["A cell with", percent(cell.probability)],
+      ["Mean intensity", intensity(cell.mean_intensity)], ["Maximum", intensity(cell.max_intensity)],
+      ["Score", number(cell.score, 2)], ["Cell probability", percent(cell.probability)],
       ["Centre", `${number(cell.x, 1)}, ${number(cell.y, 1)}`],
     ])),
   ];

@@ -104,7 +104,7 @@ export class Picture {
     const distance = (one) => Math.hypot(one.x - point.x, one.y - point.y);
     const [nearest] = this.scene.added.toSorted((a, b) => distance(a) - distance(b));
     if (nearest && distance(nearest) < reach) this.onRemove({ id: nearest.cell_id });
-    else this.say("There is no counted cell here.");
+    else this.say("No counted cell here.");
   }
 
   #hover(point, at) {
@@ -142,7 +142,7 @@ export class Picture {
     else if (event.key === "Backspace") { event.preventDefault(); this.polygon.back(); } else if (event.key === "c") this.polygon.close();
   }
 
-  /** Where Enter acts: shown to those who came by keyboard. */
+  /** Shows where Enter acts, for people who use the keyboard. */
   #crosshair() {
     byId("crosshair").hidden = !byId("canvas").matches(":focus-visible");
   }

@@ -1,4 +1,4 @@
-// One count: the picture, the numbers, and what a person makes of them.
+// The page of one count: picture, readings, corrections.
 import * as api from "./api.js";
 import { announce, byId, confirmed } from "./dom.js";
 import { plural } from "./format.js";
@@ -26,9 +26,9 @@ const corrections = new Corrections(id, (answer) => {
 const notes = new Notes(id, (values) => { count = { ...count, ...values }; showName(count); });
 const tuning = new Tuning(id, { onTrial: showTrial, onKept: load });
 
-/** Corrections belong to the kept result; while sliders are tried they would hit other cells. */
+/** Corrections belong to the saved result; other slider settings give other cells. */
 function whenKept(action) {
-  if (trial) picture.say("Keep these settings or go back before correcting cells.");
+  if (trial) picture.say("Keep or discard these settings before you correct cells.");
   else action();
 }
 
@@ -71,7 +71,7 @@ async function load() {
     tuning.reset(count);
   } catch (error) {
     picture.cover(error.message);
-    byId("readout-title").textContent = "Not to be shown";
+    byId("readout-title").textContent = "Cannot be shown";
   }
 }
 
@@ -90,7 +90,7 @@ byId("job-retry").addEventListener("click", async () => { if (await order("/retr
 
 byId("delete").addEventListener("click", async () => {
   const name = count.sample || count.image;
-  if (!await confirmed("Delete this count?", `The image of ${name}, its count and its corrections are gone for good.`)) return;
+  if (!await confirmed("Delete this count?", `This deletes the image of ${name}, its count and its corrections permanently.`)) return;
   try {
     await api.remove(api.countPath(id));
     location.assign("/history");

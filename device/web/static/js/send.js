@@ -1,7 +1,7 @@
-// One file up, with progress (fetch has none for uploads).
+// Uploads one file and reports progress, which fetch cannot do for uploads.
 import { ApiError, headers, sentence, toLogin, url } from "./api.js";
 
-/** The same key on a second try gives the first try's count: a broken line never counts twice. */
+/** A second try with the same key returns the count of the first, so a lost connection never counts an image twice. */
 export const sendKey = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** {done: Promise of {id, status}, abort()} */
@@ -13,7 +13,7 @@ export function send(file, options, key, onFraction) {
   const done = new Promise((resolve, reject) => {
     request.upload.onprogress = (event) => { if (event.lengthComputable) onFraction(event.loaded / event.total); };
     request.onload = () => settle(request, resolve, reject);
-    request.onerror = () => reject(new ApiError("The line to the instrument broke; it is not counted. Try again.", 0));
+    request.onerror = () => reject(new ApiError("Connection lost; the image was not counted. Try again.", 0));
     request.onabort = () => reject(new ApiError("cancelled", 0));
   });
   request.open("POST", url("/counts"));

@@ -1,49 +1,48 @@
-// From GET /api/v1/status to what the lamps say. Levels: ok, busy, warn, fault, unknown.
-import { plural } from "./format.js";
+// From the instrument's status to the text of the indicators. Levels: ok, busy, warn, fault, unknown.
 
 const CAMERA = {
   ready: ["ok", "ready"],
   exposing: ["busy", "exposing"],
   busy: ["busy", "busy"],
   opening: ["busy", "starting"],
-  none: ["unknown", "not fitted"],
+  none: ["unknown", "none"],
   missing: ["fault", "missing"],
   lost: ["fault", "lost"],
   error: ["fault", "fault"],
 };
 
-export function cameraLamp(camera) {
+export function cameraIndicator(camera) {
   if (!camera) return { level: "unknown", text: "unknown" };
   const [level, text] = CAMERA[camera.state] ?? ["fault", camera.state ?? "unknown"];
   return { level, text: camera.kind === "simulated" && level === "ok" ? "simulated" : text };
 }
 
-export function queueLamp(queue) {
+export function queueIndicator(queue) {
   if (!queue) return { level: "unknown", text: "unknown" };
   const { waiting = 0, running = 0, max = Infinity } = queue;
   if (waiting >= max) return { level: "warn", text: `full, ${waiting}` };
-  if (running && waiting) return { level: "busy", text: `counting, ${waiting} wait` };
+  if (running && waiting) return { level: "busy", text: `counting, ${waiting} waiting` };
   if (running) return { level: "busy", text: "counting" };
-  if (waiting) return { level: "busy", text: `${plural(waiting, "waits", "wait")}` };
+  if (waiting) return { level: "busy", text: `${waiting} waiting` };
   return { level: "ok", text: "empty" };
 }
 
-export function modelLamp(model) {
+export function modelIndicator(model) {
   if (!model) return { level: "fault", text: "missing" };
   return { level: "ok", text: `${model.name} ${model.version}` };
 }
 
 /** One word for the whole instrument. */
-export function readiness(status, lamps) {
-  if (lamps.model.level === "fault") return { level: "fault", text: "No model" };
+export function readiness(status, indicators) {
+  if (indicators.model.level === "fault") return { level: "fault", text: "No model" };
   if (status.disk?.level === "refuse") return { level: "fault", text: "Disk full" };
-  if (lamps.queue.level === "warn") return { level: "warn", text: "Queue full" };
-  if (lamps.camera.level === "fault") return { level: "warn", text: "Upload only" };
-  if (lamps.queue.level === "busy" || lamps.camera.level === "busy") return { level: "busy", text: "Counting" };
-  if (lamps.camera.level === "unknown") return { level: "ok", text: "Ready to upload" };
+  if (indicators.queue.level === "warn") return { level: "warn", text: "Queue full" };
+  if (indicators.camera.level === "fault") return { level: "warn", text: "Upload only" };
+  if (indicators.queue.level === "busy" || indicators.camera.level === "busy") return { level: "busy", text: "Counting" };
+  if (indicators.camera.level === "unknown") return { level: "ok", text: "Ready to upload" };
   return { level: "ok", text: "Ready" };
 }
 
-export function lampsOf(status) {
-  return { camera: cameraLamp(status.camera), queue: queueLamp(status.queue), model: modelLamp(status.model) };
+export function indicatorsOf(status) {
+  return { camera: cameraIndicator(status.camera), queue: queueIndicator(status.queue), model: modelIndicator(status.model) };
 }

@@ -1,9 +1,9 @@
-// The status page: every reading the instrument has about itself.
+// The status page: every reading of the instrument.
 import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
 import { duration, exposure, fromMegabytes, moment, number, percent, plural, significant } from "./format.js";
 import { onStatus, problemText, status } from "./header.js";
-import { cameraLamp } from "./state.js";
+import { cameraIndicator } from "./state.js";
 
 const CLOCK_WARN_S = 60;
 
@@ -23,30 +23,30 @@ function showProblems(problems) {
 }
 
 function showCamera(found) {
-  const lamp = cameraLamp(found.camera);
-  card("camera", reading(lamp.text, lamp.level), found.camera?.text && hint(found.camera.text), list(
+  const indicator = cameraIndicator(found.camera);
+  card("camera", reading(indicator.text, indicator.level), found.camera?.text && hint(found.camera.text), list(
     ["Kind", found.camera?.kind],
     ["Model", camera?.model],
     ["Picture", camera?.width_px && `${number(camera.width_px)} × ${number(camera.height_px)} px`],
     ["Exposure", camera?.exposure_s && exposure(camera.exposure_s)],
     ["Gain", camera?.gain && significant(camera.gain)],
-    ["Averages", camera?.average_frames && plural(camera.average_frames, "frame")],
+    ["Averaging", camera?.average_frames && plural(camera.average_frames, "frame")],
     ["Captures", camera && number(camera.captures)],
-    ["Last refused press", found.last_refusal && `${moment(found.last_refusal.when)}: ${found.last_refusal.text}`],
+    ["Last refused capture", found.last_refusal && `${moment(found.last_refusal.when)}: ${found.last_refusal.text}`],
   ));
 }
 
 function showQueue(queue) {
   const waiting = queue?.waiting ?? 0;
-  card("queue", reading(waiting ? plural(waiting, "waits", "wait") : "empty", waiting ? "busy" : "ok"), list(
+  card("queue", reading(waiting ? `${number(waiting)} waiting` : "empty", waiting ? "busy" : "ok"), list(
     ["Counting now", queue?.running ? "one image" : "nothing"],
-    ["Takes up to", queue?.max && plural(queue.max, "image")],
+    ["Limit", queue?.max && plural(queue.max, "image")],
     ["Worker", queue?.worker],
   ));
 }
 
 function flagsText(flags) {
-  if (flags === null || flags === undefined) return "cannot be read here";
+  if (flags === null || flags === undefined) return "unknown";
   return flags.length ? flags.join(", ") : "none";
 }
 
@@ -71,11 +71,11 @@ function showDisk(disk) {
   card("disk", reading(`${fromMegabytes(disk.free_mb)} free`, level), element("div", { class: "bar" }, fill), list(
     ["Used", `${percent(used)} of ${fromMegabytes(disk.total_mb)}`],
     ["Warns below", fromMegabytes(disk.warn_free_mb)],
-    ["Refuses below", fromMegabytes(disk.refuse_free_mb)],
+    ["Stops counting below", fromMegabytes(disk.refuse_free_mb)],
   ));
 }
 
-const synchronised = (known) => ({ true: "the network", false: "nobody since it was switched on" })[known] ?? "";
+const synchronised = (known) => ({ true: "the network", false: "not set since the last start" })[known] ?? "";
 
 function showClock(found) {
   const device = Date.parse(found.device_time);
@@ -88,7 +88,7 @@ function showClock(found) {
     ["Device", new Date(device).toLocaleString("en-GB")],
     ["Browser", new Date(middle).toLocaleString("en-GB")],
     ["Set by", synchronised(found.clock_synchronised)],
-  ), far && hint("Results keep their order by number, whatever the clock says; their dates would be wrong. Give the device a network time or set its clock."));
+  ), far && hint("Dates of new counts will be wrong; their order stays right. Connect the instrument to the network or set its clock."));
 }
 
 function metricsTable(metrics) {
@@ -102,11 +102,11 @@ function metricsTable(metrics) {
   return element("div", { class: "table-scroll" }, table);
 }
 
-const intervalText = ({ fitted_on: fittedOn, coverage }) => (coverage === null ? fittedOn : `${fittedOn} It held the true count in ${percent(coverage)} of images it had not seen.`);
+const intervalText = ({ fitted_on: fittedOn, coverage }) => (coverage === null ? fittedOn : `${fittedOn} It contained the true count in ${percent(coverage)} of unseen images.`);
 
 function showModel(found) {
   const { model, models = [] } = found;
-  if (!model) { card("model", reading("missing", "fault"), hint("Put a model and its card in place; fluocount doctor says where.")); return; }
+  if (!model) { card("model", reading("missing", "fault"), hint("Install a model; run fluocount doctor for help.")); return; }
   card("model", reading(`${model.name} ${model.version}`, "ok"), hint(`${model.trained_for} Counted with fluocount ${found.version}.`), metricsTable(model.metrics ?? []), list(
     ["Architecture", model.architecture],
     ["Interval", model.confidence && intervalText(model.confidence)],
@@ -124,7 +124,7 @@ let shown = "";
 let camera = null;
 
 function show(found) {
-  // Text under a person's selection or a reader's cursor stays unless something changed.
+  // Redraw only on change, so that a person can select text and a screen reader keeps its place.
   showClock(found);
   const { roundTrip, device_time: deviceTime, ...rest } = found;
   const now = JSON.stringify([rest, camera]);
@@ -145,7 +145,7 @@ async function readCamera() {
     try {
       camera = await api.get("/camera");
       if (status()) show(status());
-    } catch { /* the header says that it does not answer */ }
+    } catch { /* the header shows that the instrument does not answer */ }
   }
   setTimeout(readCamera, 5000);
 }

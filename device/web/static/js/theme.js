@@ -1,4 +1,4 @@
-// Before the first paint: the theme this person chose last; dark without a choice.
+// Before the first paint: the theme chosen last, else dark.
 (() => {
   const key = "fluocount-theme";
   const root = document.documentElement;
@@ -6,7 +6,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     document.getElementById("theme-switch")?.addEventListener("click", () => {
       root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-      try { localStorage.setItem(key, root.dataset.theme); } catch { /* private window: lasts as long as the page */ }
+      try { localStorage.setItem(key, root.dataset.theme); } catch { /* private window: the choice is not kept */ }
       document.dispatchEvent(new Event("themechange"));
     });
   });

@@ -1,7 +1,7 @@
 // Tools, layers, brightness and zoom buttons, with their keys.
 import { byId } from "./dom.js";
 
-const TOOL_KEYS = { l: "look", a: "add", r: "remove", p: "polygon" };
+const TOOL_KEYS = { v: "view", a: "add", r: "remove", p: "polygon" };
 const LAYER_KEYS = { 1: "image", 2: "outlines", 3: "numbers", 4: "doubtful", 5: "probability" };
 
 export class Toolbar {
@@ -9,7 +9,7 @@ export class Toolbar {
     this.onChange = onChange;
     this.tools = [...document.querySelectorAll("[data-tool][role=radio]")];
     this.switches = [...document.querySelectorAll("[data-layer]")];
-    this.tool = "look";
+    this.tool = "view";
     this.on = Object.fromEntries(this.switches.map((one) => [one.dataset.layer, one.getAttribute("aria-pressed") === "true"]));
     this.brightness = 1;
     this.#wire();
@@ -36,7 +36,7 @@ export class Toolbar {
     this.onChange({ layer });
   }
 
-  /** One stop for the tab key; arrows move within, as in any group of radio buttons. */
+  /** The tab key stops once; arrows move within the group, as with any radio buttons. */
   #roving() {
     for (const one of this.tools) {
       const chosen = one.dataset.tool === this.tool;

@@ -1,4 +1,4 @@
-// Two sliders that label the stored probability again. Nothing is kept until "Keep these settings".
+// Two sliders that label the stored probability map again. "Keep these settings" saves the result.
 import * as api from "./api.js";
 import { byId, debounce, toast } from "./dom.js";
 import { number, significant } from "./format.js";
@@ -6,7 +6,7 @@ import { number, significant } from "./format.js";
 const WAIT_MS = 90;
 
 export class Tuning {
-  /** onTrial(result or null, parameters) when a trial is there or dropped; onKept() after storing. */
+  /** onTrial(result or null, parameters) when a trial starts or is discarded; onKept() after saving. */
   constructor(id, { onTrial, onKept }) {
     Object.assign(this, { id, onTrial, onKept });
     this.threshold = byId("threshold");
@@ -21,7 +21,7 @@ export class Tuning {
     byId("trial-drop").addEventListener("click", () => this.reset(this.count));
   }
 
-  /** Sliders as the kept result has them. */
+  /** Set the sliders to the saved result. */
   reset(count) {
     this.running?.abort();
     this.count = count;
@@ -44,7 +44,7 @@ export class Tuning {
     return { threshold: Number(this.threshold.value), min_area_px: Number(this.minArea.value), exclude_border: this.border.checked };
   }
 
-  /** Only what a person moved is sent: a slider's step must not change the other setting. */
+  /** Send only the settings that were moved, so that the step of one slider cannot change another setting. */
   #parameters() {
     const now = this.#values();
     const kept = this.kept;
@@ -75,7 +75,7 @@ export class Tuning {
       const result = await api.get(api.countPath(this.id, "/relabel"), parameters, running.signal);
       if (running.signal.aborted) return;
       byId("trial").hidden = false;
-      byId("trial-text").textContent = `${number(result.count)} instead of ${number(this.count.count)} cells. The stored count is unchanged.`;
+      byId("trial-text").textContent = `${number(result.count)} instead of ${number(this.count.count)} cells. The saved count is unchanged.`;
       await this.onTrial(result, parameters, running.signal);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -87,7 +87,7 @@ export class Tuning {
   async #keep() {
     try {
       await api.post(api.countPath(this.id, "/relabel"), this.#parameters());
-      toast("Kept. The automatic count now has these settings.");
+      toast("Saved. The automatic count now uses these settings.");
       await this.onKept();
     } catch (error) {
       byId("trial-text").textContent = error.message;

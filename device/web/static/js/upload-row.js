@@ -1,4 +1,4 @@
-// One file of the upload list: waiting, sending, held, counting, then done, failed or cancelled.
+// One file of the upload list: waiting, uploading, on hold, counting, then done, failed or cancelled.
 import * as api from "./api.js";
 import { element, icon } from "./dom.js";
 import { interval, megabytes, number, percent } from "./format.js";
@@ -12,7 +12,7 @@ export class Row {
     this.state = "waiting";
     this.key = sendKey();
     this.bar = element("i");
-    this.words = element("span", {}, "waits to be sent");
+    this.words = element("span", {}, "waiting to upload");
     this.track = element("div", { class: "bar" }, this.bar);
     this.stateLine = element("div", { class: "state" }, this.track, this.words);
     this.outcome = element("div", { class: "outcome" });
@@ -34,13 +34,13 @@ export class Row {
   wait() {
     this.outcome.replaceChildren();
     this.thumb.replaceChildren();
-    this.#show("waiting", "unknown", "waits to be sent");
+    this.#show("waiting", "unknown", "waiting to upload");
   }
 
   sending(fraction) {
     if (this.state === "cancelled") return;
     this.sent = fraction >= 1;
-    this.#show("sending", "busy", fraction < 1 ? `sending, ${percent(fraction)}` : "being checked", fraction);
+    this.#show("sending", "busy", fraction < 1 ? `uploading, ${percent(fraction)}` : "checking", fraction);
   }
 
   hold(text) { this.#show("held", "warn", text); }
@@ -57,7 +57,7 @@ export class Row {
   note(text) { this.words.textContent = text; }
 
   cancel() {
-    this.#show("cancelled", "unknown", "cancelled before it was sent; nothing is kept of it");
+    this.#show("cancelled", "unknown", "cancelled before the upload; nothing was saved");
     this.abort?.();
   }
 
@@ -72,14 +72,14 @@ export class Row {
     if (count.status === "cancelled") { this.#show("cancelled", "unknown", "cancelled"); return; }
     const target = `/counts/${encodeURIComponent(count.id)}`;
     const flags = (count.flags ?? []).map((flag) => flag.text).join(" ");
-    this.#show("done", flags ? "warn" : "ok", flags || `counted, sample ${count.sample || "without name"}`);
+    this.#show("done", flags ? "warn" : "ok", flags || count.sample ? `counted, sample ${count.sample}` : "counted");
     this.item.dataset.done = "";
     const picture = element("img", { class: "thumb", alt: "", src: api.url(api.countPath(count.id, "/thumbnail.jpg")) });
     this.thumb.replaceWith(picture);
     const range = element("small", {}, `(${interval(count.interval)})`);
     this.outcome.replaceChildren(
       element("span", {}, element("strong", {}, number(count.corrected_count ?? count.count)), " ", range),
-      element("a", { class: "button small", href: target, "aria-label": `Look at ${this.file.name}` }, "Look"),
+      element("a", { class: "button small", href: target, "aria-label": `Open ${this.file.name}` }, "Open"),
     );
   }
 }

@@ -1,4 +1,4 @@
-// Drop images; two at a time go up, each row says where its file is.
+// Drop images: two upload at a time, and each row shows the state of its file.
 import * as api from "./api.js";
 import { announce, byId, memory, pause } from "./dom.js";
 import { fromMegabytes, number, plural } from "./format.js";
@@ -36,12 +36,12 @@ function options() {
   };
 }
 
-/** Why this file cannot go, from what the instrument said before; null when it can. */
+/** Why the instrument would refuse this file, from its known limits; null when it would not. */
 function objection(file) {
-  if (file.size === 0) return `${file.name} is empty; copy it again from its source.`;
+  if (file.size === 0) return `${file.name} is empty. Copy it again from its source.`;
   const most = limits?.max_upload_mb;
   if (most && file.size > most * 1e6) {
-    return `${file.name} has ${fromMegabytes(file.size / 1e6)}; the instrument takes up to ${fromMegabytes(most)} per file.`;
+    return `${file.name} has ${fromMegabytes(file.size / 1e6)}; the instrument accepts up to ${fromMegabytes(most)} per file.`;
   }
   return null;
 }
@@ -65,7 +65,7 @@ async function retry(row) {
     next();
     return;
   }
-  // It is on the instrument already: only the counting is done again.
+  // The image is on the instrument already: only count it again.
   try {
     await api.post(api.countPath(row.id, "/retry"));
     row.accepted(row.id);
@@ -98,7 +98,7 @@ async function upload(row) {
     return;
   }
   row.accepted(accepted.id);
-  // Counting goes on at the instrument; the line to it is free for the next file.
+  // The instrument counts while the next file uploads.
   follower.add(row.id);
   if (row.cancelAsked) await cancelCount(row);
 }
@@ -106,7 +106,7 @@ async function upload(row) {
 async function refused(row, error) {
   const full = error.status === 503 || error.status === 429;
   if (full && row.state !== "cancelled") {
-    row.hold(`${error.message} It is sent again by itself.`);
+    row.hold(`${error.message} It will be sent again automatically.`);
     await pause(1000 * (error.retryAfter ?? 5));
     if (row.state === "held") row.wait();
   } else if (row.state !== "cancelled") {
@@ -119,9 +119,9 @@ function summarise() {
   const [done, failed] = [of("done"), of("failed")];
   const open = of("waiting", "held", "sending", "counting");
   const parts = [`${number(done)} of ${number(rows.length)} counted`];
-  if (open) parts.push(`${number(open)} under way`);
+  if (open) parts.push(`${number(open)} in progress`);
   if (failed) parts.push(`${number(failed)} failed`);
-  byId("upload-summary").textContent = rows.length ? parts.join(", ") : "None yet.";
+  byId("upload-summary").textContent = rows.length ? parts.join(", ") : "No files yet.";
   byId("upload-cancel").hidden = !open;
   byId("upload-clear").hidden = open > 0 || rows.length === 0;
   if (rows.length && !open) announce(`${plural(done, "image")} counted, ${number(failed)} failed`);
@@ -129,7 +129,7 @@ function summarise() {
 
 async function cancelWaiting() {
   for (const row of rows) {
-    // Once the last byte is sent it may be accepted any moment: then it is cancelled as a count.
+    // Once the last byte is sent the instrument may accept it at any moment; then cancel the count instead.
     if (row.state === "sending" && row.sent) row.cancelAsked = true;
     else if (["waiting", "held", "sending"].includes(row.state)) row.cancel();
     else if (row.state === "counting") await cancelCount(row);

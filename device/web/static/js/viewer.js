@@ -1,4 +1,4 @@
-// A canvas that zooms and pans an image: wheel, pinch, drag, keys. It paints what `paint` is given and nothing else.
+// A canvas that zooms and pans an image by wheel, pinch, drag and keys; `paint` draws the content.
 // Image coordinates: x right, y down, the centre of the top-left pixel is (0, 0).
 import { Gestures } from "./gestures.js";
 
@@ -66,7 +66,7 @@ export class Viewer {
     this.#hold();
   }
 
-  /** Bring an image point to the middle, close enough to judge it. */
+  /** Move an image point to the middle, zoomed in enough to judge it. */
   show(point, spanPx) {
     this.scale = Math.min(MOST, Math.max(this.scale, Math.min(this.box.width, this.box.height) / spanPx));
     this.left = this.box.width / 2 - (point.x + 0.5) * this.scale;
@@ -79,7 +79,7 @@ export class Viewer {
 
   hover(at) { this.onHover(at && this.toImage(at), at); }
 
-  /** The image's middle part never leaves the view. */
+  /** Keep part of the image in view. */
   #hold() {
     const keep = (start, length, room) => Math.min(room / 2, Math.max(room / 2 - length, start));
     this.left = keep(this.left, this.size.width * this.scale, this.box.width);
