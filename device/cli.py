@@ -12,13 +12,13 @@ COMMANDS = {
     "count": "Count the cells in images and folders.",
     "serve": "Start the page, the API, the camera and the button.",
     "watch": "Count every new image that appears in a folder.",
-    "export": "Write stored results as CSV, ROIs, label image or GeoJSON.",
-    "replay": "Count a stored result again and say what differs.",
-    "bench": "Measure speed and memory on this machine.",
-    "doctor": "Check this machine and say what to do.",
+    "export": "Export stored results as CSV, ROIs, label image or GeoJSON.",
+    "replay": "Count a stored image again and report what differs.",
+    "bench": "Measure speed and memory on this computer.",
+    "doctor": "Check this computer and say what to do.",
     "token": "Create, list and revoke API tokens.",
-    "backup": "Save settings and results to one file.",
-    "restore": "Bring back what `backup` saved.",
+    "backup": "Save settings, images and results to one file.",
+    "restore": "Restore a backup.",
 }
 
 

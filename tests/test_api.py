@@ -147,7 +147,7 @@ def test_sending_again_with_the_same_key_counts_once(client):
     assert first.json["id"] == second.json["id"]
     other = hand_in(client, png(3), headers=headers)
     assert other.status_code == 409
-    assert "other content" in other.json["error"]
+    assert "another image" in other.json["error"]
     assert len(client.get(f"{API}/counts").json["counts"]) == 1
 
 

@@ -154,7 +154,7 @@ def test_backup_is_for_the_owner_only_and_never_overwrites(tmp_path: Path, data:
     write_backup(tmp_path / "b.tar", data, None)
     assert (tmp_path / "b.tar").stat().st_mode & 0o777 == 0o600
     content = (tmp_path / "b.tar").read_bytes()
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(StorageError, match="already exists"):
         write_backup(tmp_path / "b.tar", data, None)
     assert (tmp_path / "b.tar").read_bytes() == content
 
@@ -180,7 +180,7 @@ def test_counts_that_the_backup_lacks_are_never_hidden_unasked(tmp_path: Path, d
     newer = accept(store, 4)
     store.close()
     before = (files(data), rows(data))
-    with pytest.raises(ConflictError, match=r"1 count\(s\) that the backup lacks"):
+    with pytest.raises(ConflictError, match=r"1 count\(s\) that are not in the backup"):
         restore_backup(tmp_path / "b.tar", data, None)
     assert (files(data), rows(data)) == before
     done = restore_backup(tmp_path / "b.tar", data, None, set_aside=True)
@@ -229,7 +229,7 @@ def test_archive_cut_short_changes_nothing(tmp_path: Path, data: Path, part: flo
     whole = (tmp_path / "b.tar").read_bytes()
     (tmp_path / "b.tar").write_bytes(whole[: int(len(whole) * part)])
     before = (files(data), rows(data))
-    with pytest.raises(InputError, match="not a whole backup"):
+    with pytest.raises(InputError, match="not a complete backup"):
         restore_backup(tmp_path / "b.tar", data, None)
     assert (files(data), rows(data)) == before
     assert not (data / ".restore").exists()

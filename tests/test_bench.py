@@ -67,7 +67,7 @@ def test_the_json_line_has_the_agreed_fields(frames):
 
 def test_a_worker_that_dies_is_named_with_its_last_words(frames, tmp_path):
     deadly = frames[0].rename(tmp_path / "deadly.png")
-    with pytest.raises(BenchError, match="quick died: killed by the deadly image"):
+    with pytest.raises(BenchError, match="quick stopped: killed by the deadly image"):
         measure({"quick": [CHILD, "quick"]}, [deadly], 1, lambda *_: None)
 
 

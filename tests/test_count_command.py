@@ -74,7 +74,7 @@ def test_resume_counts_only_the_rest(lab):
     outcome = lab.run("--recursive", "--resume")
 
     assert lab.counted == 2
-    assert "4 images: 2 counted, 2 done before; 6 cells" in outcome.stderr
+    assert "4 images: 2 counted, 2 done earlier; 6 cells" in outcome.stderr
     assert [line["count"] for line in lab.lines()] == ["0", "1", "2", "3"]
     assert [line["image"] for line in lab.lines()] == [f"run/{number}.png" for number in range(4)]
 
@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_what_is_done(lab, monkeypatch):
     monkeypatch.setattr(count, "_open_model", lambda *_: lab.segmenter)
 
     assert outcome.exit_code == 130
-    assert "--resume goes on" in outcome.stderr
+    assert "with --resume" in outcome.stderr
     assert len(lab.lines()) == 2
     lab.run("--resume")
     assert lab.counted == 1

@@ -111,7 +111,7 @@ def test_a_changed_original_is_never_counted(store, start):
     row = accept(store)
     store.counts.original_path(row).write_bytes(png(3))
     start()
-    assert "not the one that was accepted" in ended(store, row, "failed").error
+    assert "not the accepted image" in ended(store, row, "failed").error
 
 
 def test_a_stop_in_the_middle_loses_nothing(store, start):

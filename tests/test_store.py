@@ -123,7 +123,7 @@ def test_one_once_key_from_many_threads_is_accepted_once(store):
 def test_a_full_queue_accepts_nothing_and_says_the_figures(store):
     for _ in range(5):
         store.counts.accept(new())
-    with pytest.raises(QueueFullError, match="5 images are waiting"):
+    with pytest.raises(QueueFullError, match="5 of 5 images are waiting"):
         store.counts.accept(new())
     assert len(store.folders.folders()) == 5
 
@@ -325,7 +325,7 @@ def test_corrections_add_up_and_nothing_is_erased(store, make_result):
     log = store.corrections
     assert log.add(row.id, result, 1.0, 2.0, "Ada").corrected_count == 4
     assert log.remove(row.id, result, 2, "Ben").corrected_count == 3
-    with pytest.raises(ConflictError, match="removed before"):
+    with pytest.raises(ConflictError, match="already removed"):
         log.remove(row.id, result, 2, "Cem")
     assert log.undo(row.id, "Ada").corrected_count == 4
     added = log.of(row.id)[0]
@@ -361,9 +361,9 @@ def test_relabelling_is_refused_while_corrections_hold(store, make_result):
     after = store.counts.get(row.id)
     assert (after.count, after.corrected_count, after.revision) == (7, 7, 2)
     assert after.relabels == (change,)
-    with pytest.raises(ConflictError, match="changed meanwhile"):
+    with pytest.raises(ConflictError, match="changed in the meantime"):
         store.queue.relabelled(row.id, 2, result, change)
-    with pytest.raises(ConflictError, match="changed meanwhile"):
+    with pytest.raises(ConflictError, match="changed in the meantime"):
         store.corrections.remove(row.id, result, 2, "who still saw the old cells")
     assert store.counts.get(row.id).corrected_count == 7
 

@@ -534,7 +534,7 @@ def test_a_locked_table_delays_the_line_but_not_the_count(bench, monkeypatch):
     watch.stop()
 
     assert [line for line in bench.said if line.startswith("Waiting")] == [bench.said[0]]
-    assert "Going on." in bench.said
+    assert "Continuing." in bench.said
 
 
 def test_lines_that_somebody_overwrote_come_back(bench):
@@ -620,7 +620,7 @@ def test_what_failed_is_tried_again_where_that_is_asked(bench, monkeypatch):
 def test_two_watches_do_not_write_into_one_folder(bench):
     first = bench.watch()
     first.start()
-    with pytest.raises(SettingsError, match="already watches"):
+    with pytest.raises(SettingsError, match="already writes"):
         bench.watch().start()
     first.stop()
 

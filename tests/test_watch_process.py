@@ -269,12 +269,12 @@ def test_the_stores_disk_is_full_for_a_while(root, small_disk):
     ballast = fill(small_disk, left_bytes=3_000_000)
     lab.write([lab.draw(number) for number in range(6)]).wait()
     lab.until(lambda: "Waiting: " in lab.said())
-    assert "nothing is accepted below 4 MB" in lab.said()
+    assert "no images are accepted below 4 MB" in lab.said()
     assert lab.lines() == []
 
     ballast.unlink()
     lab.until_lines(6)
-    assert "Going on." in lab.said()
+    assert "Continuing." in lab.said()
     assert lab.stop() == 0
     lab.check()
 

@@ -54,7 +54,7 @@ def _images_in(folder: Path, recursive: bool) -> list[Item]:
     images = [path for path in found if _is_image(path.relative_to(folder)) and path.is_file()]
     if not images:
         raise InputError(
-            f"The folder {folder} holds no PNG, JPEG or TIFF image; give another folder or a file."
+            f"The folder {folder} contains no PNG, JPEG or TIFF images; name another folder or a file."
         )
     return [Item(path, str(path.relative_to(folder))) for path in images]
 

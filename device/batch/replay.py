@@ -103,7 +103,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
         result = msgspec.json.decode(path.read_bytes(), type=CountResult)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); name a result.json or the id of a count."
+            f"{path} cannot be read ({error.strerror}); name a result.json file or the id of a count."
         ) from None
     except msgspec.DecodeError as error:
         raise InputError(f"{path} is not a fluocount result ({error}).") from None
@@ -166,14 +166,14 @@ def _find_image(path: Path, result: CountResult) -> Path:
     for place in places:
         if place.is_file() and place != path:
             return place
-    raise InputError(f"The image {result.image} of {path} is not found; name it with --image.")
+    raise InputError(f"The image {result.image} of {path} was not found; name it with --image.")
 
 
 def _image_differences(past: Past, data: bytes) -> list[Difference]:
     now, then = hashlib.sha256(data).hexdigest(), past.result.image_sha256
     if now == then:
         return []
-    text = f"{past.image_path} has sha256 {now[:12]}..., the counted one had {then[:12]}..."
+    text = f"{past.image_path} has sha256 {now[:12]}..., the counted image had {then[:12]}..."
     return [Difference(what="image", text=text)]
 
 
@@ -185,7 +185,7 @@ def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
             f"{then.version} ({then.sha256[:12]}...)"
         )
     elif then.card_sha256 not in ("", now.card_sha256):
-        text = f"the weights of {now.name} are the same, but its card says other numbers"
+        text = f"the weights of {now.name} are the same, but its card has other numbers"
     else:
         return []
     return [Difference(what="model", text=text)]
@@ -225,9 +225,9 @@ def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
     if then.count != now.result.count:
         texts.append(f"{now.result.count} cells, there were {then.count}")
     if gone := _unmatched(then.cells, now.result.cells):
-        texts.append(f"{gone} cells are no longer found as they were")
+        texts.append(f"{gone} cells are missing or changed")
     if new := _unmatched(now.result.cells, then.cells):
-        texts.append(f"{new} cells are new or measured otherwise")
+        texts.append(f"{new} cells are new or changed")
     if past.labels is not None and not np.array_equal(past.labels, now.labels):
         texts.append("the label image differs")
     for name in ("doubtful", "interval", "flags"):

@@ -77,7 +77,7 @@ class BatchReport:
         total = self.counted + self.taken_over + len(self.failures)
         parts = [f"{_number(total, 'image')}: {self.counted} counted"]
         if self.taken_over:
-            parts.append(f"{self.taken_over} done before")
+            parts.append(f"{self.taken_over} done earlier")
         if self.failures:
             parts.append(f"{len(self.failures)} not counted")
         spent_s = time.monotonic() - self._begin_s

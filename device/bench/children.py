@@ -53,14 +53,14 @@ class Child:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise BenchError(f"The benchmark's process for {self.label} died: {self._last_words()}")
+            raise BenchError(f"The benchmark of {self.label} stopped: {self._last_words()}")
         return msgspec.json.decode(line, type=kind)
 
     def _last_words(self) -> str:
         status = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit status {status}, nothing was said."
+        return lines[-1] if lines else f"exit status {status}, no message."
 
     def __enter__(self) -> Self:
         return self

@@ -65,7 +65,7 @@ def _in_a_process(model: Path, folder: Path, out: Path, workers: int, threads: i
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise BenchError(f"The benchmark of a folder died: {' '.join(last)}")
+        raise BenchError(f"The benchmark of a folder stopped: {' '.join(last)}")
     return msgspec.json.decode(done.stdout, type=FolderTiming)
 
 

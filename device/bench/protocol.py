@@ -66,7 +66,7 @@ def peak_memory_mb() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("The kernel does not tell VmHWM in /proc/self/status.")
+    raise RuntimeError("The kernel does not report peak memory (VmHWM in /proc/self/status).")
 
 
 def own_stdout() -> TextIO:

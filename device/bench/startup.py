@@ -35,7 +35,7 @@ def _once(model: Path, image: Path) -> float:
     told = done.stdout.partition("\n")[0]
     if done.returncode or not told:
         last = done.stderr.strip().splitlines()[-1:]
-        raise BenchError(f"The benchmark of the start died: {' '.join(last)}")
+        raise BenchError(f"The benchmark of the start-up stopped: {' '.join(last)}")
     # The monotonic clock is one for all processes.
     return float(told) - begin
 

@@ -12,12 +12,12 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("backup")
 @click.argument("target", type=_PATH)
-@click.option("--without-results", is_flag=True, help="Settings and database only (small).")
+@click.option("--without-results", is_flag=True, help="Save settings and database only (small).")
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(target: Path, without_results: bool, config: Path | None) -> None:
     """Write settings, database, images and results to TARGET (a new .tar file).
 
-    The service may go on counting meanwhile.
+    The service may continue counting meanwhile.
     """
     config = config or default_settings_path()
     manifest = write_backup(

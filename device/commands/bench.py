@@ -20,18 +20,35 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("bench")
 @click.argument("paths", nargs=-1, type=_PATH, metavar="[PATH]...")
-@click.option("--model", "models", multiple=True, help="Name or .tflite; default: all shipped.")
-@click.option("--reference", is_flag=True, help="Also Keras and scikit-image on the whole frame.")
-@click.option("--reference-weights", type=_PATH, help="Default: trainer/weights/c-resunet.keras.")
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Per frame.")
-@click.option("--cells", type=click.IntRange(0), multiple=True, help="Cells of a synthetic frame.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Name of a model or path of a .tflite (default: all shipped models).",
+)
+@click.option(
+    "--reference", is_flag=True, help="Also measure Keras and scikit-image on the whole frame."
+)
+@click.option(
+    "--reference-weights",
+    type=_PATH,
+    help="Float weights (default: trainer/weights/c-resunet.keras).",
+)
+@click.option(
+    "--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs per frame."
+)
+@click.option(
+    "--cells", type=click.IntRange(0), multiple=True, help="Number of cells in a synthetic frame."
+)
 @click.option("--width", type=click.IntRange(256, 8000), default=1600, show_default=True, metavar="PX",
-              help="Of synthetic frames (4:3).")  # fmt: skip
+              help="Width of synthetic frames (4:3).")  # fmt: skip
 @click.option("--folder", "copies", type=click.IntRange(4), metavar="N",
-              help="Instead: a folder of N frames, one by one and side by side.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Of the interpreter; default: all cores.")
+              help="Measure a folder of N frames instead, one by one and in parallel.")  # fmt: skip
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads of the interpreter (default: all cores)."
+)
 @click.option("--picture", type=_PATH, default=Path("out/bench.png"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 def command(
     paths: tuple[Path, ...],
     models: tuple[str, ...],
@@ -119,7 +136,7 @@ def _workers(models: tuple[str, ...], threads: int) -> dict[str, list[str]]:
 
     found = [find_model(name) for name in models or available_models()]
     if not found:
-        raise InputError("No model is shipped with this installation; name one with --model.")
+        raise InputError("This installation has no models; name one with --model.")
     return {
         load_card(path).name: ["-m", "device.bench.worker", str(path), str(threads)]
         for path in found

@@ -35,22 +35,25 @@ _STEPS = 100
 @click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
 @click.option("--out", "out_dir", type=_PATH, help="Write overlays, labels and tables here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image and line.")
-@click.option("--threshold", type=float, help="Cut-off, 0 to 1 (default: the model card's).")
+@click.option("--threshold", type=float, help="Threshold, 0 to 1 (default: from the model).")
 @click.option(
-    "--cell-diameter", type=float, metavar="PX", help="How large a cell is in the images."
+    "--cell-diameter",
+    type=float,
+    metavar="PX",
+    help="Typical cell diameter in the images, in pixels.",
 )
 @click.option(
-    "--min-area", type=float, metavar="PX", help="Smallest object that counts, in pixels."
+    "--min-area", type=float, metavar="PX", help="Area of the smallest cell, in square pixels."
 )
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
-@click.option("--exclude-border", is_flag=True, help="Leave out cells touching the image's edge.")
+@click.option("--exclude-border", is_flag=True, help="Do not count cells that touch the edge.")
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run into the same --out.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run into the same --out.")
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> None:
     """Count the cells in images (PNG, JPEG, TIFF) or in all images of folders."""
     if chosen["resume"] and out_dir is None:
-        raise InputError("What was done before is in the output folder; name it with --out.")
+        raise InputError("Name the output folder of the interrupted run with --out.")
     items = find_images(paths, recursive=chosen["recursive"])
     settings = CountSettings(
         threshold=chosen["threshold"],
@@ -72,7 +75,7 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         _stopped(batch.report, out_dir)
     except OSError as error:
         raise StorageError(
-            f"{error.filename or out_dir} cannot be written ({error.strerror}); mend that and go on "
+            f"{error.filename or out_dir} cannot be written ({error.strerror}); fix that and continue "
             "with --resume."
         ) from None
 
@@ -88,7 +91,7 @@ def _open_model(model: str, threads: int) -> Segmenter:
 
 @contextmanager
 def _without_native_chatter() -> Iterator[None]:
-    """What libraries print below Python does not reach the terminal: the interpreter greets with a line of its own."""
+    """Hide what libraries print to the terminal directly; the interpreter prints a line when it starts."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -102,7 +105,7 @@ def _without_native_chatter() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What became of one image: small, for it waits until its turn comes."""
+    """The outcome of one image; small, because it waits until the earlier images are done."""
 
     item: Item
     result: CountResult | None = None
@@ -112,7 +115,7 @@ class _Done:
 
 @dataclass(slots=True)
 class _Batch:
-    """One run over many images; `report` holds what became of them, also after an interruption."""
+    """One run over many images; `report` has their outcomes, also after an interruption."""
 
     segmenters: list[Segmenter]
     settings: CountSettings
@@ -127,7 +130,7 @@ class _Batch:
         self.room = Room(self.max_memory_mb - PROGRAM_MB)
 
     def count(self, items: list[Item]) -> None:
-        """Count with bar and remaining time on the terminal, where there is one; several images at once."""
+        """Count several images at once; on a terminal show a bar with the remaining time."""
         bar = click.progressbar(
             length=len(items) * _STEPS,
             label="Counting",
@@ -233,5 +236,5 @@ def _stopped(report: BatchReport, out_dir: Path | None) -> NoReturn:
     click.echo(f"Stopped. {report.summary()}", err=True)
     if out_dir is not None:
         report.write(out_dir)
-        click.echo("The same command with --resume goes on.", err=True)
+        click.echo("To continue, run the same command with --resume.", err=True)
     sys.exit(130)

@@ -33,7 +33,7 @@ def _line(verdict: Verdict) -> str:
 
 def _summary(failures: int, warnings: int) -> str:
     if failures:
-        return f"{failures} failure(s), {warnings} warning(s): this machine cannot count yet."
+        return f"{failures} failure(s), {warnings} warning(s): this computer cannot count yet."
     if warnings:
-        return f"This machine counts; {warnings} warning(s) above."
-    return "This machine counts."
+        return f"This computer can count; see the {warnings} warning(s) above."
+    return "This computer can count."

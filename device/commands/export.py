@@ -18,15 +18,17 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
 
 @click.command("export")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--all", "everything", is_flag=True, help="All counts that are done.")
-@click.option("--sample", help="Those of this sample.")
-@click.option("--since", type=_DATE, help="Those counted from this day or moment on.")
-@click.option("--until", type=_DATE, help="Those counted before this day or moment.")
-@click.option("--kept", is_flag=True, help="Those marked to be kept.")
+@click.option("--all", "everything", is_flag=True, help="Export all finished counts.")
+@click.option("--sample", help="Export the counts of this sample.")
+@click.option("--since", type=_DATE, help="Export the counts from this date or time on.")
+@click.option("--until", type=_DATE, help="Export the counts before this date or time.")
+@click.option("--kept", is_flag=True, help="Export the counts that are marked to be kept.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True,
-              default=("counts",), show_default=True, help="May be given several times.")  # fmt: skip
-@click.option("--out", "out_dir", type=_PATH, help="Folder for the files; the table alone may go to the terminal.")  # fmt: skip # noqa: E501
-@click.option("--data-dir", type=_PATH, help="Where the counts are kept (default: settings').")
+              default=("counts",), show_default=True, help="Format; may be given several times.")  # fmt: skip
+@click.option("--out", "out_dir", type=_PATH, help="Folder for the files; a table can also go to the terminal.")  # fmt: skip # noqa: E501
+@click.option(
+    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
+)
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
     """Write stored counts for other programs: named by ID, by filter, or --all.
@@ -61,7 +63,7 @@ def _filter(ids: tuple[str, ...], chosen: dict[str, Any]) -> Filter:
         return Filter(ids=ids)
     if ids or not (given or chosen["everything"]):
         raise InputError(
-            "Name the counts by their ids, or by --sample, --since, --until, --kept, or take --all."
+            "Choose counts by their ids, by --sample, --since, --until or --kept, or with --all."
         )
     return Filter(**given, status="done")
 
@@ -82,6 +84,6 @@ def _done(store: Store, which: Filter) -> list[CountRow]:
         row = store.counts.get(count_id)
         if row.status != "done":
             raise InputError(
-                f"The count {count_id} is {row.status}; only done ones can be exported."
+                f"The count {count_id} is {row.status}; only finished counts can be exported."
             )
     return sorted(store.counts.search(which), key=lambda row: row.sequence)

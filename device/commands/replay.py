@@ -18,16 +18,18 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("replay")
 @click.argument("result", metavar="RESULT")
-@click.option("--image", type=_PATH, help="The image of a result file, where it is not found.")
-@click.option("--model", help="Another model than the recorded one: name or path of a .tflite.")
-@click.option("--threshold", type=float, help="Another cut-off than the recorded one, 0 to 1.")
+@click.option("--image", type=_PATH, help="The image, if it is no longer where it was.")
+@click.option("--model", help="Use another model: name or path of a .tflite.")
+@click.option("--threshold", type=float, help="Use another threshold, 0 to 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--data-dir", type=_PATH, help="Where the counts are kept (default: settings').")
+@click.option(
+    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
+)
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(result: str, image: Path | None, as_json: bool, **chosen: Any) -> None:
     """Count RESULT again: the id of a stored count, or the path of a result.json.
 
-    Says "same", or names what differs: image, model, settings, software, outcome. The exit status is 0
+    Prints "same", or what differs: image, model, settings, software, outcome. The exit status is 0
     when image, model, settings and outcome are the same, else 1.
     """
     from device.batch.replay import replay
@@ -52,7 +54,7 @@ def command(result: str, image: Path | None, as_json: bool, **chosen: Any) -> No
 
 
 def _past(result: str, image: Path | None, settings: Settings, data_dir: Path | None) -> "Past":
-    """A path when there is such a file or it looks like one, else an id."""
+    """Read RESULT as a path if the file exists or ends in .json, else as an id."""
     from device.batch.replay import past_of_count, past_of_file
     from device.store.existing import open_existing
 

@@ -13,19 +13,23 @@ _PATH = click.Path(path_type=Path)
 @click.command("restore")
 @click.argument("archive", type=_PATH)
 @click.option(
-    "--set-aside", is_flag=True, help="Also when the data folder has counts that ARCHIVE lacks."
+    "--set-aside",
+    is_flag=True,
+    help="Restore even if the data folder has counts that are not in ARCHIVE.",
 )
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(archive: Path, set_aside: bool, config: Path | None) -> None:
     """Put the contents of ARCHIVE into the data folder. The service must be stopped.
 
-    What is there is moved to a folder before-restore-..., never deleted.
+    Existing data moves to a folder before-restore-...; nothing is deleted.
     """
     config = config or default_settings_path()
     data_dir = load_settings(config if config and config.exists() else None).data_dir
     done = restore_backup(archive, data_dir, config, set_aside=set_aside)
-    click.echo(f"{done.manifest.counts} counts are back in {data_dir}")
+    click.echo(f"{done.manifest.counts} counts restored to {data_dir}")
     if done.set_aside is not None:
-        click.echo(f"What was there before is in {done.set_aside}")
+        click.echo(f"The previous data is in {done.set_aside}")
     if done.settings_beside is not None:
-        click.echo(f"Your settings stay in use; those of the backup are in {done.settings_beside}")
+        click.echo(
+            f"Your settings are unchanged; the settings of the backup are in {done.settings_beside}"
+        )

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 @click.command("serve")
 @click.option("--camera", type=click.Choice(["auto", "pi", "simulated", "none"]))
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where results are kept.")
-@click.option("--host", help="Address to listen on; anything but 127.0.0.1 asks for a login.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where results are stored.")
+@click.option("--host", help="Address to listen on; any other than 127.0.0.1 requires a login.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any free port."
+)
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
 def command(config: Path | None, **chosen: Any) -> None:
@@ -86,7 +88,7 @@ def _serve(service: "Service") -> None:
 
 
 def _announce(service: "Service", addresses: list[str], inherited: bool) -> None:
-    """The address, and until the set-up is done its code: what a person looks for in the log."""
+    """Log the address, and the set-up code until a password is set."""
     from device.web.login import setup_code
 
     for address in addresses:

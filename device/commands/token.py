@@ -11,7 +11,9 @@ from device.config import default_settings_path, load_settings
 if TYPE_CHECKING:
     from device.store.access import Access
 
-_data_dir = click.option("--data-dir", type=click.Path(path_type=Path), help="Where results are.")
+_data_dir = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Where results are stored."
+)
 _config = click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
 
 
@@ -53,17 +55,19 @@ def list_all(data_dir: Path | None, config: Path | None) -> None:
 def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
     """Make a token worthless at once."""
     _access(data_dir, config).revoke_token(name)
-    click.echo(f"the token {name} is revoked")
+    click.echo(f"token {name} revoked")
 
 
 @command.command("reset-password")
-@click.confirmation_option(prompt="Forget the password of the page and end every session?")
+@click.confirmation_option(prompt="Delete the password of the page and log everybody out?")
 @_data_dir
 @_config
 def reset_password(data_dir: Path | None, config: Path | None) -> None:
     """Forget the page's password: the next start of the page shows a new set-up code."""
     _access(data_dir, config).forget_users()
-    click.echo("The password is forgotten; restart the page and read the set-up code in its log.")
+    click.echo(
+        "Password deleted. Restart the service, read the set-up code in its log and set a new password."
+    )
 
 
 def _access(data_dir: Path | None, config: Path | None) -> "Access":

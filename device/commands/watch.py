@@ -16,31 +16,42 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("watch")
 @click.argument("folder", type=_PATH)
-@click.option("--out", "out_dir", type=_PATH, help="Results go here (default: FOLDER/fluocount).")
-@click.option("--once", is_flag=True, help="Count what is there, then end.")
-@click.option("--recursive", is_flag=True, help="Sub-folders too.")
-@click.option("--recount", is_flag=True, help="Count images again that were counted before.")
-@click.option("--retry-failed", is_flag=True, help="Try again what could not be counted before.")
 @click.option(
-    "--poll", is_flag=True, help="Look at the folder regularly; a network share always is."
+    "--out", "out_dir", type=_PATH, help="Folder for the results (default: FOLDER/fluocount)."
+)
+@click.option("--once", is_flag=True, help="Count the images that are there, then end.")
+@click.option("--recursive", is_flag=True, help="Include sub-folders.")
+@click.option(
+    "--recount", is_flag=True, help="Count images again even if they were counted before."
+)
+@click.option(
+    "--retry-failed", is_flag=True, help="Try images again that could not be counted before."
+)
+@click.option(
+    "--poll", is_flag=True, help="Read the folder regularly (always done for network shares)."
 )
 @click.option("--settle", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="A file is complete when unchanged for this long.")  # fmt: skip
-@click.option("--threshold", type=float, help="Cut-off, 0 to 1 (default: the model card's).")
+              help="A file counts as complete when it has not changed for this long.")  # fmt: skip
+@click.option("--threshold", type=float, help="Threshold, 0 to 1 (default: from the model).")
 @click.option(
-    "--cell-diameter", type=float, metavar="PX", help="How large a cell is in the images."
+    "--cell-diameter",
+    type=float,
+    metavar="PX",
+    help="Typical cell diameter in the images, in pixels.",
 )
 @click.option(
-    "--min-area", type=float, metavar="PX", help="Smallest object that counts, in pixels."
+    "--min-area", type=float, metavar="PX", help="Area of the smallest cell, in square pixels."
 )
-@click.option("--exclude-border", is_flag=True, help="Leave out cells touching the image's edge.")
+@click.option("--exclude-border", is_flag=True, help="Do not count cells that touch the edge.")
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @click.option(
-    "--data-dir", type=_PATH, help="Where images and counts are kept (default: settings')."
+    "--data-dir",
+    type=_PATH,
+    help="Where images and counts are stored (default: from the settings).",
 )
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> None:
-    """Count every image that appears in FOLDER, and those that are there already."""
+    """Count the images in FOLDER and every new image that appears there."""
     from device.errors import InputError
     from device.watch import make_plan
     from device.watch.standalone import watch_folder
@@ -71,7 +82,9 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
     if not once:
         click.echo(f"Watching {plan.folder}; results go to {plan.out_dir}.", err=True)
     state = watch_folder(settings, plan, once=once, say=_say)
-    click.echo(f"{state.counted} counted, {state.failed} not; see {plan.out_dir}.", err=True)
+    click.echo(
+        f"{state.counted} counted, {state.failed} not counted; see {plan.out_dir}.", err=True
+    )
     if once and state.failed:
         sys.exit(1)
 

@@ -40,7 +40,7 @@ def check_size(name: str, height: int, width: int) -> None:
         )
     if max(height, width) > MAX_SIDE_PX:
         raise InputError(
-            f"{name} has {width}x{height} pixels; at most {MAX_SIDE_PX}x{MAX_SIDE_PX} are taken: crop or reduce it."
+            f"{name} has {width}x{height} pixels; at most {MAX_SIDE_PX}x{MAX_SIDE_PX} are allowed: crop or reduce it."
         )
 
 
@@ -63,4 +63,4 @@ def not_an_image(name: str, empty: bool) -> InputError:
 def unreadable(name: str, error: OSError) -> InputError:
     """The sentence for a file that the system does not give."""
     reason = error.strerror or str(error)
-    return InputError(f"{name} cannot be read ({reason}); check the name and the rights.")
+    return InputError(f"{name} cannot be read ({reason}); check its name and permissions.")

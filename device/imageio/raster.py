@@ -44,7 +44,7 @@ def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
         raise
     except Image.DecompressionBombError:
         raise InputError(
-            f"{name} is far larger than 8000x8000 pixels; crop or reduce it."
+            f"{name} is much larger than the limit of 8000 x 8000 pixels; crop or reduce it."
         ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
         raise damaged(name, kind, error) from None

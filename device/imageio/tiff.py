@@ -66,11 +66,11 @@ def _check_kind(page: Any, series: Any, name: str) -> None:
     planes = math.prod(size for axis, size in shape if axis not in "YXSC")
     if planes > 1:
         raise InputError(
-            f"{name} holds {planes} planes; one image is expected: export a single plane or projection."
+            f"{name} has {planes} planes; one is expected: export a single plane or a projection."
         )
     if np.dtype(series.dtype) not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise InputError(
-            f"{name} holds {np.dtype(series.dtype).name} samples; 8- or 16-bit unsigned integers are expected: "
+            f"{name} has {np.dtype(series.dtype).name} pixels; 8- or 16-bit unsigned integers are expected: "
             "convert the image without stretching it."
         )
 

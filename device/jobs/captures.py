@@ -44,5 +44,5 @@ class Capturer:
             return future.result(limit_s)
         except FutureTimeoutError:
             raise CameraError(
-                f"The camera gave no picture within {limit_s:.0f} s; see its state and try again."
+                f"The camera sent no picture within {limit_s:.0f} s; check the camera and try again."
             ) from None

@@ -154,7 +154,7 @@ class Intake:
         if asked not in available_models():
             raise InputError(
                 f"There is no model called {asked!r}; "
-                f"there are {', '.join(available_models()) or 'none'}."
+                f"installed are: {', '.join(available_models()) or 'none'}."
             )
         return asked
 
@@ -167,7 +167,7 @@ def _same_image(known: CountRow, data: bytes) -> CountRow:
     """
     if hashlib.sha256(data).hexdigest() != known.image_sha256:
         raise ConflictError(
-            f"This key was used before, for {known.image!r} with other content; use a new key."
+            f"This key was already used for another image, {known.image!r}; use a new key."
         )
     return known
 
@@ -189,6 +189,4 @@ def check_text(sample: str | None, notes: str | None) -> None:
         ("notes", notes, MAX_NOTES_CHARS),
     ):
         if text is not None and len(text) > limit:
-            raise InputError(
-                f"The {name} may have {limit} characters, not {len(text)}; shorten it."
-            )
+            raise InputError(f"The {name} has {len(text)} characters; at most {limit} are allowed.")

@@ -73,8 +73,8 @@ class Relabeller:
             held = self._get(count_id)
             if any(known.undone_s is None for known in self._store.corrections.of(count_id)):
                 raise ConflictError(
-                    f"The count {count_id} has corrections by hand, which belong to the present "
-                    "cells; undo them before storing another threshold or size."
+                    f"The count of {held.row.image} has corrections by hand, which belong to the present "
+                    "cells; undo them before you save another threshold or size."
                 )
             counted = self._relabel(held, threshold, min_area_px, exclude_border)
             result, products = encode_products(held.frame, counted, Stopwatch())
@@ -115,13 +115,13 @@ class Relabeller:
         card = self._segmenters.card(row.model)
         if card.sha256 != result.model.sha256:
             raise ConflictError(
-                f"The count {row.id} was made by model {result.model.name} {result.model.version}, "
-                f"which is no longer installed; count the image again to change its threshold."
+                f"{row.image} was counted with the model {result.model.name} {result.model.version}, "
+                "which is no longer installed; count the image again to change its threshold."
             )
         try:
             frame = read_frame(self._store.counts.original_path(row))
         except InputError as error:
-            raise ConflictError(f"The stored image of {row.id} cannot be used: {error}") from None
+            raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
         frame = Frame(
             image=frame.image,
             source=row.image,

@@ -84,7 +84,7 @@ def _read(store: Store, row: CountRow) -> Frame:
     frame = decode_frame(data, row.image)
     if frame.sha256 != row.image_sha256:
         raise NotFoundError(
-            f"The stored image {path} is not the one that was accepted (sha256 "
+            f"The stored image {path} is not the accepted image (sha256 "
             f"{frame.sha256[:12]}... instead of {row.image_sha256[:12]}...); restore a backup."
         )
     return frame

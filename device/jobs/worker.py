@@ -112,7 +112,7 @@ class Worker:
     def _take_over(self) -> None:
         waiting = self._store.queue.requeue_interrupted()
         if waiting:
-            _log.warning("%d count(s) were interrupted and are counted again", waiting)
+            _log.warning("%d interrupted count(s) start again", waiting)
         self._store.sweep()
 
     def _next(self) -> None:
@@ -147,8 +147,8 @@ class Worker:
             _log.exception("counting %s failed", row.id)
             queue.fail(
                 row.id,
-                f"Counting failed for a reason nobody foresaw ({type(error).__name__}: {error}); "
-                "the log has the details, please report it.",
+                f"Counting failed because of an unexpected error ({type(error).__name__}: {error}). "
+                "Details are in the log; please report it.",
             )
         else:
             queue.finish(row.id, revision, result, self._conditions())
@@ -180,7 +180,9 @@ class Worker:
             self._clock_checked_s = time.monotonic()
             marked = self._store.counts.mark_clock_steps()
             if marked:
-                _log.warning("the clock was set; %d earlier count(s) are marked", marked)
+                _log.warning(
+                    "the clock was set; the dates of %d earlier count(s) are corrected", marked
+                )
 
     def _sign_of_life(self) -> None:
         """Called between counts and after each tile, never from another thread."""

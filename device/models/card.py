@@ -28,14 +28,14 @@ def find_model(name_or_path: str) -> Path:
         if path.is_file():
             return path
         raise ModelError(
-            f"There is no model file {path}; give the path of a .tflite with its .json card."
+            f"There is no model file {path}; give the path of a .tflite file with its .json card."
         )
     shipped = MODELS_DIR / f"{name_or_path}.tflite"
     if shipped.is_file():
         return shipped
     raise ModelError(
-        f"There is no model called {name_or_path!r}; shipped are {', '.join(available_models()) or 'none'}, "
-        "or give the path of a .tflite file."
+        f"There is no model called {name_or_path!r}; installed are: {', '.join(available_models()) or 'none'}. "
+        "You can also give the path of a .tflite file."
     )
 
 
@@ -50,7 +50,7 @@ def load_card(model_path: Path) -> ModelCard:
         card = msgspec.json.decode(card_path.read_bytes(), type=ModelCard)
     except FileNotFoundError:
         raise ModelError(
-            f"The model {model_path} has no card {card_path.name}; put the card beside it."
+            f"The model {model_path} has no card; put {card_path.name} beside it."
         ) from None
     except msgspec.DecodeError as error:
         raise ModelError(
@@ -59,7 +59,7 @@ def load_card(model_path: Path) -> ModelCard:
     digest = hashlib.sha256(model_path.read_bytes()).hexdigest()
     if digest != card.sha256:
         raise ModelError(
-            f"The model {model_path} is not the one its card describes "
+            f"The model {model_path} does not match its card "
             f"(sha256 {digest[:12]}..., card says {card.sha256[:12]}...); restore both from the same release."
         )
     return card

@@ -104,8 +104,8 @@ def require_memory(
     needed = estimate(header, card, settings)
     if needed.memory_mb > max_memory_mb:
         raise InputError(
-            f"{name} has {header.width}x{header.height} pixels and would need about {needed.memory_mb:.0f} MB "
-            f"with the model {card.name}; {max_memory_mb:.0f} MB are allowed: crop or reduce the image, take "
-            "another model, or raise max_memory_mb in the settings."
+            f"{name} has {header.width}x{header.height} pixels and needs about {needed.memory_mb:.0f} MB "
+            f"with the model {card.name}; {max_memory_mb:.0f} MB are allowed: crop or reduce the image, use "
+            "another model, or raise the memory limit in the settings."
         )
     return needed

@@ -117,10 +117,10 @@ def _check_quantisation(segmenter: LiteRtSegmenter, model_path: Path) -> None:
     found = (round(float(scale) * 256, 4) / 256, zero_point)
     if output["dtype"] != np.int8 or found != expected:
         raise ModelError(
-            f"The model {model_path} must end in int8 probabilities of scale 1/256 and zero point -128, "
+            f"The model {model_path} must return int8 probabilities of scale 1/256 and zero point -128, "
             f"not {output['dtype'].__name__} of {scale:g} and {zero_point}; convert it again with fluocount-convert."
         )
     if (ends.output_scale, ends.output_zero_point) != expected:
         raise ModelError(
-            f"The card of {model_path} contradicts its model about the output's scale; convert it again."
+            f"The card of {model_path} names another output scale than the model has; convert the model again."
         )

@@ -88,7 +88,7 @@ class Store:
         row = rows.get(self.database, count_id)
         if row.status != "done":
             raise ConflictError(
-                f"The count {count_id} is {row.status}; results exist once it is done."
+                f"The count of {row.image} is {row.status}; its results exist when it is done."
             )
         return self.folders.product(count_id, row.revision, name)
 
@@ -101,7 +101,7 @@ class Store:
         removed = 0
         for folder in self.folders.folders():
             if folder.name not in known and time.time() - folder.stat().st_mtime > _ORPHAN_AGE_S:
-                _log.warning("removing %s, which belongs to no count", folder)
+                _log.warning("removing %s, which belongs to no count any more", folder)
                 self.folders.remove(folder.name)
                 removed += 1
         return removed
@@ -123,7 +123,7 @@ def open_store(settings: StorageSettings) -> Store:
         return Store(data_dir, settings)
     except OSError as error:
         raise StorageError(
-            f"The data folder {data_dir} cannot be used ({error.strerror}); see its permissions "
-            "or name another "
+            f"The data folder {data_dir} cannot be used ({error.strerror}); check its permissions "
+            "or name another folder "
             "with --data-dir."
         ) from None

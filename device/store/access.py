@@ -48,7 +48,7 @@ class Access:
         """
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users LIMIT 1").fetchone():
-                raise ConflictError("The set-up has been done already; log in instead.")
+                raise ConflictError("The password is already set; log in instead.")
             connection.execute(
                 "INSERT INTO users VALUES (?, ?, ?)", (name, password_hash, clock.now_s())
             )
@@ -86,7 +86,7 @@ class Access:
                 )
         except sqlite3.IntegrityError:
             raise ConflictError(
-                f"There is a token {name!r} already; revoke it first or choose another name."
+                f"There is already a token {name!r}; revoke it first or choose another name."
             ) from None
         return token
 
@@ -105,7 +105,9 @@ class Access:
         """
         with self._database.transaction() as connection:
             if not connection.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount:
-                raise NotFoundError(f"There is no token {name!r}; see `fluocount token list`.")
+                raise NotFoundError(
+                    f"There is no token {name!r}; `fluocount token list` shows all tokens."
+                )
 
     def token_name(self, token: str) -> str | None:
         """Name of a valid token, None for anything else; notes the use at most once a minute."""

@@ -72,10 +72,12 @@ def write_backup(
         StorageError: target exists, nothing to back up, damaged database, disk full.
     """
     if target.exists():
-        raise StorageError(f"{target} exists already; choose a new name for the backup.")
+        raise StorageError(f"{target} already exists; choose a new name for the backup.")
     database = data_dir / DATABASE_NAME
     if not database.is_file():
-        raise StorageError(f"There is no database in {data_dir}; is this the right data folder?")
+        raise StorageError(
+            f"There is no database in {data_dir}; check that this is the data folder."
+        )
     partial = target.with_name(f".{target.name}.part")
     try:
         partial.unlink(missing_ok=True)  # of a backup that was killed
@@ -89,10 +91,12 @@ def write_backup(
     except OSError as error:
         raise StorageError(
             f"The backup {target} could not be written ({error.strerror}); "
-            "see free space and permissions there."
+            "check free space and permissions there."
         ) from None
     except sqlite3.Error as error:
-        raise StorageError(f"The database {database} cannot be copied ({error}).") from None
+        raise StorageError(
+            f"The database {database} cannot be copied ({error}); run `fluocount doctor`."
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return manifest

@@ -34,9 +34,9 @@ class Corrections:
         """
         if not (0 <= x < result.width and 0 <= y < result.height):
             raise InputError(
-                f"A cell can be added inside the image, 0 <= x < {result.width} and 0 <= y < "
-                f"{result.height}; "
-                f"got ({x:g}, {y:g})."
+                f"A cell must lie inside the image ({result.width} x "
+                f"{result.height} pixels), "
+                f"not at ({x:g}, {y:g})."
             )
         return self._log(count_id, result, "add", (x, y, self._next_id(count_id, result)), who)
 
@@ -51,7 +51,7 @@ class Corrections:
             if known.cell_id == cell_id and known.undone_s is None:
                 if known.action == "add":
                     return self._take_back(count_id, known.id, who)
-                raise ConflictError(f"Cell {cell_id} was removed before; undo that first.")
+                raise ConflictError(f"Cell {cell_id} is already removed; undo that first.")
         cell = _counted_cell(result.cells, cell_id)
         return self._log(count_id, result, "remove", (cell.x, cell.y, cell_id), who)
 
@@ -63,7 +63,7 @@ class Corrections:
         """
         holding = [known.id for known in self.of(count_id) if known.undone_s is None]
         if not holding:
-            raise ConflictError(f"The count {count_id} has no correction to undo.")
+            raise ConflictError("There is no correction to undo.")
         return self._take_back(count_id, holding[-1], who)
 
     def _next_id(self, count_id: str, result: CountResult) -> int:
@@ -79,7 +79,7 @@ class Corrections:
                 (who, clock.now_s(), correction_id),
             ).rowcount
             if not changed:
-                raise ConflictError(f"The count {count_id} was changed meanwhile; load it again.")
+                raise ConflictError("This count has changed in the meantime; reload the page.")
             connection.execute(*_recount(count_id))
         return rows.get(self._database, count_id)
 
@@ -91,7 +91,7 @@ class Corrections:
         what: tuple[float, float, int],
         who: str,
     ) -> CountRow:
-        changed = ConflictError(f"The count {count_id} was changed meanwhile; load it again.")
+        changed = ConflictError("This count has changed in the meantime; reload the page.")
         try:
             with self._database.transaction() as connection:
                 row = rows.get(self._database, count_id)
@@ -112,9 +112,7 @@ def _counted_cell(cells: Sequence[Cell], cell_id: int) -> Cell:
     for cell in cells:
         if cell.id == cell_id:
             return cell
-    raise InputError(
-        f"A counted cell (1 to {len(cells)}) can be removed; there is no cell {cell_id}."
-    )
+    raise InputError(f"There is no cell {cell_id}; the count has the cells 1 to {len(cells)}.")
 
 
 def _recount(count_id: str) -> tuple[str, tuple[object, ...]]:

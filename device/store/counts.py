@@ -152,12 +152,12 @@ class Counts:
             row = self.get(count_id)
             if row.keep:
                 raise ConflictError(
-                    f"The count {count_id} is marked to be kept; take the mark off before "
-                    "deleting it."
+                    f"The count of {row.image} is marked to be kept; unmark it before you "
+                    "delete it."
                 )
             if row.status == "running":
                 raise ConflictError(
-                    f"The count {count_id} is running; cancel it before deleting it."
+                    f"The count of {row.image} is running; cancel it before you delete it."
                 )
             connection.execute("DELETE FROM counts WHERE id = ?", (count_id,))
         self._folders.remove(count_id)
@@ -182,8 +182,8 @@ class Counts:
         ).fetchone()[0]
         if waiting >= self._settings.max_queue:
             raise QueueFullError(
-                f"{waiting} images are waiting and the queue takes {self._settings.max_queue}; "
-                "nothing was accepted, send it again when some are done."
+                f"The queue is full ({waiting} of {self._settings.max_queue} images are waiting); "
+                "nothing was accepted, send the image again later."
             )
 
     def _insert(self, new: NewCount, count_id: str, suffix: str) -> CountRow:

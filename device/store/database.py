@@ -43,7 +43,7 @@ class Database:
             raise StorageError(
                 f"The database {path} cannot be used ({error}); restore a backup with `fluocount "
                 "restore`, "
-                "or move the file away to start an empty one."
+                "or move the file away to start with an empty database."
             ) from None
 
     def connection(self) -> sqlite3.Connection:
@@ -76,7 +76,7 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise StorageError(
-                f"The database {self.path} could not be written ({error}); see free space and "
+                f"The database {self.path} could not be written ({error}); check free space and run "
                 "`fluocount doctor`."
             ) from error
 
@@ -117,7 +117,7 @@ class Database:
         if version > steps[-1][0]:
             raise StorageError(
                 f"The database {self.path} was written by a newer fluocount (schema {version}, "
-                f"this one knows {steps[-1][0]}); upgrade fluocount."
+                f"this version knows {steps[-1][0]}); upgrade fluocount."
             )
         if 0 < version < steps[-1][0]:
             self._copy_before(version)

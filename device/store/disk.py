@@ -49,6 +49,6 @@ def require_space(folder: Path, settings: StorageSettings, needed_bytes: int = 0
     state = disk_state(folder, settings)
     if state.free_mb - needed_bytes // MB < settings.refuse_free_mb:
         raise StorageError(
-            f"The disk of {folder} has {state.free_mb} MB free and nothing is accepted below "
+            f"The disk of {folder} has only {state.free_mb} MB free and no images are accepted below "
             f"{settings.refuse_free_mb} MB; export and delete counts that are no longer needed."
         )

@@ -21,7 +21,7 @@ def open_existing(settings: StorageSettings, data_dir: Path | None = None) -> St
     folder = Path(settings.data_dir).expanduser()
     if not (folder / DATABASE_NAME).is_file():
         raise InputError(
-            f"There are no stored counts in {folder}; name the data folder with --data-dir, or the "
+            f"There are no stored counts in {folder}; name the data folder with --data-dir or the "
             "settings file with --config."
         )
     return open_store(settings)

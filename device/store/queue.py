@@ -15,8 +15,8 @@ MAX_ATTEMPTS = 3
 """An image that took the program down this often is failed, before systemd gives up restarting."""
 
 _POISONOUS = (
-    f"The program ended {MAX_ATTEMPTS} times while it counted this image, most likely for lack of "
-    "memory; count it again, or a smaller version of it."
+    f"The program stopped {MAX_ATTEMPTS} times while it counted this image, most likely because memory ran "
+    "out; try again, or use a smaller image."
 )
 
 
@@ -90,8 +90,8 @@ class JobQueue:
             row = rows.get(self._database, count_id)
             if row.status not in ("failed", "cancelled"):
                 raise ConflictError(
-                    f"The count {count_id} is {row.status}; only a failed or cancelled one "
-                    "can be counted again."
+                    f"The count of {row.image} is {row.status}; only failed or cancelled counts "
+                    "can be repeated."
                 )
             connection.execute(
                 "UPDATE counts SET status = 'queued', error = NULL, progress = 0, attempts = 0, "
@@ -159,16 +159,18 @@ class JobQueue:
         with self._database.transaction() as connection:
             row = rows.get(self._database, count_id)
             if row.status != "done" or row.revision != revision - 1:
-                raise ConflictError(f"The count {count_id} was changed meanwhile; load it again.")
+                raise ConflictError(
+                    f"The count of {row.image} has changed in the meantime; reload the page."
+                )
             held = connection.execute(
                 "SELECT COUNT(*) FROM corrections WHERE count_id = ? AND undone_s IS NULL",
                 (count_id,),
             ).fetchone()[0]
             if held:
                 raise ConflictError(
-                    f"The count {count_id} has {held} corrections by hand, which belong to the "
+                    f"The count of {row.image} has {held} corrections by hand, which belong to the "
                     "present cells; "
-                    "undo them before storing another threshold or size."
+                    "undo them before you save another threshold or size."
                 )
             connection.execute(*_result_update(count_id, revision, result))
             connection.execute(
@@ -195,7 +197,7 @@ class JobQueue:
             row = rows.get(self._database, count_id)
             if row.status not in ("queued", "running"):
                 raise ConflictError(
-                    f"The count {count_id} is {row.status}; only a waiting or running one can be "
+                    f"The count of {row.image} is {row.status}; only waiting or running counts can be "
                     "cancelled."
                 )
             connection.execute("UPDATE counts SET cancel_asked = 1 WHERE id = ?", (count_id,))

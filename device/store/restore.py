@@ -98,19 +98,23 @@ def _unpack(archive: Path, scratch: Path) -> Manifest:
             for member in members:
                 if not member.isfile() or not _MEMBER.fullmatch(member.name):
                     raise InputError(
-                        f"{archive} is not a backup of fluocount: it holds {member.name!r}."
+                        f"{archive} is not a backup of fluocount: it contains {member.name!r}."
                     )
                 _extract(members, member, scratch / member.name)
         manifest = msgspec.json.decode((scratch / MANIFEST_NAME).read_bytes(), type=Manifest)
     except (tarfile.TarError, EOFError, msgspec.DecodeError) as error:
-        raise InputError(f"{archive} is not a whole backup of fluocount ({error}).") from None
+        raise InputError(
+            f"{archive} is not a complete backup of fluocount ({error}); use another backup."
+        ) from None
     except FileNotFoundError as error:
         if error.filename == str(archive):
-            raise InputError(f"There is no file {archive}.") from None
-        raise InputError(f"{archive} is not a whole backup: its end is missing.") from None
+            raise InputError(f"There is no file {archive}; check the name.") from None
+        raise InputError(
+            f"{archive} is not a complete backup: its end is missing; use another backup."
+        ) from None
     if manifest.format != FORMAT:
         raise InputError(
-            f"{archive} was written by fluocount {manifest.version} in a newer format; upgrade first."
+            f"{archive} was written by the newer fluocount {manifest.version}; upgrade fluocount first."
         )
     return manifest
 
@@ -124,7 +128,7 @@ def _extract(members: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
         stream.flush()
         os.fsync(stream.fileno())
     if target.stat().st_size != member.size:
-        raise InputError(f"{members.name!r} is cut short in {member.name}; use another backup.")
+        raise InputError(f"{member.name} is incomplete in {members.name!r}; use another backup.")
 
 
 def _refuse_newer(database: Path) -> None:
@@ -133,14 +137,16 @@ def _refuse_newer(database: Path) -> None:
             damage = connection.execute("PRAGMA quick_check").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        raise InputError(f"The backup's database is damaged ({error}); use another one.") from None
+        raise InputError(
+            f"The backup's database is damaged ({error}); use another backup."
+        ) from None
     if damage != "ok":
-        raise InputError(f"The backup's database is damaged ({damage}); use another one.")
+        raise InputError(f"The backup's database is damaged ({damage}); use another backup.")
     newest = migrations()[-1][0]
     if version > newest:
         raise InputError(
-            f"The backup comes from a newer fluocount (schema {version}, this one knows {newest}); "
-            "upgrade first."
+            f"The backup was written by a newer fluocount (schema {version}, this version knows {newest}); "
+            "upgrade fluocount first."
         )
 
 
@@ -150,13 +156,13 @@ def _refuse_to_hide(present: Path, restored: Path) -> None:
         return
     try:
         lacking = len(_ids(present) - _ids(restored))
-        what = f"{lacking} count(s) that the backup lacks"
+        what = f"{lacking} count(s) that are not in the backup"
     except sqlite3.DatabaseError as error:
         lacking, what = 1, f"a database that cannot be read ({error})"
     if lacking:
         raise ConflictError(
-            f"{present.parent} holds {what}. Nothing was changed; with --set-aside they are moved "
-            "to a folder before-restore-... there and the backup takes their place."
+            f"{present.parent} contains {what}. Nothing was changed. With --set-aside the backup replaces "
+            "them and they move to a folder before-restore-... there."
         )
 
 

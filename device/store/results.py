@@ -61,7 +61,7 @@ class ResultFolders:
         path = self.folder(count_id) / str(revision) / name
         if name not in PRODUCTS or not path.is_file():
             raise NotFoundError(
-                f"The count {count_id} has no {name} (yet); it exists once the count is done."
+                f"There is no {name} for this count; it exists when the count is done."
             )
         return path
 
@@ -127,6 +127,6 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 def _not_kept(folder: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"{folder} could not be written ({error.strerror}); see free space and permissions of the "
+        f"{folder} could not be written ({error.strerror}); check free space and permissions of the "
         "data folder."
     )

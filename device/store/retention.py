@@ -74,7 +74,7 @@ class Retention:
     def tidy(self) -> int:
         """Delete what is due; returns how many counts went."""
         if self._clock_is_right() is not True:
-            _log.info("old counts are left alone: the network has not set the clock")
+            _log.info("old counts are not deleted because the network has not set the clock")
             return 0
         deleted = delete_old(self._store, self._keep_days, time.time())
         if deleted:

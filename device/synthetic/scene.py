@@ -99,7 +99,7 @@ class _Field:
         raise InputError(
             f"{self._settings.cells} cells do not fit into {self._settings.width_px} x "
             f"{self._settings.height_px} pixels with a cell diameter of "
-            f"{self._settings.cell_diameter_px:g} px; ask for fewer or a larger frame."
+            f"{self._settings.cell_diameter_px:g} px; use fewer cells or a larger frame."
         )
 
     def add_faint_cell(self) -> None:

@@ -125,11 +125,11 @@ class Delivery:
         """Note that a file has the content of another one, which was counted."""
         line = [csv_text(name), same_as, sha256, local_time(time.time())]
         self._duplicates.append(line)
-        self._say(f"{name}: the same image as {same_as}, which is not counted again.")
+        self._say(f"{name}: the same image as {same_as}, so it is not counted again.")
 
     def _end(self, entry: Entry, row: CountRow) -> None:
         if row.status != "done":
-            self._fail(entry, row.error or "Somebody cancelled the count.")
+            self._fail(entry, row.error or "The count was cancelled.")
             return
         try:
             count = load_count(self._store, row)
@@ -145,7 +145,7 @@ class Delivery:
         if entry.state == "counted":
             self._ledger.drop(entry)
         else:
-            self._fail(entry, "The count was deleted before it was written here.")
+            self._fail(entry, "The count was deleted before it could be written here.")
 
     def _fail(self, entry: Entry, reason: str) -> None:
         self.refuse(entry.path, reason, entry.sha256)

@@ -110,8 +110,8 @@ class FolderEvents:
             if polling or not self._folder.is_dir():
                 raise
             problem(
-                f"The system gives no file events for {self._folder} ({error}); "
-                "looking at the folder regularly instead."
+                f"The system reports no file events for {self._folder} ({error}); "
+                "the folder is read regularly instead."
             )
             self._poll = True
             self._observer = self._start(polling=True)

@@ -180,7 +180,7 @@ class FolderWatch:
             self._pause(_sentence(error, self._plan.out_dir))
             return False
         if self._problem is not None:
-            self._say("Going on.")
+            self._say("Continuing.")
             self._problem = None
         return busy
 
@@ -227,8 +227,8 @@ class FolderWatch:
         self._locked = self._locked or self._lock.try_acquire()
         if not self._locked:
             raise SettingsError(
-                f"Another fluocount already watches with the output folder {self._plan.out_dir}; "
-                "stop that one or name another folder with --out."
+                f"Another fluocount already writes to the output folder {self._plan.out_dir}; "
+                "stop it or name another folder with --out."
             )
 
 
@@ -237,8 +237,8 @@ def _sentence(error: Exception, out_dir: Path) -> str:
         return str(error)
     where = error.filename or out_dir  # a failed write names no file
     return (
-        f"{where} cannot be used now ({error.strerror}); see free space, rights and whether another "
-        "program has it open. Nothing is lost, it is tried again."
+        f"{where} cannot be used now ({error.strerror}); check free space, permissions and whether another "
+        "program has it open. Nothing is lost; fluocount tries again."
     )
 
 

@@ -93,7 +93,7 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
         plans.append(make_plan(settings, folder, out_dir=out_dir))
     if len({plan.out_dir for plan in plans}) < len(plans):
         raise SettingsError(
-            "Two of watch.folders would write into the same output folder; give them different "
-            "names or leave watch.out_dir empty."
+            "Two watched folders would write to the same output folder; give them different "
+            "names, or set no common output folder."
         )
     return plans

@@ -124,8 +124,8 @@ class Taking:
         """The bytes of exactly this version; None where the file changed meanwhile."""
         if version.size > self._plan.max_file_mb * 1_000_000:
             reason = (
-                f"The file has {version.size / 1e6:.0f} MB and at most {self._plan.max_file_mb} MB "
-                "are read; crop the image, save it compressed or raise web.max_upload_mb."
+                f"The file has {version.size / 1e6:.0f} MB; at most {self._plan.max_file_mb} MB "
+                "are read. Crop the image, save it compressed, or raise the limit in the settings."
             )
             self._delivery.refuse(self._name(path), reason)
             self.settling.forget(path)
@@ -185,7 +185,7 @@ class Taking:
         """Its writer may still lock it; after some patience it is an error, and tried on."""
         since_s = self._unreadable_since.setdefault(path, now_s)
         if now_s - since_s >= PATIENCE * self._plan.settle_s:
-            reason = f"The file cannot be read ({error.strerror}); see its rights."
+            reason = f"The file cannot be read ({error.strerror}); check its permissions."
             self._delivery.refuse(self._name(path), reason)
             self.settling.forget(path)
         else:

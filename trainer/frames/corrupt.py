@@ -48,7 +48,7 @@ def _stray_light(image: np.ndarray, diameter_px: float, rng: np.random.Generator
 
 
 def _dark(image: np.ndarray, diameter_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Lamp off: the camera's offset and noise."""
+    """Excitation light off: the camera's offset and noise."""
     return 3 + rng.normal(0, 1, image.shape)
 
 
@@ -66,7 +66,7 @@ CORRUPTIONS: dict[str, tuple[str, Spoil]] = {
     "grey": ("wrong_stain", _grey),
     "noisy": ("unusual_noise", _noisy),
     "stray light": ("unusual_brightness", _stray_light),
-    "lamp off": ("blank", _dark),
+    "excitation light off": ("blank", _dark),
     "all white": ("saturated", _white),
 }
 """What was done to a frame: the flag it must raise, and how it is done to float samples of 0 to 255."""
