@@ -17,6 +17,7 @@ from browser import (
 )
 
 from device.camera.simulated import SimulatedCamera
+from device.jobs.relabelling import Change
 from device.web.login import setup_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -183,7 +184,9 @@ def test_sliders_label_again_at_once_and_store_only_when_told(bench, count, open
     page.locator("#threshold").fill("0.9")
     expect_text(page, "#numbers", re.compile("not saved yet"))
     wished = (
-        bench.service.require_counter().relabeller.preview(count.id, threshold=0.9).result.count
+        bench.service.require_counter()
+        .relabeller.preview(count.id, Change(threshold=0.9))
+        .result.count
     )
     assert wished != count.count
     expect_text(page, "#automatic-count strong", str(wished))

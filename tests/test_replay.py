@@ -15,6 +15,7 @@ from device.commands.replay import command
 from device.counting.records import CountSettings
 from device.errors import InputError
 from device.jobs.intake import Wishes
+from device.jobs.relabelling import Change
 
 
 class Lab:
@@ -59,7 +60,7 @@ def test_an_untouched_result_is_the_same(lab):
 
 def test_so_is_one_that_was_labelled_anew_or_corrected(lab):
     count_id = lab.count()
-    lab.service.counter.relabeller.store(count_id, threshold=0.8, min_area_px=50.0)
+    lab.service.counter.relabeller.store(count_id, Change(threshold=0.8, min_area_px=50.0))
     lab.store.corrections.add(count_id, lab.store.result(count_id), 5.0, 5.0, "me")
 
     assert lab.replay(count_id).differences == ()

@@ -15,7 +15,8 @@ from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 from device.errors import SettingsError
 from trainer.fitting.averaging import EVERY_STEPS, WeightAverage
-from trainer.fitting.fit import State, after_epoch, fit, learning_rate_at, read_log
+from trainer.fitting.checkpoint import State, read_log
+from trainer.fitting.fit import Task, after_epoch, fit, learning_rate_at
 from trainer.fitting.losses import Loss, PixelLoss
 from trainer.fitting.runs import Phase, Run, Schedule, load_run, recipe_names, to_toml
 from trainer.frames.augment import Layers
@@ -209,7 +210,8 @@ def tiny_training(folder, log=lambda line: None):
     pool = Pool([Layers(stack, 1.0, np.array([[17.0, 17.0]]))], np.ones(1))
     schedule = Schedule(kind="cosine", learning_rate=0.01, ema=0.9, weight_decay=0.01)
     phase = Phase(sources=(), epochs=3, epoch_steps=6, batch=2, crop_px=32, schedule=schedule)
-    return fit(build_network(SMALL), pool, None, phase, folder, seed=1, log=log)
+    task = Task(pool=pool, watched=None, phase=phase, seed=1)
+    return fit(build_network(SMALL), task, folder, log)
 
 
 def test_a_training_stopped_twice_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
@@ -236,7 +238,7 @@ import json, sys
 import numpy as np
 from pathlib import Path
 from trainer.network.baselines import build_network
-from trainer.fitting.fit import fit
+from trainer.fitting.fit import Task, fit
 from trainer.fitting.runs import Phase, Schedule
 from trainer.network.resunet import Network
 from trainer.frames.augment import Layers
@@ -249,7 +251,8 @@ pool = Pool([Layers(stack, 1.0, np.array([[17.0, 17.0]]))], np.ones(1))
 phase = Phase(sources=(), epochs=2, epoch_steps=8, batch=2, crop_px=32,
               schedule=Schedule(kind="cosine", learning_rate=0.01, ema=0.9))
 network = Network(widths=(4, 8), bottleneck_filters=8, bottleneck_kernel=3, bottleneck_dilations=(1,))
-model = fit(build_network(network), pool, None, phase, Path(sys.argv[1]), seed=1)
+task = Task(pool=pool, watched=None, phase=phase, seed=1)
+model = fit(build_network(network), task, Path(sys.argv[1]))
 probability = np.asarray(model(stack[None, :, :, :3] / np.float32(255)))
 np.save(sys.argv[2], probability)
 print(json.dumps({"backend": keras.backend.backend()}))

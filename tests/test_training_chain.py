@@ -21,7 +21,7 @@ from device.models.card import load_card
 from device.models.interpreter import load_segmenter
 from device.synthetic import SyntheticSettings, make_frame
 from trainer.cli import cli as train_cli
-from trainer.fitting.fit import read_log
+from trainer.fitting.checkpoint import read_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

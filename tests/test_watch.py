@@ -3,6 +3,7 @@ import errno
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -275,9 +276,9 @@ class Bench:
         self.said = []
 
     def watch(self, **options):
-        plan = make_plan(self.settings, self.folder, out_dir=self.out, **options)
+        plan = replace(make_plan(self.settings, self.folder, self.out), retry_s=0.1, **options)
         intake = Intake(self.store, self.segmenters, "fake")
-        return FolderWatch(self.store, intake, plan, "0" * 64, say=self.said.append, retry_s=0.1)
+        return FolderWatch(self.store, intake, plan, "0" * 64, say=self.said.append)
 
     def once(self, **options):
         return self.watch(**options).run(once=True)

@@ -220,6 +220,7 @@ def drive(lab: Lab, total: int, kills: int, seed: int) -> None:
     assert lab.lines("duplicates.csv") == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_sixty_files_and_four_kills(lab):
     drive(lab, total=60, kills=4, seed=1)

@@ -5,6 +5,7 @@ Usage: watch_child.py DATA_DIR FOLDER OUT [--once] [--recount] [--recursive] [--
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import FakeSegmenter
@@ -41,14 +42,13 @@ def main() -> None:
         ),
         watch=WatchSettings(poll_interval_s=0.5),
     )
-    plan = make_plan(
-        settings,
-        options.folder,
-        out_dir=options.out,
+    plan = replace(
+        make_plan(settings, options.folder, options.out),
         poll=options.poll,
         recursive=options.recursive,
         settle_s=options.settle,
         recount=options.recount,
+        retry_s=0.3,
     )
 
     def say(sentence: str) -> None:
@@ -61,7 +61,6 @@ def main() -> None:
         once=options.once,
         say=say,
         load_segmenter=lambda name: segmenter,
-        retry_s=0.3,
     )
 
 

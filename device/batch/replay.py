@@ -14,7 +14,14 @@ import numpy as np
 
 from device import __version__
 from device.counting.pipeline import count_frame
-from device.counting.records import Cell, Counted, CountResult, CountSettings, LabelImage
+from device.counting.records import (
+    Cell,
+    Counted,
+    CountResult,
+    CountSettings,
+    LabelImage,
+    settings_of,
+)
 from device.counting.resolved import resolve
 from device.counting.segmenter import Segmenter
 from device.errors import InputError
@@ -107,13 +114,8 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
         ) from None
     except msgspec.DecodeError as error:
         raise InputError(f"{path} is not a fluocount result ({error}).") from None
-    asked = CountSettings(
-        threshold=result.threshold,
-        cell_diameter_px=result.cell_diameter_px,
-        min_area_px=result.min_area_px,
-        exclude_border=result.exclude_border,
-    )
-    return Past(result, asked, result.model.name, image or _find_image(path, result))
+    place = image or _find_image(path, result)
+    return Past(result, settings_of(result), result.model.name, place)
 
 
 def replay(past: Past, segmenter: Segmenter) -> Replay:
@@ -147,13 +149,8 @@ def _asked(row: CountRow) -> CountSettings:
     """As asked at first, with what was stored by a later re-labelling."""
     if not row.relabels:
         return row.settings
-    last = row.relabels[-1]
-    return msgspec.structs.replace(
-        row.settings,
-        threshold=last.threshold,
-        min_area_px=last.min_area_px,
-        exclude_border=last.exclude_border,
-    )
+    used = settings_of(row.relabels[-1])  # a re-labelling never changes the cell diameter
+    return msgspec.structs.replace(used, cell_diameter_px=row.settings.cell_diameter_px)
 
 
 def _find_image(path: Path, result: CountResult) -> Path:
@@ -194,7 +191,7 @@ def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
 def _settings_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
     now = resolve(past.asked, segmenter.card)
     found = []
-    for name in ("threshold", "cell_diameter_px", "min_area_px", "exclude_border"):
+    for name in CountSettings.__struct_fields__:
         before, after = getattr(past.result, name), getattr(now, name)
         if before != after:
             text = f"{name} is {_show(after)}, it was {_show(before)}"

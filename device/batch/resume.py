@@ -9,10 +9,8 @@ from device import __version__
 from device.batch.folder import result_file
 from device.batch.items import Item
 from device.counting.card import ModelCard
-from device.counting.records import CountResult, CountSettings
+from device.counting.records import CountResult, CountSettings, settings_of
 from device.counting.resolved import resolve
-
-_MUST_AGREE = ("threshold", "cell_diameter_px", "min_area_px", "exclude_border")
 
 
 def done_before(
@@ -41,11 +39,11 @@ def done_before(
         digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
     except (OSError, msgspec.DecodeError):
         return None
-    wanted = resolve(settings, card)
+    wanted = settings_of(resolve(settings, card))
     agrees = (
         result.image_sha256 == digest
         and result.model == card.ref
         and result.software == __version__
-        and all(getattr(result, name) == getattr(wanted, name) for name in _MUST_AGREE)
+        and settings_of(result) == wanted
     )
     return (result, file.stat().st_mtime) if agrees else None

@@ -2,14 +2,18 @@
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from device.config import Settings, default_settings_path, load_settings
 from device.counting.records import CountSettings
+
+if TYPE_CHECKING:
+    from device.watch import WatchPlan
 
 _PATH = click.Path(path_type=Path)
 
@@ -58,23 +62,7 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     settings = _settings(chosen["config"], chosen["data_dir"])
-    plan = make_plan(
-        settings,
-        folder,
-        out_dir=out_dir,
-        poll=chosen["poll"],
-        recursive=chosen["recursive"],
-        settle_s=chosen["settle"],
-        model=chosen["model"],
-        count_settings=CountSettings(
-            threshold=chosen["threshold"],
-            cell_diameter_px=chosen["cell_diameter"],
-            min_area_px=chosen["min_area"],
-            exclude_border=chosen["exclude_border"],
-        ),
-        recount=chosen["recount"],
-        retry_failed=chosen["retry_failed"],
-    )
+    plan = _with_options(make_plan(settings, folder, out_dir), chosen)
     if not plan.folder.is_dir():
         raise InputError(
             f"{folder} is not a folder; name the folder that the microscope writes its images to."
@@ -87,6 +75,25 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
     )
     if once and state.failed:
         sys.exit(1)
+
+
+def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
+    """Options of the command line win over the settings."""
+    return replace(
+        plan,
+        poll=plan.poll or chosen["poll"],
+        recursive=plan.recursive or chosen["recursive"],
+        settle_s=chosen["settle"] or plan.settle_s,
+        model=chosen["model"] or plan.model,
+        settings=CountSettings(
+            threshold=chosen["threshold"],
+            cell_diameter_px=chosen["cell_diameter"],
+            min_area_px=chosen["min_area"],
+            exclude_border=chosen["exclude_border"],
+        ),
+        recount=chosen["recount"],
+        retry_failed=chosen["retry_failed"],
+    )
 
 
 def _settings(config: Path | None, data_dir: Path | None) -> Settings:

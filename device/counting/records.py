@@ -169,6 +169,11 @@ class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
     exclude_border: bool = False
 
 
+def settings_of(value: object) -> CountSettings:
+    """The settings among the attributes of a value, such as a result; what it lacks is None."""
+    return msgspec.convert(value, CountSettings, from_attributes=True)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Counted:
     """A result and the arrays that justify it.

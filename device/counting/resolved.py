@@ -9,6 +9,11 @@ from device.counting.card import ModelCard, Postprocessing
 from device.counting.records import CountSettings, disc_area
 from device.errors import InputError
 
+THRESHOLD_RANGE = (0.0, 1.0)
+"""Exclusive: at either end everything or nothing would be a cell."""
+DIAMETER_RANGE_PX = (2.0, 1000.0)
+"""Below 2 px a cell has no shape left; above 1000 px hardly one fits into a frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -34,10 +39,12 @@ def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
     """
     threshold = card.threshold if settings.threshold is None else settings.threshold
     diameter = settings.cell_diameter_px or card.frame_cell_diameter_px
-    if not 0 < threshold < 1:
+    low, high = THRESHOLD_RANGE
+    if not low < threshold < high:
         raise InputError(f"The threshold must lie between 0 and 1 (exclusive), not {threshold:g}.")
-    if not 2 <= diameter <= 1000:
-        raise InputError(f"The cell diameter must be 2 to 1000 px, not {diameter:g}.")
+    low, high = DIAMETER_RANGE_PX
+    if not low <= diameter <= high:
+        raise InputError(f"The cell diameter must be {low:g} to {high:g} px, not {diameter:g}.")
     least = card.postprocessing.min_area_ratio * disc_area(diameter)
     min_area = least if settings.min_area_px is None else settings.min_area_px
     if min_area < 0:

@@ -80,13 +80,7 @@ def counts_row(
         " ".join(flag.code for flag in result.flags),
         str(len(result.doubtful)),
         _number(_density_per_mm2(result, corrected)),
-        str(result.width),
-        str(result.height),
-        _number(result.pixel_size_um),
-        _number(result.cell_diameter_px),
-        _number(result.threshold),
-        _number(result.min_area_px),
-        "yes" if result.exclude_border else "no",
+        *_frame_and_settings(result),
         csv_text(result.model.name),
         csv_text(result.model.version),
         f"{result.seconds.total:.3f}",
@@ -95,6 +89,18 @@ def counts_row(
         result.image_sha256,
         result.model.sha256,
         result.software,
+    ]
+
+
+def _frame_and_settings(result: CountResult) -> list[str]:
+    return [
+        str(result.width),
+        str(result.height),
+        _number(result.pixel_size_um),
+        _number(result.cell_diameter_px),
+        _number(result.threshold),
+        _number(result.min_area_px),
+        "yes" if result.exclude_border else "no",
     ]
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from device.counting.card import ModelCard
 from device.counting.records import CountSettings
@@ -97,32 +98,30 @@ class Intake:
         known = self._store.counts.find_once(wishes.once_key)
         if known is not None:
             return _same_image(known, data)
-        model = self._model(wishes.model)
-        card = self._segmenters.card(model)
-        resolve(wishes.settings, card)
-        check_text(wishes.sample, wishes.notes)
-        name = _printable(image)
-        needs = self._needs(data, name, card, wishes.settings)
-        with self._decoding:  # one at a time: a large image takes hundreds of megabytes
-            decode_frame(data, name)
-        return self._store.counts.accept(
-            NewCount(
-                data=data,
-                image=name,
-                origin=origin,
-                model=model,
-                settings=wishes.settings,
-                sample=wishes.sample,
-                notes=wishes.notes,
-                once_key=wishes.once_key,
-                capture=capture,
-                needs=needs,
-            )
+        new = NewCount(
+            data=data,
+            image=_printable(image),
+            origin=origin,
+            model=self._model(wishes.model),
+            settings=wishes.settings,
+            sample=wishes.sample,
+            notes=wishes.notes,
+            once_key=wishes.once_key,
+            capture=capture,
         )
+        return self._store.counts.accept(replace(new, needs=self._check(new)))
 
-    def _needs(
-        self, data: bytes, name: str, card: ModelCard, settings: CountSettings
-    ) -> Needs | None:
+    def _check(self, new: NewCount) -> Needs | None:
+        """Everything that can be wrong with an image; returns what it will need."""
+        card = self._segmenters.card(new.model)
+        resolve(new.settings, card)
+        check_text(new.sample, new.notes)
+        needs = self._needs(new, card)
+        with self._decoding:  # one at a time: a large image takes hundreds of megabytes
+            decode_frame(new.data, new.image)
+        return needs
+
+    def _needs(self, new: NewCount, card: ModelCard) -> Needs | None:
         """What the image will need; None without a limit.
 
         Raises:
@@ -130,8 +129,8 @@ class Intake:
         """
         if self._max_memory_mb is None:
             return None
-        header = read_header(data, name)
-        needed = require_memory(header, card, settings, self._max_memory_mb, name)
+        header = read_header(new.data, new.image)
+        needed = require_memory(header, card, new.settings, self._max_memory_mb, new.image)
         seconds = None
         if self._int8_gmac_s is not None:
             with suppress(ModelError):  # without an interpreter the count itself says so

@@ -1,12 +1,15 @@
 """Another threshold or size for a stored count, without running the network again."""
 
+import dataclasses
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 from device.counting.card import ModelCard
 from device.counting.pipeline import relabel
-from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap
+from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, settings_of
 from device.errors import ConflictError, InputError
 from device.imageio import read_frame
 from device.jobs import Segmenters
@@ -20,7 +23,18 @@ _HELD = 2
 """Decoded counts kept for the sliders; a full frame and its map take about 10 MB."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings to label with; None keeps the stored one. Another cell diameter needs the network."""
+
+    threshold: float | None = None
+    min_area_px: float | None = None
+    exclude_border: bool | None = None
+
+
+KEEP = Change()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Held:
     row: CountRow
     result: CountResult
@@ -38,15 +52,8 @@ class Relabeller:
         self._held: OrderedDict[tuple[str, int], _Held] = OrderedDict()
         self._lock = threading.Lock()
 
-    def preview(
-        self,
-        count_id: str,
-        *,
-        threshold: float | None = None,
-        min_area_px: float | None = None,
-        exclude_border: bool | None = None,
-    ) -> Counted:
-        """What the count would be; None keeps the stored value.
+    def preview(self, count_id: str, change: Change = KEEP) -> Counted:
+        """What the count would be.
 
         Raises:
             NotFoundError, ConflictError: no such count, not done, or counted by another model.
@@ -54,16 +61,9 @@ class Relabeller:
         """
         with self._lock:
             held = self._get(count_id)
-            return self._relabel(held, threshold, min_area_px, exclude_border)
+            return _relabel(held, change)
 
-    def store(
-        self,
-        count_id: str,
-        *,
-        threshold: float | None = None,
-        min_area_px: float | None = None,
-        exclude_border: bool | None = None,
-    ) -> CountRow:
+    def store(self, count_id: str, change: Change = KEEP) -> CountRow:
         """Make it the automatic result: a new revision, written whole before the row points to it.
 
         Raises:
@@ -76,28 +76,13 @@ class Relabeller:
                     f"The count of {held.row.image} has corrections by hand, which belong to the present "
                     "cells; undo them before you save another threshold or size."
                 )
-            counted = self._relabel(held, threshold, min_area_px, exclude_border)
+            counted = _relabel(held, change)
             result, products = encode_products(held.frame, counted, Stopwatch())
             revision = held.row.revision + 1
             self._store.folders.keep_products(count_id, revision, products)
-            self._store.queue.relabelled(count_id, revision, result, _change(result))
+            self._store.queue.relabelled(count_id, revision, result, _changed(result))
             self._store.folders.drop_revisions(count_id, revision)
         return self._store.counts.get(count_id)
-
-    def _relabel(
-        self,
-        held: _Held,
-        threshold: float | None,
-        min_area_px: float | None,
-        exclude_border: bool | None,
-    ) -> Counted:
-        settings = CountSettings(
-            threshold=held.result.threshold if threshold is None else threshold,
-            cell_diameter_px=held.result.cell_diameter_px,
-            min_area_px=held.result.min_area_px if min_area_px is None else min_area_px,
-            exclude_border=held.result.exclude_border if exclude_border is None else exclude_border,
-        )
-        return relabel(held.frame, held.probability, held.card, settings)
 
     def _get(self, count_id: str) -> _Held:
         row = self._store.counts.get(count_id)
@@ -122,19 +107,18 @@ class Relabeller:
             frame = read_frame(self._store.counts.original_path(row))
         except InputError as error:
             raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
-        frame = Frame(
-            image=frame.image,
-            source=row.image,
-            sha256=frame.sha256,
-            bits=frame.bits,
-            channels=frame.channels,
-            pixel_size_um=frame.pixel_size_um,
-        )
+        frame = dataclasses.replace(frame, source=row.image)
         probability = decode_probability(path.read_bytes(), str(path))
         return _Held(row, result, frame, probability, card)
 
 
-def _change(result: CountResult) -> Relabel:
+def _relabel(held: _Held, change: Change) -> Counted:
+    wanted = {name: value for name, value in asdict(change).items() if value is not None}
+    settings = replace(settings_of(held.result), **wanted)
+    return relabel(held.frame, held.probability, held.card, settings)
+
+
+def _changed(result: CountResult) -> Relabel:
     return Relabel(
         threshold=result.threshold,
         min_area_px=result.min_area_px,

@@ -12,8 +12,8 @@ import sqlite3
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -78,16 +78,9 @@ def write_backup(
         raise StorageError(
             f"There is no database in {data_dir}; check that this is the data folder."
         )
-    partial = target.with_name(f".{target.name}.part")
     try:
-        partial.unlink(missing_ok=True)  # of a backup that was killed
-        with partial.open("xb") as stream:
-            os.fchmod(stream.fileno(), 0o600)  # it holds images and the password's hash
-            manifest = _write(stream, data_dir, settings_path, results, progress)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.rename(target)
-        sync_folder(target.parent)
+        with _whole_file(target) as stream:
+            return _write(stream, data_dir, settings_path, results, progress)
     except OSError as error:
         raise StorageError(
             f"The backup {target} could not be written ({error.strerror}); "
@@ -97,9 +90,23 @@ def write_backup(
         raise StorageError(
             f"The database {database} cannot be copied ({error}); run `fluocount doctor`."
         ) from None
+
+
+@contextmanager
+def _whole_file(target: Path) -> Iterator[io.BufferedWriter]:
+    """A file that only its owner reads and that gets its name at the end, or none."""
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        partial.unlink(missing_ok=True)  # of a backup that was killed
+        with partial.open("xb") as stream:
+            os.fchmod(stream.fileno(), 0o600)  # it holds images and the password's hash
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.rename(target)
+        sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
-    return manifest
 
 
 def _write(

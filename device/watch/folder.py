@@ -26,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
 _RESCAN_S = 60.0
-_RETRY_S = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -66,7 +65,6 @@ class FolderWatch:
         model_sha256: of the weights that count now.
         worker_problem: why counting is paused, if it is; nothing is taken meanwhile.
         say: told one sentence per image and problem; the default writes them to the log.
-        retry_s: how long to wait after a problem.
     """
 
     def __init__(
@@ -78,13 +76,11 @@ class FolderWatch:
         *,
         worker_problem: Callable[[], str | None] = lambda: None,
         say: Callable[[str], None] = _log.info,
-        retry_s: float = _RETRY_S,
     ) -> None:
         self._store = store
         self._plan = plan
         self._worker_problem = worker_problem
         self._say = say
-        self._retry_s = retry_s
         self._ledger = Ledger(store.database, plan.out_dir)
         self._delivery = Delivery(store, self._ledger, plan.out_dir, say)
         self._taking = Taking(store, intake, self._ledger, self._delivery, plan, model_sha256)
@@ -148,7 +144,7 @@ class FolderWatch:
                 busy = self._guarded_step(once)
                 if once and self._idle():
                     break
-                self._stop.wait(0 if busy else self._retry_s if self._problem else _TICK_S)
+                self._stop.wait(0 if busy else self._plan.retry_s if self._problem else _TICK_S)
             return self.state
         finally:
             self._doing, self._problem, self._locked = "stopped", None, False

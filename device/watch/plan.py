@@ -7,7 +7,7 @@ from device.config import Settings
 from device.counting.records import CountSettings
 from device.errors import SettingsError
 
-DEFAULT_SETTINGS = CountSettings()
+_CARDS_SETTINGS = CountSettings()
 DEFAULT_OUT = "fluocount"
 """Sub-folder of the watched folder that takes the outputs where nobody names another."""
 
@@ -29,12 +29,13 @@ class WatchPlan:
         max_file_mb: larger files are refused.
         recount: count everything again, known images too.
         retry_failed: take again what could not be counted before.
+        retry_s: pause after a problem (a full disk, a share that is gone) before the next attempt.
     """
 
     folder: Path
     out_dir: Path
     model: str
-    settings: CountSettings = DEFAULT_SETTINGS
+    settings: CountSettings = _CARDS_SETTINGS
     recursive: bool = False
     settle_s: float = 2.0
     poll: bool = False
@@ -43,37 +44,23 @@ class WatchPlan:
     max_file_mb: int = 200
     recount: bool = False
     retry_failed: bool = False
+    retry_s: float = 5.0
 
 
-def make_plan(
-    settings: Settings,
-    folder: Path,
-    *,
-    out_dir: Path | None = None,
-    poll: bool = False,
-    recursive: bool = False,
-    settle_s: float | None = None,
-    model: str | None = None,
-    count_settings: CountSettings = DEFAULT_SETTINGS,
-    recount: bool = False,
-    retry_failed: bool = False,
-) -> WatchPlan:
-    """Fill in what the settings say. The folder may be missing: a share that is not mounted yet."""
+def make_plan(settings: Settings, folder: Path, out_dir: Path | None = None) -> WatchPlan:
+    """A watch as the settings say. The folder may be missing: a share that is not mounted yet."""
     folder = folder.resolve()
     watch = settings.watch
     return WatchPlan(
         folder=folder,
         out_dir=(out_dir or folder / DEFAULT_OUT).resolve(),
-        model=model or settings.counting.model,
-        settings=count_settings,
-        recursive=recursive or watch.recursive,
-        settle_s=settle_s or watch.settle_s,
-        poll=poll or watch.poll,
+        model=settings.counting.model,
+        recursive=watch.recursive,
+        settle_s=watch.settle_s,
+        poll=watch.poll,
         poll_interval_s=watch.poll_interval_s,
         max_waiting=max(1, settings.storage.max_queue // 2),
         max_file_mb=settings.web.max_upload_mb,
-        recount=recount,
-        retry_failed=retry_failed,
     )
 
 
@@ -90,7 +77,7 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
         if settings.watch.out_dir is not None:
             out_dir = Path(settings.watch.out_dir).expanduser()
             out_dir = out_dir / folder.name if len(folders) > 1 else out_dir
-        plans.append(make_plan(settings, folder, out_dir=out_dir))
+        plans.append(make_plan(settings, folder, out_dir))
     if len({plan.out_dir for plan in plans}) < len(plans):
         raise SettingsError(
             "Two watched folders would write to the same output folder; give them different "

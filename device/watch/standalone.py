@@ -3,9 +3,11 @@
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from types import FrameType
 
 from device.config import Settings
+from device.counting.card import ModelCard
 from device.counting.resolved import resolve
 from device.jobs import Segmenters, Worker
 from device.jobs.intake import Intake
@@ -24,7 +26,6 @@ def watch_folder(
     once: bool = False,
     say: Callable[[str], None] = print,
     load_segmenter: Loader | None = None,
-    retry_s: float = 5.0,
 ) -> WatchState:
     """Watch until SIGTERM or SIGINT, or with `once` until every present file is counted.
 
@@ -36,7 +37,6 @@ def watch_folder(
         once: end when all is done.
         say: told one sentence per image and problem.
         load_segmenter: opens a model by name; None for the TFLite interpreter.
-        retry_s: how long to wait after a problem.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -45,23 +45,33 @@ def watch_folder(
         SettingsError: another process watches with the same output folder.
     """
     segmenters = Segmenters(settings.counting, load_segmenter)
+    card = _checked_card(segmenters, plan)
+    with closing(open_store(settings.storage)) as store:
+        worker = Worker(store, segmenters, conditions=system.conditions)
+        watch = FolderWatch(
+            store,
+            Intake(store, segmenters, plan.model, settings.counting.max_memory_mb),
+            plan,
+            card.sha256,
+            worker_problem=lambda: worker.state.problem,
+            say=say,
+        )
+        return _run(watch, worker, once)
+
+
+def _checked_card(segmenters: Segmenters, plan: WatchPlan) -> ModelCard:
+    """The model's card: a missing model or a setting out of range is said before anything starts."""
     card = segmenters.card(plan.model)
     resolve(plan.settings, card)
-    store = open_store(settings.storage)
-    worker = Worker(store, segmenters, conditions=system.conditions)
-    watch = FolderWatch(
-        store,
-        Intake(store, segmenters, plan.model, settings.counting.max_memory_mb),
-        plan,
-        card.sha256,
-        worker_problem=lambda: worker.state.problem,
-        say=say,
-        retry_s=retry_s,
-    )
+    return card
+
+
+def _run(watch: FolderWatch, worker: Worker, once: bool) -> WatchState:
+    """Both until the watch ends; systemd is told how they are."""
     _stop_on_signals(watch)
     worker.start()
     watchdog = Watchdog(lambda: max(worker.state.silent_s, watch.silent_s()))
-    notify("READY=1", f"STATUS=watching {plan.folder}")
+    notify("READY=1", f"STATUS=watching {watch.state.folder}")
     watchdog.start()
     try:
         return watch.run(once)
@@ -69,7 +79,6 @@ def watch_folder(
         notify("STOPPING=1")
         watchdog.stop()
         worker.stop()
-        store.close()
 
 
 def _stop_on_signals(watch: FolderWatch) -> None:

@@ -7,9 +7,12 @@ from apiflask.fields import Boolean, File, Float, Integer, List, String
 from apiflask.validators import Length, OneOf, Range
 from marshmallow import ValidationError, pre_load
 
+from device.counting.resolved import DIAMETER_RANGE_PX, THRESHOLD_RANGE
 from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
 
 _LARGEST = 2**53
+_THRESHOLDS = Range(*THRESHOLD_RANGE, min_inclusive=False, max_inclusive=False)
+_AREAS_PX = Range(0, 1e8)
 MAX_PAGE = 1000
 
 
@@ -40,9 +43,9 @@ class CountForm(_Strict):
     )
     sample = _text(MAX_SAMPLE_CHARS)
     notes = _text(MAX_NOTES_CHARS)
-    threshold = Float(validate=Range(0, 1, min_inclusive=False, max_inclusive=False))
-    cell_diameter_px = Float(validate=Range(2, 1000))
-    min_area_px = Float(validate=Range(0, 1e8))
+    threshold = Float(validate=_THRESHOLDS)
+    cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
+    min_area_px = Float(validate=_AREAS_PX)
     exclude_border = Boolean()
     model = _text(100)
 
@@ -87,8 +90,8 @@ class CountEdit(_Strict):
 class RelabelQuery(_Strict):
     """What to label with; absent means as stored."""
 
-    threshold = Float(validate=Range(0, 1, min_inclusive=False, max_inclusive=False))
-    min_area_px = Float(validate=Range(0, 1e8))
+    threshold = Float(validate=_THRESHOLDS)
+    min_area_px = Float(validate=_AREAS_PX)
     exclude_border = Boolean()
 
 

@@ -14,8 +14,9 @@ import msgspec
 from tabulate import tabulate
 
 from device.errors import SettingsError
+from trainer.fitting.fit import Log
 from trainer.fitting.runs import Phase, Run, load_run
-from trainer.fitting.workflow import Log, Training
+from trainer.fitting.workflow import Training
 from trainer.network.receptive import gmac_per_frame
 from trainer.network.segmenter import git_commit
 from trainer.scores.classical import fiji_way

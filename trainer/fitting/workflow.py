@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 from device.counting.card import DataSource, ModelCard
 from device.errors import InputError, SettingsError
 from device.machine.files import write_atomic
-from trainer.fitting.fit import fit
+from trainer.fitting.fit import Log, Task, fit
 from trainer.fitting.runs import Phase, Run, load_run, to_toml, trains_alike
 from trainer.frames.datasets import Example, load_source
 from trainer.frames.sampling import make_pool
@@ -22,7 +21,6 @@ from trainer.network.segmenter import KerasSegmenter, make_card
 from trainer.scores.evaluate import count_example
 
 Maps = dict[str, np.ndarray]
-Log = Callable[[str], None]
 
 UNCALIBRATED_THRESHOLD = 0.5
 """Of a card before `best_decision` has chosen one."""
@@ -118,16 +116,8 @@ class Training:
         self.log(f"{name}: {len(train)} frames to train on, {len(watched)} to watch")
         pool = make_pool(train, phase, self.run.working_scale)
         watch = make_pool(watched, phase, self.run.working_scale) if watched else None
-        return fit(
-            model,
-            pool,
-            watch,
-            phase,
-            folder,
-            seed=seed,
-            jit=self.run.jit,
-            log=lambda line: self.log(f"{name}: {line}"),
-        )
+        task = Task(pool=pool, watched=watch, phase=phase, seed=seed, jit=self.run.jit)
+        return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
 
     def pretrained(self) -> keras.Model:
         """Pre-trained where the recipe says so, else random weights.

@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 from tabulate import tabulate
 
+from trainer.fitting.fit import Log
 from trainer.fitting.runs import Run, Source, load_run
-from trainer.fitting.workflow import Log, Training, load_final
+from trainer.fitting.workflow import Training, load_final
 from trainer.frames.datasets import Example, archive_split, read_archive
 from trainer.network.segmenter import KerasSegmenter
 from trainer.scores.crossvalidation import finish

@@ -7,6 +7,7 @@ from flask import Response
 
 from device.drawing.overlay import outline_png
 from device.errors import InputError
+from device.jobs.relabelling import Change
 from device.web.access import who
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
@@ -21,7 +22,7 @@ corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
 @answers(corrections, ref("CountResult"), 404, 409, 503)
 def preview(count_id: str, query: dict[str, Any]) -> Response:
     """What the count would be with another threshold or size; stores nothing."""
-    return json(service().require_counter().relabeller.preview(count_id, **query).result)
+    return json(service().require_counter().relabeller.preview(count_id, Change(**query)).result)
 
 
 @corrections.post("/counts/<count_id>/relabel")
@@ -35,7 +36,7 @@ def preview(count_id: str, query: dict[str, Any]) -> Response:
 )
 def store(count_id: str, wish: dict[str, Any]) -> Response:
     """Store another threshold or size as the automatic result."""
-    row = service().require_counter().relabeller.store(count_id, **wish)
+    row = service().require_counter().relabeller.store(count_id, Change(**wish))
     return json(count_view(service().require_store(), row))
 
 
@@ -60,7 +61,7 @@ def correct(count_id: str, wish: dict[str, Any]) -> Response:
 
 def preview_outlines(count_id: str, query: dict[str, Any]) -> Response:
     """The outlines of a preview."""
-    counted = service().require_counter().relabeller.preview(count_id, **query)
+    counted = service().require_counter().relabeller.preview(count_id, Change(**query))
     return Response(outline_png(counted.labels), mimetype="image/png")
 
 
