@@ -1,16 +1,16 @@
 #!/bin/sh
-# Installs fluocount on Raspberry Pi OS or Debian, Bookworm or Trixie, 64 bit. Running it again is
-# harmless: it repairs or upgrades, and never touches settings and data that are there.
+# Installs fluocount on 64-bit Raspberry Pi OS or Debian, Bookworm or Trixie. You can run it again at
+# any time: it repairs or upgrades, and never changes existing settings and data.
 set -eu
 
 usage() {
     cat <<'TEXT'
 usage: sudo ./systemd/install.sh [--without-hardware] [--upgrade | --uninstall] [--root DIR]
-  --without-hardware  leave out camera and pins (plain Debian has no picamera2)
-  --upgrade           upgrade an existing installation; refused where there is none
+  --without-hardware  install without camera and pins (plain Debian has no picamera2)
+  --upgrade           upgrade an existing installation
   --uninstall         remove the program, keep settings and data
-  --root DIR          lay out units, settings, user and folders below DIR, nothing else:
-                      no packages, no Python environment, nothing is started
+  --root DIR          only create units, settings, user and folders below DIR;
+                      install no packages or Python environment, start nothing
 TEXT
 }
 
@@ -45,58 +45,58 @@ parse() {
 }
 
 check_system() {
-    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "must run as root: sudo $0"
-    [ -r "$root/etc/os-release" ] || fail "no $root/etc/os-release; Raspberry Pi OS or Debian expected."
+    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run this as root: sudo $0"
+    [ -r "$root/etc/os-release" ] || fail "$root/etc/os-release is missing; this needs Raspberry Pi OS or Debian."
     # shellcheck source=/dev/null
     release=$(. "$root/etc/os-release" && echo "${VERSION_CODENAME:-unknown}")
     case $release in
         bookworm) python_expected=3.11 ;;
         trixie) python_expected=3.13 ;;
-        *) fail "Raspberry Pi OS or Debian, Bookworm or Trixie, expected; this is '$release'. \
-Write a present 64-bit Raspberry Pi OS Lite to the card." ;;
+        *) fail "this needs Raspberry Pi OS or Debian, Bookworm or Trixie, not '$release'. \
+Write the current 64-bit Raspberry Pi OS Lite to the card." ;;
     esac
     architecture=$(dpkg --print-architecture)
     case $architecture in
         arm64 | amd64) ;;
-        *) fail "a 64-bit system is needed; this one is $architecture. Write the 64-bit \
-Raspberry Pi OS Lite to the card (the 32-bit one has no TFLite interpreter)." ;;
+        *) fail "this needs a 64-bit system, not $architecture. Write the 64-bit \
+Raspberry Pi OS Lite to the card (there is no TFLite interpreter for 32 bit)." ;;
     esac
 }
 
 check_room() {
     free_mb=$(df --output=avail --block-size=1MB /opt | tail -n 1 | tr -d ' ')
     [ "$free_mb" -ge "$min_free_mb" ] ||
-        fail "$min_free_mb MB free space needed on the card, $free_mb MB found; make room first."
+        fail "the card has $free_mb MB free, but $min_free_mb MB are needed; delete something first."
 }
 
 check_python() {
     python_found=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    [ "$python_found" = "$python_expected" ] || fail "/usr/bin/python3 is $python_found, but \
-$release has $python_expected; restore the system's python3."
+    [ "$python_found" = "$python_expected" ] || fail "/usr/bin/python3 is version $python_found, but \
+$release comes with $python_expected; restore the system's python3."
 }
 
 logged() {
     "$@" >>"$log" 2>&1 </dev/null ||
-        { tail -n 15 "$log" >&2; fail "'$1 $2' failed, see above and $log; is there a network?"; }
+        { tail -n 15 "$log" >&2; fail "'$1 $2' failed, see above and $log; check the network connection."; }
 }
 
 packages() {
     wanted="ca-certificates python3-venv python3-numpy python3-scipy avahi-daemon"
     export DEBIAN_FRONTEND=noninteractive
-    say "asking apt for packages (log: $log)"
+    say "installing packages (log: $log)"
     logged dpkg --configure --pending # a power cut in the middle of an earlier run
     logged apt-get update
     if [ "$hardware" = yes ]; then
-        apt-cache show python3-picamera2 >/dev/null 2>&1 || fail "apt knows no python3-picamera2, so \
-this is not Raspberry Pi OS; run again with --without-hardware to do without camera and pins."
+        apt-cache show python3-picamera2 >/dev/null 2>&1 || fail "apt has no python3-picamera2, so \
+this is not Raspberry Pi OS; run again with --without-hardware to install without camera and pins."
         wanted="$wanted python3-picamera2 python3-gpiozero python3-lgpio"
     fi
     # shellcheck disable=SC2086  # one word per package
     logged apt-get install -y --no-install-recommends $wanted
 }
 
-# The environment is named after what is in it: an unchanged one is used again, a new one is built
-# and tested beside the old one, which goes on working until then.
+# The name of the environment comes from its contents: an unchanged one is used again, a new one is
+# built and tested beside the old one, which stays in use until then.
 environment() {
     constraints=$source_dir/constraints/$release.txt
     snapshot=$(mktemp -d)
@@ -140,7 +140,7 @@ files() {
     systemd-sysusers --root="$root/" fluocount.conf
     systemd-tmpfiles --root="$root/" --create fluocount.conf
     if [ -e "$root/etc/fluocount/fluocount.toml" ]; then
-        say "keeping the settings in /etc/fluocount/fluocount.toml"
+        say "the settings in /etc/fluocount/fluocount.toml stay as they are"
     else
         place fluocount.toml /etc/fluocount/fluocount.toml 644
     fi
@@ -162,7 +162,7 @@ keep_copy() { # of settings and database, before the new program sees them
     [ -e /var/lib/fluocount/fluocount.sqlite ] || return 0
     copy=/var/lib/fluocount/before-upgrade-$(date +%Y%m%d-%H%M%S).tar
     as_user /opt/fluocount/venv/bin/fluocount backup --without-results "$copy"
-    say "settings and database are copied to $copy"
+    say "settings and database copied to $copy"
 }
 
 switch_to() { # the environment in $1, in one step
@@ -179,7 +179,7 @@ remove_others() { # environments but the one in $1
 
 start() {
     if [ ! -d /run/systemd/system ]; then
-        say "systemd does not run here: the units are installed and enabled, but not started"
+        say "systemd is not running: the units are installed and enabled, but not started"
         return
     fi
     systemctl daemon-reload
@@ -191,7 +191,7 @@ install_all() {
     installed=no
     [ ! -e /opt/fluocount/venv/bin/fluocount ] || installed=yes
     [ "$action" != upgrade ] || [ "$installed" = yes ] ||
-        fail "--upgrade: fluocount is not installed here; run without --upgrade."
+        fail "fluocount is not installed yet; run this without --upgrade."
     check_room
     packages
     check_python
@@ -208,13 +208,13 @@ the old one stays in use."; }
     healthy=yes
     self_test "$venv" || healthy=no
     [ "$hardware" = yes ] ||
-        say "left out (--without-hardware): picamera2 (camera) and lgpio (button, lamp)"
-    [ "$healthy" = yes ] || say "the self-test found something to do: see above, then run: fluocount doctor"
+        say "installed without camera, button and status LED (--without-hardware)"
+    [ "$healthy" = yes ] || say "the self-test found a problem: do what it says above, then run: fluocount doctor"
     announce
     [ "$healthy" = yes ]
 }
 
-announce() { # the last line: where the page is, and the set-up code until it was used
+announce() { # the last line: the address of the page, and the set-up code until it has been used
     port=
     if [ -d /run/systemd/system ]; then
         port=$(systemctl show --property=Listen --value fluocount.socket | sed -n 's/.*:\([0-9]*\) .*/\1/p')
@@ -225,9 +225,9 @@ announce() { # the last line: where the page is, and the set-up code until it wa
     if [ -n "$code" ]; then
         say "the page: $address   the set-up code: $code"
     elif [ -d /run/systemd/system ]; then
-        say "the page: $address   (log in with the password you chose)"
+        say "the page: $address   (log in with your password)"
     else
-        say "the page: $address once it is started; fluocount serve prints the set-up code"
+        say "the page: $address after the start; fluocount serve prints the set-up code"
     fi
 }
 
@@ -244,7 +244,7 @@ uninstall() {
         "$root/etc/sysusers.d/fluocount.conf" "$root/etc/tmpfiles.d/fluocount.conf" \
         "$root/etc/polkit-1/rules.d/50-fluocount.rules"
     if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-    say "removed; kept are the settings (/etc/fluocount), the data (/var/lib/fluocount) and the user $user"
+    say "removed. Settings (/etc/fluocount), data (/var/lib/fluocount) and the user $user remain"
 }
 
 parse "$@"
@@ -253,7 +253,7 @@ if [ "$action" = uninstall ]; then
     uninstall
 elif check_system && [ -n "$root" ]; then
     files
-    say "laid out below $root; packages, Python environment and start are left out with --root"
+    say "units, settings, user and folders created below $root; with --root nothing else is installed or started"
 else
     install_all
 fi
