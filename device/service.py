@@ -24,6 +24,7 @@ from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
 from device.machine import system
 from device.machine.cores import share_cores
+from device.machine.records import prepare_records
 from device.panel.button import LedState, Panel, led_state, power_off
 from device.store import Store, open_store
 from device.store.retention import Retention
@@ -108,6 +109,7 @@ class Service:
 
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
+        prepare_records()
         self._part("worker", self._start_worker)
         self._part("storage", self._start_retention)
         self._part("button", self._start_panel)

@@ -9,8 +9,17 @@ from msgspec.structs import asdict, replace
 
 from device.counting.card import ModelCard
 from device.counting.pipeline import relabel
-from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, settings_of
-from device.errors import ConflictError, InputError
+from device.counting.records import (
+    Counted,
+    CountResult,
+    CountSettings,
+    Frame,
+    ProbabilityMap,
+    settings_of,
+)
+from device.counting.resolved import resolve
+from device.counting.scale import working_shape
+from device.errors import ConflictError, DamagedError, InputError
 from device.imageio import read_frame
 from device.jobs import Segmenters
 from device.jobs.products import decode_probability, encode_products
@@ -108,7 +117,14 @@ class Relabeller:
         except InputError as error:
             raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
         frame = dataclasses.replace(frame, source=row.image)
+        if frame.sha256 != row.image_sha256:
+            raise DamagedError(
+                f"The stored image {row.image} is not the one that was counted; restore a backup."
+            )
         probability = decode_probability(path.read_bytes(), str(path))
+        scale = resolve(CountSettings(cell_diameter_px=result.cell_diameter_px), card).scale
+        if probability.shape != working_shape(frame.height, frame.width, scale):
+            raise DamagedError(f"{path} is not of this image; restore a backup or count it again.")
         return _Held(row, result, frame, probability, card)
 
 

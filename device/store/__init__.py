@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from device.config import StorageSettings
-from device.counting.records import CountResult
-from device.errors import ConflictError, StorageError
+from device.counting.records import DECODE_ERRORS, CountResult
+from device.errors import ConflictError, DamagedError, StorageError
 from device.store import rows
 from device.store.access import Access
 from device.store.corrections import Corrections
@@ -68,13 +68,13 @@ class Store:
         Raises:
             NotFoundError: there is no such count.
             ConflictError: it is not done.
-            StorageError: the stored file is damaged.
+            DamagedError: the stored file is damaged.
         """
         path = self.product(count_id, "result.json")
         try:
             return msgspec.json.decode(path.read_bytes(), type=CountResult)
-        except msgspec.DecodeError as error:
-            raise StorageError(
+        except (OSError, *DECODE_ERRORS) as error:
+            raise DamagedError(
                 f"{path} is damaged ({error}); restore a backup or count the image again."
             ) from None
 
