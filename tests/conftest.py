@@ -146,3 +146,41 @@ def data_dir() -> Path:
     if not DATA_DIR.is_dir():
         pytest.skip(f"no real images at {DATA_DIR}; set FLUOCOUNT_DATA")
     return DATA_DIR
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    from annotated import write_pair
+
+    from trainer.frames.datasets import paper_test_names
+
+    held_out = sorted(paper_test_names())[:2]
+    for name in (*held_out, "1.png", "2.png", "3.png"):
+        write_pair(tmp_path, name[:-4], "all_images/images", "all_masks/masks")
+    return tmp_path
+
+
+@pytest.fixture
+def version_2(tmp_path):
+    from annotated import write_pair
+
+    for part, names in (("trainval", "abc"), ("test", "de")):
+        for name in names:
+            write_pair(tmp_path / "yellow" / part, name)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browser import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def open_page(browser):
+    from browser import page_opener
+
+    with page_opener(browser) as opener:
+        yield opener
