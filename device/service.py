@@ -175,6 +175,7 @@ class Service:
             StorageError, SettingsError: nothing can be accepted, and why.
         """
         counter = self.require_counter()
+        counter.store.database.require_sound()
         if self.settings_problem is not None:
             raise SettingsError(f"Counting is stopped until this is fixed: {self.settings_problem}")
         return counter
@@ -271,6 +272,8 @@ class Service:
         if texts := [text for text in waiting if text is not None]:
             found["watch"] = " ".join(texts)
         if self.store is not None:
+            if damage := self.store.database.problem():
+                found["storage"] = damage
             disk = self.store.disk()
             if disk.level != "ok":
                 limit = disk.refuse_free_mb if disk.level == "refuse" else disk.warn_free_mb

@@ -21,6 +21,7 @@ from device.errors import (
     QueueFullError,
     SettingsError,
     StorageError,
+    UnavailableError,
 )
 from device.web.current import service
 
@@ -38,6 +39,7 @@ STATUS_OF: dict[type[FluocountError], int] = {
     QueueFullError: 503,
     SettingsError: 503,
     StorageError: 507,
+    UnavailableError: 503,
 }
 
 _SENTENCES = {
