@@ -22,6 +22,8 @@ from device.counting.card import (
     Tiling,
 )
 from device.counting.records import Frame
+from device.models.card import load_card
+from device.models.interpreter import interpreter_class
 
 # How long an example takes says more about the machine than about the code.
 hypothesis_settings.register_profile("fluocount", deadline=None)
@@ -109,10 +111,10 @@ class FakeSegmenter:
         return tile.max(axis=2)
 
 
-def tensor_types(segmenter) -> set[type]:
-    """Types of all tensors of an opened .tflite, of every stage."""
-    interpreter = segmenter._network._interpreter
-    stages = max(1, len(segmenter.card.tiling.stages))
+def tensor_types(model: Path) -> set[type]:
+    """Types of all tensors of a .tflite, of every stage."""
+    interpreter = interpreter_class()(model_path=str(model))
+    stages = max(1, len(load_card(model).tiling.stages))
     details = [interpreter.get_tensor_details(stage) for stage in range(stages)]
     return {tensor["dtype"] for stage in details for tensor in stage}
 

@@ -32,8 +32,8 @@ def new(data: bytes = b"image", **changes) -> NewCount:
 @pytest.fixture
 def running(store, monkeypatch):
     """A worker on the store, quick to try again."""
-    monkeypatch.setattr(worker, "_STORAGE_PAUSE_S", 0.1)
-    monkeypatch.setattr(worker, "_READ_PAUSE_S", 0.0)
+    monkeypatch.setattr(worker, "STORAGE_PAUSE_S", 0.1)
+    monkeypatch.setattr(worker, "READ_PAUSE_S", 0.0)
     found = Worker(
         store, Segmenters(make_settings(store.data_dir).counting, lambda _: FakeSegmenter())
     )

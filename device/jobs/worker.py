@@ -22,8 +22,8 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.5
 """How soon a count that another process accepted is seen."""
 _LOCK_POLL_S = 1.0
-_STORAGE_PAUSE_S = 10.0
-_READ_PAUSE_S = 2.0
+STORAGE_PAUSE_S = 10.0
+READ_PAUSE_S = 2.0
 """A sick disk or a network drive that went away for a moment is often back after this."""
 _CLOCK_CHECK_S = 60.0
 _TIDY_EVERY_S = 300.0
@@ -193,7 +193,7 @@ class Worker:
             raise error
         if row.attempts < MAX_ATTEMPTS:
             _log.warning("%s is tried again: %s", row.id, error)
-            self._stop.wait(_READ_PAUSE_S)
+            self._stop.wait(READ_PAUSE_S)
             self._store.queue.requeue(row.id)
             return
         self._store.queue.fail(
@@ -223,7 +223,7 @@ class Worker:
 
     def _pause(self, problem: str) -> None:
         self._doing, self._problem, self._interrupted = "paused", problem, True
-        until_s = time.monotonic() + _STORAGE_PAUSE_S
+        until_s = time.monotonic() + STORAGE_PAUSE_S
         while time.monotonic() < until_s and not self._stop.is_set():
             self._sign_of_life()
             self._stop.wait(_POLL_S)

@@ -24,7 +24,7 @@ from device.watch.taking import Taking
 
 _log = logging.getLogger(__name__)
 
-_TICK_S = 0.25
+TICK_S = 0.25
 _RESCAN_S = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -144,7 +144,7 @@ class FolderWatch:
                 busy = self._guarded_step(once)
                 if once and self._idle():
                     break
-                self._stop.wait(0 if busy else self._plan.retry_s if self._problem else _TICK_S)
+                self._stop.wait(0 if busy else self._plan.retry_s if self._problem else TICK_S)
             return self.state
         finally:
             self._doing, self._problem, self._locked = "stopped", None, False
