@@ -35,6 +35,19 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """An option with nothing behind it is an error: a variable of a script was empty."""
+        for before, arg in zip(["", *args], args, strict=False):
+            if arg.startswith("--") and arg.endswith("=") and arg.count("=") == 1:
+                raise click.UsageError(f"{arg[:-1]} has nothing behind it; give a value.", ctx)
+            if arg == "":
+                raise click.UsageError(
+                    f"The value after {before or 'fluocount'} is empty; give one.", ctx
+                )
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

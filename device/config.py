@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from device.counting.records import AS_THE_FILE_SAYS, Reading
 from device.errors import SettingsError
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -101,6 +102,7 @@ class Settings(_Section, frozen=True):
 
     counting: CountingSettings = CountingSettings()
     storage: StorageSettings = msgspec.field(default_factory=StorageSettings)
+    reading: Reading = AS_THE_FILE_SAYS
     camera: CameraSettings = CameraSettings()
     button: ButtonSettings = ButtonSettings()
     web: WebSettings = WebSettings()

@@ -1,8 +1,9 @@
 """The images of a batch: found in folders, counted and kept one by one."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -12,8 +13,9 @@ from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
 from device.imageio import read_frame
-from device.imageio.filenames import Kind, kind_of
+from device.imageio.filenames import Kind, judge_file
 from device.machine.clock import Stopwatch
+from device.machine.files import display_name
 from device.machine.provenance import software_versions
 
 Writer = Callable[[str, Frame, Counted], None]
@@ -37,37 +39,86 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the named files and folders hold.
+
+    Attributes:
+        items: images to count, in the order of their names.
+        foreign: (name, reason) of images that cannot be read.
+        passed: (name, reason) of other files.
+    """
+
+    items: list[Item]
+    foreign: list[tuple[str, str]]
+    passed: list[tuple[str, str]]
+
+
 def find_images(paths: Iterable[Path], *, recursive: bool = False) -> list[Item]:
     """Expand folders into their images, in the order of their names; files are taken as they are.
 
     Raises:
         InputError: a folder without images.
     """
-    items: list[Item] = []
-    for path in paths:
-        items += _images_in(path, recursive) if path.is_dir() else [Item(path, path.name)]
-    return _unique_names(items)
+    return search(paths, recursive=recursive).items
 
 
-def _images_in(folder: Path, recursive: bool) -> list[Item]:
-    found = sorted(folder.rglob("*") if recursive else folder.glob("*"))
-    images = [path for path in found if _is_image(path.relative_to(folder)) and path.is_file()]
-    if not images:
+def search(paths: Iterable[Path], *, recursive: bool = False) -> Search:
+    """`find_images`, with every file that is passed over.
+
+    An image goes by its name within its folder. Where several folders are named, or two files of one name, it goes by
+    its place below the folder that holds them all: the tables say which is which.
+
+    Raises:
+        InputError: a folder without images.
+    """
+    named = list(dict.fromkeys(paths))
+    found = Search([], [], [])
+    for path, name in zip(named, _prefixes(named), strict=True):
+        if path.is_dir():
+            _search_folder(path, name, recursive, found)
+        else:
+            found.items.append(Item(path, name))
+    return Search(_unique_names(found.items), found.foreign, found.passed)
+
+
+def _prefixes(paths: list[Path]) -> list[str]:
+    """What the names of each path's images begin with; a file's is its whole name."""
+    folders = [path for path in paths if path.is_dir()]
+    names = ["" if path.is_dir() else path.name for path in paths]
+    files = [path.name for path in paths if not path.is_dir()]
+    if len(folders) + bool(files) <= 1 and len(set(files)) == len(files):
+        return names
+    places = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - links stay what people call them
+    common = Path(os.path.commonpath([place.parent for place in places]))
+    return [str(place.relative_to(common)) for place in places]
+
+
+def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) -> None:
+    before = len(found.items)
+    for path in sorted(folder.rglob("*") if recursive else folder.glob("*")):
+        if not path.is_file():
+            continue
+        relative = path.relative_to(folder)
+        judged = judge_file(folder, relative)
+        name = str(PurePath(prefix) / relative)
+        if judged.kind is Kind.IMAGE:
+            found.items.append(Item(path, name))
+        elif judged.kind is Kind.FOREIGN:
+            found.foreign.append((name, judged.reason))
+        elif judged.reason:
+            found.passed.append((name, judged.reason))
+    if len(found.items) == before and not found.foreign:
         raise InputError(
-            f"The folder {folder} contains no PNG, JPEG or TIFF images; name another folder or a file."
+            f"The folder {display_name(folder)} contains no PNG, JPEG or TIFF images; name another folder or a file."
         )
-    return [Item(path, str(path.relative_to(folder))) for path in images]
-
-
-def _is_image(relative: Path) -> bool:
-    return kind_of(relative) is Kind.IMAGE
 
 
 def _unique_names(items: list[Item]) -> list[Item]:
-    """Images of the same name from different folders keep apart by a number."""
+    """One file named twice is counted once; whatever else has the same name keeps apart by a number."""
     seen: dict[str, int] = {}
     unique: list[Item] = []
-    for item in items:
+    for item in {item.path: item for item in items}.values():
         seen[item.name] = seen.get(item.name, 0) + 1
         number = seen[item.name]
         unique.append(item if number == 1 else Item(item.path, f"{item.name}~{number}"))
@@ -86,7 +137,7 @@ def count_item(
     watch = Stopwatch()
     try:
         with watch.stage("read"):
-            frame = read_frame(item.path)
+            frame = read_frame(item.path, settings.reading)
         counted = count_frame(frame, segmenter, settings, progress=progress, stage=watch.stage)
     except InputError as error:
         return Outcome(item, error=str(error))

@@ -15,7 +15,6 @@ import numpy as np
 from device import __version__
 from device.counting.pipeline import count_frame
 from device.counting.records import (
-    DECODE_ERRORS,
     Cell,
     Counted,
     CountResult,
@@ -113,7 +112,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); name a result.json file or the id of a count."
         ) from None
-    except DECODE_ERRORS as error:
+    except msgspec.DecodeError as error:
         raise InputError(f"{path} is not a fluocount result ({error}).") from None
     place = image or _find_image(path, result)
     return Past(result, settings_of(result), result.model.name, place)
@@ -135,7 +134,9 @@ def replay(past: Past, segmenter: Segmenter) -> Replay:
         raise InputError(
             f"The image {past.image_path} cannot be read ({error.strerror}); name it with --image."
         ) from None
-    now = count_frame(decode_frame(data, past.result.image), segmenter, past.asked)
+    now = count_frame(
+        decode_frame(data, past.result.image, past.asked.reading), segmenter, past.asked
+    )
     differences = (
         *_image_differences(past, data),
         *_model_differences(past, segmenter),
@@ -151,7 +152,9 @@ def _asked(row: CountRow) -> CountSettings:
     if not row.relabels:
         return row.settings
     used = settings_of(row.relabels[-1])  # a re-labelling never changes the cell diameter
-    return msgspec.structs.replace(used, cell_diameter_px=row.settings.cell_diameter_px)
+    return msgspec.structs.replace(
+        used, cell_diameter_px=row.settings.cell_diameter_px, reading=row.settings.reading
+    )
 
 
 def _find_image(path: Path, result: CountResult) -> Path:
@@ -192,7 +195,9 @@ def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
 def _settings_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
     now = resolve(past.asked, segmenter.card)
     found = []
-    for name in CountSettings.__struct_fields__:
+    for name in set(CountSettings.__struct_fields__) - {
+        "reading"
+    }:  # read again as it was asked for
         before, after = getattr(past.result, name), getattr(now, name)
         if before != after:
             text = f"{name} is {_show(after)}, it was {_show(before)}"

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from device.batch.items import Item
+from device.batch.items import Item, Search
 from device.counting.records import CountResult
 from device.export.tables import (
     ERRORS_COLUMNS,
@@ -13,8 +13,10 @@ from device.export.tables import (
     csv_text,
 )
 from device.machine.clock import local_time
-from device.machine.files import display_name, write_atomic
+from device.machine.files import display_name, one_line, write_atomic
 
+_MOST_NAMED = 50
+"""Names on one line; a folder of ten thousand logs needs no ten thousand words."""
 _TABLE_HEADER = ("image", "cells", "90 % interval", "doubtful", "pixels", "seconds", "flags")
 
 
@@ -30,6 +32,7 @@ class BatchReport:
         self.counted = 0
         self.taken_over = 0
         self.failures: list[tuple[str, str]] = []
+        self._passed: list[tuple[str, str]] = []
         self._cells = 0
         self._lines: list[list[str]] = []
         self._table: list[tuple[str | int, ...]] = []
@@ -38,7 +41,7 @@ class BatchReport:
 
     def add(self, item: Item, result: CountResult, earlier_s: float | None = None) -> None:
         """An image was counted now, or by an earlier run that ended `earlier_s` (since 1970)."""
-        name = display_name(item.name)
+        name = one_line(display_name(item.name))
         if earlier_s is None:
             self.counted += 1
         else:
@@ -58,6 +61,28 @@ class BatchReport:
             )
         )
         self._warnings |= {flag.code: flag.text for flag in result.flags}
+
+    def pass_over(self, found: Search) -> None:
+        """Images that cannot be read are failures; what is no image is named at the end."""
+        for name, reason in found.foreign:
+            self.failures.append((display_name(name), f"{display_name(name)}: {reason}"))
+        self._passed += [(display_name(name), reason) for name, reason in found.passed]
+
+    def sentences(self) -> list[str]:
+        """What could not be counted, a sentence each, on one line."""
+        return [one_line(sentence) for _, sentence in self.failures]
+
+    def passed_over(self) -> str:
+        """What was no image to count, with the reasons; empty where there was nothing."""
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self._passed:
+            by_reason.setdefault(reason, []).append(one_line(name))
+        lines = []
+        for reason, names in by_reason.items():
+            more = len(names) - _MOST_NAMED
+            rest = f" and {more} more" if more > 0 else ""
+            lines.append(f"Passed over ({reason}): {', '.join(names[:_MOST_NAMED])}{rest}")
+        return "\n".join(lines)
 
     def fail(self, item: Item, reason: str) -> None:
         """An image could not be counted."""
@@ -98,7 +123,9 @@ class BatchReport:
             errors.unlink(missing_ok=True)
             return
         now = local_time(time.time())
-        rows = [[csv_text(name), csv_text(text), "", now] for name, text in self.failures]
+        rows = [
+            [csv_text(name), csv_text(display_name(text)), "", now] for name, text in self.failures
+        ]
         write_atomic(errors, csv_lines([ERRORS_COLUMNS, *rows]).encode())
 
 

@@ -13,14 +13,13 @@ class NoCamera:
 
     kind = "none"
     name = "none"
-    remark = ""
 
     @property
     def ranges(self) -> ControlRanges:
         """Raises CameraMissingError."""
         raise CameraMissingError(_SENTENCE)
 
-    def open(self, controls: CameraControls) -> NoReturn:
+    def open(self, controls: CameraControls) -> None:
         """Raises CameraMissingError."""
         raise CameraMissingError(_SENTENCE)
 
@@ -37,7 +36,4 @@ class NoCamera:
         raise CameraMissingError(_SENTENCE)
 
     def close(self) -> None:
-        """Nothing to do."""
-
-    def interrupt(self) -> None:
         """Nothing to do."""

@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
-from device.batch.items import Item, count_item, find_images
+from device.batch.items import Item, count_item, search
 from device.batch.report import BatchReport
 from device.batch.sidebyside import Room, in_order
 from device.bench.limit import int8_limit_gmac_s
+from device.commands.options import reading_options, take_reading
 from device.config import default_settings_path, load_settings
 from device.counting.card import ModelCard
 from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json
@@ -47,6 +48,7 @@ _STEPS = 100
 )
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @click.option("--exclude-border", is_flag=True, help="Do not count cells that touch the edge.")
+@reading_options
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run into the same --out.")
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
@@ -54,19 +56,22 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
     """Count the cells in images (PNG, JPEG, TIFF) or in all images of folders."""
     if chosen["resume"] and out_dir is None:
         raise InputError("Name the output folder of the interrupted run with --out.")
-    items = find_images(paths, recursive=chosen["recursive"])
+    found = search(paths, recursive=chosen["recursive"])
+    items, configured = found.items, load_settings(chosen["config"] or default_settings_path())
     settings = CountSettings(
         threshold=chosen["threshold"],
         cell_diameter_px=chosen["cell_diameter"],
         min_area_px=chosen["min_area"],
         exclude_border=chosen["exclude_border"],
+        reading=take_reading(chosen, configured.reading),
     )
-    counting = load_settings(chosen["config"] or default_settings_path()).counting
+    counting = configured.counting
     workers, threads = share_cores(len(items), counting.threads)
     model = chosen["model"] or counting.model
     segmenters = [_open_model(model, threads) for _ in range(workers)]
     room_mb = counting.max_memory_mb
     batch = _Batch(segmenters, settings, out_dir, chosen["resume"], chosen["as_json"], room_mb)
+    batch.report.pass_over(found)
     batch.announce(items)
     try:
         batch.count(items)
@@ -224,8 +229,10 @@ def _finish(report: BatchReport, out_dir: Path | None, *, with_table: bool) -> N
     if out_dir is not None:
         report.write(out_dir)
         click.echo(f"Overlays, label images and tables are in {out_dir}", err=True)
-    for _, sentence in report.failures:
+    for sentence in report.sentences():
         click.echo(f"fluocount: {sentence}", err=True)
+    if passed := report.passed_over():
+        click.echo(passed, err=True)
     click.echo(report.summary(), err=True)
     if report.failures:
         sys.exit(1)

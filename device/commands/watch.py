@@ -1,7 +1,6 @@
 """`fluocount watch`: count every new image that appears in a folder."""
 
 import logging
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from device.commands.options import reading_options, take_reading
 from device.config import Settings, default_settings_path, load_settings
 from device.counting.records import CountSettings
 
@@ -48,6 +48,7 @@ _PATH = click.Path(path_type=Path)
     "--min-area", type=float, metavar="PX", help="Area of the smallest cell, in square pixels."
 )
 @click.option("--exclude-border", is_flag=True, help="Do not count cells that touch the edge.")
+@reading_options
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @click.option(
     "--data-dir",
@@ -68,8 +69,6 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
         raise InputError(
             f"{folder} is not a folder; name the folder that the microscope writes its images to."
         )
-    if not os.access(plan.folder, os.R_OK | os.X_OK):
-        raise InputError(f"The files in {folder} cannot be listed; check its permissions.")
     if not once:
         click.echo(f"Watching {plan.folder}; results go to {plan.out_dir}.", err=True)
     state = watch_folder(settings, plan, once=once, say=_say)
@@ -93,6 +92,7 @@ def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
             cell_diameter_px=chosen["cell_diameter"],
             min_area_px=chosen["min_area"],
             exclude_border=chosen["exclude_border"],
+            reading=take_reading(chosen, plan.settings.reading),
         ),
         recount=chosen["recount"],
         retry_failed=chosen["retry_failed"],

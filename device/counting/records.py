@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 ProbabilityMap = npt.NDArray[np.uint8]
 LabelImage = npt.NDArray[np.int32]
+Number = Annotated[int, msgspec.Meta(ge=1)]
 
 PROBABILITY_STEPS = 256
 """A probability map holds codes 0..255 as the int8 network emits them; a code stands for code / 256.
@@ -18,6 +19,67 @@ PROBABILITY_STEPS = 256
 Kept as uint8 rather than float32: it is exact for an int8 network, a quarter of the memory, and the
 very bytes that are stored for re-labelling.
 """
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which picture of a file is counted, and the range of its samples; None: as the file says.
+
+    Attributes:
+        channel: name, or number from 1.
+        scene: position or series, from 1.
+        z, t, page: plane, time point and page of a plain TIFF, from 1.
+        project: one picture of all z planes (or time points, or pages): their maximum, their mean, or the one
+            that is most in focus.
+        full_scale: sample value of full light after the offset is subtracted.
+        offset: sample value of no light.
+    """
+
+    channel: str | None = None
+    scene: Number | None = None
+    z: Number | None = None
+    t: Number | None = None
+    page: Number | None = None
+    project: Literal["max", "mean", "focus"] | None = None
+    full_scale: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    offset: Annotated[int, msgspec.Meta(ge=0, le=65534)] | None = None
+
+
+AS_THE_FILE_SAYS = Reading()
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a file was counted, and how its samples were understood.
+
+    Attributes:
+        asked: what was asked for.
+        channel: name or number of the channel; empty where the file has one picture in colour or grey.
+        plane: which plane or projection in words, such as "z 3 of 12"; empty where there is one.
+        offset: sample value of no light; it was subtracted.
+        full_scale: sample value of full light after that.
+        range_from: what the range was taken from: "samples" (their type), "values" (what the frame holds),
+            "header" or "settings".
+        used_share: part of the range that the brightest pixels reach, a few hot ones aside; 0 to 1.
+        pixel_size_from: what the pixel size was taken from; empty where it is unknown.
+        pixel_aspect: height of a pixel per width.
+        ignored_px: pixels left out, drawn on the picture or transparent.
+        ignored_for: why: any of "annotations", "transparent", "missing".
+        exposure_s: where the file says so.
+        notes: sentences about what could not be read or was chosen without being asked for.
+    """
+
+    asked: Reading = AS_THE_FILE_SAYS
+    channel: str = ""
+    plane: str = ""
+    offset: int = 0
+    full_scale: int = 255
+    range_from: str = "samples"
+    used_share: float = 1.0
+    pixel_size_from: str = ""
+    pixel_aspect: float = 1.0
+    ignored_px: int = 0
+    ignored_for: tuple[str, ...] = ()
+    exposure_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,9 +90,11 @@ class Frame:
         image: (height, width, 3) uint8 or uint16, RGB; grey input has three equal channels.
         source: file name or camera name, for people.
         sha256: hex digest of the bytes as they came.
-        bits: significant bits of a sample, 8 to 16; full scale is 2**bits - 1.
+        bits: significant bits of a sample, 8 to 16.
         channels: 1 for grey input, 3 for colour.
         pixel_size_um: edge of a pixel in micrometres, None where unknown.
+        taken: what of the file this is; None: all of it, and full scale is 2**bits - 1.
+        ignored: (height, width) bool, True where something is drawn or nothing was recorded; None: nowhere.
     """
 
     image: ImageArray
@@ -39,6 +103,13 @@ class Frame:
     bits: int = 8
     channels: int = 3
     pixel_size_um: float | None = None
+    taken: Taken | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def full_scale(self) -> int:
+        """Sample value of full light."""
+        return 2**self.bits - 1 if self.taken is None else self.taken.full_scale
 
     @property
     def height(self) -> int:
@@ -123,6 +194,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
         bits, channels: significant bits of a sample and number of channels of the input.
         pixel_size_um: micrometres per pixel or None.
         seconds: what it cost.
+        taken: what of the file was counted, and how its samples were understood.
         software: version of fluocount.
         versions: of the interpreter, the libraries, Python and the machine that counted, by name.
     """
@@ -144,9 +216,15 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     bits: int = 8
     channels: int = 3
     pixel_size_um: float | None = None
+    taken: Taken = Taken()
     seconds: Seconds = Seconds()
     software: str = ""
     versions: dict[str, str] = {}
+
+    @property
+    def reading(self) -> Reading:
+        """Which picture of the file was asked for."""
+        return self.taken.asked
 
     def __post_init__(self) -> None:
         if self.count != len(self.cells):
@@ -161,12 +239,14 @@ class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
         cell_diameter_px: how large a cell is in this image, in original pixels.
         min_area_px: smallest object that counts, in original pixels.
         exclude_border: leave out cells that touch the frame's edge.
+        reading: which picture of the file is counted.
     """
 
     threshold: float | None = None
     cell_diameter_px: float | None = None
     min_area_px: float | None = None
     exclude_border: bool = False
+    reading: Reading = AS_THE_FILE_SAYS
 
 
 def settings_of(value: object) -> CountSettings:
@@ -193,10 +273,6 @@ class Counted:
 def disc_area(diameter_px: float) -> float:
     """Area in pixels of a disc of that diameter."""
     return math.pi * diameter_px**2 / 4
-
-
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are no JSON of a record; bad text and deep nesting have errors of their own."""
 
 
 def to_json(value: Any) -> bytes:

@@ -7,10 +7,10 @@ import numpy as np
 from device import __version__
 from device.counting.blocks import examine_blocks
 from device.counting.card import ModelCard
-from device.counting.confidence.flags import frame_flags, is_usual, model_flags
+from device.counting.confidence.flags import file_flags, frame_flags, is_usual, model_flags
 from device.counting.confidence.probabilities import count_interval
 from device.counting.confidence.statistics import frame_statistics, with_cells
-from device.counting.records import Counted, CountResult, Frame, ProbabilityMap
+from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, Taken
 from device.counting.resolved import Resolved
 from device.counting.stages import Stage
 
@@ -48,7 +48,11 @@ def judged(
         cells=examined.cells,
         doubtful=examined.doubtful,
         interval=interval,
-        flags=(*model_flags(card), *frame_flags(seen, card.confidence.normal_frame)),
+        flags=(
+            *model_flags(card),
+            *file_flags(frame.taken),
+            *frame_flags(seen, card.confidence.normal_frame),
+        ),
         model=card.ref,
         threshold=chosen.threshold,
         cell_diameter_px=chosen.cell_diameter_px,
@@ -59,6 +63,7 @@ def judged(
         bits=frame.bits,
         channels=frame.channels,
         pixel_size_um=frame.pixel_size_um,
+        taken=frame.taken or Taken(full_scale=frame.full_scale),
         software=__version__,
     )
     return Counted(result=result, probability=probability, labels=examined.labels)

@@ -8,25 +8,58 @@ from device.counting.records import Frame, ImageArray, ProbabilityMap
 _SMALL_PX = 8_000_000
 """Up to this size Pillow may copy a whole picture."""
 _BAND_ROWS = 256
+_STROKE_PX = 4
+"""Half the width of the thickest stroke of lettering that is bridged."""
 
 
-def to_8_bit(image: ImageArray, bits: int) -> np.ndarray:
-    """Scale samples so that 2**bits - 1 becomes 255; never by what the image happens to hold.
+def to_8_bit(image: ImageArray, full_scale: int) -> np.ndarray:
+    """Scale samples so that full scale becomes 255; never by what the image happens to hold.
 
     Args:
         image: any shape, uint8 or uint16.
-        bits: significant bits, 8 to 16; uint8 input with 8 bits is returned as it is.
+        full_scale: sample value of full light; uint8 input with 255 is returned as it is.
 
     Returns:
         uint8, same shape; samples above full scale become 255.
     """
-    if image.dtype == np.uint8 and bits == 8:
+    if image.dtype == np.uint8 and full_scale == 255:
         return image
-    full_scale = 2**bits - 1
     steps = np.arange(np.iinfo(image.dtype).max + 1, dtype=np.float64)
     table = np.minimum(np.rint(steps * (255 / full_scale)), 255).astype(np.uint8)
     scaled: np.ndarray = table[image]
     return scaled
+
+
+def without_ignored(image: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """The picture as if nothing had been drawn on it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        ignored: (H, W) bool or None.
+
+    Returns:
+        Itself where nothing is ignored; else a copy in which thin strokes continue what lies beside them, so that a
+        cell under a letter stays one, and everything wider has the median of the picture.
+    """
+    if ignored is None or not ignored.any():
+        return image
+    # SciPy takes a while to import, and few frames need it here.
+    from scipy import ndimage
+
+    filled = image.copy()
+    filled[ignored] = np.median(image[~ignored], axis=0) if not ignored.all() else 0
+    wide = ndimage.binary_opening(ignored, np.ones((2 * _STROKE_PX + 1,) * 2))
+    strokes, _ = ndimage.label(ignored & ~wide)
+    for box in ndimage.find_objects(strokes):
+        around = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
+        hidden = ignored[around]
+        if hidden.all():
+            continue
+        nearest = ndimage.distance_transform_edt(hidden, False, True)
+        piece = filled[around]
+        thin = hidden & ~wide[around]
+        piece[thin] = piece[tuple(nearest)][thin]
+    return filled
 
 
 def working_shape(height: int, width: int, scale: float) -> tuple[int, int]:
@@ -44,7 +77,7 @@ def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
     Returns:
         (h, w, 3) uint8; area-averaged where it shrinks, bilinear where it grows.
     """
-    image = to_8_bit(frame.image, frame.bits)
+    image = without_ignored(to_8_bit(frame.image, frame.full_scale), frame.ignored)
     height, width = working_shape(frame.height, frame.width, scale)
     if (height, width) == image.shape[:2]:
         return image

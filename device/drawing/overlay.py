@@ -82,7 +82,7 @@ def overlay_image(
         image.
     """
     step = 1 if frame.height * frame.width <= OVERLAY_PX else 2
-    image = to_8_bit(frame.image, frame.bits)
+    image = to_8_bit(frame.image, frame.full_scale)
     pixels = np.array(image, order="C") if step == 1 else reduced(image, step, step)
     height, width = pixels.shape[:2]
     rows, columns = coordinates(outline_pixels(labels) if edges is None else edges, frame.width)

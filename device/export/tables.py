@@ -14,6 +14,7 @@ from device.export.corrected import (
     remaining_cells,
 )
 from device.export.measurements import measurement_names, measurements
+from device.machine.files import display_name
 
 COUNTS_COLUMNS = (
     "image",
@@ -42,7 +43,8 @@ COUNTS_COLUMNS = (
     "software",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
-_FORMULA_STARTS = ("=", "+", "-", "@")
+_FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""Spreadsheets set for East Asian writing take the wide ones as well."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -134,7 +136,7 @@ def csv_text(text: str) -> str:
     Control characters become spaces, so that a record is always one line; a leading = + - @ gets an
     apostrophe before it, so that a spreadsheet does not run it.
     """
-    plain = _CONTROL.sub(" ", text)
+    plain = _CONTROL.sub(" ", display_name(text))
     return f"'{plain}" if plain.startswith(_FORMULA_STARTS) else plain
 
 
@@ -146,8 +148,9 @@ def _number(value: float | None) -> str:
 def _density_per_mm2(result: CountResult, corrected: int) -> float | None:
     if result.pixel_size_um is None:
         return None
-    area_mm2 = result.width * result.height * result.pixel_size_um**2 / 1e6
-    return round(corrected / area_mm2, 3)
+    counted_px = result.width * result.height - result.taken.ignored_px
+    area_mm2 = counted_px * result.pixel_size_um**2 / 1e6
+    return round(corrected / area_mm2, 3) if area_mm2 > 0 else None
 
 
 def _cell_columns(result: CountResult) -> list[str]:

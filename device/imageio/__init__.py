@@ -1,4 +1,9 @@
-"""Files to frames: PNG, JPEG, TIFF and OME-TIFF; 8 and 16 bit; grey, RGB and RGBA (alpha is dropped)."""
+"""Files to frames: PNG, JPEG, TIFF and OME-TIFF; 8 and 16 bit; grey, colour, several channels and planes.
+
+frame = read_frame(path)                                # refused where the file holds several planes
+frame = read_frame(path, Reading(channel="CTb", z=3))   # or the one that is meant
+frame.taken                                             # what was taken, and how its samples were understood
+"""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from device.counting.records import Frame, ImageArray
+from device.counting.records import AS_THE_FILE_SAYS, Frame, ImageArray, Reading, Taken
 from device.imageio.decoded import (
     MAX_SIDE_PX,
     MIN_SIDE_PX,
@@ -17,55 +22,97 @@ from device.imageio.decoded import (
     not_an_image,
     unreadable,
 )
+from device.imageio.levels import Levels, find_levels
 from device.imageio.raster import decode_raster
+from device.imageio.vendor import decode_vendor, vendor_suffix
 from device.machine.files import display_name
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_SIDE_PX", "MIN_SIDE_PX", "decode_frame", "read_frame"]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"}
+)
 """What a folder is searched for; a file given by name is recognised by its content."""
 
-_BIT_STEPS = (8, 10, 12, 14, 16)
 
-
-def read_frame(path: Path) -> Frame:
+def read_frame(path: Path, reading: Reading = AS_THE_FILE_SAYS) -> Frame:
     """Read an image file.
 
+    Args:
+        path: the file.
+        reading: which of its pictures, and the range of its samples.
+
     Raises:
-        InputError: missing, unreadable, not an image we take, damaged, or outside the size limits.
+        InputError: missing, unreadable, not an image we take, damaged, outside the size limits, or several
+            pictures and no choice.
     """
+    name = display_name(path.name)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise unreadable(path.name, error) from None
-    return decode_frame(data, display_name(path.name))
+        raise unreadable(name, error) from None
+    return decode_frame(data, name, reading)
 
 
-def decode_frame(data: bytes, name: str) -> Frame:
+def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) -> Frame:
     """Decode an image that is already in memory.
 
     Args:
         data: the file's bytes.
         name: what to call it in results and messages.
+        reading: which of its pictures, and the range of its samples.
 
     Raises:
-        InputError: not an image we take, damaged, or outside the size limits.
+        InputError: as `read_frame`.
     """
     # Decoders and digests both let other threads run; a Pi's processor has no instructions for the digest.
     with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(hashlib.sha256, data)
-        decoded = _decode(data, name)
-    bits = _significant_bits(decoded)
-    samples = decoded.samples
-    channels = 1 if samples.ndim == 2 else 3
-    image = samples if channels == 3 else _as_three_channels(samples)
+        decoded = _decode(data, name, reading)
+    return _frame(decoded, name, digest.result().hexdigest(), reading)
+
+
+def _frame(decoded: Decoded, name: str, sha256: str, reading: Reading) -> Frame:
+    reasons = dict(decoded.hidden)
+    ignored = np.logical_or.reduce(list(reasons.values())) if reasons else None
+    levels = find_levels(decoded, reading, None if ignored is None else ~ignored)
+    channels = 1 if levels.samples.ndim == 2 else 3
+    size = decoded.pixel_size
     return Frame(
-        image=image,
+        image=levels.samples if channels == 3 else _as_three_channels(levels.samples),
         source=name,
-        sha256=digest.result().hexdigest(),
-        bits=bits,
+        sha256=sha256,
+        bits=levels.bits,
         channels=channels,
-        pixel_size_um=decoded.pixel_size_um,
+        # The square pixel of the same area: areas and densities stay right where a pixel is no square.
+        pixel_size_um=None if size is None else float(np.sqrt(size.x_um * size.y_um)),
+        taken=_taken(decoded, levels, reading, ignored, tuple(reasons)),
+        ignored=ignored,
+    )
+
+
+def _taken(
+    decoded: Decoded,
+    levels: Levels,
+    reading: Reading,
+    ignored: np.ndarray | None,
+    reasons: tuple[str, ...],
+) -> Taken:
+    size = decoded.pixel_size
+    return Taken(
+        asked=reading,
+        channel=decoded.channel,
+        plane=decoded.plane,
+        offset=levels.offset,
+        full_scale=levels.full_scale,
+        range_from=levels.range_from,
+        used_share=round(levels.used_share, 4),
+        pixel_size_from="" if size is None else size.source,
+        pixel_aspect=1.0 if size is None else round(size.y_um / size.x_um, 4),
+        ignored_px=0 if ignored is None else int(ignored.sum()),
+        ignored_for=reasons,
+        exposure_s=decoded.exposure_s,
+        notes=decoded.notes,
     )
 
 
@@ -74,23 +121,15 @@ def _as_three_channels(grey: ImageArray) -> ImageArray:
     return cast(ImageArray, np.broadcast_to(grey[..., None], (*grey.shape, 3)))
 
 
-def _decode(data: bytes, name: str) -> Decoded:
+def _decode(data: bytes, name: str, reading: Reading) -> Decoded:
     if data[:4] in TIFF_STARTS:
         from device.imageio.tiff import decode_tiff
 
-        return decode_tiff(data, name)
+        return decode_tiff(data, name, reading)
     for start, kind in RASTER_STARTS.items():
         if data.startswith(start):
-            return decode_raster(data, name, kind)
+            return decode_raster(data, name, kind, reading)
+    suffix = vendor_suffix(data)
+    if suffix is not None:
+        return decode_vendor(data, name, suffix, reading)
     raise not_an_image(name, empty=not data)
-
-
-def _significant_bits(decoded: Decoded) -> int:
-    """Declared bits, else the smallest usual depth that holds the maximum; 8 for 8-bit samples."""
-    if decoded.samples.dtype == np.uint8:
-        return 8
-    needed = int(decoded.samples.max()).bit_length()
-    declared = decoded.declared_bits
-    if declared is not None and max(needed, 8) <= declared <= 16:
-        return declared
-    return next(bits for bits in _BIT_STEPS if bits >= needed)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from device.counting.records import ImageArray
 from device.errors import InputError
 
@@ -13,6 +16,20 @@ RASTER_STARTS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
 """How files begin."""
 
 
+@dataclass(frozen=True, slots=True)
+class PixelSize:
+    """Edges of a pixel in micrometres, and what says so.
+
+    Attributes:
+        x_um, y_um: width and height.
+        source: in words, such as "OME header".
+    """
+
+    x_um: float
+    y_um: float
+    source: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """Pixels and what the file says about them.
@@ -20,12 +37,25 @@ class Decoded:
     Attributes:
         samples: (height, width) grey or (height, width, 3) RGB, uint8 or uint16.
         declared_bits: significant bits as the file declares them, or None.
-        pixel_size_um: or None.
+        pixel_size: or None.
+        zero: sample value that the file's calibration calls 0.
+        inverted: True where 0 is white.
+        hidden: (height, width) bool, True where nothing was recorded, by the reason; see Taken.ignored_for.
+        channel, plane: see Taken.
+        exposure_s: or None.
+        notes: see Taken.
     """
 
     samples: ImageArray
     declared_bits: int | None = None
-    pixel_size_um: float | None = None
+    pixel_size: PixelSize | None = None
+    zero: int = 0
+    inverted: bool = False
+    hidden: tuple[tuple[str, npt.NDArray[np.bool_]], ...] = ()
+    channel: str = ""
+    plane: str = ""
+    exposure_s: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_size(name: str, height: int, width: int) -> None:
@@ -44,12 +74,30 @@ def check_size(name: str, height: int, width: int) -> None:
         )
 
 
+def check_kind(name: str, kind: np.dtype) -> None:
+    """Refuse samples that are no 8- or 16-bit whole numbers.
+
+    Raises:
+        InputError: floating point, signed, 32-bit or 1-bit samples.
+    """
+    if kind.newbyteorder("=") not in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        raise InputError(
+            f"{name} holds {kind.name} samples; 8- or 16-bit unsigned integers are expected: "
+            "convert the image without stretching it."
+        )
+
+
 def damaged(name: str, kind: str, error: Exception) -> InputError:
     """The sentence for a file that starts well and then breaks."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "<" in reason or len(reason) > _LONGEST_REASON:
+        reason = type(error).__name__  # addresses of objects and whole headers help nobody
     return InputError(
         f"{name} is a damaged or incomplete {kind} file ({reason}); copy or export it again."
     )
+
+
+_LONGEST_REASON = 150
 
 
 def not_an_image(name: str, empty: bool) -> InputError:

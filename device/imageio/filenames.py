@@ -1,25 +1,44 @@
-"""Which files of a folder are images, by their names alone, and how names become text and outputs."""
+"""Which files of a folder are images, by their names and first bytes, and how names become outputs."""
 
 import hashlib
 import os
 import re
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from device.imageio import IMAGE_SUFFIXES
+from device.imageio.decoded import RASTER_STARTS, TIFF_STARTS
+from device.imageio.vendor import VENDOR_SUFFIXES, missing_reader
 
 FOREIGN_SUFFIXES = frozenset(
-    {".czi", ".lif", ".nd2", ".oib", ".oif", ".vsi", ".lsm", ".stk", ".zvi", ".ims", ".dcm"}
-    | {".bmp", ".gif", ".webp", ".jp2", ".heic"}
+    {".vsi", ".zvi", ".ims", ".dcm", ".ets", ".scn", ".bmp", ".gif", ".webp", ".jp2", ".heic"}
 )
 """Images that fluocount cannot read: named in errors.csv, so that nobody takes them for counted."""
+FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
+_FOREIGN_STARTS = (
+    b"BM", b"GIF8", b"RIFF", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"\x89HDF", b"FORM",
+)  # fmt: skip
+_SNIFFED_BYTES = 16
 
 _SYSTEM_FOLDERS = frozenset(
     {"@eaDir", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 _TEMPORARY_STARTS = (".", "~", "$~")
+_TEMPORARY_SUFFIXES = frozenset(
+    {".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart", ".swp", ".bak"}
+)
+"""A file being copied has the first bytes of an image and not the rest."""
+_COMPANION = re.compile(
+    r"^(?:mask|thumb|thumbnail|preview|tn)[ _.-]+(?P<of>.+)$"
+    r"|^(?P<by>.+?)[ _.-]+(?:cp_)?(?:masks?|seg|segmentation|labels?|thumb|thumbnail|preview|outlines?|overlay)$",
+    re.IGNORECASE,
+)
+"""What programs call a mask or a small copy of an image that lies beside it."""
 _OWN_OUTPUT = re.compile(
-    r"\.(png|jpe?g|tiff?)\.(overlay\.jpg|outlines\.png|labels\.tif)$", re.IGNORECASE
+    r"\.(overlay\.jpg|outlines\.png|labels\.tif|cells\.csv|result\.json)$|^(counts|errors|duplicates)(-\d+)?\.csv$",
+    re.IGNORECASE,
 )
 _LONGEST_NAME_BYTES = 200
 """File systems take 255 bytes; the rest is for `.outlines.png` and the temporary name."""
@@ -46,7 +65,77 @@ def kind_of(path: PurePath) -> Kind:
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return Kind.IMAGE
-    return Kind.FOREIGN if suffix in FOREIGN_SUFFIXES else Kind.OTHER
+    return Kind.FOREIGN if suffix in FOREIGN_SUFFIXES | VENDOR_SUFFIXES else Kind.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a file of a folder is, and why it is passed over.
+
+    Attributes:
+        kind: IMAGE is counted, FOREIGN is an error, OTHER is passed over.
+        reason: for people; empty for fluocount's own outputs, which need no word.
+    """
+
+    kind: Kind
+    reason: str = ""
+
+
+_COUNTED = Judged(Kind.IMAGE)
+
+
+def judge_file(folder: Path, relative: PurePath) -> Judged:
+    """Judge a file by its name, then by its first bytes: suffixes are missing, wrong or new.
+
+    Args:
+        folder: that is counted.
+        relative: the file's path below it.
+    """
+    if any(part in _SYSTEM_FOLDERS or part.startswith(".") for part in relative.parts[:-1]):
+        return Judged(Kind.OTHER, "in a folder of the system")
+    name = relative.name
+    if _OWN_OUTPUT.search(name):
+        return Judged(Kind.OTHER)
+    if name.startswith(_TEMPORARY_STARTS) or name.lower() in _SYSTEM_FILES:
+        return Judged(Kind.OTHER, "hidden or temporary")
+    if PurePath(name).suffix.lower() in _TEMPORARY_SUFFIXES:
+        return Judged(Kind.OTHER, "not complete")
+    if (original := _companion_of(folder / relative)) is not None:
+        return Judged(Kind.OTHER, f"mask or small copy of {original}")
+    if kind_of(relative) is Kind.IMAGE:
+        return _COUNTED
+    return _judge_content(folder / relative)
+
+
+def _judge_content(path: Path) -> Judged:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_SNIFFED_BYTES)
+    except OSError:
+        start = b""
+    suffix = path.suffix.lower()
+    if suffix in VENDOR_SUFFIXES:
+        missing = missing_reader(suffix)
+        return Judged(Kind.FOREIGN, missing) if missing else _COUNTED
+    if start[:4] in TIFF_STARTS or any(start.startswith(known) for known in RASTER_STARTS):
+        return _COUNTED
+    if suffix in FOREIGN_SUFFIXES or start.startswith(_FOREIGN_STARTS) or start[4:8] == b"ftyp":
+        return Judged(Kind.FOREIGN, FOREIGN_REASON)
+    return Judged(Kind.OTHER, "no image")
+
+
+def _companion_of(path: Path) -> str | None:
+    """Name of the image that a mask or thumbnail belongs to, if that lies beside it."""
+    found = _COMPANION.match(path.stem)
+    if found is None:
+        return None
+    stem = found["of"] or found["by"]
+    for suffix in sorted(IMAGE_SUFFIXES | VENDOR_SUFFIXES):
+        for written in (suffix, suffix.upper()):
+            original = path.with_name(stem + written)
+            if original.is_file():
+                return original.name
+    return None
 
 
 def output_name(path: PurePath) -> PurePath:

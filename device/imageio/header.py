@@ -4,8 +4,9 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from device.errors import InputError
 from device.imageio.decoded import (
     RASTER_STARTS,
     TIFF_STARTS,
@@ -13,6 +14,11 @@ from device.imageio.decoded import (
     not_an_image,
     unreadable,
 )
+from device.imageio.vendor import vendor_shape, vendor_suffix
+
+_START_BYTES = 16
+_MOST_PAGES = 100
+"""Pages of a stack are equal; copies at other sizes come among the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,18 @@ def read_header(source: Path | bytes, name: str) -> Header:
     """
     try:
         with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
-            start, file_bytes = stream.read(8), stream.seek(0, io.SEEK_END)
+            start, file_bytes = stream.read(_START_BYTES), stream.seek(0, io.SEEK_END)
             stream.seek(0)
             if start[:4] in TIFF_STARTS:
                 return _tiff(stream, file_bytes)
             if any(start.startswith(known) for known in RASTER_STARTS):
                 return _raster(stream, file_bytes)
+            suffix = vendor_suffix(start)
+            if suffix is not None:
+                height, width = vendor_shape(stream.read(), name, suffix)
+                return Header(height, width, 1, 2, file_bytes)
+    except InputError:
+        raise
     except OSError as error:
         if error.errno is not None:
             raise unreadable(name, error) from None
@@ -60,14 +72,14 @@ def _tiff(stream: IO[bytes], file_bytes: int) -> Header:
     import tifffile
 
     with tifffile.TiffFile(stream) as file:
-        page = file.series[0].keyframe
-        palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        # Which page is counted is decided later; none needs more memory than the largest.
+        pages: list[Any] = [page.keyframe for page in file.pages[:_MOST_PAGES] if page]
+        page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
+        grey = page.samplesperpixel == 1 and page.photometric != tifffile.PHOTOMETRIC.PALETTE
         return Header(
             height=page.imagelength,
             width=page.imagewidth,
-            channels=3
-            if palette or file.series[0].size > page.imagelength * page.imagewidth
-            else 1,
+            channels=1 if grey else 3,
             sample_bytes=1 if page.bitspersample <= 8 else 2,
             file_bytes=file_bytes,
         )

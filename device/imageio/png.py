@@ -15,6 +15,8 @@ from device.counting.records import ImageArray
 
 _HEADER = slice(8, 33)
 """Where the first chunk lies."""
+_INTERLACED = 28
+"""Place of the byte that says whether the rows come in seven passes."""
 _SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
 """Per pixel, by the header's colour type; a palette's entries are no samples."""
 _ROOM_BYTES = 12_000_000
@@ -36,7 +38,7 @@ def decode_png(data: bytes) -> ImageArray:
             return _samples(unpacked)
         except imagecodecs.PngError:
             pass  # said again, in the file's own terms
-    return _samples(data)
+    return _samples(_quiet(data))
 
 
 def significant_bits(data: bytes) -> int | None:
@@ -50,8 +52,27 @@ def significant_bits(data: bytes) -> int | None:
 
 
 def _samples(data: bytes | bytearray) -> ImageArray:
+    if len(data) > _INTERLACED and data[_INTERLACED]:
+        try:
+            passes: ImageArray = imagecodecs.spng_decode(
+                data
+            )  # libpng warns of every one on the terminal
+            return passes
+        except (imagecodecs.SpngError, ValueError):
+            pass  # libpng says what is wrong
     samples: ImageArray = imagecodecs.png_decode(data)
     return samples
+
+
+def _quiet(data: bytes) -> bytes:
+    """A whole PNG without chunks that do not change the samples: libpng complains of them on the terminal."""
+    parts: list[bytes | memoryview] = [data[: _HEADER.start]]
+    whole = False
+    for name, body, checksum in _chunks(data):
+        if name[:1].isupper() or name == b"tRNS":
+            parts += [struct.pack(">I4s", len(body), name), body, struct.pack(">I", checksum)]
+        whole = name == b"IEND"
+    return b"".join(parts) if whole else data
 
 
 def _unpacked(data: bytes) -> bytearray | None:

@@ -2,27 +2,33 @@
 
 import io
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from device.counting.records import ImageArray
+from device.counting.records import AS_THE_FILE_SAYS, ImageArray, Reading
 from device.errors import InputError
 from device.imageio.decoded import Decoded, check_size, damaged
+from device.imageio.pictures import Channel, Picture, choose
 
 _GREY_MODES = frozenset({"1", "L", "LA"})
+_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_ORIENTATION = 0x0112
 _PNG_DEPTH_OFFSET = 24
 _PNG_PALETTE = 3
 
 
-def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
+def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FILE_SAYS) -> Decoded:
     """Decode a PNG or JPEG.
 
     Args:
         data: the file's bytes.
         name: for messages.
         kind: "PNG" or "JPEG".
+        asked: which channel, where only one of the colours is counted.
 
     Raises:
         InputError: damaged, or outside the size limits.
@@ -36,10 +42,8 @@ def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
         if kind == "PNG":
             depth, colour = data[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 2]
             if depth == 16 or (depth == 8 and colour != _PNG_PALETTE):
-                return _decode_png(data, depth)
-        return Decoded(
-            samples=np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
-        )
+                return _chosen(_upright(_decode_png(data, depth), picture), asked, name)
+        return _chosen(_upright(_decode_picture(picture), picture), asked, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -50,14 +54,67 @@ def decode_raster(data: bytes, name: str, kind: str) -> Decoded:
         raise damaged(name, kind, error) from None
 
 
+def _chosen(decoded: Decoded, asked: Reading, name: str) -> Decoded:
+    if asked == AS_THE_FILE_SAYS:
+        return decoded
+    height, width = decoded.samples.shape[:2]
+    picture = Picture(height, width, (Channel(),), {}, lambda channel, place: decoded.samples)
+    chosen = choose([picture], asked, name)
+    return replace(decoded, samples=chosen.samples, channel=chosen.channel)
+
+
+def _decode_picture(picture: Image.Image) -> Decoded:
+    samples = np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
+    if picture.mode not in _ALPHA_MODES and "transparency" not in picture.info:
+        return Decoded(samples=samples)
+    alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    return Decoded(samples=samples, hidden=_transparent(alpha))
+
+
+def _transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
+    clear = alpha == 0
+    return (("transparent", clear),) if clear.any() else ()
+
+
+def _upright(decoded: Decoded, picture: Image.Image) -> Decoded:
+    """The picture as every viewer shows it: phones store how they were held (EXIF)."""
+    turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    if turn is None:
+        return decoded
+    return replace(
+        decoded,
+        samples=np.ascontiguousarray(turn(decoded.samples)),
+        hidden=tuple((reason, turn(mask)) for reason, mask in decoded.hidden),
+    )
+
+
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: np.swapaxes(image, 0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(np.swapaxes(image, 0, 1), 2),
+    8: lambda image: np.rot90(image, 1),
+}
+"""By EXIF's number."""
+
+
 def _decode_png(data: bytes, depth: int) -> Decoded:
     from device.imageio.png import decode_png, significant_bits
 
     samples = decode_png(data)
+    hidden: tuple[tuple[str, np.ndarray], ...] = ()
     if samples.ndim == 3:
         # 2 and 4 channels end in alpha.
+        if samples.shape[2] in (2, 4):
+            hidden = _transparent(samples[..., -1])
         grey = samples.shape[2] <= 2
         samples = cast(
             ImageArray, samples[..., 0] if grey else np.ascontiguousarray(samples[..., :3])
         )
-    return Decoded(samples=samples, declared_bits=significant_bits(data) if depth == 16 else None)
+    return Decoded(
+        samples=samples,
+        declared_bits=significant_bits(data) if depth == 16 else None,
+        hidden=hidden,
+    )

@@ -1,157 +1,299 @@
-"""TIFF and OME-TIFF by tifffile: one plane, with declared bits and pixel size where the file has them."""
+"""TIFF and its relatives by tifffile: which pictures a file holds, and one of them decoded."""
 
 import io
 import logging
 import math
-from typing import Any
-from xml.etree import ElementTree
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
+import msgspec
 import numpy as np
 import tifffile
 
+from device.counting.records import AS_THE_FILE_SAYS, ImageArray, Reading
 from device.errors import InputError
-from device.imageio.decoded import Decoded, check_size, damaged
-
-_MAX_PLAUSIBLE_PIXEL_UM = 20.0
-"""Writers fill the resolution tags with 72 or 300 dpi; a microscope's pixel is far smaller than those."""
-
-_UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
-_UM_PER_NAMED_UNIT = {
-    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
-    "nm": 1e-3,
-    "mm": 1e3,
-}
+from device.imageio.decoded import Decoded, check_kind, check_size, damaged
+from device.imageio.ome import OmeImage, read_ome
+from device.imageio.pages import data_pages
+from device.imageio.pictures import Channel, Picture, choose
+from device.imageio.pixelsize import ome_size, tiff_size
+from device.imageio.samples import Light, check_photometric, missing_tiles, to_light
+from device.imageio.tiffheader import (
+    calibrated_zero,
+    declared_bits,
+    imagej_channels,
+    lsm_channels,
+    may_hold_channels,
+    sample_channels,
+)
 
 # tifffile reports trouble that it gets around through logging; what matters here is raised or checked below.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
+_AXES = {"Z": "z", "T": "t", "I": "page", "Q": "page", "R": "page", "P": "page", "A": "page"}
+_DESCRIBED = frozenset({"ome", "imagej", "lsm", "stk", "fluoview", "micromanager", "shaped"})
+"""Kinds of files whose header says which axis the pages lie along."""
+_MAX_PAGES = 20_000
+_OME_UNREADABLE = "The OME header cannot be read; pixel size and channel names are unknown."
 
-def decode_tiff(data: bytes, name: str) -> Decoded:
-    """Decode a TIFF of one plane.
+
+_LightOf = Callable[[int, Mapping[str, int]], Light]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """A picture, the page that its tags stand in, and whether a person chose it by the number of its page."""
+
+    picture: Picture
+    page: Any
+    page_asked: bool = False
+
+
+def decode_tiff(data: bytes, name: str, asked: Reading = AS_THE_FILE_SAYS) -> Decoded:
+    """Decode one plane of a TIFF.
+
+    Args:
+        data: the file's bytes.
+        name: for messages.
+        asked: which plane, where the file holds several.
 
     Raises:
-        InputError: damaged, several planes, not 8- or 16-bit integers, or outside the size limits.
+        InputError: damaged, several planes and no choice, not 8- or 16-bit integers, or outside the size limits.
     """
     try:
         # Closed here: a TiffFile refers to itself, and would hold the file's bytes until the collector comes round.
-        with io.BytesIO(data) as stream, tifffile.TiffFile(stream) as file:
-            return _decode_file(file, name, len(data))
+        with (
+            warnings.catch_warnings(),
+            io.BytesIO(data) as stream,
+            tifffile.TiffFile(stream) as file,
+        ):
+            warnings.simplefilter("ignore")
+            return _File(file, name, data).decode(asked)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
         raise damaged(name, "TIFF", error) from None
 
 
-def _decode_file(file: tifffile.TiffFile, name: str, size_bytes: int) -> Decoded:
-    series = file.series[0]
-    page = series.keyframe
-    check_size(name, page.imagelength, page.imagewidth)
-    _check_kind(page, series, name)
-    _check_complete(series, name, size_bytes)
-    samples = _plane(np.asarray(series.asarray()), series.axes, name)
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        samples = np.iinfo(samples.dtype).max - samples
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        samples = _apply_palette(samples, np.asarray(page.colormap))
-    ome = _ome_pixels(file)
-    return Decoded(
-        samples=samples,
-        declared_bits=_declared_bits(page, ome),
-        pixel_size_um=_pixel_size_um(file, page, ome),
-    )
+@dataclass(slots=True, eq=False)
+class _File:
+    """An open TIFF and what is asked of all its pages."""
 
+    file: tifffile.TiffFile
+    name: str
+    data: bytes
+    hidden: dict[str, np.ndarray] = field(default_factory=dict)
 
-def _check_kind(page: Any, series: Any, name: str) -> None:
-    shape = zip(series.axes, series.shape, strict=True)
-    planes = math.prod(size for axis, size in shape if axis not in "YXSC")
-    if planes > 1:
-        raise InputError(
-            f"{name} has {planes} planes; one is expected: export a single plane or a projection."
+    def decode(self, asked: Reading) -> Decoded:
+        if len(self.file.pages) > _MAX_PAGES:
+            raise InputError(
+                f"{self.name} holds more than {_MAX_PAGES} pages; export a single plane."
+            )
+        ome = read_ome(self.file.ome_metadata) if self.file.is_ome else ()
+        imagej = (self.file.imagej_metadata or {}) if self.file.is_imagej else {}
+        found = (self._described(ome) if ome is not None else []) or [self._plain(asked)]
+        if any(one.page_asked for one in found):
+            asked = msgspec.structs.replace(asked, page=None)
+        chosen = choose([one.picture for one in found], asked, self.name)
+        index, page = next(
+            (i, one.page) for i, one in enumerate(found) if one.picture is chosen.picture
         )
-    if np.dtype(series.dtype) not in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        raise InputError(
-            f"{name} has {np.dtype(series.dtype).name} pixels; 8- or 16-bit unsigned integers are expected: "
-            "convert the image without stretching it."
+        image = ome[index] if ome and len(ome) == len(found) else None
+        notes = (*chosen.notes, *((_OME_UNREADABLE,) if ome is None else ()))
+        return Decoded(
+            samples=chosen.samples,
+            declared_bits=declared_bits(page, image),
+            pixel_size=(ome_size(image.pixels) if image else None) or tiff_size(page, imagej),
+            zero=calibrated_zero(imagej),
+            inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+            hidden=tuple(self.hidden.items()),
+            channel=chosen.channel,
+            plane=chosen.plane,
+            exposure_s=chosen.exposure_s,
+            notes=notes,
         )
 
+    def _described(self, ome: Sequence[OmeImage]) -> list[_Found]:
+        """The pictures that a header describes; none where there is no such header or it does not fit the file."""
+        series = [one for one in self.file.series if one.kind not in ("generic", "uniform")]
+        if not series or (series[0].kind == "shaped" and len(self.file.series) > 1):
+            return []
+        if series[0].kind not in _DESCRIBED:
+            series = series[:1]  # a slide scanner's image comes before its label and overview
+        found = [
+            self._of_series(one, ome[i] if i < len(ome) else None) for i, one in enumerate(series)
+        ]
+        return [one for one in found if one is not None] if None not in found else []
 
-def _check_complete(series: Any, name: str, size_bytes: int) -> None:
-    """tifffile fills missing strips with zeros, which would count as an empty frame."""
-    for page in series.pages:
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-            if offset + count > size_bytes or count == 0:
-                raise InputError(
-                    f"{name} is a damaged or incomplete TIFF file (image data is missing); copy it again."
-                )
+    def _of_series(self, series: Any, image: OmeImage | None) -> _Found | None:
+        key = series.keyframe
+        outer = series.ndim - len(key.shape)
+        if outer < 0 or tuple(series.shape[outer:]) != tuple(key.shape):
+            return None
+        axes = [
+            "channel" if axis == "C" else _AXES.get(axis, "page") for axis in series.axes[:outer]
+        ]
+        shape = list(series.shape[:outer])
+        if len(set(axes)) < len(axes):
+            return None
+        planes = _Planes(self, series, dict(zip(axes, shape, strict=True)))
+        if not planes.fit():
+            return None
+        stack = {axis: size for axis, size in planes.shape.items() if axis != "channel"}
+        channels = self._channels(planes.shape.get("channel", 1), image, stack)
+        return self._found(key, channels, stack, planes.light, planes.present, series.name)
 
-
-def _plane(samples: np.ndarray, axes: str, name: str) -> np.ndarray:
-    """(height, width) or (height, width, 3) from whatever order of axes the file has."""
-    singles = tuple(i for i, axis in enumerate(axes) if samples.shape[i] == 1 and axis not in "YX")
-    samples = samples.squeeze(singles)
-    axes = "".join(axis for i, axis in enumerate(axes) if i not in singles)
-    if axes == "YX":
-        return samples
-    if axes in ("SYX", "CYX"):
-        samples = np.moveaxis(samples, 0, 2)
-    elif axes not in ("YXS", "YXC"):
-        raise InputError(
-            f"{name} has the axes {axes}; one grey or RGB plane is expected: export a single plane."
+    def _plain(self, asked: Reading) -> _Found:
+        pages = data_pages(
+            [page for page in self.file.pages if page is not None],
+            self.name,
+            asked.page,
+            self._grey,
         )
-    channels = samples.shape[2]
-    if "C" in axes and channels != 3:
-        raise InputError(
-            f"{name} has {channels} channels; one or three (RGB) are expected: export the stain's channel."
+
+        def light(channel: int, place: Mapping[str, int]) -> Light:
+            return self.light_of(pages[place.get("page", 0)])
+
+        key = pages[0].keyframe
+        stack = {"page": len(pages)} if len(pages) > 1 else {}
+        found = self._found(key, (Channel(),), stack, light, lambda channel, place: True, "")
+        return replace(found, page_asked=asked.page is not None)
+
+    def _found(
+        self, key: Any, channels: tuple[Channel, ...], stack: Mapping[str, int], light: _LightOf,
+        present: Callable[[int, Mapping[str, int]], bool], name: str,
+    ) -> _Found:  # fmt: skip
+        """A picture of pages whose samples may be channels of their own."""
+        check_size(self.name, key.imagelength, key.imagewidth)
+        check_kind(self.name, np.dtype(key.dtype or np.float32))
+        check_photometric(key, self.name)
+        read = _reader(light)
+        if may_hold_channels(key) and len(channels) == 1:
+            first = light(0, dict.fromkeys(stack, 0))
+            if first.samples.ndim == 3 and not first.colour:
+                channels = sample_channels(key, first.samples.shape[2])
+                read = _sample_reader(light)
+        picture = Picture(key.imagelength, key.imagewidth, channels, stack, read, present, name)
+        return _Found(picture, key)
+
+    def _channels(
+        self, count: int, image: OmeImage | None, stack: Mapping[str, int]
+    ) -> tuple[Channel, ...]:
+        if image is not None and len(image.channels) == count:
+            return image.channels
+        if self.file.is_imagej:
+            return imagej_channels(self.file.imagej_metadata or {}, count, not stack)
+        if self.file.is_lsm:
+            return lsm_channels(self.file.lsm_metadata or {}, count)
+        return (Channel(),) * count
+
+    def light_of(self, page: Any) -> Light:
+        """One page, decoded and checked."""
+        self._check_complete(page)
+        samples = page.asarray()
+        if page.keyframe.axes == "SYX":
+            samples = np.moveaxis(samples, 0, 2)
+        elif page.keyframe.axes not in ("YX", "YXS"):
+            raise InputError(
+                f"{self.name} has the axes {page.keyframe.axes}; one grey or RGB plane is expected: "
+                "export a single plane."
+            )
+        light = to_light(page.keyframe, samples, self.file.is_imagej)
+        if light.transparent is not None and light.transparent.any():
+            self.hidden["transparent"] = light.transparent
+        return light
+
+    def _grey(self, page: Any) -> np.ndarray:
+        samples = self.light_of(page).samples
+        return samples if samples.ndim == 2 else samples.max(axis=2)
+
+    def _check_complete(self, page: Any) -> None:
+        """tifffile fills what is missing with zeros, which would count as an empty frame."""
+        places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        absent = [number for number, place in enumerate(places) if place == (0, 0)]
+        tiled = bool(page.keyframe.is_tiled)
+        cut = any(
+            offset + count > len(self.data) or (count == 0 and not (tiled and offset == 0))
+            for offset, count in places
         )
-    return samples[..., 0] if channels == 2 else np.ascontiguousarray(samples[..., :3])
+        if cut or not places or len(absent) == len(places):
+            raise InputError(
+                f"{self.name} is a damaged or incomplete TIFF file (image data is missing); copy it again."
+            )
+        if absent:
+            self.hidden["missing"] = missing_tiles(page.keyframe, absent)
 
 
-def _apply_palette(samples: np.ndarray, colormap: np.ndarray) -> np.ndarray:
-    """TIFF palettes are 16-bit (3, n); the image they describe is 8-bit RGB."""
-    return np.ascontiguousarray((colormap >> 8).astype(np.uint8).T[samples])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planes:
+    """The planes of a series by channel and place: pages, or one block of bytes behind a single page."""
+
+    owner: _File
+    series: Any
+    shape: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape.values())
+
+    def fit(self) -> bool:
+        """Whether the file holds what its header describes; converters copy headers of whole stacks."""
+        if self.series.kind == "ome" or self.count == 1:
+            return True
+        return self._contiguous() or self._page(self.count - 1) is not None
+
+    def present(self, channel: int, place: Mapping[str, int]) -> bool:
+        return self._contiguous() or self._page(self._index(channel, place)) is not None
+
+    def light(self, channel: int, place: Mapping[str, int]) -> Light:
+        index, key = self._index(channel, place), self.series.keyframe
+        page = self._page(index)
+        if page is not None:
+            return self.owner.light_of(page)
+        if not self._contiguous():
+            raise InputError(
+                f"{self.owner.name} is one file of a set, and this plane is in another; count that file."
+            )
+        kind = np.dtype(key.dtype).newbyteorder(
+            self.series.parent.byteorder if self.series.parent else "<"
+        )
+        size = math.prod(key.shape)
+        start = self.series.dataoffset + index * size * kind.itemsize
+        samples = np.frombuffer(self.owner.data, kind, size, start).reshape(key.shape)
+        samples = samples.astype(kind.newbyteorder("="))
+        samples = np.moveaxis(samples, 0, 2) if key.axes == "SYX" else samples
+        return to_light(key, samples, self.owner.file.is_imagej)
+
+    def _index(self, channel: int, place: Mapping[str, int]) -> int:
+        index = 0
+        for axis, size in self.shape.items():
+            index = index * size + (channel if axis == "channel" else place.get(axis, 0))
+        return index
+
+    def _page(self, index: int) -> Any:
+        try:
+            return self.series.pages[index]
+        except IndexError:
+            return None
+
+    def _contiguous(self) -> bool:
+        start = self.series.dataoffset
+        return start is not None and start + self.series.nbytes <= len(self.owner.data)
 
 
-def _ome_pixels(file: tifffile.TiffFile) -> dict[str, str]:
-    """Attributes of the first OME Pixels element, empty where the file is not OME."""
-    if not file.is_ome or file.ome_metadata is None:
-        return {}
-    for element in ElementTree.fromstring(file.ome_metadata).iter():
-        if element.tag.endswith("Pixels"):
-            return dict(element.attrib)
-    return {}
+def _reader(light: _LightOf) -> Callable[[int, Mapping[str, int]], ImageArray]:
+    def read(channel: int, place: Mapping[str, int]) -> ImageArray:
+        return light(channel, place).samples
+
+    return read
 
 
-def _declared_bits(page: Any, ome: dict[str, str]) -> int | None:
-    if "SignificantBits" in ome:
-        return int(ome["SignificantBits"])
-    if 8 < page.bitspersample < 16:
-        return int(page.bitspersample)
-    largest = page.tags.valueof("MaxSampleValue")
-    return None if largest is None else int(np.max(largest)).bit_length()
+def _sample_reader(light: _LightOf) -> Callable[[int, Mapping[str, int]], ImageArray]:
+    """Channels that lie beside each other in one page."""
 
+    def read(channel: int, place: Mapping[str, int]) -> ImageArray:
+        return cast(ImageArray, np.ascontiguousarray(light(0, place).samples[..., channel]))
 
-def _pixel_size_um(file: tifffile.TiffFile, page: Any, ome: dict[str, str]) -> float | None:
-    if "PhysicalSizeX" in ome:
-        unit = _UM_PER_NAMED_UNIT.get(ome.get("PhysicalSizeXUnit", "µm"))
-        return _plausible(float(ome["PhysicalSizeX"]) * unit) if unit else None
-    pixels_per_unit = _resolution(page)
-    if pixels_per_unit is None:
-        return None
-    imagej = (file.imagej_metadata or {}) if file.is_imagej else {}
-    if "unit" in imagej:
-        unit = _UM_PER_NAMED_UNIT.get(str(imagej["unit"]))
-    else:
-        unit = _UM_PER_RESOLUTION_UNIT.get(int(page.tags.valueof("ResolutionUnit", 2)))
-    return _plausible(unit / pixels_per_unit) if unit else None
-
-
-def _resolution(page: Any) -> float | None:
-    """Pixels per resolution unit along x, None where the tag is absent or zero."""
-    value = page.tags.valueof("XResolution")
-    if value is None or value[0] == 0 or value[1] == 0:
-        return None
-    return float(value[0]) / float(value[1])
-
-
-def _plausible(size_um: float) -> float | None:
-    return size_um if 0 < size_um <= _MAX_PLAUSIBLE_PIXEL_UM else None
+    return read

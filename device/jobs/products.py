@@ -9,7 +9,7 @@ from PIL import Image
 from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, to_json
 from device.counting.scale import to_8_bit
 from device.drawing.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
-from device.errors import DamagedError
+from device.errors import StorageError
 from device.export.ometiff import labels_ome_tiff
 from device.machine.clock import Stopwatch
 from device.machine.provenance import software_versions
@@ -44,7 +44,7 @@ def encode_products(
 
 def view_jpeg(frame: Frame) -> bytes:
     """The image as a browser can show it: 8 bits, full size."""
-    return encode_jpeg(to_8_bit(frame.image, frame.bits), quality=92)
+    return encode_jpeg(to_8_bit(frame.image, frame.full_scale), quality=92)
 
 
 def _thumbnail(overlay: np.ndarray) -> bytes:
@@ -58,13 +58,13 @@ def decode_probability(data: bytes, name: str) -> ProbabilityMap:
     """The stored probability map, (h, w) uint8 codes.
 
     Raises:
-        DamagedError: the file is damaged.
+        StorageError: the file is damaged.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             codes: ProbabilityMap = np.asarray(picture.convert("L"))
-    except Exception as error:  # noqa: BLE001 - Pillow raises whatever a damaged file makes it
-        raise DamagedError(
+    except (OSError, SyntaxError, ValueError) as error:
+        raise StorageError(
             f"{name} is damaged ({error}); restore a backup or count the image again."
         ) from None
     return codes

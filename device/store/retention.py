@@ -1,6 +1,7 @@
 """Deleting old counts, which happens only where `[storage] keep_days` asks for it."""
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -85,7 +86,7 @@ class Retention:
             while True:
                 try:
                     self.tidy()
-                except (StorageError, OSError) as error:
+                except (StorageError, sqlite3.Error, OSError) as error:
                     _log.error("old counts could not be deleted: %s", error)
                 if self._stop.wait(_EVERY_S):
                     return

@@ -55,6 +55,7 @@ def make_plan(settings: Settings, folder: Path, out_dir: Path | None = None) -> 
         folder=folder,
         out_dir=(out_dir or folder / DEFAULT_OUT).resolve(),
         model=settings.counting.model,
+        settings=CountSettings(reading=settings.reading),
         recursive=watch.recursive,
         settle_s=watch.settle_s,
         poll=watch.poll,

@@ -1,7 +1,6 @@
 """The confidence section of a card, fitted on frames that the network had not seen (out-of-fold maps)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -47,7 +46,7 @@ def fit_evidence(
 ) -> Confidence:
     """`fit_confidence` from what was gathered."""
     fitted = fit_part(evidence, card, leasts)
-    held = [interval_of(frame, other).inside for frame, other in left_out(evidence, card, leasts)]
+    held = [inside_interval(frame, other) for frame, other in left_out(evidence, card, leasts)]
     folds = len({frame.fold for frame in evidence})
     return msgspec.structs.replace(
         fitted,
@@ -67,26 +66,11 @@ def left_out(
     return pairs
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """What a card would say about one frame."""
-
-    frame: Evidence
-    count: int
-    low: int
-    high: int
-
-    @property
-    def inside(self) -> bool:
-        """Whether it holds the true count."""
-        return self.low <= self.frame.targets <= self.high
-
-
-def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
-    """The frame's count and interval under a confidence section."""
+def inside_interval(frame: Evidence, confidence: Confidence) -> bool:
+    """Whether the number of targets lies in the frame's interval."""
     judged = frame.judged(confidence)
     low, high = count_interval(judged.chances, confidence.frame_sd, judged.count)
-    return Interval(frame, judged.count, low, high)
+    return low <= frame.targets <= high
 
 
 def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()) -> Confidence:

@@ -29,7 +29,7 @@ class Segmented:
 
 def _grey(frame: Frame) -> npt.NDArray[np.float32]:
     """The brightest channel, 0 to 255."""
-    return to_8_bit(frame.image, frame.bits).max(axis=2).astype(np.float32)
+    return to_8_bit(frame.image, frame.full_scale).max(axis=2).astype(np.float32)
 
 
 def _large_objects(mask: npt.NDArray[np.bool_], least_px: float) -> npt.NDArray[np.bool_]:

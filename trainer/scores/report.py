@@ -1,6 +1,5 @@
 """What a person reads and looks at: tables, and frames with found, missed and wrong cells in colours."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +67,7 @@ def frame_f1(frame: FrameScore) -> float:
 
 def picture(example: Example, counted: Labelled, brighten: float = 0.6) -> Image.Image:
     """The frame, brightened by a gamma, with green true, red missed and blue wrong outlines."""
-    image = to_8_bit(example.frame.image, example.frame.bits)
+    image = to_8_bit(example.frame.image, example.frame.full_scale)
     image = ((image / 255.0) ** brighten * 255).astype(np.uint8).copy()
     matches = match_example(example, counted)
     paint = [
@@ -94,7 +93,7 @@ def best_median_worst(frames: list[FrameScore]) -> dict[str, FrameScore]:
 def write_report(
     title: str,
     frames: list[FrameScore],
-    counted: Mapping[str, Labelled],
+    counted: dict[str, Labelled],
     examples: list[Example],
     folder: Path,
     artefacts: frozenset[str] = frozenset(),

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from device.counting.card import ModelCard, NormalFrame, Range
 from device.counting.confidence.statistics import FrameStatistics
-from device.counting.records import Flag
+from device.counting.records import Flag, Taken
+
+DIM_SHARE = 0.65
+"""At two thirds of the light the models still find three cells of four, at half of it every other one."""
 
 
 def model_flags(card: ModelCard) -> tuple[Flag, ...]:
@@ -16,6 +19,48 @@ def model_flags(card: ModelCard) -> tuple[Flag, ...]:
         "not trained on. Use another model for results."
     )
     return (Flag(code="untested_model", text=text),)
+
+
+def file_flags(taken: Taken | None) -> tuple[Flag, ...]:
+    """What the file leaves in doubt: range, shape of the pixels, and what is no picture of the sample."""
+    if taken is None:
+        return ()
+    return tuple(_doubts(taken))
+
+
+def _doubts(taken: Taken) -> Iterator[Flag]:
+    if taken.range_from != "samples" and taken.used_share < DIM_SHARE:
+        source = {"values": "the values in the file", "header": "the file's header"}.get(
+            taken.range_from, "the settings"
+        )
+        yield Flag(
+            code="dim",
+            text=f"The frame uses {taken.used_share:.0%} of the range up to {taken.full_scale} that was assumed from "
+            f"{source}: faint cells may be missed. If the camera's full scale is another one, say so with "
+            "--full-scale, else expose longer.",
+        )
+    if "annotations" in taken.ignored_for:
+        yield Flag(
+            code="annotations",
+            text="Something is drawn on the picture (scale bar, text, border or legend); it was left out, and cells "
+            "under it are not counted: use the image without it.",
+        )
+    if "transparent" in taken.ignored_for:
+        yield Flag(
+            code="transparent",
+            text="Transparent areas were left out as if they were no part of the image.",
+        )
+    if "missing" in taken.ignored_for:
+        yield Flag(
+            code="missing_tiles",
+            text="Some tiles of the image are not stored in the file; they were left out as if they were black.",
+        )
+    if abs(taken.pixel_aspect - 1) > 0.02:
+        yield Flag(
+            code="pixel_shape",
+            text=f"A pixel is {taken.pixel_aspect:.2f} times as high as wide: cells look squeezed to the model; "
+            "resample the image to square pixels.",
+        )
 
 
 def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:

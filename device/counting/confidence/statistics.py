@@ -140,5 +140,7 @@ def _saturated_share(frame: Frame) -> float:
     """Part of a grid of original pixels with a sample at full scale."""
     rows, columns = (max(1, side // _SAMPLES_PER_AXIS) for side in (frame.height, frame.width))
     levels = brightest(frame.image[::rows, ::columns])
-    full_scale = 2**frame.bits - 1
-    return float((levels >= full_scale - full_scale // 255).mean())
+    if frame.ignored is not None:
+        levels = levels[~frame.ignored[::rows, ::columns]]
+    full_scale = frame.full_scale
+    return 0.0 if levels.size == 0 else float((levels >= full_scale - full_scale // 255).mean())

@@ -1,0 +1,198 @@
+"""Which sample value is no light and which is full light, where the file does not say it beyond doubt.
+
+Headers are filled in by habit: most writers declare 16 bits whatever the camera has. A single pixel proves nothing
+either: it may be hot, struck by a cosmic ray or drawn. So the range is the smallest that cameras have and nearly all
+pixels fit into; what is declared can only make it smaller. The range never follows the brightest pixel smoothly, as
+that would turn the noise of an empty frame into cells.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from device.counting.records import ImageArray, Reading
+from device.imageio.decoded import Decoded
+
+_BITS = (8, 10, 12, 14, 16)
+"""Of usual cameras."""
+_HOT_SHARE = 2e-4
+_LEAST_HOT = 16
+"""Samples above a range that do not count against it: a hundred hot pixels of a full frame; a cell has far more."""
+_DRAWN_SHARE = 0.05
+"""Samples of one or two values far above all others are drawn, up to this part of the frame."""
+_FLOOR_SHARE = 1e-3
+"""The lowest thousandth may be dead pixels; the value above it is the floor."""
+_LARGEST_OFFSET = 0.125
+"""Of the full scale: cameras add a hundred to a few hundred; more is light."""
+_SIGNED_ZERO = 2**15
+_LEAST_LEVELS = 32
+"""Fewer values may have a common divisor by chance."""
+_MAX_SAMPLED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Samples in units in which 0 is no light.
+
+    Attributes:
+        samples: as they came where nothing had to be subtracted or inverted.
+        offset, full_scale, range_from, used_share: see Taken.
+        bits: the smallest of usual cameras that holds full_scale.
+    """
+
+    samples: ImageArray
+    offset: int
+    full_scale: int
+    range_from: str
+    used_share: float
+    bits: int
+
+
+def find_levels(decoded: Decoded, asked: Reading, counted: np.ndarray | None = None) -> Levels:
+    """Decide on the range of a picture's samples.
+
+    Args:
+        decoded: the picture.
+        asked: what a person stated.
+        counted: (height, width) bool, which pixels are looked at; None: all.
+    """
+    samples = decoded.samples
+    if samples.dtype == np.uint8 and asked.full_scale is None and asked.offset is None:
+        light = 255 - samples if decoded.inverted else samples
+        return Levels(light, 0, 255, "samples", 1.0, 8)
+    histogram = _histogram(samples, counted)
+    found = (
+        _stated(decoded, asked) or _calibrated(decoded, histogram) or _guessed(decoded, histogram)
+    )
+    light = _light(samples, found, decoded.inverted)
+    top, _ = _ends(histogram)
+    if decoded.inverted:
+        top = found.full_scale - _first_above(histogram, _allowed(histogram))
+    used = min(1.0, max(0, top - found.offset) / found.full_scale)
+    bits = next((bits for bits in _BITS if found.full_scale < 2**bits), 16)
+    return Levels(light, found.offset, found.full_scale, found.source, used, bits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    offset: int
+    full_scale: int
+    source: str
+
+
+def _stated(decoded: Decoded, asked: Reading) -> _Range | None:
+    if asked.full_scale is None and asked.offset is None:
+        return None
+    offset = asked.offset or 0
+    largest = int(np.iinfo(decoded.samples.dtype).max)
+    if asked.full_scale is not None:
+        return _Range(offset, asked.full_scale, "settings")
+    if largest == 255:
+        return _Range(offset, max(1, 255 - offset), "settings")
+    top, _ = _ends(_histogram(decoded.samples, None))
+    return _Range(offset, _full(max(0, top - offset), decoded.declared_bits), "settings")
+
+
+def _calibrated(decoded: Decoded, histogram: np.ndarray) -> _Range | None:
+    if not decoded.zero:
+        return None
+    top, _ = _ends(histogram)
+    return _Range(decoded.zero, _full(max(0, top - decoded.zero), decoded.declared_bits), "header")
+
+
+def _guessed(decoded: Decoded, histogram: np.ndarray) -> _Range:
+    top, floor = _ends(histogram)
+    declared = decoded.declared_bits
+    if floor >= _SIGNED_ZERO and not decoded.inverted:
+        return _Range(_SIGNED_ZERO, _full(top - _SIGNED_ZERO, declared), "values")
+    divisor = 1 if decoded.inverted else _common_divisor(histogram)
+    if divisor > 1:
+        return _Range(0, divisor * _full(top // divisor, None), "values")
+    full = _full(top, declared)
+    source = "header" if declared and full == 2**declared - 1 else "values"
+    if decoded.inverted:
+        return _Range(0, full, source)
+    without = _full(top - floor, declared)
+    if without < full and floor <= _LARGEST_OFFSET * without:
+        return _Range(floor, without, "values")
+    return _Range(0, full, source)
+
+
+def _full(top: int, declared_bits: int | None) -> int:
+    """Full scale of the smallest range that holds `top`, no larger than declared; a deep camera has no 8 bits."""
+    deep = declared_bits is not None and declared_bits > 8
+    bits = next(bits for bits in _BITS[deep:] if top < 2**bits)
+    if declared_bits is not None and 8 <= declared_bits < bits:
+        bits = declared_bits
+    return int(2**bits - 1)
+
+
+def _light(samples: ImageArray, found: _Range, inverted: bool) -> ImageArray:
+    """Samples with the offset off, or turned round; clipped at 0."""
+    kind = samples.dtype.type
+    light: np.ndarray = samples
+    if inverted:
+        white = kind(min(found.full_scale, np.iinfo(samples.dtype).max))
+        light = white - np.minimum(samples, white)
+    elif found.offset:
+        light = np.maximum(samples, kind(found.offset)) - kind(found.offset)
+    return cast(ImageArray, light)
+
+
+def _histogram(samples: ImageArray, counted: np.ndarray | None) -> np.ndarray:
+    """How often each value occurs, on a grid of at most a million samples."""
+    step = max(1, int(np.ceil(np.sqrt(samples.size / _MAX_SAMPLED))))
+    seen = samples[::step, ::step]
+    if counted is not None and counted.any():
+        seen = seen[counted[::step, ::step]]
+    found = np.bincount(seen.ravel(), minlength=int(np.iinfo(samples.dtype).max) + 1)
+    return _without_drawn(found)
+
+
+def _without_drawn(histogram: np.ndarray) -> np.ndarray:
+    """Leave out one or two values far above all others: lines and letters drawn at full scale."""
+    levels = np.flatnonzero(histogram)
+    total = int(histogram.sum())
+    for drawn in (1, 2):
+        if len(levels) <= drawn + 1:
+            break
+        below, first = int(levels[-drawn - 1]), int(levels[-drawn])
+        if first > 2 * max(below, 255) and histogram[first:].sum() <= _DRAWN_SHARE * total:
+            rest = histogram.copy()
+            rest[first:] = 0
+            return rest
+    return histogram
+
+
+def _allowed(histogram: np.ndarray) -> int:
+    total = int(histogram.sum())
+    return min(max(_LEAST_HOT, round(_HOT_SHARE * total)), total - 1)
+
+
+def _ends(histogram: np.ndarray) -> tuple[int, int]:
+    """The highest value but for some hot pixels, and the lowest but for some dead ones."""
+    total = int(histogram.sum())
+    if total == 0:
+        return 0, 0
+    above = np.cumsum(histogram[::-1])
+    top = len(histogram) - 1 - int(np.searchsorted(above, _allowed(histogram), side="right"))
+    return max(top, 0), _first_above(histogram, round(_FLOOR_SHARE * total))
+
+
+def _first_above(histogram: np.ndarray, left_out: int) -> int:
+    below = np.cumsum(histogram)
+    return min(int(np.searchsorted(below, left_out, side="right")), len(histogram) - 1)
+
+
+def _common_divisor(histogram: np.ndarray) -> int:
+    """By what all samples but a few hot ones were multiplied, such as 17 in 8-bit data times 17; else 1."""
+    levels = np.flatnonzero(histogram)
+    if len(levels) < _LEAST_LEVELS:
+        return 1
+    common = levels[np.argsort(histogram[levels])[::-1][:_LEAST_LEVELS]]
+    divisor = int(np.gcd.reduce(common))
+    if divisor <= 1:
+        return 1
+    others = int(histogram[levels[levels % divisor != 0]].sum())
+    return divisor if others <= _allowed(histogram) else 1

@@ -1,0 +1,81 @@
+"""What an OME-XML header says, as far as it can be read: metadata is an extra, the pixels are not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from device.imageio.pictures import Channel
+
+_SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0}
+
+
+@dataclass(frozen=True, slots=True)
+class OmeImage:
+    """One Image element.
+
+    Attributes:
+        name: may be empty.
+        pixels: attributes of its Pixels element.
+        channels: in order.
+    """
+
+    name: str
+    pixels: Mapping[str, str]
+    channels: tuple[Channel, ...]
+
+    @property
+    def significant_bits(self) -> int | None:
+        """As declared; None where that is no number from 8 to 16."""
+        text = self.pixels.get("SignificantBits", "")
+        return int(text) if text.isdecimal() and 8 <= int(text) <= 16 else None
+
+
+def read_ome(text: str | None) -> tuple[OmeImage, ...] | None:
+    """The images that an OME-XML text describes.
+
+    Returns:
+        None where the text cannot be read.
+    """
+    try:
+        root = ElementTree.fromstring(text or "")
+    except (ElementTree.ParseError, ValueError):
+        return None
+    return tuple(_image(element) for element in root.iter() if _tag(element) == "Image")
+
+
+def _image(image: ElementTree.Element) -> OmeImage:
+    pixels = next((child for child in image if _tag(child) == "Pixels"), None)
+    if pixels is None:
+        return OmeImage(image.get("Name", ""), {}, ())
+    exposures = {plane.get("TheC"): _seconds(plane) for plane in pixels if _tag(plane) == "Plane"}
+    channels = [child for child in pixels if _tag(child) == "Channel"]
+    return OmeImage(
+        name=image.get("Name", ""),
+        pixels=dict(pixels.attrib),
+        channels=tuple(
+            Channel(channel.get("Name", ""), _rgb(channel.get("Color")), exposures.get(str(number)))
+            for number, channel in enumerate(channels)
+        ),
+    )
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _seconds(plane: ElementTree.Element) -> float | None:
+    try:
+        value = float(plane.get("ExposureTime", ""))
+    except ValueError:
+        return None
+    return value * _SECONDS.get(plane.get("ExposureTimeUnit", "s"), 1.0) or None
+
+
+def _rgb(text: str | None) -> tuple[int, int, int] | None:
+    """OME's colour: red, green, blue and alpha as the bytes of a signed 32-bit number."""
+    try:
+        value = int(text or "") & 0xFFFFFFFF
+    except ValueError:
+        return None
+    colour = value >> 24, value >> 16 & 255, value >> 8 & 255
+    return None if colour == (255, 255, 255) else colour

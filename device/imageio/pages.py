@@ -1,0 +1,94 @@
+"""The pages of a TIFF without a header of its own kind: which of them are data, and which only smaller copies."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from device.errors import InputError
+
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+_SAME_ASPECT = 0.03
+_LEAST_CORRELATION = 0.8
+"""A preview may be stretched and sharpened, and still goes up and down with the image."""
+_COMPARED_PX = 64
+
+Decode = Callable[[Any], np.ndarray]
+"""From a page to (height, width) grey."""
+
+
+def data_pages(pages: Sequence[Any], name: str, asked: int | None, decode: Decode) -> list[Any]:
+    """The pages that hold the image at full resolution: one, or a stack of equal ones.
+
+    Args:
+        pages: all pages of the file.
+        name: for messages.
+        asked: number of the page that a person chose, from 1; then that one alone.
+        decode: for the comparison of pages of unequal sizes.
+
+    Raises:
+        InputError: pages of several kinds, none of which is a smaller copy of another.
+    """
+    if asked is not None:
+        if asked > len(pages):
+            raise InputError(
+                f"{name} holds {len(pages)} pages, and page {asked} was asked for; give a number from 1 to "
+                f"{len(pages)}."
+            )
+        return [pages[asked - 1]]
+    full = [page for page in pages if not int(page.keyframe.subfiletype or 0) & (_REDUCED | _MASK)]
+    groups: dict[tuple[object, ...], list[Any]] = {}
+    for page in full or pages:
+        groups.setdefault(_kind(page), []).append(page)
+    ordered = sorted(groups.values(), key=lambda group: -_area(group[0]))
+    largest, *others = ordered
+    others = [group for group in others if not _is_copy(largest, group, decode)]
+    if others:
+        kinds = "; ".join(_described(group) for group in (largest, *others)[:6])
+        raise InputError(
+            f"{name} holds {len(pages)} planes of several kinds ({kinds}); one image is expected: choose one with "
+            "--plane page NUMBER, or export it alone."
+        )
+    return largest
+
+
+def _kind(page: Any) -> tuple[object, ...]:
+    key = page.keyframe
+    return key.imagelength, key.imagewidth, key.samplesperpixel, key.bitspersample
+
+
+def _area(page: Any) -> int:
+    return int(page.keyframe.imagelength * page.keyframe.imagewidth)
+
+
+def _described(group: Sequence[Any]) -> str:
+    height, width, samples, bits = _kind(group[0])
+    return f"{len(group)} of {width}x{height} pixels, {samples} samples of {bits} bits"
+
+
+def _is_copy(full: Sequence[Any], others: Sequence[Any], decode: Decode) -> bool:
+    """Whether every page of `others` shows the same as the one page of `full`, smaller."""
+    height, width = full[0].keyframe.imagelength, full[0].keyframe.imagewidth
+    low, narrow = others[0].keyframe.imagelength, others[0].keyframe.imagewidth
+    if len(full) > 1 or low >= height or narrow >= width:
+        return False
+    if abs(width * low / (height * narrow) - 1) > _SAME_ASPECT:
+        return False
+    large = _thumbnail(decode(full[0]))
+    return all(
+        _correlation(large, _thumbnail(decode(page))) > _LEAST_CORRELATION for page in others
+    )
+
+
+def _thumbnail(grey: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(grey.astype(np.float32))
+    small = picture.resize((_COMPARED_PX, _COMPARED_PX), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64).ravel()
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])

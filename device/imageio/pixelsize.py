@@ -1,0 +1,96 @@
+"""How large a pixel is in the sample, as TIFF, ImageJ and OME headers say it; unknown where that cannot be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from device.imageio.decoded import PixelSize
+
+_LEAST_UM, _MOST_UM = 0.01, 20.0
+"""From electron-like oversampling to a stereo microscope; outside, the header is wrong."""
+
+_UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
+_PRINT_STEPS_DPI = (50.0, 72.0, 96.0)
+_MOST_PRINT_DPI = 20_000
+"""Printers and scanners use multiples of these; a camera's pixel through an objective hardly ever hits one."""
+_PRINT_TOLERANCE = 2e-4
+"""Writers round dots per centimetre."""
+
+_UM_PER_NAMED_UNIT = {
+    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer", "micrometre", "\\u00b5m"), 1.0),
+    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),
+    **dict.fromkeys(("m", "meter", "metre"), 1e6),
+}  # fmt: skip
+
+
+def size_of(source: str, x_um: float | None, y_um: float | None) -> PixelSize | None:
+    """Both edges where they are plausible; one stands for the other where that is missing."""
+    x_um, y_um = x_um or y_um, y_um or x_um
+    if x_um is None or y_um is None:
+        return None
+    if not all(_LEAST_UM <= size <= _MOST_UM for size in (x_um, y_um)):
+        return None
+    return PixelSize(x_um, y_um, source)
+
+
+def ome_size(pixels: Mapping[str, str]) -> PixelSize | None:
+    """PhysicalSizeX and Y of an OME Pixels element, given its attributes."""
+    return size_of("OME header", _ome_edge(pixels, "X"), _ome_edge(pixels, "Y"))
+
+
+def tiff_size(page: Any, imagej: Mapping[str, Any]) -> PixelSize | None:
+    """Resolution tags of a TIFF page, in ImageJ's unit where there is one."""
+    per_unit = [_pixels_per_unit(page.tags.valueof(tag)) for tag in ("XResolution", "YResolution")]
+    if per_unit == [None, None]:
+        return None
+    named = _UM_PER_NAMED_UNIT.get(str(imagej.get("unit", "")).strip().lower())
+    if named is not None:
+        found = size_of("ImageJ header", *(_edge(named, value) for value in per_unit))
+        if found is not None:
+            return found
+    unit = _UM_PER_RESOLUTION_UNIT.get(_whole(page.tags.valueof("ResolutionUnit", 2)))
+    if unit is None or any(_is_print(unit, value) for value in per_unit if value):
+        return None
+    return size_of("resolution tags", *(_edge(unit, value) for value in per_unit))
+
+
+def number(text: object) -> float | None:
+    """A positive number as headers have it, with a decimal comma too; None for anything else."""
+    try:
+        value = float(str(text).strip().replace(",", "."))
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
+
+
+def _ome_edge(pixels: Mapping[str, str], axis: str) -> float | None:
+    value = number(pixels.get(f"PhysicalSize{axis}", ""))
+    unit = _UM_PER_NAMED_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").strip().lower())
+    return None if value is None or unit is None else value * unit
+
+
+def _pixels_per_unit(value: Any) -> float | None:
+    """A TIFF fraction; None where it is absent or zero."""
+    if not isinstance(value, tuple) or len(value) < 2 or not value[0] or not value[1]:
+        return None
+    return float(value[0]) / float(value[1])
+
+
+def _edge(unit_um: float, per_unit: float | None) -> float | None:
+    return None if per_unit is None else unit_um / per_unit
+
+
+def _is_print(unit_um: float, per_unit: float) -> bool:
+    dpi = per_unit * 25400.0 / unit_um
+    if dpi > _MOST_PRINT_DPI:
+        return False
+    nearest = (max(1, round(dpi / step)) * step for step in _PRINT_STEPS_DPI)
+    return any(abs(dpi - value) <= _PRINT_TOLERANCE * value for value in nearest)
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0

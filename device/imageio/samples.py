@@ -1,0 +1,146 @@
+"""What the samples of a TIFF page mean: ink or light, indices or values, colours or channels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from device.counting.records import ImageArray
+from device.errors import InputError
+
+_PHOTOMETRIC = tifffile.PHOTOMETRIC
+_ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
+_JPEG = {
+    tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG_2000_LOSSY,
+    tifffile.COMPRESSION.APERIO_JP2000_YCBC, tifffile.COMPRESSION.APERIO_JP2000_RGB,
+}  # fmt: skip
+"""Their decoders turn YCbCr into RGB."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Light:
+    """One page as light.
+
+    Attributes:
+        samples: (height, width), or (height, width, n) with n colours or channels.
+        colour: whether three samples are red, green and blue.
+        transparent: (height, width) bool or None.
+    """
+
+    samples: ImageArray
+    colour: bool = False
+    transparent: npt.NDArray[np.bool_] | None = None
+
+
+def check_photometric(page: Any, name: str) -> None:
+    """Refuse what is no picture in grey or RGB, before it is decoded.
+
+    Raises:
+        InputError: Lab, raw sensor data and the like.
+    """
+    known = {
+        _PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.PALETTE,
+        _PHOTOMETRIC.SEPARATED, _PHOTOMETRIC.YCBCR,
+    }  # fmt: skip
+    if page.photometric not in known:
+        kind = getattr(page.photometric, "name", str(page.photometric))
+        raise InputError(
+            f"{name} is a TIFF of kind {kind}; grey or RGB is expected: export it as RGB."
+        )
+    if page.photometric == _PHOTOMETRIC.SEPARATED and (
+        page.samplesperpixel != 4 or page.bitspersample != 8
+    ):
+        raise InputError(
+            f"{name} holds {page.samplesperpixel} inks of {page.bitspersample} bits; grey or RGB is expected: "
+            "export it as RGB."
+        )
+
+
+def to_light(page: Any, samples: np.ndarray, indexed_data: bool) -> Light:
+    """Turn the decoded samples of a page into light.
+
+    Args:
+        page: its tags.
+        samples: (height, width) or (height, width, n), uint8 or uint16, not yet turned round where 0 is white.
+        indexed_data: whether a palette is only how values are shown.
+    """
+    samples = _at_full_depth(samples, int(page.bitspersample), page)
+    if page.photometric == _PHOTOMETRIC.PALETTE:
+        return _palette(samples, page.colormap, indexed_data)
+    if page.photometric == _PHOTOMETRIC.SEPARATED:
+        return Light(_converted(samples, "CMYK"), colour=True)
+    if page.photometric == _PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+        return Light(_converted(samples[..., :3], "YCbCr"), colour=True)
+    if samples.ndim == 2:
+        return Light(samples)
+    colours = 3 if page.photometric in (_PHOTOMETRIC.RGB, _PHOTOMETRIC.YCBCR) else 1
+    return _without_extras(samples, colours, tuple(page.extrasamples))
+
+
+def _without_extras(samples: np.ndarray, colours: int, extras: tuple[Any, ...]) -> Light:
+    """Alpha hides; an extra sample of one value says nothing; any other is a channel of its own."""
+    transparent, channels = None, list(range(samples.shape[2]))
+    for index in range(colours, samples.shape[2]):
+        place = index - samples.shape[2] + len(extras)
+        extra = samples[..., index]
+        if place >= 0 and extras[place] in _ALPHA:
+            transparent = extra == 0
+            channels.remove(index)
+        elif extra.min() == extra.max():
+            channels.remove(index)
+    if len(channels) == 1:
+        return Light(samples[..., 0], transparent=transparent)
+    colour = colours == 3 and len(channels) == 3
+    if len(channels) < samples.shape[2]:
+        samples = np.ascontiguousarray(samples[..., channels])
+    return Light(samples, colour, transparent)
+
+
+def _at_full_depth(samples: np.ndarray, bits: int, page: Any) -> np.ndarray:
+    """2- and 4-bit grey fills 8 bits: 15 of 15 is white."""
+    if samples.dtype != np.uint8 or bits >= 8 or page.photometric == _PHOTOMETRIC.PALETTE:
+        return samples
+    return samples * np.uint8(255 // (2**bits - 1))
+
+
+def _converted(samples: np.ndarray, mode: str) -> np.ndarray:
+    from PIL import Image
+
+    height, width = samples.shape[:2]
+    picture = Image.frombytes(mode, (width, height), np.ascontiguousarray(samples).tobytes())
+    return np.asarray(picture.convert("RGB"))
+
+
+def _palette(samples: np.ndarray, colormap: Any, indexed_data: bool) -> Light:
+    """A palette of colours is applied; one of ImageJ's display tables is not, the indices are the data."""
+    table = np.asarray(colormap)
+    # Old writers fill the 16-bit table with 8-bit values; libtiff and Photoshop take it so as well.
+    table = table.astype(np.uint8) if table.max(initial=0) < 256 else (table >> 8).astype(np.uint8)
+    if indexed_data and _rises(table):
+        return Light(samples)
+    colours = np.ascontiguousarray(table.T[np.minimum(samples, table.shape[1] - 1)])
+    if np.array_equal(table[0], table[1]) and np.array_equal(table[1], table[2]):
+        return Light(np.ascontiguousarray(colours[..., 0]))
+    return Light(colours, colour=True)
+
+
+def _rises(table: np.ndarray) -> bool:
+    """Whether a (3, n) table goes from dark to bright: tables for display do, those of indexed photographs do not."""
+    brightness = table.astype(np.int32).sum(axis=0)
+    steps = np.diff(brightness)
+    return bool((steps >= 0).mean() > 0.9 and brightness[-1] > brightness[0])
+
+
+def missing_tiles(key: Any, absent: Sequence[int]) -> np.ndarray:
+    """(height, width) bool, True where a tile is not stored."""
+    missing = np.zeros((key.imagelength, key.imagewidth), dtype=bool)
+    across = -(-key.imagewidth // key.tilewidth)
+    down = -(-key.imagelength // key.tilelength)
+    for tile in absent:
+        row, column = divmod(tile % (across * down), across)
+        top, left = row * key.tilelength, column * key.tilewidth
+        missing[top : top + key.tilelength, left : left + key.tilewidth] = True
+    return missing

@@ -1,0 +1,80 @@
+"""What ImageJ, Zeiss and the tags of a TIFF say about its channels and samples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from device.imageio.ome import OmeImage
+from device.imageio.pictures import Channel
+from device.imageio.pixelsize import number
+
+
+def imagej_channels(
+    imagej: Mapping[str, Any], count: int, single_plane: bool
+) -> tuple[Channel, ...]:
+    """Slice labels name the channels where there is one slice for each; tables for display give their colours."""
+    labels = imagej.get("Labels") or []
+    tables = imagej.get("LUTs") or []
+    named = single_plane and len(labels) == count
+    return tuple(
+        Channel(
+            str(labels[index]).splitlines()[0] if named and str(labels[index]) else "",
+            tuple(int(value) for value in tables[index][:, -1]) if index < len(tables) else None,  # type: ignore[arg-type]
+        )
+        for index in range(count)
+    )
+
+
+def lsm_channels(lsm: Mapping[str, Any], count: int) -> tuple[Channel, ...]:
+    """Names and colours of the channels of a Zeiss .lsm."""
+    colours = lsm.get("ChannelColors") or {}
+    names, rgb = colours.get("ColorNames") or [], colours.get("Colors") or []
+    return tuple(
+        Channel(
+            str(names[index]) if index < len(names) else "",
+            tuple(int(value) for value in rgb[index][:3]) if index < len(rgb) else None,  # type: ignore[arg-type]
+        )
+        for index in range(count)
+    )
+
+
+def declared_bits(page: Any, image: OmeImage | None) -> int | None:
+    """Significant bits as OME, the page or MaxSampleValue have them; None where none does."""
+    if image is not None and image.significant_bits is not None:
+        return image.significant_bits
+    if 8 < page.bitspersample < 16:
+        return int(page.bitspersample)
+    largest = page.tags.valueof("MaxSampleValue")
+    try:
+        bits = int(np.max(largest)).bit_length()
+    except (TypeError, ValueError):
+        return None
+    return bits if 8 <= bits <= 16 else None
+
+
+def calibrated_zero(imagej: Mapping[str, Any]) -> int:
+    """The sample that ImageJ's linear calibration c0 + c1 * sample calls 0, where that is a sample; else 0."""
+    slope, shift = number(imagej.get("c1", 1)), imagej.get("c0", 0)
+    try:
+        zero = -float(shift) / (slope or 1.0)
+    except (TypeError, ValueError):
+        return 0
+    return round(zero) if 0 < zero < 65535 and imagej.get("cf", 0) == 0 else 0
+
+
+def may_hold_channels(key: Any) -> bool:
+    """Whether a page has more samples than its colours need."""
+    colours = 3 if key.photometric == tifffile.PHOTOMETRIC.RGB else 1
+    grey_or_rgb = key.photometric in (
+        tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE,
+    )  # fmt: skip
+    return bool(grey_or_rgb and key.samplesperpixel > colours)
+
+
+def sample_channels(key: Any, count: int) -> tuple[Channel, ...]:
+    """Channels that lie beside each other in one page."""
+    rgb = key.photometric == tifffile.PHOTOMETRIC.RGB
+    names = ("red", "green", "blue") if rgb else ()
+    return tuple(Channel(names[i] if i < len(names) else "") for i in range(count))
