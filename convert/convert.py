@@ -13,7 +13,7 @@ from convert.stages import cut
 from device.counting.card import Metrics, ModelCard
 from device.machine.files import write_atomic
 from device.models.interpreter import LiteRtSegmenter, load_segmenter
-from trainer.fitting.workflow import Training, load_final, load_maps, save_maps
+from trainer.fitting.workflow import Maps, Training, load_final, load_maps, save_maps
 from trainer.frames.datasets import Example
 from trainer.network.segmenter import KerasSegmenter, save_card
 from trainer.scores.crossvalidation import report_folds, score_maps
@@ -93,7 +93,7 @@ def fold_segmenter(training: Training, fold: int) -> LiteRtSegmenter:
 
 def crossvalidate_integer(training: Training) -> str:
     """Out-of-fold maps by the int8 networks, scored like the float ones; returns the report."""
-    maps = {}
+    maps: Maps = {}
     for fold in range(training.run.folds):
         path = training.out / f"fold-{fold}" / "maps-int8.npz"
         if not path.exists():

@@ -6,9 +6,13 @@ than the rest of the network. The shape is therefore fixed (the interpreter can 
 convolution whose kernel is its stride becomes a 1x1 convolution and a rearrangement of its channels.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
+
+from trainer.network.resunet import Tensor
 
 LOGIT_LIMIT = 6.0
 
@@ -16,11 +20,11 @@ LOGIT_LIMIT = 6.0
 class DepthToSpace(layers.Layer):
     """(n, h, w, s * s * c) to (n, s * h, s * w, c): each pixel's channels become a block of s x s pixels."""
 
-    def __init__(self, step: int, **options) -> None:
+    def __init__(self, step: int, **options: Any) -> None:
         super().__init__(**options)
         self.step = step
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """One operator in the converted graph."""
         import tensorflow as tf
 

@@ -59,7 +59,7 @@ def quantize(model: keras.Model, tiles: np.ndarray) -> bytes:
     return converter.convert()
 
 
-def open_interpreter(tflite: bytes):
+def open_interpreter(tflite: bytes) -> Any:
     """A LiteRT interpreter of a model in memory."""
     from device.models.interpreter import interpreter_class
 

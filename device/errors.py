@@ -41,6 +41,14 @@ class StorageError(FluocountError):
     """Results cannot be kept: the disk is full or the store is damaged."""
 
 
+class DamagedError(StorageError):
+    """A file that the store keeps is damaged or gone; the others are as they were (HTTP 409)."""
+
+
+class UnavailableError(StorageError):
+    """The store cannot be used at this moment; the same call may succeed later (HTTP 503)."""
+
+
 class QueueFullError(FluocountError):
     """The job queue is at its limit; nothing was accepted (HTTP 503)."""
 

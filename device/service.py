@@ -24,6 +24,7 @@ from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
 from device.machine import system
 from device.machine.cores import share_cores
+from device.machine.records import prepare_records
 from device.panel.button import LedState, Panel, led_state, power_off
 from device.store import Store, open_store
 from device.store.retention import Retention
@@ -108,6 +109,7 @@ class Service:
 
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
+        prepare_records()
         self._part("worker", self._start_worker)
         self._part("storage", self._start_retention)
         self._part("button", self._start_panel)
@@ -173,6 +175,7 @@ class Service:
             StorageError, SettingsError: nothing can be accepted, and why.
         """
         counter = self.require_counter()
+        counter.store.database.require_sound()
         if self.settings_problem is not None:
             raise SettingsError(f"Counting is stopped until this is fixed: {self.settings_problem}")
         return counter
@@ -269,6 +272,8 @@ class Service:
         if texts := [text for text in waiting if text is not None]:
             found["watch"] = " ".join(texts)
         if self.store is not None:
+            if damage := self.store.database.problem():
+                found["storage"] = damage
             disk = self.store.disk()
             if disk.level != "ok":
                 limit = disk.refuse_free_mb if disk.level == "refuse" else disk.warn_free_mb

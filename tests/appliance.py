@@ -71,7 +71,7 @@ def wait_for(condition, timeout_s: float = 20.0, what: str = "the condition"):
         value = condition()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(0.01)
     raise AssertionError(f"{what} did not come true within {timeout_s} s")
 
 

@@ -22,6 +22,8 @@ from device.counting.card import (
     Tiling,
 )
 from device.counting.records import Frame
+from device.models.card import load_card
+from device.models.interpreter import interpreter_class
 
 # How long an example takes says more about the machine than about the code.
 hypothesis_settings.register_profile("fluocount", deadline=None)
@@ -109,10 +111,10 @@ class FakeSegmenter:
         return tile.max(axis=2)
 
 
-def tensor_types(segmenter) -> set[type]:
-    """Types of all tensors of an opened .tflite, of every stage."""
-    interpreter = segmenter._network._interpreter
-    stages = max(1, len(segmenter.card.tiling.stages))
+def tensor_types(model: Path) -> set[type]:
+    """Types of all tensors of a .tflite, of every stage."""
+    interpreter = interpreter_class()(model_path=str(model))
+    stages = max(1, len(load_card(model).tiling.stages))
     details = [interpreter.get_tensor_details(stage) for stage in range(stages)]
     return {tensor["dtype"] for stage in details for tensor in stage}
 
@@ -146,3 +148,41 @@ def data_dir() -> Path:
     if not DATA_DIR.is_dir():
         pytest.skip(f"no real images at {DATA_DIR}; set FLUOCOUNT_DATA")
     return DATA_DIR
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    from annotated import write_pair
+
+    from trainer.frames.datasets import paper_test_names
+
+    held_out = sorted(paper_test_names())[:2]
+    for name in (*held_out, "1.png", "2.png", "3.png"):
+        write_pair(tmp_path, name[:-4], "all_images/images", "all_masks/masks")
+    return tmp_path
+
+
+@pytest.fixture
+def version_2(tmp_path):
+    from annotated import write_pair
+
+    for part, names in (("trainval", "abc"), ("test", "de")):
+        for name in names:
+            write_pair(tmp_path / "yellow" / part, name)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browser import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def open_page(browser):
+    from browser import page_opener
+
+    with page_opener(browser) as opener:
+        yield opener

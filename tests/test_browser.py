@@ -6,9 +6,7 @@ from appliance import png
 from browser import (
     ImageOnCanvas,
     cells_png,
-    chromium,
     expect_text,
-    page_opener,
     ready,
     serving,
     settings_for,
@@ -26,21 +24,9 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     with three_counts(tmp_path_factory.mktemp("bench")) as served:
         yield served
-
-
-@pytest.fixture
-def open_page(browser):
-    with page_opener(browser) as opener:
-        yield opener
 
 
 @pytest.fixture

@@ -10,9 +10,7 @@ from appliance import png
 from browser import (
     PHONE,
     WIDE,
-    chromium,
     expect_text,
-    page_opener,
     ready,
     serving,
     settings_for,
@@ -35,21 +33,9 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     with three_counts(tmp_path_factory.mktemp("bench")) as served:
         yield served
-
-
-@pytest.fixture
-def open_page(browser):
-    with page_opener(browser) as opener:
-        yield opener
 
 
 def rows(bench):

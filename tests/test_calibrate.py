@@ -20,7 +20,7 @@ from trainer.confidence.calibrate import (
     fit_evidence,
     fit_frame_sd,
     fit_logistic,
-    inside_interval,
+    interval_of,
     left_out,
 )
 from trainer.confidence.evidence import Evidence, UnseenFrame, gather
@@ -117,7 +117,7 @@ def test_coverage_of_frames_left_out_is_as_promised(frame_sd):
     fitted = fit_evidence(simulated(60, 30, frame_sd, folds=3), make_card())
     assert 0.83 <= fitted.coverage <= 1.0
     fresh = simulated(300, 30, frame_sd, seed=9)
-    assert 0.86 <= np.mean([inside_interval(frame, fitted) for frame in fresh]) <= 0.98
+    assert 0.86 <= np.mean([interval_of(frame, fitted).inside for frame in fresh]) <= 0.98
 
 
 def test_no_frame_is_judged_by_a_fit_that_saw_its_fold():

@@ -1,6 +1,7 @@
 """One contract for every camera: simulated, none, and picamera2 through its stand-in (or a real one)."""
 
 import os
+from contextlib import nullcontext
 
 import fake_picamera2
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 from device.camera import CameraControls, capture_tiff
 from device.camera.none import NoCamera
 from device.camera.picamera import PiCamera
+from device.camera.process import ProcessCamera
 from device.camera.ranges import LABELS
 from device.camera.simulated import SimulatedCamera
 from device.config import CameraSettings
@@ -21,19 +23,19 @@ SETTINGS = CameraSettings(width_px=320, height_px=240, pixel_size_um=0.65)
 REAL = os.environ.get("FLUOCOUNT_REAL_CAMERA") == "1"
 
 
-@pytest.fixture(params=["simulated", "pi", *(["real"] if REAL else [])])
+MAKERS = {
+    "simulated": lambda: SimulatedCamera(SETTINGS, time_scale=0),
+    "pi": lambda: PiCamera(SETTINGS),
+    "process": lambda: ProcessCamera(SETTINGS),
+}
+
+
+@pytest.fixture(params=[*MAKERS, *(["real"] if REAL else [])])
 def camera(request):
-    if request.param == "simulated":
-        made = SimulatedCamera(SETTINGS, time_scale=0)
-        yield made
-        made.close()
-    elif request.param == "pi":
-        with fake_picamera2.installed():
-            made = PiCamera(SETTINGS)
-            yield made
-            made.close()
-    else:
-        made = PiCamera(SETTINGS)
+    """Simulated, picamera2 in this process and in one of its own, through its stand-in or the real one."""
+    real = request.param == "real"
+    with nullcontext() if real else fake_picamera2.installed():
+        made = MAKERS["process" if real else request.param]()
         yield made
         made.close()
 

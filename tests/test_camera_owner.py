@@ -1,7 +1,14 @@
 """The owner thread: wishes, previews, light, and every way in which a camera lets one down."""
 
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import fake_picamera2
 import msgspec
@@ -11,6 +18,9 @@ import pytest
 from device.camera import CameraControls, CameraThread, ControlRanges, open_camera
 from device.camera.picamera import PiCamera
 from device.camera.pictures import as_frame, focus_score, saturated_fraction
+from device.camera.process import Patience, ProcessCamera
+from device.camera.ranges import fit_controls
+from device.camera.response import fix_response
 from device.camera.simulated import SimulatedCamera
 from device.config import CameraSettings
 from device.errors import (
@@ -34,7 +44,7 @@ SETTINGS = CameraSettings(
 class ScriptedCamera:
     """Does what the test says: raises `trouble`, or takes `takes_s` for each picture."""
 
-    kind, name = "simulated", "scripted"
+    kind, name, remark = "simulated", "scripted", ""
     ranges = ControlRanges(
         exposure_s=(0.001, 1.0), gain=(1.0, 8.0), red_gain=(0.1, 4.0), blue_gain=(0.1, 4.0)
     )
@@ -58,7 +68,8 @@ class ScriptedCamera:
 
     def open(self, controls):
         self._do("open")
-        self.controls = controls
+        self.controls = fit_controls(controls, self.ranges)
+        return self.controls
 
     def apply(self, controls):
         self._do("apply")
@@ -67,6 +78,8 @@ class ScriptedCamera:
     def capture(self, average_frames=1):
         self._do("capture")
         self.gate.wait(5)
+        if error := self.trouble.get("capture"):
+            raise error
         time.sleep(self.takes_s)
         image = np.full((8, 8, 3), 7, np.uint8)
         from device.camera import Capture
@@ -86,6 +99,11 @@ class ScriptedCamera:
 
     def close(self):
         self.calls.append("close")
+
+    def interrupt(self):
+        self.calls.append("interrupt")
+        self.trouble["capture"] = CameraLostError("interrupted")
+        self.gate.set()
 
 
 @pytest.fixture
@@ -338,17 +356,18 @@ def test_driver_that_raises_anything_does_not_kill_the_thread(own):
     assert owner.capture().result(5)
 
 
-def test_pauses_between_attempts_double_up_to_ten_times(own):
+@pytest.mark.parametrize(
+    ("error", "longest_s"),
+    [(CameraBusyError("held"), 0.05), (CameraMissingError("none found"), 0.15)],
+)
+def test_pauses_between_attempts_double_up_to_a_limit(own, error, longest_s):
     camera = ScriptedCamera()
-    camera.trouble["open"] = CameraMissingError("none found")
-    pauses = []
-    owner = own(camera, retry_s=0.01)
-    end = time.monotonic() + 0.6
-    while time.monotonic() < end:
-        pauses.append(owner.status.retry_in_s or 0)
-        time.sleep(0.001)
-    assert 5 <= camera.count("open") <= 12
-    assert 0.05 < max(pauses) <= 0.1
+    camera.trouble["open"] = error
+    owner = own(camera, retry_s=0.005)
+    pauses = set()
+    until(lambda: pauses.add(owner._retry_s) or camera.count("open") >= 8)
+    assert max(pauses) == pytest.approx(longest_s)
+    assert {0.01, 0.02, 0.04} <= pauses
 
 
 def test_stop_fails_what_is_pending_and_closes(own):
@@ -388,64 +407,46 @@ def test_missing_camera_is_found_when_it_comes(own, sensor):
 
 
 def test_camera_held_by_another_program(own, sensor):
-    sensor.holder = "libcamera-hello"
+    sensor.other_program = True
     owner = own(settings=pi_settings())
     assert "Another program uses the camera" in reaches(owner, "busy").text
     with pytest.raises(CameraBusyError):
         owner.preview_jpeg()
-    sensor.holder = None
+    sensor.other_program = False
     reaches(owner, "ready")
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr("device.camera.picamera._PATIENCE_S", 0.2)
-    monkeypatch.setattr("device.camera.picamera._CLOSE_S", 0.3)
-    monkeypatch.setattr("device.camera.picamera._OPEN_S", 2.0)
-
-
-def test_stall_in_mid_stream_fails_the_capture_and_recovers(own, sensor, impatient):
+def test_stall_in_mid_stream_fails_the_capture_and_recovers(own, sensor):
     owner = own(settings=pi_settings(), retry_s=0.3)
     reaches(owner, "ready")
     assert owner.capture().result(5)
-    sensor.stalled.set()
+    sensor.stalled = True
     began = time.monotonic()
     with pytest.raises(CameraLostError, match="sent no picture"):
         owner.capture().result(5)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 3
     assert reaches(owner, "lost").retry_in_s is not None
-    sensor.stalled.clear()
+    sensor.stalled = False
     reaches(owner, "ready")
     assert owner.capture().result(5)
     assert sensor.opened == 2
 
 
-def test_stall_during_the_preview_is_seen_by_the_viewers(own, sensor, impatient):
+def test_stall_during_the_preview_is_seen_by_the_viewers(own, sensor):
     owner = own(settings=pi_settings(), retry_s=1.0)
     reaches(owner, "ready")
     owner.preview_jpeg()
-    sensor.stalled.set()
+    sensor.stalled = True
     reaches(owner, "lost")
     with pytest.raises(CameraLostError):
         owner.preview_jpeg()
-    sensor.stalled.clear()
+    sensor.stalled = False
     reaches(owner, "ready")
     assert owner.preview_jpeg()
 
 
-def test_a_driver_that_never_lets_go_does_not_hold_the_owner(own, sensor, impatient, caplog):
-    owner = own(settings=pi_settings())
-    reaches(owner, "ready")
-    sensor.hang_on_close = True
-    sensor.stalled.set()
-    with pytest.raises(CameraLostError):
-        owner.capture().result(5)
-    assert "Another program uses" in reaches(owner, "busy").text
-    assert "does not close" in caplog.text
-
-
 def test_a_wrongly_exposed_frame_is_taken_again(own, sensor):
-    owner = own(settings=pi_settings())
+    owner = own(PiCamera(pi_settings()))
     reaches(owner, "ready")
     sensor.wrong_frames = 2
     assert owner.capture().result(5).controls.exposure_s == pytest.approx(0.01)
@@ -453,7 +454,7 @@ def test_a_wrongly_exposed_frame_is_taken_again(own, sensor):
 
 
 def test_frames_that_stay_wrongly_exposed_are_never_counted(own, sensor):
-    owner = own(settings=pi_settings())
+    owner = own(PiCamera(pi_settings()))
     reaches(owner, "ready")
     sensor.exposure_factor = 0.5
     with pytest.raises(CameraError, match=r"exposure 0\.005 instead of 0\.01"):
@@ -464,12 +465,214 @@ def test_frames_that_stay_wrongly_exposed_are_never_counted(own, sensor):
 
 
 def test_one_wrong_frame_among_averaged_ones_does_not_slip_in(own, sensor):
-    owner = own(settings=pi_settings())
+    owner = own(PiCamera(pi_settings()))
     reaches(owner, "ready")
     right = owner.capture().result(5).frame.image.mean()
     owner.change(average_frames=4)
     sensor.wrong_frames = 2
     assert owner.capture().result(5).frame.image.mean() == pytest.approx(right, rel=0.05)
+
+
+def test_a_gain_below_the_sensors_is_raised_and_said(own, sensor):
+    sensor.lowest_gain = 1.1228
+    owner = own(settings=pi_settings(gain=1.0))
+    status = reaches(owner, "ready")
+    assert status.gain == pytest.approx(1.1228)
+    assert "gain 1.123 instead of 1" in status.text
+    assert owner.capture().result(5).controls.gain == pytest.approx(1.1228, rel=0.01)
+    until(lambda: "gain 1.123 instead of 1" in owner.status.text)
+    assert "instead" not in owner.change(gain=2.0).text
+
+
+def test_controls_kept_from_another_sensor_are_brought_into_range(own, tmp_path):
+    kept = tmp_path / "camera.json"
+    owner = own(ScriptedCamera(), remember=kept)
+    reaches(owner, "ready")
+    owner.change(gain=8.0, exposure_s=1.0)
+    other = ScriptedCamera()
+    other.ranges = msgspec.structs.replace(other.ranges, gain=(1.0, 4.0), exposure_s=(0.001, 0.5))
+    status = reaches(own(other, remember=kept), "ready")
+    assert (status.gain, status.exposure_s) == (4.0, 0.5)
+    assert "exposure 0.5 s instead of 1 s" in status.text
+
+
+# The camera's process
+
+
+QUICK = Patience(step_s=5.0, work_s=0.3, close_s=0.3, end_s=2.0)
+
+
+def in_process(**changes):
+    return ProcessCamera(pi_settings(**changes), QUICK)
+
+
+def gone(pid):
+    """No process and no zombie of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("place", ["acquire", "configure", "start", "stop", "frame"])
+@pytest.mark.parametrize("what", ["hang", "abort"])
+def test_a_driver_that_hangs_or_aborts_costs_a_restart_of_the_camera(own, sensor, place, what):
+    camera, switched = in_process(), []
+    camera._patience = msgspec.structs.replace(QUICK, step_s=2.0)
+    owner = own(camera, excitation=switched.append)
+    reaches(owner, "ready")
+    pid = camera.pid
+    if place in ("frame", "stop"):
+        sensor.trouble = {place: what}
+        if place == "stop":
+            owner.change(gain=2.0)
+        with pytest.raises(
+            CameraLostError, match="did not answer" if what == "hang" else "SIGABRT"
+        ):
+            owner.capture().result(8)
+        assert switched in ([True, False], [])  # the light is the service's, and off
+    else:
+        os.kill(pid, signal.SIGKILL)
+        sensor.trouble = {place: what}
+        with pytest.raises(CameraLostError, match="SIGKILL"):
+            owner.capture().result(5)
+        assert switched == [True, False]
+        until(lambda: owner.status.state == "lost" and "SIGKILL" not in owner.status.text)
+        assert ("did not answer" if what == "hang" else "SIGABRT") in owner.status.text
+    sensor.trouble = {}
+    reaches(owner, "ready")
+    assert owner.capture().result(5)
+    assert gone(pid)
+    assert camera.pid != pid
+
+
+def test_the_light_goes_off_when_the_cameras_process_dies_in_mid_exposure(own, sensor):
+    camera, switched = in_process(exposure_s=1.0), []
+    sensor.frame_s = 30.0
+    owner = own(camera, excitation=switched.append)
+    reaches(owner, "ready")
+    wish = owner.capture()
+    until(lambda: switched == [True])
+    began = time.monotonic()
+    os.kill(camera.pid, signal.SIGKILL)
+    until(lambda: switched == [True, False])
+    assert time.monotonic() - began < 1
+    with pytest.raises(CameraLostError, match="SIGKILL"):
+        wish.result(5)
+
+
+def test_stop_breaks_off_an_exposure_that_lasts_too_long_and_the_light_goes_off(sensor):
+    camera, switched = in_process(exposure_s=20.0), []
+    sensor.frame_s = 20.0
+    owner = CameraThread(camera._settings, camera=camera, excitation=switched.append)
+    owner.start()
+    reaches(owner, "ready")
+    wish, pid = owner.capture(), camera.pid
+    until(lambda: switched == [True])
+    began = time.monotonic()
+    owner.stop(timeout_s=0.2)
+    assert time.monotonic() - began < 3
+    assert switched == [True, False]
+    assert gone(pid)
+    with pytest.raises(CameraError):
+        wish.result(0)
+
+
+def test_a_driver_that_never_lets_go_is_ended(sensor):
+    camera = in_process(exposure_s=0.01)
+    camera.open(CameraControls(exposure_s=0.01))
+    pid = camera.pid
+    sensor.trouble = {"close": "hang"}
+    began = time.monotonic()
+    camera.close()
+    assert time.monotonic() - began < 3
+    assert gone(pid)
+    assert not sensor.held
+
+
+def test_the_cameras_process_ends_with_the_service(sensor):
+    service = subprocess.Popen(
+        [sys.executable, "-c", _OPEN_AND_DIE],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pid = int(service.stdout.readline())
+    os.kill(pid, signal.SIGSTOP)  # a driver that hangs does not see that the service is gone
+    service.kill()
+    service.communicate()
+    until(lambda: not sensor.held)
+
+
+_OPEN_AND_DIE = """
+import time
+from pathlib import Path
+from device.camera import CameraControls, open_camera
+from device.config import CameraSettings
+camera = open_camera(CameraSettings(kind="pi", width_px=320, height_px=240))
+camera.open(CameraControls())
+print(camera.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_opening_and_failing_again_and_again_leaves_nothing_behind(sensor):
+    camera = in_process()
+
+    def held_now():
+        zombies = [gone(pid) for pid in seen]
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), all(zombies)
+
+    seen = []
+    before = None
+    for trouble in ({}, {"allocator": "OSError"}, {"acquire": "abort"}, {"start": "RuntimeError"}):
+        sensor.trouble = trouble
+        for _ in range(2):
+            if trouble:
+                with pytest.raises(CameraError):
+                    camera.open(CameraControls())
+            else:
+                camera.open(CameraControls())
+                seen.append(camera.pid)
+                camera.close()
+        before = before or held_now()
+        assert held_now() == before
+    assert not sensor.held
+
+
+# Set-up
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "times"),
+    [
+        ("acquire", "RuntimeError", 300),
+        ("acquire", "OSError", 300),
+        ("allocator", "OSError", 300),
+        ("configure", "OSError", 100),
+        ("configure", "MemoryError", 100),
+        ("start", "OSError", 100),
+        ("start", "RuntimeError", 100),
+    ],
+)
+def test_hundreds_of_failed_openings_leak_nothing_and_the_next_one_works(
+    sensor, place, kind, times
+):
+    camera = PiCamera(pi_settings())
+    sensor.trouble = {place: kind}
+    counts = []
+    for _ in range(times):
+        with pytest.raises(CameraError):
+            camera.open(CameraControls(exposure_s=0.01))
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[-1] == counts[0]
+    gc.collect()
+    assert not [one for one in gc.get_objects() if isinstance(one, fake_picamera2.Picamera2)]
+    sensor.trouble = {}
+    camera.open(CameraControls(exposure_s=0.01))
+    assert camera.capture().frame.height == 240
+    camera.close()
 
 
 def test_every_buffer_is_given_back(sensor):
@@ -479,32 +682,177 @@ def test_every_buffer_is_given_back(sensor):
         camera.preview()
         camera.capture(2)
     camera.close()
-    assert sensor.holder is None
+    assert not sensor.held
 
 
-def test_odd_or_too_large_sizes_are_refused_with_a_sentence(sensor):
-    for width in (321, 8000):
-        camera = PiCamera(pi_settings(width_px=width))
-        with pytest.raises(CameraError, match=f"does not support {width} x 240 pixels"):
-            camera.open(CameraControls())
-        assert sensor.holder is None
-
-
-def test_usb_camera_without_fixed_exposure_is_refused(sensor):
-    del sensor.offers["ExposureTime"]
-    camera = PiCamera(pi_settings())
-    with pytest.raises(CameraError, match="USB cameras are not supported"):
+@pytest.mark.parametrize(
+    ("size", "would_give"), [((321, 240), "320 x 240"), ((5000, 4000), "4056 x 3040")]
+)
+def test_sizes_that_the_camera_adjusts_silently_are_refused_with_a_sentence(
+    sensor, size, would_give
+):
+    camera = PiCamera(pi_settings(width_px=size[0], height_px=size[1]))
+    with pytest.raises(CameraError, match=f"does not support {size[0]} x {size[1]}.*{would_give}"):
         camera.open(CameraControls())
+    assert not sensor.held
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        {"id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.3:1.0-046d:0825"},
+        {"id": "\\\\_SB_.PCI0.XHC_.RHUB.HS05-5:1.0-5986:9102"},
+        {"colour_filter": False},
+    ],
+)
+def test_a_usb_camera_is_refused_before_libcamera_aborts(sensor, hardware):
+    for name, value in hardware.items():
+        setattr(sensor, name, value)
+    camera = PiCamera(pi_settings())
+    with pytest.raises(CameraMissingError, match="USB cameras are not supported"):
+        camera.open(CameraControls())
+    assert not sensor.held
+
+
+def test_a_camera_without_fixed_exposure_is_refused(sensor):
+    sensor.without = ["ExposureTime"]
+    with pytest.raises(CameraError, match="no control for ExposureTime"):
+        PiCamera(pi_settings()).open(CameraControls())
+    assert not sensor.held
+
+
+def test_an_old_picamera2_is_refused():
+    with fake_picamera2.installed("0.3.25"), pytest.raises(CameraMissingError, match=r"0\.3\.27"):
+        PiCamera(pi_settings()).open(CameraControls())
 
 
 def test_monochrome_sensor_has_no_colour_gains(sensor):
-    del sensor.offers["ColourGains"]
-    del sensor.offers["AwbEnable"]
+    sensor.without = ["ColourGains", "AwbEnable"]
+    sensor.mono = True
     camera = PiCamera(pi_settings())
     camera.open(CameraControls(exposure_s=0.01))
     assert camera.ranges.red_gain == (1.0, 1.0)
     assert camera.capture().frame.image.shape == (240, 320, 3)
     camera.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "mode"),
+    [
+        ("imx477", (1600, 1200), (2028, 1520)),
+        ("imx477", (1280, 720), (2028, 1520)),
+        ("imx477", (4056, 3040), (4056, 3040)),
+        ("imx219", (640, 480), (1640, 1232)),
+        ("imx219", (1920, 1080), (3280, 2464)),
+        ("imx708", (1280, 720), (2304, 1296)),
+        ("ov5647", (640, 480), (1296, 972)),
+    ],
+)
+def test_the_sensor_is_read_out_in_a_mode_that_sees_the_whole_field(sensor, model, size, mode):
+    sensor.model = model
+    camera = PiCamera(pi_settings(width_px=size[0], height_px=size[1]))
+    camera.open(CameraControls(exposure_s=0.01))
+    full = fake_picamera2.MODES[model][0][0]
+    record = camera.capture().record()["sensor_field"]
+    assert record == {"mode_px": mode, "crop_px": (0, 0, *full), "full_px": full}
+    assert camera._camera.camera_configuration()["raw"] is None
+    camera.close()
+
+
+def test_a_field_that_stays_cut_is_said_and_recorded(sensor, monkeypatch):
+    monkeypatch.setitem(fake_picamera2.MODES, "imx708", [((4608, 2592), (4608, 2592))])
+    monkeypatch.setattr(fake_picamera2.Picamera2, "_choose", lambda *_: ((1536, 864), (3072, 1728)))
+    sensor.model = "imx708"
+    camera = PiCamera(pi_settings())
+    camera.open(CameraControls(exposure_s=0.01))
+    assert "only 3072 x 1728 of its 4608 x 2592 pixels" in camera.remark
+    assert camera.capture().field.crop_px == (0, 0, 3072, 1728)
+    camera.close()
+
+
+def test_very_short_exposures_are_taken_with_the_digital_gain_that_makes_up_for_them(sensor):
+    sensor.line_us = 19
+    camera = PiCamera(pi_settings())
+    camera.open(CameraControls(exposure_s=60e-6))
+    real = camera.capture().controls
+    assert real.exposure_s == pytest.approx(57e-6)
+    assert real.exposure_s * real.gain == pytest.approx(60e-6, rel=0.02)
+    camera.close()
+
+
+# The response
+
+
+STANDARD = {
+    "version": 2.0,
+    "algorithms": [
+        {"rpi.black_level": {"black_level": 4096}},
+        {"rpi.alsc": {"n_iter": 100, "omega": 1.3}},
+        {"rpi.contrast": {"ce_enable": 1, "gamma_curve": [0, 0, 65535, 65535]}},
+        {"rpi.ccm": {"ccms": [], "saturation": [0, 0.5]}},
+        {"rpi.denoise": {"normal": {"tdn": {"threshold": 0.05}, "sdn": {}}}},
+    ],
+}
+
+
+def pi_that_knows(tmp_path, sensor, *files):
+    """A root with the kernel's names of a sensor and a lens, and libcamera's tuning files."""
+    for number, name in enumerate([f"{sensor.model} 10-001a", "dw9807 10-000c", "unicam-image"]):
+        entry = tmp_path / f"sys/class/video4linux/v4l-subdev{number}"
+        entry.mkdir(parents=True)
+        (entry / "name").write_text(f"{name}\n")
+    (sensor.folder / "tuning").mkdir()
+    for file in files:
+        (sensor.folder / "tuning" / file).write_text(json.dumps(STANDARD | {"file": file}))
+    return PiCamera(pi_settings(), root=tmp_path)
+
+
+def level_after(camera, exposure_s):
+    camera.apply(CameraControls(exposure_s=exposure_s))
+    camera.capture()
+    camera.apply(CameraControls(exposure_s=0.05))
+    return camera.capture().frame.image.mean()
+
+
+def test_brightness_does_not_depend_on_the_frame_before(tmp_path, sensor):
+    camera = pi_that_knows(tmp_path, sensor, "imx477.json")
+    camera.open(CameraControls())
+    assert level_after(camera, 0.2) == pytest.approx(level_after(camera, 0.001), rel=0.02)
+    assert camera.capture().fixed_response
+    assert camera.remark == ""
+    camera.close()
+
+
+def test_without_a_tuning_file_the_response_is_said_not_to_be_fixed(tmp_path, sensor):
+    camera = pi_that_knows(tmp_path, sensor, "imx477.json")
+    (tmp_path / "sys/class/video4linux/v4l-subdev0/name").write_text("unheard-of 10-001a\n")
+    camera.open(CameraControls())
+    assert level_after(camera, 0.2) < 0.9 * level_after(camera, 0.001)  # it follows the scene
+    assert not camera.capture().record()["fixed_response"]
+    assert "tone curve follows the scene" in camera.remark
+    camera.close()
+
+
+def test_a_monochrome_sensor_gets_its_own_tuning(tmp_path, sensor):
+    sensor.model, sensor.mono = "imx296", True
+    camera = pi_that_knows(tmp_path, sensor, "imx296.json", "imx296_mono.json")
+    camera.open(CameraControls())
+    assert fake_picamera2.Picamera2._cm.cms["tuning"]["file"] == "imx296_mono.json"
+    assert camera.remark == ""
+    camera.close()
+
+
+def test_only_what_follows_the_scene_is_switched_off():
+    fixed = {
+        name: values for one in fix_response(STANDARD)["algorithms"] for name, values in one.items()
+    }
+    assert fixed["rpi.contrast"] == {"ce_enable": 0, "gamma_curve": [0, 0, 65535, 65535]}
+    assert fixed["rpi.alsc"] == {"n_iter": 0, "omega": 1.3}
+    assert fixed["rpi.ccm"] == {"ccms": []}
+    assert fixed["rpi.denoise"] == {"normal": {"sdn": {}}}
+    assert fixed["rpi.black_level"] == {"black_level": 4096}
+    old = {"rpi.contrast": {"ce_enable": 1}, "rpi.alsc": {"n_iter": 100}}  # version 1 of the format
+    assert fix_response(old) == {"rpi.contrast": {"ce_enable": 0}, "rpi.alsc": {"n_iter": 0}}
 
 
 def test_without_picamera2_the_sentence_names_the_package():

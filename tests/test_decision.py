@@ -3,12 +3,11 @@
 import msgspec
 import numpy as np
 import pytest
-from conftest import make_card, make_frame
-from test_trainer_arrays import discs
+from annotated import discs, example_of, frame_score
+from conftest import make_card
 
 from device.counting.scale import probability_at_frame_scale
 from trainer.fitting.runs import load_run, trains_alike
-from trainer.frames.datasets import Example
 from trainer.scores.decision import (
     best_decision,
     combinations,
@@ -18,15 +17,10 @@ from trainer.scores.decision import (
     try_all,
     worth,
 )
-from trainer.scores.evaluate import FrameScore, pool_scores, recount
+from trainer.scores.evaluate import pool_scores, recount
 
 CELLS = ((60, 60, 18), (60, 200, 18))
 HAZE = ((150, 100, 18), (150, 220, 18))
-
-
-def example_of(labels, name="a.png"):
-    image = ((labels > 0) * 200).astype(np.uint8)
-    return Example(make_frame(image, source=name), labels, 1.0, name, "test")
 
 
 def cells_and_haze(haze_code=100):
@@ -34,15 +28,6 @@ def cells_and_haze(haze_code=100):
     codes = np.where(labels > 0, 220, 0)
     codes[discs((200, 300), *HAZE) > 0] = haze_code
     return example_of(labels), codes.astype(np.uint8)
-
-
-def frame_score(name="a", **changes):
-    values = {
-        "name": name, "source": "s", "kind": "whole_frame", "width": 400, "targets": 10,
-        "detections": 10, "found": 8, "merged_detections": 10, "merged_found": 8, "cell_iou": 0.5,
-        "background_iou": 0.98,
-    }  # fmt: skip
-    return FrameScore(**{**values, **changes})
 
 
 def test_the_threshold_between_cells_and_haze_is_chosen():

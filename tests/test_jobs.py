@@ -148,7 +148,7 @@ def test_the_lock_is_let_go_with_its_holder(tmp_path):
 def test_results_that_cannot_be_written_pause_the_worker_until_there_is_room(
     store, start, monkeypatch
 ):
-    monkeypatch.setattr(worker, "_STORAGE_PAUSE_S", 0.1)
+    monkeypatch.setattr(worker, "STORAGE_PAUSE_S", 0.1)
     full = threading.Event()
     full.set()
     keep = store.folders.keep_products

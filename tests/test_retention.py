@@ -2,7 +2,7 @@ import time
 from pathlib import Path
 
 import pytest
-from appliance import make_service, make_settings, with_storage
+from appliance import make_service, make_settings, wait_for, with_storage
 from conftest import FakeSegmenter
 
 from device.config import StorageSettings
@@ -77,8 +77,6 @@ def test_service_deletes_when_told_to(tmp_path: Path, monkeypatch: pytest.Monkey
     store = service.require_store()
     accept(store, "ancient", age_days=5000)
     service.start()
-    give_up_s = time.monotonic() + 30
-    while left(store) and time.monotonic() < give_up_s:
-        time.sleep(0.05)
+    wait_for(lambda: not left(store), 30)
     service.stop()
     assert left(store) == set()

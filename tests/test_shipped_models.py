@@ -33,7 +33,7 @@ def test_the_default_model_is_shipped():
 
 
 def test_every_tensor_is_an_integer_and_nothing_is_converted_inside(segmenter):
-    assert tensor_types(segmenter) <= {np.int8, np.int32}
+    assert tensor_types(find_model(segmenter.card.name)) <= {np.int8, np.int32}
     convert = pytest.importorskip("convert.quantize", reason="needs TensorFlow")
     operators = convert.operators(find_model(segmenter.card.name).read_bytes())
     assert "CONV_2D" in operators

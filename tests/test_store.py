@@ -19,6 +19,7 @@ from device.machine import clock
 from device.store import DATABASE_NAME, Filter, NewCount, open_store
 from device.store import database as database_module
 from device.store.records import Relabel
+from device.store.sweep import Sweep
 
 
 @pytest.fixture
@@ -100,7 +101,14 @@ def test_no_name_from_outside_reaches_the_disk(store, settings, name):
 
 def test_the_same_once_key_gives_the_first_row(store):
     first = store.counts.accept(new(once_key="k"))
-    assert store.counts.accept(new(b"other", once_key="k")) == first
+    assert store.counts.accept(new(once_key="k")) == first
+    assert len(store.folders.folders()) == 1
+    for other in (
+        new(b"other", once_key="k"),
+        new(once_key="k", settings=CountSettings(threshold=0.3)),
+    ):
+        with pytest.raises(ConflictError, match="used before"):
+            store.counts.accept(other)
     assert len(store.folders.folders()) == 1
 
 
@@ -136,11 +144,8 @@ def test_below_the_refusal_threshold_nothing_is_accepted(settings):
     assert store.disk().level == "refuse"
 
 
-def test_a_failed_insert_leaves_no_folder(store, monkeypatch):
-    def broken(*_):
-        raise StorageError("no")
-
-    monkeypatch.setattr(store.counts, "_insert", broken)
+def test_a_failed_insert_leaves_no_folder(store):
+    store.database.connection().execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError):
         store.counts.accept(new())
     assert store.folders.folders() == []
@@ -307,16 +312,31 @@ def test_only_named_products_are_served(store, name):
         store.folders.product(row.id, 1, name)
 
 
-def test_old_orphans_are_swept_and_young_ones_spared(store, monkeypatch):
-    old, young = store.folders.root / "old", store.folders.root / "young"
-    for folder in (old, young):
-        folder.mkdir()
-    os.utime(old, (0, 0))
-    row = store.counts.accept(new())
-    assert store.sweep() == 1
-    assert not old.exists()
+def test_leftovers_go_when_they_were_there_at_two_looks(store, make_result):
+    now_s = [0.0]
+    sweep = Sweep(store, age_s=300, now_s=lambda: now_s[0])
+    queued = store.counts.accept(new())
+    done = store.counts.accept(new(b"2"))
+    finish(store, done, make_result)
+    orphan = store.folders.root / ("0" * 16)
+    half, other = (store.folders.folder(done.id) / name for name in (".2.part", "7"))
+    cut = store.data_dir / ".0123456789abcdef.part"
+    for path in (orphan, half, other):
+        path.mkdir()
+        (path / "original.png").write_bytes(b"x")
+    cut.write_bytes(b"x")
+    os.utime(orphan, (0, 0))  # its age by the clock says nothing: the clock may have been set
+    assert sweep.run() == 0
+    now_s[0] = 299
+    young = store.folders.root / ("1" * 16)
+    young.mkdir()
+    assert sweep.run() == 0
+    now_s[0] = 301
+    assert sweep.run() == 4
+    assert not any(path.exists() for path in (orphan, half, other, cut))
     assert young.exists()
-    assert store.folders.folder(row.id).exists()
+    assert store.counts.original_path(queued).read_bytes() == b"image"
+    assert store.result(done.id).count == 3
 
 
 def test_corrections_add_up_and_nothing_is_erased(store, make_result):

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from annotated import discs, write_pair
 from conftest import DATA_DIR
 from PIL import Image
 
@@ -35,14 +36,6 @@ QUIET = Augment(
     rotate=False, flip=False, zoom=0, stretch=0, elastic=0, gamma=0, gain=0, colour=0, offset=0,
     noise=0, blur=0, sharpen=0,
 )  # fmt: skip
-
-
-def discs(shape, *circles):
-    labels = np.zeros(shape, np.int32)
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    for number, (row, column, radius) in enumerate(circles, start=1):
-        labels[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = number
-    return labels
 
 
 def literal_crowding(labels, sigma):
@@ -160,32 +153,6 @@ def test_touching_labels_are_parted():
     labels = np.zeros((20, 20), np.int32)
     labels[5:15, 2:10], labels[5:15, 10:18] = 1, 2
     assert mask_objects(part_touching(labels)).max() == 2
-
-
-def write_pair(folder, name, images="images", masks="masks", circles=((30, 40, 9),)):
-    labels = discs((75, 100), *circles)
-    for sub, array in (
-        (images, np.dstack([(labels > 0) * 120] * 3).astype(np.uint8)),
-        (masks, ((labels > 0) * 255).astype(np.uint8)),
-    ):
-        (folder / sub).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / sub / f"{name}.png")
-
-
-@pytest.fixture
-def version_1(tmp_path):
-    held_out = sorted(paper_test_names())[:2]
-    for name in (*held_out, "1.png", "2.png", "3.png"):
-        write_pair(tmp_path, name[:-4], "all_images/images", "all_masks/masks")
-    return tmp_path
-
-
-@pytest.fixture
-def version_2(tmp_path):
-    for part, names in (("trainval", "abc"), ("test", "de")):
-        for name in names:
-            write_pair(tmp_path / "yellow" / part, name)
-    return tmp_path
 
 
 @pytest.mark.parametrize(("layout", "train"), [("version_1", 3), ("version_2", 3)])

@@ -5,10 +5,10 @@ import json
 import msgspec
 import numpy as np
 import pytest
+from annotated import discs, example_of, frame_score
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_frame
 from PIL import Image
-from test_trainer_arrays import discs, version_1, version_2  # noqa: F401
 
 from device.synthetic import SyntheticSettings
 from device.synthetic import make_frame as synthetic_frame
@@ -22,10 +22,8 @@ from trainer.fitting.study import (
     run_study,
     study_table,
 )
-from trainer.frames.datasets import Example
 from trainer.scores.classical import fiji_way, propose_mask
 from trainer.scores.evaluate import (
-    FrameScore,
     bootstrap,
     classes,
     count_example,
@@ -33,20 +31,6 @@ from trainer.scores.evaluate import (
     score,
 )
 from trainer.scores.report import best_median_worst, picture, table
-
-
-def example_of(labels, image=None, scale=1.0, name="a.png"):
-    image = ((labels > 0) * 200).astype(np.uint8) if image is None else image
-    return Example(make_frame(image, source=name), labels, scale, name, "test")
-
-
-def frame_score(name="a", **changes):
-    values = {
-        "name": name, "source": "s", "kind": "whole_frame", "width": 400, "targets": 10,
-        "detections": 10, "found": 8, "merged_detections": 9, "merged_found": 8, "cell_iou": 0.5,
-        "background_iou": 0.98,
-    }  # fmt: skip
-    return FrameScore(**{**values, **changes})
 
 
 def test_a_perfect_segmenter_scores_one_through_the_device_pipeline():

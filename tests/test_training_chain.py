@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import msgspec
 import numpy as np
 import pytest
+from appliance import wait_for
 from click.testing import CliRunner
 from conftest import tensor_types
 from tensorflow.lite.tools import flatbuffer_utils
@@ -92,7 +92,7 @@ def test_three_commands_give_a_model_that_counts(run):
 
 def test_the_converted_network_is_integer_from_end_to_end(run):
     path = run / "final" / "smoke.tflite"
-    assert tensor_types(load_segmenter(path, threads=1)) <= {np.int8, np.int32}
+    assert tensor_types(path) <= {np.int8, np.int32}
     assert not [name for name in operators(path.read_bytes()) if "QUANTIZE" in name]
     card = load_card(path)
     assert card.normalisation.input_zero_point == card.normalisation.output_zero_point == -128
@@ -167,9 +167,7 @@ def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_ends(recipe
     out = tmp_path / "killed"
     process = train(recipe, out)
     log = out / "final" / "log.csv"
-    deadline = time.monotonic() + 900
-    while not (out / "final" / "state.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for((out / "final" / "state.json").exists, 900)
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = [row["epoch"] for row in read_log(log)]

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
+from appliance import wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter, draw_discs
 from hypothesis import given
@@ -304,18 +305,11 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr("device.watch.folder._TICK_S", 0.02)
+    monkeypatch.setattr("device.watch.folder.TICK_S", 0.02)
     bench = Bench(tmp_path)
     yield bench
     bench.worker.stop()
     bench.store.close()
-
-
-def until(condition, timeout_s=20.0):
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, "timed out"
-        time.sleep(0.05)
 
 
 def test_each_image_has_a_line_and_its_files(bench):
@@ -413,7 +407,7 @@ def test_an_image_the_page_has_counted_is_not_counted_again(bench):
     row = Intake(bench.store, bench.segmenters, "fake").accept(
         path.read_bytes(), "uploaded.png", "upload"
     )
-    until(lambda: bench.store.counts.get(row.id).status == "done")
+    wait_for(lambda: bench.store.counts.get(row.id).status == "done")
     bench.store.corrections.add(row.id, bench.store.result(row.id), 5.0, 5.0, "me")
     tiles = len(bench.segmenter.tiles)
 
@@ -466,13 +460,13 @@ def test_a_name_that_is_no_utf8_and_one_that_is_a_formula(bench):
 def test_files_that_come_while_it_runs(bench, poll):
     watch = bench.watch(poll=poll, recursive=True)
     watch.start()
-    until(lambda: watch.state.doing == "watching")
+    wait_for(lambda: watch.state.doing == "watching")
 
     bench.image("a.png", 1)
     bench.image(".b.png.tmp.png", 2).rename(bench.folder / "b.png")
     bench.image("new folder/c.png", 3)
     os.link(bench.image("../elsewhere/d.png", 4), bench.folder / "d.png")
-    until(lambda: len(bench.lines()) == 4, timeout_s=60)
+    wait_for(lambda: len(bench.lines()) == 4, timeout_s=60)
     watch.stop()
 
     assert sorted(bench.images()) == ["a.png", "b.png", "d.png", "new folder/c.png"]
@@ -483,13 +477,13 @@ def test_a_file_is_not_taken_while_it_is_written(bench):
     data = bench.image("../a.png").read_bytes()
     watch = bench.watch(settle_s=0.2)
     watch.start()
-    until(lambda: watch.state.doing == "watching")
+    wait_for(lambda: watch.state.doing == "watching")
 
     with (bench.folder / "a.png").open("wb", buffering=0) as stream:
         for start in range(0, len(data), len(data) // 4):
             stream.write(data[start : start + len(data) // 4])
             time.sleep(0.5)  # longer than the settle time
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     watch.stop()
 
     assert bench.images() == ["a.png"]
@@ -524,14 +518,14 @@ def test_a_locked_table_delays_the_line_but_not_the_count(bench, monkeypatch):
     monkeypatch.setattr(os, "open", open_as_windows_does)
     watch = bench.watch()
     watch.start()
-    until(lambda: watch.state.problem)
+    wait_for(lambda: watch.state.problem)
     bench.image("b.png", 2)
-    until(lambda: len(bench.store.counts.search()) == 2)
+    wait_for(lambda: len(bench.store.counts.search()) == 2)
     assert bench.lines() == []
     assert "counts.csv cannot be used now (Permission denied)" in watch.state.problem
 
     locked.clear()
-    until(lambda: len(bench.lines()) == 2)
+    wait_for(lambda: len(bench.lines()) == 2)
     watch.stop()
 
     assert [line for line in bench.said if line.startswith("Waiting")] == [bench.said[0]]
@@ -560,9 +554,9 @@ def test_a_cancelled_count_is_listed(bench):
     bench.worker.stop()
     watch = bench.watch()
     watch.start()
-    until(lambda: bench.store.counts.search())
+    wait_for(lambda: bench.store.counts.search())
     bench.store.queue.cancel(bench.store.counts.search()[0].id)
-    until(lambda: bench.lines("errors.csv"))
+    wait_for(lambda: bench.lines("errors.csv"))
     watch.stop()
 
     assert "cancelled" in bench.lines("errors.csv")[0]["reason"]
@@ -571,12 +565,12 @@ def test_a_cancelled_count_is_listed(bench):
 def test_a_file_deleted_before_it_is_taken_is_forgotten(bench):
     watch = bench.watch(settle_s=1.0)
     watch.start()
-    until(lambda: watch.state.doing == "watching")
+    wait_for(lambda: watch.state.doing == "watching")
     path = bench.image("a.png", 1)
-    until(lambda: watch.state.noticed == 1)
+    wait_for(lambda: watch.state.noticed == 1)
     path.unlink()
     bench.image("b.png", 2)
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     watch.stop()
 
     assert bench.images() == ["b.png"]
@@ -586,16 +580,16 @@ def test_a_file_deleted_before_it_is_taken_is_forgotten(bench):
 def test_a_folder_that_goes_and_comes_back_is_watched_again(bench):
     watch = bench.watch()
     watch.start()
-    until(lambda: watch.state.doing == "watching")
+    wait_for(lambda: watch.state.doing == "watching")
     away = bench.folder.with_name("away")
     bench.folder.rename(away)
-    until(lambda: watch.state.doing == "paused")
+    wait_for(lambda: watch.state.doing == "paused")
     away.rename(bench.folder)
-    until(lambda: watch.state.doing == "watching")
+    wait_for(lambda: watch.state.doing == "watching")
     bench.folder.rename(away)
     bench.folder.mkdir()
     bench.image("a.png")
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     watch.stop()
 
     assert bench.images() == ["a.png"]
@@ -640,11 +634,11 @@ def test_a_share_that_is_mounted_later(bench):
     bench.out = bench.folder / "fluocount"
     watch = bench.watch()
     watch.start()
-    until(lambda: watch.state.doing == "paused")
+    wait_for(lambda: watch.state.doing == "paused")
     assert not bench.folder.exists()
 
     bench.image("a.png")
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     watch.stop()
 
     assert bench.images() == ["a.png"]
@@ -654,10 +648,10 @@ def test_a_lost_share_is_not_written_to_the_mount_points_disk(bench, monkeypatch
     bench.image("a.png")
     watch = bench.watch()
     watch.start()
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     monkeypatch.setattr(watch._delivery, "_device", -1)
     bench.out.rename(bench.out.with_name("gone"))
-    until(lambda: watch.state.problem)
+    wait_for(lambda: watch.state.problem)
     watch.stop()
 
     assert not bench.out.exists()
@@ -667,10 +661,10 @@ def test_a_deleted_output_folder_is_written_again(bench):
     bench.image("a.png")
     watch = bench.watch()
     watch.start()
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     tiles = len(bench.segmenter.tiles)
     bench.out.rename(bench.out.with_name("gone"))
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     watch.stop()
 
     assert bench.images() == ["a.png"]
@@ -704,12 +698,12 @@ def test_the_service_watches_the_folders_of_the_settings(bench):
     )
     service.start()
     bench.image("a.png")
-    until(lambda: bench.lines())
+    wait_for(lambda: bench.lines())
     client = create_app(service).test_client()
     (shown,) = client.get("/api/v1/status").get_json()["watches"]
     assert (shown["folder"], shown["counted"]) == (str(bench.folder), 1)
     bench.folder.rename(bench.folder.with_name("away"))
-    until(lambda: any(problem.code == "watch" for problem in service.problems))
+    wait_for(lambda: any(problem.code == "watch" for problem in service.problems))
     service.stop()
 
     assert bench.images() == ["a.png"]

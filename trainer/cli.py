@@ -2,10 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from device.errors import FluocountError
+
+if TYPE_CHECKING:
+    from trainer.fitting.runs import Kind, Scale
+    from trainer.fitting.workflow import Training
 
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the results; default runs/NAME."
@@ -20,7 +25,7 @@ def cli() -> None:
     """Train the networks that fluocount counts with. RECIPE is a shipped name or a .toml file."""
 
 
-def _training(recipe: str, out: Path | None, data: Path | None):
+def _training(recipe: str, out: Path | None, data: Path | None) -> "Training":
     from trainer.fitting.runs import load_run
     from trainer.fitting.workflow import Training, data_folder
 
@@ -90,7 +95,7 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
     help="How large a cell is: 1600 px wide frames, or each frame's own median cell diameter.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluation"))
-def evaluate(model: str, folder: Path, kind: str, part: str, scale: str, out: Path) -> None:
+def evaluate(model: str, folder: Path, kind: "Kind", part: str, scale: "Scale", out: Path) -> None:
     """Score MODEL (a shipped name, a .tflite or a run's folder) on the annotated frames of FOLDER."""
     from trainer.scores.scoring import evaluate_folder
 

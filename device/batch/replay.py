@@ -15,6 +15,7 @@ import numpy as np
 from device import __version__
 from device.counting.pipeline import count_frame
 from device.counting.records import (
+    DECODE_ERRORS,
     Cell,
     Counted,
     CountResult,
@@ -112,7 +113,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); name a result.json file or the id of a count."
         ) from None
-    except msgspec.DecodeError as error:
+    except DECODE_ERRORS as error:
         raise InputError(f"{path} is not a fluocount result ({error}).") from None
     place = image or _find_image(path, result)
     return Past(result, settings_of(result), result.model.name, place)

@@ -9,7 +9,7 @@ from device import __version__
 from device.batch.folder import result_file
 from device.batch.items import Item
 from device.counting.card import ModelCard
-from device.counting.records import CountResult, CountSettings, settings_of
+from device.counting.records import DECODE_ERRORS, CountResult, CountSettings, settings_of
 from device.counting.resolved import resolve
 
 
@@ -37,7 +37,7 @@ def done_before(
     try:
         result = msgspec.json.decode(file.read_bytes(), type=CountResult)
         digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *DECODE_ERRORS):
         return None
     wanted = msgspec.structs.replace(settings_of(resolve(settings, card)), reading=settings.reading)
     agrees = (

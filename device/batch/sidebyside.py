@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
+from device.machine.records import prepare_records
 
 I = TypeVar("I")  # noqa: E741 - an item
 T = TypeVar("T")
@@ -78,6 +79,7 @@ def in_order(
 def _side_by_side(
     items: Iterable[I], segmenters: Sequence[Segmenter], work: Work[I, T]
 ) -> Iterator[T]:
+    prepare_records()
     stop = threading.Event()
     free: SimpleQueue[Segmenter] = SimpleQueue()
     for segmenter in segmenters:

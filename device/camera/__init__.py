@@ -35,9 +35,9 @@ def open_camera(settings: CameraSettings) -> Camera:
     if kind == "auto":
         kind = "pi" if importlib.util.find_spec("picamera2") or _is_raspberry_pi() else "simulated"
     if kind == "pi":
-        from device.camera.picamera import PiCamera
+        from device.camera.process import ProcessCamera
 
-        return PiCamera(settings)
+        return ProcessCamera(settings)
     if kind == "simulated":
         from device.camera.simulated import SimulatedCamera
 

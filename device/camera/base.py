@@ -39,6 +39,20 @@ class ControlRanges(msgspec.Struct, frozen=True, kw_only=True):
     average_frames: tuple[int, int] = (1, MAX_AVERAGE_FRAMES)
 
 
+class SensorField(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the sensor a picture shows: its µm per pixel follows from this.
+
+    Attributes:
+        mode_px: (width, height) in which the sensor was read out.
+        crop_px: (x, y, width, height) of what the picture shows, in pixels of the full sensor.
+        full_px: (width, height) of the whole sensor.
+    """
+
+    mode_px: tuple[int, int]
+    crop_px: tuple[int, int, int, int]
+    full_px: tuple[int, int]
+
+
 class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A picture and how it was really taken, from the frame's own metadata.
 
@@ -48,6 +62,9 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         average_frames: how many frames it is the mean of.
         saturated_fraction: pixels with a channel at full scale, 0 to 1.
         camera: name of the sensor.
+        field: part of the sensor that it shows, None where the camera does not say.
+        fixed_response: brightness depends on light, exposure and gain alone, not on what else is in
+            the field.
         true_count: cells in the field of a simulated camera, None for a real one.
     """
 
@@ -56,6 +73,8 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     average_frames: int
     saturated_fraction: float
     camera: str
+    field: SensorField | None = None
+    fixed_response: bool = True
     true_count: int | None = None
 
     def record(self) -> dict[str, Any]:
@@ -64,6 +83,8 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             "average_frames": self.average_frames,
             "saturated_fraction": self.saturated_fraction,
             "camera": self.camera,
+            "sensor_field": msgspec.to_builtins(self.field),
+            "fixed_response": self.fixed_response,
             "true_count": self.true_count,
         }
 
@@ -87,8 +108,15 @@ class Camera(Protocol):
     def ranges(self) -> ControlRanges:
         """What the controls accept, known after `open`."""
 
-    def open(self, controls: CameraControls) -> None:
-        """Take hold of the camera and start it with these controls.
+    @property
+    def remark(self) -> str:
+        """What a person should know about the open camera, in a sentence; mostly empty."""
+
+    def open(self, controls: CameraControls) -> CameraControls:
+        """Take hold of the camera and start it.
+
+        Returns:
+            The controls in use: those given, each brought into the camera's range.
 
         Raises:
             CameraMissingError: there is none.
@@ -120,3 +148,6 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let go of the camera; closing twice does nothing."""
+
+    def interrupt(self) -> None:
+        """Make a call under way in another thread end soon, if the camera can; it may fail then."""

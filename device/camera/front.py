@@ -11,6 +11,7 @@ import msgspec
 from device.camera.base import Camera, Capture, ControlRanges, PreviewImage
 from device.camera.memory import Wanted, changed, load_wanted, save_wanted
 from device.camera.pictures import focus_score, preview_jpeg, preview_saturation
+from device.camera.ranges import tell_fitted
 from device.camera.status import CameraStatus, State
 from device.config import CameraSettings
 from device.errors import CameraBusyError, CameraError, CameraLostError, CameraMissingError
@@ -42,6 +43,7 @@ class CameraFront:
         self._state: State = "none" if none else "opening"
         self._text = _NONE_TEXT if none else "The camera is starting; try again in a moment."
         self._wanted = load_wanted(settings, remember)
+        self._fitted = self._remark = ""
         self._ranges: ControlRanges | None = None
         self._retry_at: float | None = None
         self._pending: Future[Capture] | None = None
@@ -90,6 +92,9 @@ class CameraFront:
         """Replace controls; see CameraThread.change."""
         with self._changed:
             wanted = self._wanted = changed(self._wanted, values, self._ranges)
+            self._fitted = ""
+            if self._state == "ready":
+                self._text = self._remark
         save_wanted(wanted, self._remember)
         self._wake()
         return self.status
@@ -134,15 +139,27 @@ class CameraFront:
         """Somebody began to look and has not seen a picture yet."""
         return self.watched and not self._is_fresh()
 
-    def opened(self, ranges: ControlRanges) -> None:
-        """The camera is open and ready."""
+    def opened(self, ranges: ControlRanges, asked: Wanted, used: Wanted, remark: str) -> None:
+        """The camera is open and ready.
+
+        Args:
+            ranges: of its controls.
+            asked: what it was opened with.
+            used: what it could do of that.
+            remark: the camera's own.
+        """
         with self._changed:
             self._ranges, self._retry_at = ranges, None
+            self._fitted, self._remark = tell_fitted(asked.controls, used.controls), remark
+            if self._wanted == asked:  # else somebody changed it meanwhile, and that comes next
+                self._wanted = used
         self.show("ready")
 
     def show(self, state: State, text: str = "") -> None:
-        """Hang out another state."""
+        """Hang out another state; a ready camera keeps what is to be said about it."""
         with self._changed:
+            if state == "ready":
+                text = f"{self._fitted} {self._remark}".strip()
             self._state, self._text = state, text
             self._changed.notify_all()
 

@@ -1,13 +1,13 @@
 """libcamera's controls, metadata and pixel layout in fluocount's units."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from device.camera.base import CameraControls, ControlRanges, PreviewImage
+from device.camera.base import CameraControls, ControlRanges, PreviewImage, SensorField
 from device.camera.ranges import LABELS
 from device.errors import CameraError
 
@@ -73,22 +73,66 @@ def actual_controls(metadata: Mapping[str, Any], asked: CameraControls) -> Camer
 def difference(metadata: Mapping[str, Any], asked: CameraControls) -> str:
     """What is wrong with a frame in one clause, empty when it is as asked.
 
-    Sensors expose in whole lines and amplify in steps: 2 % or 0.1 ms of exposure and 5 % of gain
-    are not worth a retry.
+    Sensors expose in whole lines and amplify in steps, and libcamera makes up for what is missing
+    with digital gain. So the exposure may differ by 2 % or 0.1 ms, and what counts for brightness,
+    exposure times all gains, by 5 %: a very short exposure of 0.06 ms becomes two lines of 0.019 ms
+    with a digital gain of 1.6.
     """
     real = actual_controls(metadata, asked)
-    allowed = {
-        "exposure_s": max(0.02 * asked.exposure_s, 1e-4),
-        "gain": 0.05 * asked.gain,
-        "red_gain": 0.02 * asked.red_gain,
-        "blue_gain": 0.02 * asked.blue_gain,
+    made_up = real.exposure_s / asked.exposure_s
+    pairs = {
+        "exposure_s": (real.exposure_s, max(0.02 * asked.exposure_s, 1e-4)),
+        "gain": (real.gain * made_up, 0.05 * asked.gain),
+        "red_gain": (real.red_gain, 0.02 * asked.red_gain),
+        "blue_gain": (real.blue_gain, 0.02 * asked.blue_gain),
     }
     wrong = [
-        f"{LABELS[name]} {getattr(real, name):.4g} instead of {getattr(asked, name):.4g}"
-        for name, tolerance in allowed.items()
-        if abs(getattr(real, name) - getattr(asked, name)) > tolerance
+        f"{LABELS[name]} {value:.4g} instead of {getattr(asked, name):.4g}"
+        for name, (value, tolerance) in pairs.items()
+        if abs(value - getattr(asked, name)) > tolerance
     ]
     return ", ".join(wrong)
+
+
+def sensor_field(
+    configuration: Mapping[str, Any],
+    controls: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None = None,
+) -> SensorField | None:
+    """Which part of the sensor is seen, from what picamera2 says after `configure`.
+
+    Args:
+        configuration: `camera_configuration()`; `sensor` holds the mode.
+        controls: `camera_controls`; the highest `ScalerCrop` is all that the mode sees.
+        properties: `camera_properties`; `PixelArrayActiveAreas` is the whole sensor.
+        metadata: of a frame, for its own crop; None for all that the mode sees.
+
+    Returns:
+        None where the camera does not say (libcamera's virtual one).
+    """
+    areas, crop = properties.get("PixelArrayActiveAreas"), controls.get("ScalerCrop")
+    mode = (configuration.get("sensor") or {}).get("output_size")
+    if not areas or not crop or not mode:
+        return None
+    seen = (metadata or {}).get("ScalerCrop") or crop[1]
+    return SensorField(mode_px=tuple(mode), crop_px=tuple(seen), full_px=tuple(areas[0][2:]))
+
+
+def sees_everything(field: SensorField | None) -> bool:
+    """The mode crops nothing: within 1 %, since drivers leave out a few border pixels."""
+    if field is None:
+        return True
+    return all(
+        seen >= 0.99 * full for seen, full in zip(field.crop_px[2:], field.full_px, strict=True)
+    )
+
+
+def order_modes(sizes: Iterable[tuple[int, int]], wanted: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sensor modes worth trying: the smallest that covers the picture first, the rest from the largest."""
+    unique = sorted(set(sizes), key=lambda size: size[0] * size[1])
+    covering = [size for size in unique if size[0] >= wanted[0] and size[1] >= wanted[1]]
+    return covering + [size for size in reversed(unique) if size not in covering]
 
 
 def yuv420_to_rgb(planes: npt.NDArray[np.uint8], width: int, height: int) -> PreviewImage:

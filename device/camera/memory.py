@@ -8,6 +8,7 @@ import msgspec
 from device.camera.base import MAX_AVERAGE_FRAMES, CameraControls, ControlRanges
 from device.camera.ranges import LABELS, out_of_range
 from device.config import CameraSettings
+from device.counting.records import DECODE_ERRORS
 from device.errors import InputError
 from device.machine.files import write_atomic
 
@@ -41,7 +42,7 @@ def load_wanted(settings: CameraSettings, path: Path | None) -> Wanted:
         return start
     try:
         wanted = msgspec.json.decode(path.read_bytes(), type=Wanted)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *DECODE_ERRORS) as error:
         _log.warning(
             "%s cannot be used (%s); the values of the settings file are used.", path, error
         )

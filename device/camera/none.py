@@ -13,13 +13,14 @@ class NoCamera:
 
     kind = "none"
     name = "none"
+    remark = ""
 
     @property
     def ranges(self) -> ControlRanges:
         """Raises CameraMissingError."""
         raise CameraMissingError(_SENTENCE)
 
-    def open(self, controls: CameraControls) -> None:
+    def open(self, controls: CameraControls) -> NoReturn:
         """Raises CameraMissingError."""
         raise CameraMissingError(_SENTENCE)
 
@@ -36,4 +37,7 @@ class NoCamera:
         raise CameraMissingError(_SENTENCE)
 
     def close(self) -> None:
+        """Nothing to do."""
+
+    def interrupt(self) -> None:
         """Nothing to do."""

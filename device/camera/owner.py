@@ -17,13 +17,16 @@ from device.camera.light import Switch, lit
 from device.camera.memory import Wanted
 from device.camera.status import CameraStatus
 from device.config import CameraSettings
-from device.errors import CameraError
+from device.errors import CameraError, CameraMissingError
 
 _log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 2.0
 _LONGEST_RETRY = 10
 """The pause before the camera is opened again grows to this many times the first: 2 to 20 s."""
+_LONGEST_RETRY_MISSING = 30
+"""Where none is connected, 60 s: each attempt starts a process, two seconds of a Pi's processor."""
+_INTERRUPTED_S = 5.0
 
 HEARTBEAT_S = 10.0
 """How often an idle camera is asked for a picture, so that a loss shows before somebody presses."""
@@ -76,12 +79,16 @@ class CameraThread:
     def stop(self, timeout_s: float = 10.0) -> None:
         """Close the camera and end the thread; a capture not begun fails with CameraError.
 
-        An exposure under way is waited for, but not longer than `timeout_s`.
+        An exposure under way is waited for, but not longer than `timeout_s`: then it is broken off,
+        so that the excitation light goes off.
         """
         self._stopping.set()
         self._woken.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                self._camera.interrupt()
+                self._thread.join(_INTERRUPTED_S)
             self._thread = None
 
     @property
@@ -135,10 +142,13 @@ class CameraThread:
 
     def _open(self) -> None:
         self._front.show("opening", "The camera is starting; try again in a moment.")
-        self._used = self._front.wanted
-        self._camera.open(self._used.controls)
-        _log.info("The camera %s is ready", self._camera.name)
-        self._front.opened(self._camera.ranges)
+        wanted = self._front.wanted
+        used = Wanted(
+            controls=self._camera.open(wanted.controls), average_frames=wanted.average_frames
+        )
+        self._used = used
+        self._front.opened(self._camera.ranges, wanted, used, self._camera.remark)
+        _log.info("The camera %s is ready. %s", self._camera.name, self._front.status.text)
 
     def _serve(self) -> None:
         """Do what is asked and what is due until the stop; trouble leaves through an exception."""
@@ -192,7 +202,9 @@ class CameraThread:
         self._close()
         self._front.fail(error, self._retry_s)
         self._stopping.wait(self._retry_s)
-        self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY * self._first_retry_s)
+        missing = isinstance(error, CameraMissingError)
+        longest = _LONGEST_RETRY_MISSING if missing else _LONGEST_RETRY
+        self._retry_s = min(2 * self._retry_s, longest * self._first_retry_s)
 
     def _close(self) -> None:
         try:

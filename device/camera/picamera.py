@@ -1,37 +1,54 @@
-"""The Raspberry Pi's camera through picamera2, which comes from apt and is imported only here.
+"""The Raspberry Pi's camera through picamera2, which comes from apt.
 
 One still configuration with a small `lores` stream serves captures and preview, so that no mode is
 ever switched: mode switches are what exhausts the contiguous memory of a Pi 4.
+
+A driver may hang or abort the process, and libcamera holds the interpreter's lock meanwhile: the
+service therefore uses it through `device.camera.process`.
 """
 
 import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from device.camera.base import CameraControls, Capture, ControlRanges, PreviewImage
+from device.camera.acquire import find_camera, import_picamera2, let_go, make
+from device.camera.base import CameraControls, Capture, ControlRanges, PreviewImage, SensorField
 from device.camera.libcamera_values import (
     actual_controls,
     difference,
     libcamera_controls,
+    order_modes,
     ranges_of,
+    sees_everything,
+    sensor_field,
     yuv420_to_rgb,
 )
-from device.camera.patience import call_within
 from device.camera.pictures import as_frame, mean_image, saturated_fraction
-from device.camera.ranges import check_controls
+from device.camera.ranges import check_controls, fit_controls
+from device.camera.response import FixedTuning
 from device.config import CameraSettings
-from device.errors import CameraBusyError, CameraError, CameraLostError, CameraMissingError
+from device.errors import CameraError, CameraLostError
 
 _log = logging.getLogger(__name__)
 
 BUFFERS = 3
+PATIENCE_S = 1.5
+"""How long a frame may be late, beyond its exposure."""
 _PREVIEW_WIDTH_PX = 640
-_PATIENCE_S = 1.5
-_OPEN_S = 30.0
-_CLOSE_S = 10.0
 _TRIES = 4
+
+
+def frame_patience_s(controls: CameraControls) -> float:
+    """How long to wait for one frame.
+
+    A frame in progress has to end first, so a fresh one may take its time twice, and libcamera may
+    have one more under way.
+    """
+    return PATIENCE_S + 3 * controls.exposure_s
 
 
 class PiCamera:
@@ -39,16 +56,26 @@ class PiCamera:
 
     Args:
         settings: `[camera]`; width and height must be even.
+        on_progress: called after each step that may take long, so that somebody who waits knows.
+        root: of the file system, where the kernel names the sensor.
     """
 
     kind = "pi"
 
-    def __init__(self, settings: CameraSettings) -> None:
+    def __init__(
+        self,
+        settings: CameraSettings,
+        on_progress: Callable[[], None] = lambda: None,
+        root: Path = Path("/"),
+    ) -> None:
         self._settings = settings
+        self._on_progress = on_progress
+        self._root = root
         self._camera: Any = None
         self._controls = CameraControls()
         self._ranges: ControlRanges | None = None
         self._name = "Raspberry Pi camera"
+        self._fixed_response = False
         self._frames = 0
 
     @property
@@ -63,61 +90,68 @@ class PiCamera:
             raise CameraError("The camera has not started; its ranges are not known yet.")
         return self._ranges
 
-    def open(self, controls: CameraControls) -> None:
+    @property
+    def remark(self) -> str:
+        """Where the field is cut or the response is not fixed."""
+        if self._camera is None:
+            return ""
+        remarks = []
+        if not sees_everything(field := self._field()) and field is not None:
+            remarks.append(
+                f"At this picture size the sensor shows only {field.crop_px[2]} x {field.crop_px[3]} "
+                f"of its {field.full_px[0]} x {field.full_px[1]} pixels."
+            )
+        if not self._fixed_response:
+            remarks.append(
+                f"There is no tuning file for {self._name}, so its tone curve follows the scene: "
+                "brightness of two pictures cannot be compared."
+            )
+        return " ".join(remarks)
+
+    def open(self, controls: CameraControls) -> CameraControls:
         """Acquire, configure and start the sensor with everything automatic switched off."""
+        maker = import_picamera2()
+        self._on_progress()
+        camera = self._make(maker)
+        self._on_progress()
         try:
-            self._camera = call_within(_OPEN_S, self._acquire, too_late=lambda late: late.close())
-            self._ranges = ranges_of(self._camera.camera_controls)
-            self.apply(controls)
-        except TimeoutError:
-            raise CameraError(
-                f"The camera driver did not answer within {_OPEN_S:g} s; "
-                "check the ribbon cable, then restart the Pi."
-            ) from None
+            self._configure(camera)
+            self._ranges = ranges_of(camera.camera_controls)
+            self._controls = fit_controls(controls, self._ranges)
+            self._start(camera, self._controls)
+        except BaseException:
+            let_go(camera)
+            raise
+        self._camera = camera
+        return self._controls
 
     def apply(self, controls: CameraControls) -> None:
         """Stop, set, start: only controls set before the start hold from the first frame on."""
         check_controls(controls, self.ranges)
-        camera = self._opened()
-
-        def restart() -> None:
-            camera.stop()
-            camera.set_controls(libcamera_controls(controls, camera.camera_controls))
-            camera.start()
-
-        try:
-            call_within(_OPEN_S + 2 * self._controls.exposure_s, restart)
-        except TimeoutError:
-            raise CameraLostError(
-                "The camera driver does not respond; the camera restarts automatically. "
-                "If this happens again, restart the Pi."
-            ) from None
-        except RuntimeError as error:
-            raise CameraError(
-                f"The camera did not start ({error}); it is tried again automatically."
-            ) from error
+        self._start(self._opened(), controls)
         self._controls = controls
 
     def capture(self, average_frames: int = 1) -> Capture:
         """Take pictures whose exposure begins after the call, each checked by its metadata."""
         controls = self._controls
-        real: list[CameraControls] = []
+        taken: list[dict[str, Any]] = []
 
-        def images() -> Any:
+        def images() -> Iterator[npt.NDArray[np.uint8]]:
             for _ in range(average_frames):
                 image, metadata = self._checked("main", controls)
-                real.append(actual_controls(metadata, controls))
+                taken.append(metadata)
                 yield image
 
         image = mean_image(images(), average_frames)
         self._frames += 1
-        source = f"{self._name}-{self._frames}"
         return Capture(
-            frame=as_frame(image, source, self._settings.pixel_size_um),
-            controls=real[-1],
+            frame=as_frame(image, f"{self._name}-{self._frames}", self._settings.pixel_size_um),
+            controls=actual_controls(taken[-1], controls),
             average_frames=average_frames,
             saturated_fraction=saturated_fraction(image),
             camera=self._name,
+            field=self._field(taken[-1]),
+            fixed_response=self._fixed_response,
         )
 
     def preview(self) -> PreviewImage:
@@ -127,61 +161,97 @@ class PiCamera:
         return yuv420_to_rgb(planes, *size)
 
     def close(self) -> None:
-        """Let go; a driver that does not return is left behind with a line in the log."""
+        """Let go of the camera."""
         camera, self._camera = self._camera, None
-        if camera is None:
-            return
-        try:
-            # A job that timed out would make close() wait for a frame that never comes.
-            camera.cancel_all_and_flush()
-            call_within(_CLOSE_S + 2 * self._controls.exposure_s, camera.close)
-        except TimeoutError:
-            _log.error("The camera driver does not close; you may have to restart the service.")
-        except RuntimeError as error:
-            _log.warning("Closing the camera: %s", error)
+        if camera is not None:
+            let_go(camera)
+
+    def interrupt(self) -> None:
+        """Nothing to do: a driver cannot be interrupted from within its process."""
 
     def _opened(self) -> Any:
         if self._camera is None:
             raise CameraError("The camera is closed; start it first.")
         return self._camera
 
-    def _acquire(self) -> Any:
-        """Make and configure the Picamera2, or raise the CameraError that fits."""
-        maker = _picamera2()
-        found = maker.global_camera_info()
-        if not found:
-            raise CameraMissingError(
-                "No camera was found; switch the Pi off and check both ends of the ribbon cable."
-            )
-        try:
-            camera = maker()
-        except (RuntimeError, IndexError) as error:
-            raise _opening_error(error) from error
-        self._name = str(found[0].get("Model", self._name))
-        try:
-            self._configure(camera)
-        except (RuntimeError, MemoryError) as error:
-            camera.close()
-            raise CameraError(
-                f"The camera {self._name} does not support {self._settings.width_px} x "
-                f"{self._settings.height_px} pixels ({error}); choose another camera size in the settings."
-            ) from error
+    def _field(self, metadata: dict[str, Any] | None = None) -> SensorField | None:
+        camera = self._opened()
+        return sensor_field(
+            camera.camera_configuration(),
+            camera.camera_controls,
+            camera.camera_properties,
+            metadata,
+        )
+
+    def _make(self, maker: Any, mono: bool = False) -> Any:
+        """An open Picamera2 with a fixed response where there is a tuning file for the sensor."""
+        with FixedTuning(maker, mono, self._root) as tuning:
+            number, self._name = find_camera(maker)
+            camera = make(maker, number, tuning.path)
+        is_mono = "ColorFilterArrangement" in camera.camera_properties and camera.is_mono
+        if tuning.model is not None and is_mono and not tuning.for_mono and not mono:
+            let_go(camera)
+            return self._make(maker, mono=True)
+        self._fixed_response = tuning.model == self._name
         return camera
 
     def _configure(self, camera: Any) -> None:
+        """Configure for the size asked for, in a sensor mode that shows the whole field."""
+        wanted = (self._settings.width_px, self._settings.height_px)
+        try:
+            self._choose_mode(camera, wanted)
+        except (RuntimeError, MemoryError, OSError, ValueError) as error:
+            raise CameraError(
+                f"The camera {self._name} does not support {wanted[0]} x {wanted[1]} pixels "
+                f"({error}); choose another size in [camera]."
+            ) from error
+        got = tuple(camera.camera_configuration()["main"]["size"])
+        if got != wanted:
+            raise CameraError(
+                f"The camera {self._name} does not support {wanted[0]} x {wanted[1]} pixels, it would "
+                f"give {got[0]} x {got[1]}; choose a size that it takes in [camera]."
+            )
+
+    def _choose_mode(self, camera: Any, wanted: tuple[int, int]) -> None:
+        """Configure until a mode shows the whole field, else with the one that shows most."""
+        # picamera2 lists the modes with their crop, too, but only after configuring each of them with
+        # four raw buffers (74 MB at 12 megapixels); one or two are enough here.
+        modes = [mode["size"] for mode in getattr(camera, "_raw_modes", [])]
+        seen: dict[tuple[int, int], int] = {}
+        for mode in order_modes(modes, wanted):
+            camera.configure(self._configuration(camera, mode))
+            field = sensor_field(
+                camera.camera_configuration(), camera.camera_controls, camera.camera_properties
+            )
+            if field is None or sees_everything(field):
+                return
+            seen[mode] = field.crop_px[2] * field.crop_px[3]
+        camera.configure(
+            self._configuration(camera, max(seen, key=lambda mode: seen[mode], default=None))
+        )
+
+    def _configuration(self, camera: Any, mode: tuple[int, int] | None) -> Any:
         width, height = self._settings.width_px, self._settings.height_px
         small_width = min(_PREVIEW_WIDTH_PX, width - width % 64 or width)
         small_height = max(4, round(small_width * height / width / 4) * 4)
-        configuration = camera.create_still_configuration(
+        return camera.create_still_configuration(
             main={"size": (width, height), "format": "BGR888"},  # R, G, B in memory
             lores={"size": (small_width, min(small_height, height)), "format": "YUV420"},
+            raw=None,  # nobody reads it, and its buffers take 55 to 74 MB at 12 megapixels
+            sensor={} if mode is None else {"output_size": mode},
             buffer_count=BUFFERS,
             queue=False,
         )
-        got = configuration["main"]["size"]
-        if tuple(got) != (width, height):
-            raise RuntimeError(f"width and height must be even, {got[0]} x {got[1]} would fit")
-        camera.configure(configuration)
+
+    def _start(self, camera: Any, controls: CameraControls) -> None:
+        try:
+            camera.stop()
+            camera.set_controls(libcamera_controls(controls, camera.camera_controls))
+            camera.start()
+        except (RuntimeError, MemoryError, OSError) as error:
+            raise CameraError(
+                f"The camera did not start ({error}); it restarts automatically."
+            ) from error
 
     def _checked(
         self, stream: str, controls: CameraControls
@@ -190,6 +260,7 @@ class PiCamera:
         wrong = ""
         for _ in range(_TRIES):
             image, metadata = self._take(stream)
+            self._on_progress()
             wrong = difference(metadata, controls)
             if not wrong:
                 return image, metadata
@@ -202,9 +273,7 @@ class PiCamera:
     def _take(self, stream: str) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
         """The next frame that begins after now; its buffer is given back at once."""
         camera = self._opened()
-        # A frame in progress has to end first, so a fresh one may take its time twice, and libcamera
-        # may have one more under way.
-        patience = _PATIENCE_S + 3 * self._controls.exposure_s
+        patience = frame_patience_s(self._controls)
         try:
             request = camera.capture_request(wait=patience, flush=True)
         except TimeoutError:
@@ -212,7 +281,7 @@ class PiCamera:
                 f"The camera sent no picture for {patience:.1f} s; it restarts automatically. "
                 "If this happens again, check the ribbon cable."
             ) from None
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise CameraLostError(
                 f"The camera stopped ({error}); it restarts automatically."
             ) from error
@@ -220,40 +289,3 @@ class PiCamera:
             return request.make_array(stream), request.get_metadata()
         finally:
             request.release()
-
-
-def _picamera2() -> Any:
-    try:
-        from picamera2 import Picamera2
-    except ImportError as error:
-        raise CameraMissingError(
-            f"picamera2 cannot be imported ({error}); run `sudo apt install python3-picamera2` and "
-            "create the environment with --system-site-packages."
-        ) from None
-    except ValueError as error:
-        # simplejpeg from apt is compiled against apt's numpy.
-        raise CameraMissingError(
-            f"picamera2 cannot be imported ({error}); a numpy from pip hides the one from apt: "
-            "install fluocount again with the constraint file of this release."
-        ) from None
-    return Picamera2
-
-
-def _opening_error(error: BaseException) -> CameraError:
-    """Which CameraError a failed Picamera2() means; the reason hides in the chain of causes."""
-    reasons = []
-    cause: BaseException | None = error
-    while cause is not None:
-        reasons.append(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    text = "; ".join(reasons)
-    if "busy" in text.lower() or "in use" in text.lower():
-        return CameraBusyError(
-            "Another program uses the camera; close it (`fuser -v /dev/video*` names it). "
-            "The camera is tried again automatically."
-        )
-    if isinstance(error, IndexError) or "not found" in text.lower():
-        return CameraMissingError(
-            "No camera was found; switch the Pi off and check both ends of the ribbon cable."
-        )
-    return CameraError(f"The camera cannot be opened ({text}); it is tried again automatically.")

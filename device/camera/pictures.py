@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import tifffile
 from PIL import Image
 
 from device.camera.base import Capture, PreviewImage
@@ -66,12 +65,14 @@ def mean_image(images: Iterable[npt.NDArray[np.uint8]], count: int) -> npt.NDArr
 
 def as_frame(image: npt.NDArray[np.uint8], source: str, pixel_size_um: float | None) -> Frame:
     """Wrap a camera's pixels (H, W, 3)."""
-    digest = hashlib.sha256(image.tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
     return Frame(image, source, digest, pixel_size_um=pixel_size_um)
 
 
 def capture_tiff(capture: Capture) -> bytes:
     """The capture as a TIFF file, lossless, with its pixel size and how it was taken."""
+    import tifffile  # here, so that the camera's own process does without it
+
     frame = capture.frame
     per_cm = None if frame.pixel_size_um is None else 10_000 / frame.pixel_size_um
     data = io.BytesIO()

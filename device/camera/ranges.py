@@ -1,5 +1,7 @@
 """Compare controls with the ranges of a camera."""
 
+import msgspec
+
 from device.camera.base import CameraControls, ControlRanges
 from device.errors import CameraError
 
@@ -27,3 +29,28 @@ def check_controls(controls: CameraControls, ranges: ControlRanges) -> None:
     for name in controls.__struct_fields__:
         if sentence := out_of_range(name, getattr(controls, name), ranges):
             raise CameraError(sentence)
+
+
+def fit_controls(controls: CameraControls, ranges: ControlRanges) -> CameraControls:
+    """The controls, each brought to the nearest value that the camera supports."""
+    fitted = {
+        name: min(max(value, getattr(ranges, name)[0]), getattr(ranges, name)[1])
+        for name, value in msgspec.structs.asdict(controls).items()
+    }
+    return CameraControls(**fitted)
+
+
+def tell_fitted(asked: CameraControls, used: CameraControls) -> str:
+    """One sentence about the controls that the camera does not support, empty when it does all."""
+    pairs = {
+        name: (getattr(used, name), getattr(asked, name), " s" if name == "exposure_s" else "")
+        for name in CameraControls.__struct_fields__
+        if getattr(used, name) != getattr(asked, name)
+    }
+    if not pairs:
+        return ""
+    changed = ", ".join(
+        f"{LABELS[name]} {now:.4g}{unit} instead of {wish:.4g}{unit}"
+        for name, (now, wish, unit) in pairs.items()
+    )
+    return f"This camera does not support all settings; it uses {changed}."

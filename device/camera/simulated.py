@@ -13,7 +13,7 @@ from device.camera.base import (
     PreviewImage,
 )
 from device.camera.pictures import as_frame, mean_image, saturated_fraction
-from device.camera.ranges import check_controls
+from device.camera.ranges import check_controls, fit_controls
 from device.config import CameraSettings
 from device.errors import CameraError
 from device.synthetic import Scene, SyntheticSettings, expose, make_scene
@@ -41,6 +41,7 @@ class SimulatedCamera:
 
     kind = "simulated"
     name = "simulated neurons"
+    remark = ""
     ranges = ControlRanges(
         exposure_s=(0.0001, 60.0), gain=(1.0, 16.0), red_gain=(0.1, 8.0), blue_gain=(0.1, 8.0)
     )
@@ -53,9 +54,10 @@ class SimulatedCamera:
         self._pictures = 0
         self._scene: Scene | None = None
 
-    def open(self, controls: CameraControls) -> None:
-        """Start with these controls; raises CameraError when one is out of range."""
-        self.apply(controls)
+    def open(self, controls: CameraControls) -> CameraControls:
+        """Start with these controls, each brought into its range."""
+        self._controls = fit_controls(controls, self.ranges)
+        return self._controls
 
     def apply(self, controls: CameraControls) -> None:
         """Use other controls; raises CameraError when one is out of range."""
@@ -94,6 +96,9 @@ class SimulatedCamera:
     def close(self) -> None:
         """Let go; the field stays in view."""
         self._controls = None
+
+    def interrupt(self) -> None:
+        """Nothing to do: no exposure takes long."""
 
     def _opened(self) -> CameraControls:
         if self._controls is None:

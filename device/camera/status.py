@@ -15,7 +15,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         state: `none` not configured, `missing` not found, `opening`, `ready`, `exposing` a capture
             is under way, `busy` held by another program, `lost` stopped delivering, `error`.
-        text: one sentence for people; empty when all is well.
+        text: for people: what is wrong, or what a `ready` camera does otherwise than was asked; empty
+            when all is well.
         kind: `pi`, `simulated` or `none`.
         model: name of the sensor, None before it was opened.
         width_px, height_px: size of a captured frame.

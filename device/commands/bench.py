@@ -4,8 +4,9 @@ import importlib.util
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -49,49 +50,65 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--picture", type=_PATH, default=Path("out/bench.png"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
-def command(
-    paths: tuple[Path, ...],
-    models: tuple[str, ...],
-    reference: bool,
-    reference_weights: Path | None,
-    runs: int,
-    cells: tuple[int, ...],
-    width: int,
-    copies: int | None,
-    threads: int | None,
-    picture: Path,
-    as_json: bool,
-) -> None:
+def command(**asked: Any) -> None:
     """Measure speed and memory on PATHs (images, folders), else on synthetic frames of 1600x1200."""
-    from device.bench.report import as_table, draw, summarise
-    from device.models.card import DEFAULT_MODEL
+    request = _Request(**asked)
+    if request.copies:
+        _bench_folder(request)
+    else:
+        _bench_frames(request)
 
-    cores = threads or len(os.sched_getaffinity(0))
-    if copies:
-        _bench_folder(models or (DEFAULT_MODEL,), copies, cores)
-        return
-    workers = _workers(models, cores)
-    if reference:
-        workers |= _reference(reference_weights)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What the options say; see their help."""
+
+    paths: tuple[Path, ...]
+    models: tuple[str, ...]
+    reference: bool
+    reference_weights: Path | None
+    runs: int
+    cells: tuple[int, ...]
+    width: int
+    copies: int | None
+    threads: int | None
+    picture: Path
+    as_json: bool
+
+    @property
+    def cores(self) -> int:
+        """Threads of the interpreter."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+def _bench_frames(request: _Request) -> None:
+    """Frame by frame, stage by stage."""
+    from device.bench.report import as_table, draw, summarise
+
+    workers = _workers(request.models, request.cores)
+    if request.reference:
+        workers |= _reference(request.reference_weights)
     with tempfile.TemporaryDirectory(prefix="fluocount-frames-") as folder:
-        frames = _frames(paths, Path(folder), cells, width)
-        measured = _measure(workers, frames, runs)
+        frames = _frames(request, Path(folder))
+        measured = _measure(workers, frames, request.runs)
         starts = _starts(workers, frames[0])
-    click.echo(f"{len(frames)} frames, {runs} runs each, medians; memory of whole processes\n")
+    click.echo(
+        f"{len(frames)} frames, {request.runs} runs each, medians; memory of whole processes\n"
+    )
     click.echo(as_table(measured))
     click.echo(f"\nFrom the start of `fluocount count` to its first tile: {starts}")
-    drawn = draw(measured, picture)
-    click.echo(f"\n{picture}" if drawn else "\nNo picture: matplotlib is not installed.")
-    if as_json:
+    drawn = draw(measured, request.picture)
+    click.echo(f"\n{request.picture}" if drawn else "\nNo picture: matplotlib is not installed.")
+    if request.as_json:
         click.echo(msgspec.json.encode(summarise(measured)))
 
 
-def _frames(
-    paths: tuple[Path, ...], folder: Path, cells: tuple[int, ...], width_px: int
-) -> list[Path]:
+def _frames(request: _Request, folder: Path) -> list[Path]:
     from device.bench.frames import CELLS, given_frames, synthetic_frames
 
-    return given_frames(paths) if paths else synthetic_frames(folder, cells or CELLS, width_px)
+    if request.paths:
+        return given_frames(request.paths)
+    return synthetic_frames(folder, request.cells or CELLS, request.width)
 
 
 def _measure(workers: dict[str, list[str]], frames: list[Path], runs: int) -> "list[Measured]":
@@ -113,21 +130,22 @@ def _starts(workers: dict[str, list[str]], frame: Path) -> str:
     return ", ".join(f"{seconds:.2f} s ({label})" for label, seconds in spent.items())
 
 
-def _bench_folder(models: tuple[str, ...], copies: int, cores: int) -> None:
+def _bench_folder(request: _Request) -> None:
     """Count copies of the synthetic frames in both ways, for each model."""
     from device.bench.folder import as_table, measure_folder
     from device.bench.frames import CELLS, synthetic_frames
-    from device.models.card import find_model
+    from device.models.card import DEFAULT_MODEL, find_model
 
     with tempfile.TemporaryDirectory(prefix="fluocount-folder-") as temporary:
         folder = Path(temporary) / "frames"
         folder.mkdir()
         frames = synthetic_frames(folder, CELLS)
-        for number in range(len(frames), copies):
+        for number in range(len(frames), request.copies or 0):
             os.link(frames[number % len(frames)], folder / f"copy-{number}.png")
-        for name in models:
-            timings = measure_folder(find_model(name), folder, Path(temporary) / name, cores)
-            click.echo(f"{name}, a folder of {copies} frames\n\n{as_table(*timings)}\n")
+        for name in request.models or (DEFAULT_MODEL,):
+            out = Path(temporary) / name
+            timings = measure_folder(find_model(name), folder, out, request.cores)
+            click.echo(f"{name}, a folder of {request.copies} frames\n\n{as_table(*timings)}\n")
 
 
 def _workers(models: tuple[str, ...], threads: int) -> dict[str, list[str]]:

@@ -42,8 +42,12 @@ def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
     store = _open(load_settings(chosen["config"] or default_settings_path()), chosen["data_dir"])
     rows = _done(store, which)
     if out_dir is not None:
-        written = write_exports(store, rows, chosen["formats"], out_dir)
+        written, problems = write_exports(store, rows, chosen["formats"], out_dir)
         click.echo(f"{len(written)} files of {len(rows)} count(s) in {out_dir}", err=True)
+        for problem in problems:
+            click.echo(f"fluocount: {problem}", err=True)
+        if problems:
+            sys.exit(1)
     elif set(chosen["formats"]) == {"counts"}:
         sys.stdout.write(counts_table(store, rows))
     else:

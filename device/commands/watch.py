@@ -1,6 +1,7 @@
 """`fluocount watch`: count every new image that appears in a folder."""
 
 import logging
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,8 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
         raise InputError(
             f"{folder} is not a folder; name the folder that the microscope writes its images to."
         )
+    if not os.access(plan.folder, os.R_OK | os.X_OK):
+        raise InputError(f"The files in {folder} cannot be listed; check its permissions.")
     if not once:
         click.echo(f"Watching {plan.folder}; results go to {plan.out_dir}.", err=True)
     state = watch_folder(settings, plan, once=once, say=_say)

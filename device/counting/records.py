@@ -275,6 +275,10 @@ def disc_area(diameter_px: float) -> float:
     return math.pi * diameter_px**2 / 4
 
 
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of a record; bad text and deep nesting have errors of their own."""
+
+
 def to_json(value: Any) -> bytes:
     """Encode a record as one line of JSON."""
     return msgspec.json.encode(value)

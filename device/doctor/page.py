@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from device.counting.records import DECODE_ERRORS
 from device.doctor.verdict import Verdict, failure, ok, warning
 
 SOCKET_UNITS = (
@@ -64,7 +65,7 @@ def _ask(port: int) -> str | None:
         answer = connection.getresponse()
         try:
             return msgspec.json.decode(answer.read(_MOST_BYTES), type=Health).status
-        except msgspec.DecodeError:
+        except DECODE_ERRORS:
             return None
 
 

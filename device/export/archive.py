@@ -1,14 +1,17 @@
 """Several stored counts in one ZIP: the table, and a folder per count with everything about it."""
 
+import io
 import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, get_args
 
-from device.export.stored import FileFormat, counts_line, export_file, load_count
+from device.errors import DamagedError, NotFoundError, StorageError
+from device.export.stored import FileFormat, counts_lines, export_file, load_count
 from device.export.tables import counts_header, csv_lines
 from device.store import CountRow, Store
 
@@ -18,6 +21,8 @@ _AS_STORED = ("overlay.jpg", "outlines.png", "probability.png", "result.json")
 def write_archive(store: Store, rows: Iterable[CountRow]) -> IO[bytes]:
     """Write the archive to a nameless file in the data folder.
 
+    What cannot be read of a count is left out and named in problems.txt.
+
     Args:
         store: where the counts are.
         rows: done counts.
@@ -26,39 +31,68 @@ def write_archive(store: Store, rows: Iterable[CountRow]) -> IO[bytes]:
         The open file at its beginning; closing it frees its space.
 
     Raises:
-        NotFoundError, StorageError: a count was deleted meanwhile or is damaged.
+        StorageError: the disk is full.
     """
     # Not in /tmp, which is memory on many systems.
     stream = tempfile.TemporaryFile(dir=store.data_dir)  # noqa: SIM115 - the caller closes it
-    lines = []
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for row in rows:
-            lines.append(_add(archive, store, row))
-        archive.writestr("counts.csv", csv_lines([counts_header(), *lines]))
+    problems: list[str] = []
+    there = list(rows)
+    try:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for row in there:
+                problems += _add(archive, store, row)
+            archive.writestr(
+                "counts.csv", csv_lines([counts_header(), *counts_lines(store, there)])
+            )
+            if problems:
+                archive.writestr("problems.txt", "\n".join([*problems, ""]))
+    except OSError as error:
+        stream.close()
+        raise StorageError(
+            f"The archive cannot be written ({error.strerror}); free some space in {store.data_dir}."
+        ) from None
     stream.seek(0)
     return stream
 
 
 def _add(archive: zipfile.ZipFile, store: Store, row: CountRow) -> list[str]:
-    """One count's folder; returns its line of the table."""
-    count = load_count(store, row)
-    folder = plain_name(row)
+    """One count's folder; returns a sentence for each part that cannot be read."""
+    folder, problems = plain_name(row), []
+    for name, open_part in _parts(store, row):
+        try:
+            source = open_part()
+        except (DamagedError, NotFoundError, OSError) as error:
+            problems.append(f"{folder}/{name} is missing: {error}")
+            continue
+        entry = zipfile.ZipInfo(f"{folder}/{name}")
+        # Images are compressed already.
+        packed = name.endswith((".jpg", ".jpeg", ".png"))
+        entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+        with source, archive.open(entry, "w") as target:
+            shutil.copyfileobj(source, target)
+    return problems
+
+
+def _parts(store: Store, row: CountRow) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    """Names within the count's folder, and how each is opened."""
     original = store.counts.original_path(row)
-    _copy(archive, original, f"{folder}/{original.name}")
+    yield original.name, partial(_open, original)
     for name in _AS_STORED:
-        _copy(archive, store.product(row.id, name), f"{folder}/{name}")
+        yield name, partial(_stored, store, row, name)
     for file_format in get_args(FileFormat):
-        archive.writestr(f"{folder}/{file_format}", export_file(store, count, file_format))
-    return counts_line(count)
+        yield file_format, partial(_encoded, store, row, file_format)
 
 
-def _copy(archive: zipfile.ZipFile, path: Path, name: str) -> None:
-    """Images are compressed already."""
-    entry = zipfile.ZipInfo(name)
-    packed = path.suffix in (".jpg", ".jpeg", ".png")
-    entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-    with path.open("rb") as source, archive.open(entry, "w") as target:
-        shutil.copyfileobj(source, target)
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _stored(store: Store, row: CountRow, name: str) -> IO[bytes]:
+    return _open(store.product(row.id, name))
+
+
+def _encoded(store: Store, row: CountRow, file_format: FileFormat) -> IO[bytes]:
+    return io.BytesIO(export_file(store, load_count(store, row), file_format))
 
 
 def plain_name(row: CountRow) -> str:

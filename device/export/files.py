@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
+from device.errors import DamagedError, NotFoundError
 from device.export.archive import plain_name, write_archive
-from device.export.stored import FileFormat, StoredCount, counts_line, export_file, load_count
+from device.export.stored import FileFormat, StoredCount, counts_lines, export_file, load_count
 from device.export.tables import counts_header, csv_lines
-from device.machine.files import open_atomic, write_atomic
+from device.machine.files import display_name, open_atomic, write_atomic
 from device.store import CountRow, Store
 
 Format = Literal["counts", "cells", "rois", "labels", "geojson", "archive"]
@@ -23,18 +24,16 @@ _PER_COUNT: dict[Format, tuple[FileFormat, str]] = {
 
 
 def counts_table(store: Store, rows: Iterable[CountRow]) -> str:
-    """The counts as one CSV table with header.
-
-    Raises:
-        NotFoundError, StorageError: a count was deleted meanwhile or is damaged.
-    """
-    return csv_lines([counts_header(), *(counts_line(load_count(store, row)) for row in rows)])
+    """The counts as one CSV table with header; see `counts_lines` for damaged ones."""
+    return csv_lines([counts_header(), *counts_lines(store, rows)])
 
 
 def write_exports(
     store: Store, rows: list[CountRow], formats: Iterable[Format], out_dir: Path
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """Write done counts in these formats; files of the same name are replaced.
+
+    A count whose own files are damaged does not keep the others from being written.
 
     Args:
         store: where the counts are.
@@ -44,15 +43,16 @@ def write_exports(
         out_dir: made where missing.
 
     Returns:
-        The files.
+        The files, and a sentence for each that could not be made.
 
     Raises:
-        NotFoundError, StorageError: a count was deleted meanwhile or is damaged.
+        StorageError: there is no room for the archive.
         OSError: the folder cannot be written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     chosen = set(formats)
-    written = []
+    written: list[Path] = []
+    problems: list[str] = []
     if "counts" in chosen:
         written.append(out_dir / "counts.csv")
         write_atomic(written[-1], counts_table(store, rows).encode())
@@ -62,9 +62,12 @@ def write_exports(
             shutil.copyfileobj(archive, target)
     per_count = [kind for kind in FORMATS if kind in chosen and kind in _PER_COUNT]
     for row in rows if per_count else []:
-        count = load_count(store, row)
-        written += [_write_one(store, count, kind, out_dir) for kind in per_count]
-    return written
+        try:
+            count = load_count(store, row)
+            written += [_write_one(store, count, kind, out_dir) for kind in per_count]
+        except (DamagedError, NotFoundError) as error:
+            problems.append(f"{display_name(row.image)}: {error}")
+    return written, problems
 
 
 def _write_one(store: Store, count: StoredCount, kind: Format, out_dir: Path) -> Path:

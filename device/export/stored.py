@@ -1,6 +1,6 @@
 """Stored counts as the exports need them: result, corrections in force, label image."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,15 +8,18 @@ import numpy as np
 import tifffile
 
 from device.counting.records import CountResult, LabelImage
-from device.errors import StorageError
+from device.errors import DamagedError, NotFoundError
 from device.export.corrected import Corrections, remaining_labels
 from device.export.geojson import geojson
 from device.export.ometiff import labels_ome_tiff
 from device.export.rois import rois_zip
-from device.export.tables import cells_csv, counts_row
+from device.export.tables import cells_csv, counts_header, counts_row, csv_text
 from device.machine.clock import local_time
 from device.store import CountRow, Store
 from device.store.records import Correction
+
+DAMAGED_FLAG = "damaged_files"
+"""In the table: the line is from the database alone, because the count's own files cannot be read."""
 
 FileFormat = Literal["cells.csv", "labels.tiff", "rois.zip", "cells.geojson"]
 
@@ -36,7 +39,7 @@ def load_count(store: Store, row: CountRow) -> StoredCount:
     Raises:
         ConflictError: it is not done.
         NotFoundError: it was deleted.
-        StorageError: its file is damaged.
+        DamagedError: its file is damaged.
     """
     result = store.result(row.id)
     return StoredCount(row, result, in_force(store.corrections.of(row.id)))
@@ -57,15 +60,20 @@ def stored_labels(store: Store, count_id: str) -> LabelImage:
     Raises:
         ConflictError: the count is not done.
         NotFoundError: it was deleted.
-        StorageError: the stored file is damaged.
+        DamagedError: the stored file is damaged, or not of this image.
     """
-    path = store.product(count_id, "labels.tiff")
+    path, row = store.product(count_id, "labels.tiff"), store.counts.get(count_id)
     try:
-        return np.asarray(tifffile.imread(path)).astype(np.int32)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise StorageError(
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            if page.shape != (row.height, row.width):
+                raise ValueError(f"its shape is {page.shape}, not {(row.height, row.width)}")
+            labels: LabelImage = np.asarray(page.asarray()).astype(np.int32)
+    except Exception as error:  # noqa: BLE001 - tifffile raises whatever a damaged file makes it
+        raise DamagedError(
             f"{path} is damaged ({error}); restore a backup or count the image again."
         ) from None
+    return labels
 
 
 def counts_line(count: StoredCount, *, image: str | None = None) -> list[str]:
@@ -81,11 +89,56 @@ def counts_line(count: StoredCount, *, image: str | None = None) -> list[str]:
     )
 
 
+def counts_lines(store: Store, rows: Iterable[CountRow]) -> Iterator[list[str]]:
+    """Lines of counts.csv; a count with a damaged result has what the database knows, and says so under `flags`.
+
+    One that was deleted meanwhile has no line.
+    """
+    for row in rows:
+        try:
+            yield counts_line(load_count(store, row))
+        except (NotFoundError, DamagedError):
+            if exists(store, row):
+                yield _line_of_row(row)
+
+
+def exists(store: Store, row: CountRow) -> bool:
+    """False once somebody deleted the count."""
+    try:
+        store.counts.get(row.id)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _line_of_row(row: CountRow) -> list[str]:
+    """What the database knows of a count whose files are damaged: the count and its interval stand in it."""
+    known = {
+        "image": csv_text(row.image),
+        "sample": csv_text(row.sample),
+        "count": row.count,
+        "corrected_count": row.corrected_count,
+        "interval_low": row.interval_low,
+        "interval_high": row.interval_high,
+        "flags": " ".join([*(flag.code for flag in row.flags), DAMAGED_FLAG]),
+        "width_px": row.width,
+        "height_px": row.height,
+        "threshold": row.threshold,
+        "model": csv_text(row.model),
+        "model_sha256": row.model_sha256,
+        "counted_at": local_time(row.finished_s, row.clock_correction_s),
+        "id": row.id,
+        "image_sha256": row.image_sha256,
+    }
+    cells = (known.get(column) for column in counts_header())
+    return ["" if cell is None else str(cell) for cell in cells]
+
+
 def export_file(store: Store, count: StoredCount, file_format: FileFormat) -> bytes:
     """One count in one format, corrections applied.
 
     Raises:
-        NotFoundError, StorageError: as `stored_labels`.
+        NotFoundError, DamagedError: as `stored_labels`.
     """
     return _ENCODERS[file_format](store, count)
 
@@ -94,18 +147,28 @@ def _cells(store: Store, count: StoredCount) -> bytes:
     return cells_csv(count.result, corrections=count.corrections).encode()
 
 
+def _labels_of(store: Store, count: StoredCount) -> LabelImage:
+    labels = stored_labels(store, count.row.id)
+    if set(np.unique(labels)) - {0} != set(range(1, count.result.count + 1)):
+        raise DamagedError(
+            f"The label image of {count.row.id} holds other cells than its result; restore a backup or count "
+            "the image again."
+        )
+    return labels
+
+
 def _labels(store: Store, count: StoredCount) -> bytes:
-    labels = remaining_labels(stored_labels(store, count.row.id), count.corrections)
+    labels = remaining_labels(_labels_of(store, count), count.corrections)
     return labels_ome_tiff(labels, count.result.pixel_size_um)
 
 
 def _rois(store: Store, count: StoredCount) -> bytes:
-    labels = stored_labels(store, count.row.id)
+    labels = _labels_of(store, count)
     return rois_zip(count.result, labels, corrections=count.corrections)
 
 
 def _geojson(store: Store, count: StoredCount) -> bytes:
-    labels = stored_labels(store, count.row.id)
+    labels = _labels_of(store, count)
     return geojson(count.result, labels, corrections=count.corrections)
 
 

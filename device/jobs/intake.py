@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from device.counting.card import ModelCard
 from device.counting.records import CountSettings
 from device.counting.resolved import resolve
-from device.errors import ConflictError, InputError, ModelError
+from device.errors import InputError, ModelError
 from device.imageio import decode_frame
 from device.imageio.header import read_header
 from device.jobs import Segmenters
 from device.models.card import available_models
 from device.models.estimate import require_memory
 from device.store import CountRow, NewCount, Store
+from device.store.counts import require_same
 from device.store.records import Needs, Origin
 
 MAX_SAMPLE_CHARS = 200
@@ -93,11 +94,12 @@ class Intake:
         Raises:
             InputError: not an image, outside the limits, or a setting outside its range.
             ModelError: the model is missing or damaged.
+            ConflictError: the key was used for another image or other settings.
             QueueFullError, StorageError: nothing was accepted.
         """
         known = self._store.counts.find_once(wishes.once_key)
         if known is not None:
-            return _same_image(known, data)
+            return require_same(known, hashlib.sha256(data).hexdigest(), wishes.settings)
         new = NewCount(
             data=data,
             image=_printable(image),
@@ -156,19 +158,6 @@ class Intake:
                 f"installed are: {', '.join(available_models()) or 'none'}."
             )
         return asked
-
-
-def _same_image(known: CountRow, data: bytes) -> CountRow:
-    """The row, if it is of this image: another one's count must not be the answer.
-
-    Raises:
-        ConflictError: it is of another image.
-    """
-    if hashlib.sha256(data).hexdigest() != known.image_sha256:
-        raise ConflictError(
-            f"This key was already used for another image, {known.image!r}; use a new key."
-        )
-    return known
 
 
 def _printable(name: str) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, to_json
 from device.counting.scale import to_8_bit
 from device.drawing.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
-from device.errors import StorageError
+from device.errors import DamagedError
 from device.export.ometiff import labels_ome_tiff
 from device.machine.clock import Stopwatch
 from device.machine.provenance import software_versions
@@ -58,13 +58,13 @@ def decode_probability(data: bytes, name: str) -> ProbabilityMap:
     """The stored probability map, (h, w) uint8 codes.
 
     Raises:
-        StorageError: the file is damaged.
+        DamagedError: the file is damaged.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             codes: ProbabilityMap = np.asarray(picture.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise StorageError(
+    except Exception as error:  # noqa: BLE001 - Pillow raises whatever a damaged file makes it
+        raise DamagedError(
             f"{name} is damaged ({error}); restore a backup or count the image again."
         ) from None
     return codes

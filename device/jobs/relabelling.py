@@ -9,8 +9,17 @@ from msgspec.structs import asdict, replace
 
 from device.counting.card import ModelCard
 from device.counting.pipeline import relabel
-from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, settings_of
-from device.errors import ConflictError, InputError
+from device.counting.records import (
+    Counted,
+    CountResult,
+    CountSettings,
+    Frame,
+    ProbabilityMap,
+    settings_of,
+)
+from device.counting.resolved import resolve
+from device.counting.scale import working_shape
+from device.errors import ConflictError, DamagedError, InputError, NotFoundError
 from device.imageio import read_frame
 from device.jobs import Segmenters
 from device.jobs.products import decode_probability, encode_products
@@ -80,6 +89,7 @@ class Relabeller:
             result, products = encode_products(held.frame, counted, Stopwatch())
             revision = held.row.revision + 1
             self._store.folders.keep_products(count_id, revision, products)
+            # Where this fails the products stay for the sweep: the commit may have been made nevertheless.
             self._store.queue.relabelled(count_id, revision, result, _changed(result))
             self._store.folders.drop_revisions(count_id, revision)
         return self._store.counts.get(count_id)
@@ -108,7 +118,17 @@ class Relabeller:
         except InputError as error:
             raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
         frame = dataclasses.replace(frame, source=row.image)
-        probability = decode_probability(path.read_bytes(), str(path))
+        if frame.sha256 != row.image_sha256:
+            raise DamagedError(
+                f"The stored image {row.image} is not the one that was counted; restore a backup."
+            )
+        try:
+            probability = decode_probability(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            raise NotFoundError("This count was changed or deleted meanwhile.") from None
+        scale = resolve(CountSettings(cell_diameter_px=result.cell_diameter_px), card).scale
+        if probability.shape != working_shape(frame.height, frame.width, scale):
+            raise DamagedError(f"{path} is not of this image; restore a backup or count it again.")
         return _Held(row, result, frame, probability, card)
 
 

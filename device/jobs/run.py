@@ -59,6 +59,7 @@ def run_count(
     Raises:
         InputError: the image or a setting cannot be used.
         NotFoundError: the stored image is gone or damaged.
+        OSError: the stored image cannot be read now.
         StorageError: the products cannot be written now.
         Cancelled: somebody asked.
     """
@@ -77,10 +78,8 @@ def _read(store: Store, row: CountRow) -> Frame:
     path = store.counts.original_path(row)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise NotFoundError(
-            f"The stored image {path} cannot be read ({error.strerror}); restore a backup."
-        ) from None
+    except FileNotFoundError:
+        raise NotFoundError(f"The stored image {path} is gone; restore a backup.") from None
     frame = decode_frame(data, row.image, row.settings.reading)
     if frame.sha256 != row.image_sha256:
         raise NotFoundError(

@@ -1,7 +1,6 @@
 """The one thread that counts."""
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -12,16 +11,23 @@ import msgspec
 from device.errors import FluocountError, StorageError
 from device.jobs.run import Cancelled, Report, run_count
 from device.jobs.segmenters import Segmenters
+from device.machine.faults import is_of_the_machine
 from device.store import CountRow, Store
 from device.store.lock import WORKER_LOCK, FileLock
+from device.store.queue import MAX_ATTEMPTS
+from device.store.sweep import Sweep
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 """How soon a count that another process accepted is seen."""
 _LOCK_POLL_S = 1.0
-_STORAGE_PAUSE_S = 10.0
+STORAGE_PAUSE_S = 10.0
+READ_PAUSE_S = 2.0
+"""A sick disk or a network drive that went away for a moment is often back after this."""
 _CLOCK_CHECK_S = 60.0
+_TIDY_EVERY_S = 300.0
+"""How often leftovers are looked for and the database is read over: some 50 ms at 10,000 counts."""
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +74,9 @@ class Worker:
         self._problem: str | None = None
         self._alive_s = time.monotonic()
         self._clock_checked_s = 0.0
+        self._sweep = Sweep(store)
+        self._tidied_s = float("-inf")
+        self._interrupted = False
 
     def start(self) -> None:
         """Begin; what a dead worker left is counted first."""
@@ -94,7 +103,7 @@ class Worker:
     def _run(self) -> None:
         lock = FileLock(self._store.data_dir / WORKER_LOCK)
         try:
-            while not self._stop.is_set() and not lock.try_acquire():
+            while not self._stop.is_set() and not self._acquire(lock):
                 self._sign_of_life()
                 self._stop.wait(_LOCK_POLL_S)
             if not self._stop.is_set():
@@ -103,8 +112,21 @@ class Worker:
             lock.release()
             self._store.close()
 
+    def _acquire(self, lock: FileLock) -> bool:
+        try:
+            held = lock.try_acquire()
+        except OSError as error:
+            self._problem = (
+                f"The lock of the data folder cannot be taken ({error}); check the disk."
+            )
+            return False
+        self._problem = None
+        return held
+
     def _work(self) -> None:
-        self._guarded(self._take_over)
+        while not self._guarded(self._take_over):
+            if self._stop.is_set():
+                return
         while not self._stop.is_set():
             self._sign_of_life()
             self._guarded(self._next)
@@ -113,10 +135,19 @@ class Worker:
         waiting = self._store.queue.requeue_interrupted()
         if waiting:
             _log.warning("%d interrupted count(s) start again", waiting)
-        self._store.sweep()
+
+    def _tidy(self) -> None:
+        if time.monotonic() - self._tidied_s > _TIDY_EVERY_S:
+            self._tidied_s = time.monotonic()
+            self._store.database.look_over()
+            self._sweep.run()
 
     def _next(self) -> None:
+        if self._interrupted:  # by a fault of the disk, which is not held against the image
+            self._store.queue.requeue_blameless()
+            self._interrupted = False
         self._watch_clock()
+        self._tidy()
         row = self._store.queue.claim() if self._store.queue.has_waiting() else None
         if row is None:
             self._doing = "idle"
@@ -141,6 +172,8 @@ class Worker:
             queue.requeue_blameless()
         except StorageError:
             raise
+        except OSError as error:
+            self._failed_to_read(row, error)
         except FluocountError as error:
             queue.fail(row.id, str(error))
         except Exception as error:  # noqa: BLE001 - a bug fails one image, not the appliance
@@ -154,26 +187,46 @@ class Worker:
             queue.finish(row.id, revision, result, self._conditions())
             self._store.folders.drop_revisions(row.id, revision)
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """A full disk or a locked database pauses the worker; nothing accepted is given up."""
+    def _failed_to_read(self, row: CountRow, error: OSError) -> None:
+        """One failed read is tried again; what stays unreadable fails with its cause, so that others get their turn."""
+        if is_of_the_machine(error):
+            raise error
+        if row.attempts < MAX_ATTEMPTS:
+            _log.warning("%s is tried again: %s", row.id, error)
+            self._stop.wait(READ_PAUSE_S)
+            self._store.queue.requeue(row.id)
+            return
+        self._store.queue.fail(
+            row.id,
+            f"The image could not be read, {MAX_ATTEMPTS} times ({error.strerror}); check the disk with "
+            "`fluocount doctor`, then count it again.",
+        )
+
+    def _guarded(self, step: Callable[[], None]) -> bool:
+        """A full disk or a locked database pauses the worker; nothing accepted is given up. False when paused."""
         try:
             step()
-        except (StorageError, sqlite3.Error, OSError) as error:
+        except (StorageError, OSError) as error:
             _log.error("worker paused: %s", error)
-            self._doing, self._problem = "paused", str(error)
-            self._pause()
-        else:
-            self._problem = None
+            self._pause(str(error))
+            return False
+        except _Stopped:
+            return False
+        except Exception as error:  # noqa: BLE001 - a bug must not end the thread without a word
+            _log.exception("worker paused")
+            self._pause(
+                f"{type(error).__name__}: {error}; the log has the details, please report it."
+            )
+            return False
+        self._problem = None
+        return True
 
-    def _pause(self) -> None:
-        until_s = time.monotonic() + _STORAGE_PAUSE_S
+    def _pause(self, problem: str) -> None:
+        self._doing, self._problem, self._interrupted = "paused", problem, True
+        until_s = time.monotonic() + STORAGE_PAUSE_S
         while time.monotonic() < until_s and not self._stop.is_set():
             self._sign_of_life()
             self._stop.wait(_POLL_S)
-        try:
-            self._store.queue.requeue_blameless()
-        except (StorageError, sqlite3.Error) as error:
-            _log.error("still paused: %s", error)
 
     def _watch_clock(self) -> None:
         if time.monotonic() - self._clock_checked_s > _CLOCK_CHECK_S:

@@ -6,12 +6,29 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import IO
 
 PARTIAL_SUFFIX = ".part"
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.part")
+
+
+FileIdentity = tuple[int, int]
+"""Device and inode: which file a path means."""
+
+
+def identity(path: Path) -> FileIdentity | None:
+    """Which file is there now; None where there is none.
+
+    Raises:
+        OSError: nobody can tell.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def display_name(path: PurePath | str) -> str:
@@ -101,7 +118,8 @@ def remove_partial(root: Path, older_than_s: float = 3600.0) -> int:
     """Remove what a killed process left half written below `root`; returns how many files."""
     removed = 0
     for path in root.rglob(f".*{PARTIAL_SUFFIX}"):
-        if _PARTIAL.fullmatch(path.name) and time.time() - path.stat().st_mtime > older_than_s:
-            path.unlink(missing_ok=True)
-            removed += 1
+        with suppress(FileNotFoundError):
+            if _PARTIAL.fullmatch(path.name) and time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
+                removed += 1
     return removed

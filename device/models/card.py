@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from device.counting.card import ModelCard
+from device.counting.records import DECODE_ERRORS
 from device.errors import ModelError
 
 MODELS_DIR = Path(__file__).parent
@@ -52,7 +53,7 @@ def load_card(model_path: Path) -> ModelCard:
         raise ModelError(
             f"The model {model_path} has no card; put {card_path.name} beside it."
         ) from None
-    except msgspec.DecodeError as error:
+    except DECODE_ERRORS as error:
         raise ModelError(
             f"The model card {card_path} is damaged ({error}); restore it from the release."
         ) from None

@@ -9,15 +9,14 @@
 Whoever accepts needs no worker of his own: see device.jobs.
 """
 
-import logging
-import time
 from pathlib import Path
 
 import msgspec
 
 from device.config import StorageSettings
-from device.counting.records import CountResult
-from device.errors import ConflictError, StorageError
+from device.counting.records import DECODE_ERRORS, CountResult
+from device.errors import ConflictError, DamagedError, NotFoundError, StorageError, UnavailableError
+from device.machine.faults import is_of_the_machine
 from device.store import rows
 from device.store.access import Access
 from device.store.corrections import Corrections
@@ -31,8 +30,6 @@ from device.store.results import ResultFolders
 __all__ = ["CountRow", "DiskState", "Filter", "NewCount", "Store", "open_store"]
 
 DATABASE_NAME = "fluocount.sqlite"
-_ORPHAN_AGE_S = 3600.0
-_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -66,17 +63,22 @@ class Store:
         """The CountResult of a done count.
 
         Raises:
-            NotFoundError: there is no such count.
+            NotFoundError: there is no such count, or it was deleted meanwhile.
             ConflictError: it is not done.
-            StorageError: the stored file is damaged.
+            DamagedError: the stored file is damaged.
+            UnavailableError: nothing can be read now.
         """
         path = self.product(count_id, "result.json")
         try:
             return msgspec.json.decode(path.read_bytes(), type=CountResult)
-        except msgspec.DecodeError as error:
-            raise StorageError(
+        except FileNotFoundError:
+            raise NotFoundError("This count was changed or deleted meanwhile.") from None
+        except (OSError, *DECODE_ERRORS) as error:
+            if isinstance(error, OSError) and is_of_the_machine(error):
+                raise UnavailableError(f"{path} cannot be read now ({error.strerror}).") from error
+            raise DamagedError(
                 f"{path} is damaged ({error}); restore a backup or count the image again."
-            ) from None
+            ) from error
 
     def product(self, count_id: str, name: str) -> Path:
         """Path of one of results.PRODUCTS of a done count, in its present revision.
@@ -91,20 +93,6 @@ class Store:
                 f"The count of {row.image} is {row.status}; its results exist when it is done."
             )
         return self.folders.product(count_id, row.revision, name)
-
-    def sweep(self) -> int:
-        """Remove folders that no row knows (a crash between image and row); returns how many.
-
-        Only what is older than an hour: another process may be accepting at this moment.
-        """
-        known = {row[0] for row in self.database.connection().execute("SELECT id FROM counts")}
-        removed = 0
-        for folder in self.folders.folders():
-            if folder.name not in known and time.time() - folder.stat().st_mtime > _ORPHAN_AGE_S:
-                _log.warning("removing %s, which belongs to no count any more", folder)
-                self.folders.remove(folder.name)
-                removed += 1
-        return removed
 
     def close(self) -> None:
         """Close this thread's connections."""

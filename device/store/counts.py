@@ -4,13 +4,14 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from device.config import StorageSettings
 from device.counting.records import CountSettings
-from device.errors import ConflictError, QueueFullError
+from device.errors import ConflictError, QueueFullError, StorageError
 from device.machine import clock
 from device.store import rows
 from device.store.database import Database
@@ -40,20 +41,23 @@ class Counts:
         Raises:
             StorageError: too little room, or it could not be written.
             QueueFullError: `max_queue` counts are waiting.
+            ConflictError: its once_key stands for another image or other settings.
         """
+        sha256 = hashlib.sha256(new.data).hexdigest()
         known = self.find_once(new.once_key)
         if known is not None:
-            return known
+            return require_same(known, sha256, new.settings)
         self.require_room(len(new.data))
         count_id, suffix = secrets.token_hex(8), safe_suffix(new.image)
         self._folders.keep_original(count_id, suffix, new.data)
         try:
-            row = self._insert(new, count_id, suffix)
+            row = self._insert(new, count_id, suffix, sha256)
         except BaseException:
-            self._folders.remove(count_id)
+            self._remove_unless_accepted(count_id)
             raise
         if row.id != count_id:  # another hand-in with the same once_key was faster
             self._folders.remove(count_id)
+            return require_same(row, sha256, new.settings)
         self.on_accept()
         return row
 
@@ -63,6 +67,7 @@ class Counts:
         Raises:
             StorageError, QueueFullError: as `accept`.
         """
+        self._database.require_sound()
         require_space(self._folders.root, self._settings, needed_bytes)
         self._require_place(self._database.connection())
 
@@ -186,14 +191,20 @@ class Counts:
                 "nothing was accepted, send the image again later."
             )
 
-    def _insert(self, new: NewCount, count_id: str, suffix: str) -> CountRow:
+    def _remove_unless_accepted(self, count_id: str) -> None:
+        """An error may come after the commit: what a row stands for stays, and so does what nobody can tell."""
+        with suppress(StorageError):
+            if rows.find(self._database.connection(), "id", count_id) is None:
+                self._folders.remove(count_id)
+
+    def _insert(self, new: NewCount, count_id: str, suffix: str, sha256: str) -> CountRow:
         values = {
             "id": count_id,
             "status": "queued",
             "origin": new.origin,
             "once_key": new.once_key,
             "image": new.image,
-            "image_sha256": hashlib.sha256(new.data).hexdigest(),
+            "image_sha256": sha256,
             "image_bytes": len(new.data),
             "suffix": suffix,
             "model": new.model,
@@ -214,7 +225,24 @@ class Counts:
                 return known
             self._require_place(connection)
             connection.execute(f"INSERT INTO counts ({names}) VALUES ({marks})", values)
-        return self.get(count_id)
+            return rows.get(self._database, count_id)
+
+
+def require_same(known: CountRow, image_sha256: str, settings: CountSettings) -> CountRow:
+    """The row, if it is of this image and these settings: another count must not be the answer.
+
+    Raises:
+        ConflictError: it is of another.
+    """
+    if image_sha256 != known.image_sha256:
+        raise ConflictError(
+            f"This key was used before, for {known.image!r} with other content; use a new key."
+        )
+    if settings != known.settings:
+        raise ConflictError(
+            f"This key was used before, for {known.image!r} with other settings; use a new key."
+        )
+    return known
 
 
 def _where(which: Filter) -> tuple[str, tuple[object, ...]]:

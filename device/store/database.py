@@ -4,17 +4,23 @@ Migrations are plain numbered SQL files. Each runs in one transaction together w
 `PRAGMA user_version`, so that a kill or a power cut leaves the old or the new schema and no lock.
 """
 
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from device.errors import StorageError
-from device.machine.files import sync_folder
+from device.errors import StorageError, UnavailableError
+from device.machine.files import FileIdentity, identity, sync_folder
+from device.store.connection import StoreConnection, damage_sentence, translate
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
+_MAGIC = b"SQLite format 3\0"
+_SIDE_FILES = ("-wal", "-shm")
+_log = logging.getLogger(__name__)
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -37,48 +43,88 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
+        self._damage: str | None = None
+        self._identity: FileIdentity | None = None
+        self._rescued: Path | None = None
+        self._rescuing = threading.Lock()
         try:
             self._migrate()
-        except sqlite3.Error as error:
+            self._identity = identity(path)
+        except (sqlite3.Error, StorageError) as error:
+            if isinstance(error, StorageError) and self._damage is None:
+                raise
             raise StorageError(
-                f"The database {path} cannot be used ({error}); restore a backup with `fluocount "
-                "restore`, "
-                "or move the file away to start with an empty database."
+                f"The database {path} cannot be used ({self._damage or error}); restore a backup with `fluocount "
+                "restore`, or move the file away to start with an empty database."
             ) from None
 
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection: every commit is on the disk when it returns."""
+    def connection(self) -> StoreConnection:
+        """This thread's connection: every commit is on the disk when it returns.
+
+        Raises:
+            StorageError, UnavailableError: here and in every call of the connection.
+        """
         return self._open("durable", "FULL")
 
-    def hasty_connection(self) -> sqlite3.Connection:
+    def hasty_connection(self) -> StoreConnection:
         """For what may be lost with the power (progress): commits do not wait for the disk."""
         return self._open("hasty", "NORMAL")
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[StoreConnection]:
         """BEGIN IMMEDIATE ... COMMIT; any exception rolls back.
 
         Raises:
-            StorageError: the disk is full or the database is damaged.
+            StorageError: the disk is full, the database is damaged, or its file is no longer in its place.
+            UnavailableError: it may work later.
         """
         connection = self.connection()
+        self._require_in_place(connection)
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+            yield connection
             connection.execute("COMMIT")
-        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.IntegrityError):
-                raise
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise StorageError(
-                f"The database {self.path} could not be written ({error}); check free space and run "
-                "`fluocount doctor`."
-            ) from error
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        self._require_in_place(connection)  # else the commit went into a file that nobody finds
+
+    def problem(self) -> str | None:
+        """Why nothing must be accepted now, in one sentence; cheap enough for every request."""
+        if self._damage is not None:
+            return damage_sentence(self.path, self._damage)
+        try:
+            self._require_in_place(self.connection())
+            with self.path.open("rb") as stream:
+                if stream.read(len(_MAGIC)) != _MAGIC:
+                    self._note_damage("its head is overwritten")
+                    return self.problem()
+        except StorageError as error:
+            return str(error)
+        except OSError as error:
+            return f"The database {self.path} cannot be read ({error.strerror}); check the disk."
+        return None
+
+    def require_sound(self) -> None:
+        """Refuse while there is a `problem`.
+
+        Raises:
+            StorageError: with it.
+        """
+        if found := self.problem():
+            raise StorageError(found)
+
+    def look_over(self) -> None:
+        """Read the whole file as a program that starts now would; what is wrong becomes a `problem`."""
+        try:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as fresh:
+                found = fresh.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            translate(error, self.path, self._note_damage)
+        else:
+            if found != "ok":
+                self._note_damage(found)
 
     def check(self) -> list[str]:
         """What `PRAGMA integrity_check` finds; empty when sound."""
@@ -96,16 +142,104 @@ class Database:
             connection.close()
         self._local.__dict__.clear()
 
-    def _open(self, name: str, synchronous: str) -> sqlite3.Connection:
-        known: sqlite3.Connection | None = self._local.__dict__.get(name)
+    def _open(self, name: str, synchronous: str) -> StoreConnection:
+        known: StoreConnection | None = self._local.__dict__.get(name)
         if known is None:
-            known = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            known.row_factory = sqlite3.Row
-            known.execute("PRAGMA journal_mode = WAL")
-            known.execute(f"PRAGMA synchronous = {synchronous}")
-            known.execute("PRAGMA foreign_keys = ON")
+            try:
+                known = self._connect(synchronous)
+            except sqlite3.Error as error:
+                raise translate(error, self.path, self._note_damage) from error
             self._local.__dict__[name] = known
         return known
+
+    def _connect(self, synchronous: str) -> StoreConnection:
+        # Once it was there, a missing file is a fault: SQLite would quietly begin an empty one.
+        mode = "rwc" if self._identity is None else "rw"
+        made = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            factory=StoreConnection,
+        )
+        made.path, made.on_damage = self.path, self._note_damage
+        try:
+            made.row_factory = sqlite3.Row
+            made.execute("PRAGMA journal_mode = WAL")
+            made.execute(f"PRAGMA synchronous = {synchronous}")
+            made.execute("PRAGMA foreign_keys = ON")
+            made.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # opens the -wal
+            made.side_files = self._side_files()
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _side_files(self) -> tuple[FileIdentity | None, ...]:
+        """While a connection is open SQLite never replaces its -wal and -shm: whoever does takes commits away."""
+        return tuple(identity(self.path.with_name(self.path.name + end)) for end in _SIDE_FILES)
+
+    def _require_in_place(self, connection: StoreConnection) -> None:
+        """Refuse to work on files that were deleted or replaced under the running program.
+
+        Raises:
+            StorageError: they were; what the connection still knows is saved beside them.
+            UnavailableError: nobody can tell now.
+        """
+        if self._identity is None:  # being made
+            return
+        try:
+            if (
+                identity(self.path) == self._identity
+                and self._side_files() == connection.side_files
+            ):
+                return
+        except OSError as error:
+            raise UnavailableError(
+                f"The database {self.path} cannot be read ({error.strerror}); check the disk."
+            ) from error
+        saved = self._rescue(connection)
+        raise StorageError(
+            f"The database {self.path} was deleted or replaced while fluocount ran; nothing is accepted. {saved}"
+        )
+
+    def _rescue(self, connection: StoreConnection) -> str:
+        """An open file outlives its name: copy it while there is a connection to it."""
+        with self._rescuing:
+            try:
+                if self._rescued is None:
+                    stamp = time.strftime("rescued-%Y%m%d-%H%M%S")
+                    target = self.path.with_name(f"{self.path.name}.{stamp}")
+                    self._copy_whole(connection, target)
+                    self._rescued = target
+            except (sqlite3.Error, OSError) as error:
+                return f"Stop fluocount and restore a backup; no copy could be made ({error})."
+        return (
+            f"What it held is saved in {self._rescued}: stop fluocount, give that file the name "
+            f"{self.path.name}, remove {self.path.name}-wal and {self.path.name}-shm, and start it again."
+        )
+
+    @staticmethod
+    def _copy_whole(connection: sqlite3.Connection, target: Path) -> None:
+        partial = target.with_name(target.name + ".part")
+        partial.unlink(missing_ok=True)
+        with closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+        partial.replace(target)
+        sync_folder(target.parent)
+
+    def _roll_back(self, connection: StoreConnection) -> None:
+        """After a failed roll-back the connection would refuse every later transaction: open a new one then."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except StorageError:
+            self.close()
+
+    def _note_damage(self, found: str) -> None:
+        if self._damage is None:
+            _log.error("the database %s is damaged: %s", self.path, found)
+            self._damage = found
 
     def _migrate(self) -> None:
         connection = self.connection()
@@ -135,11 +269,7 @@ class Database:
     def _copy_before(self, version: int) -> None:
         target = self.path.with_name(f"{self.path.name}.before-{version + 1}")
         if not target.exists():
-            partial = target.with_name(target.name + ".part")
-            partial.unlink(missing_ok=True)
-            self.backup(partial)
-            partial.replace(target)
-            sync_folder(target.parent)
+            self._copy_whole(self.connection(), target)
 
     @staticmethod
     def _version(connection: sqlite3.Connection) -> int:

@@ -79,6 +79,14 @@ class JobQueue:
                 "attempts = attempts - 1 WHERE status = 'running'"
             )
 
+    def requeue(self, count_id: str) -> None:
+        """A running count waits again, and this attempt counts."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL WHERE id = ?",
+                (count_id,),
+            )
+
     def retry(self, count_id: str) -> CountRow:
         """A failed or cancelled count waits again.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from device.config import load_settings
+from device.counting.records import DECODE_ERRORS
 from device.errors import ConflictError, InputError, StorageError
 from device.machine.files import sync_folder, write_atomic
 from device.store import DATABASE_NAME
@@ -102,7 +103,7 @@ def _unpack(archive: Path, scratch: Path) -> Manifest:
                     )
                 _extract(members, member, scratch / member.name)
         manifest = msgspec.json.decode((scratch / MANIFEST_NAME).read_bytes(), type=Manifest)
-    except (tarfile.TarError, EOFError, msgspec.DecodeError) as error:
+    except (tarfile.TarError, EOFError, *DECODE_ERRORS) as error:
         raise InputError(
             f"{archive} is not a complete backup of fluocount ({error}); use another backup."
         ) from None

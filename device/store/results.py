@@ -5,6 +5,7 @@ is written under a hidden name, synced and renamed; the database row says which 
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,15 @@ PRODUCTS = (
     "image.jpg",
     "thumbnail.jpg",
 )
+
+
+_ID = re.compile(r"[0-9a-f]{16}")
+_LEAVING = ".deleted-"
+
+
+def is_count_id(text: str) -> bool:
+    """True for what can be the id of a count, and so the name of its folder."""
+    return _ID.fullmatch(text) is not None
 
 
 def safe_suffix(name: str) -> str:
@@ -45,7 +55,15 @@ class ResultFolders:
         root.mkdir(parents=True, exist_ok=True)
 
     def folder(self, count_id: str) -> Path:
-        """Folder of one count; `count_id` is one that the database knows."""
+        """Folder of one count; `count_id` is one that the database knows.
+
+        Raises:
+            StorageError: the database was tampered with: this would be a path of somebody's choice.
+        """
+        if not is_count_id(count_id):
+            raise StorageError(
+                f"{count_id!r} is not the id of a count; the database is damaged, restore a backup."
+            )
         return self.root / count_id
 
     def original(self, count_id: str, suffix: str) -> Path:
@@ -84,6 +102,7 @@ class ResultFolders:
         """Write one revision whole or not at all; replaces an uncommitted one of that number.
 
         Raises:
+            NotFoundError: the count was deleted meanwhile.
             StorageError: it could not be written.
         """
         folder = self.folder(count_id)
@@ -100,22 +119,51 @@ class ResultFolders:
             sync_folder(folder)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
+            if not folder.exists():
+                raise NotFoundError("This count was deleted meanwhile.") from None
             raise _not_kept(folder, error) from error
 
     def drop_revisions(self, count_id: str, except_revision: int) -> None:
-        """Remove every revision but one, and half-written ones."""
-        for path in self.folder(count_id).iterdir():
-            if path.is_dir() and path.name != str(except_revision):
-                shutil.rmtree(path)
+        """Remove every revision but one, and half-written ones; what resists is left to the sweep."""
+        for path in _entries(self.folder(count_id)):
+            if path.name != str(except_revision) and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
 
     def remove(self, count_id: str) -> None:
-        """Remove a count's folder."""
-        if self.folder(count_id).exists():
-            shutil.rmtree(self.folder(count_id))
+        """Remove a count's folder. Whoever writes to it at this moment finds it gone, and leaves nothing behind."""
+        leaving = self.root / f"{_LEAVING}{count_id}"
+        try:
+            self.folder(count_id).rename(leaving)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(leaving, ignore_errors=True)
 
     def folders(self) -> list[Path]:
-        """Every folder there is, whether the database knows it or not."""
-        return [path for path in self.root.iterdir() if path.is_dir()]
+        """Every folder of a count, whether the database knows it or not."""
+        return [path for path in _entries(self.root) if is_count_id(path.name) and path.is_dir()]
+
+    def remove_left(self) -> None:
+        """Finish deletions that were cut off."""
+        for path in _entries(self.root):
+            if path.name.startswith(_LEAVING):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def uncommitted(self, count_id: str, revision: int) -> list[Path]:
+        """Below a count's folder, what its present revision does not need."""
+        keep = str(revision)
+        return [
+            path
+            for path in _entries(self.folder(count_id))
+            if path.name != keep and (path.name.startswith(".") or path.name.isdecimal())
+        ]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds; nothing where it was deleted meanwhile."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _write_synced(path: Path, data: bytes) -> None:

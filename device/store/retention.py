@@ -1,7 +1,6 @@
 """Deleting old counts, which happens only where `[storage] keep_days` asks for it."""
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -86,7 +85,7 @@ class Retention:
             while True:
                 try:
                     self.tidy()
-                except (StorageError, sqlite3.Error, OSError) as error:
+                except (StorageError, OSError) as error:
                     _log.error("old counts could not be deleted: %s", error)
                 if self._stop.wait(_EVERY_S):
                     return

@@ -9,11 +9,12 @@ from pathlib import Path, PurePath
 
 import msgspec
 
-from device.errors import FluocountError
+from device.errors import FluocountError, StorageError, UnavailableError
 from device.export.stored import StoredCount, counts_line, export_file, load_count
 from device.export.tables import ERRORS_COLUMNS, counts_header, csv_text
 from device.imageio.filenames import output_name
 from device.machine.clock import local_time
+from device.machine.faults import is_of_the_machine
 from device.machine.files import remove_partial, write_beside
 from device.store import CountRow, Filter, Store
 from device.watch.ledger import Entry, Ledger
@@ -28,12 +29,19 @@ _COPIED = {
 }
 """Products of the store and what they are called beside the image's name."""
 
+_READ_ATTEMPTS = 3
+_DEAD_AFTER_S = 60.0
+"""A file of this name that nobody touched for so long belongs to a process that was killed: the folder is locked."""
 _ASK_AT_ONCE = 500
 _TURN_S = 5.0
 
 
 class Delivery:
     """Writes what became of taken files. Every line is written once, whatever happens in between.
+
+    Attributes:
+        waiting: taken files by the id of their count.
+        released: True when files that were skipped as duplicates must be looked at again.
 
     Args:
         store: where counts come from.
@@ -50,6 +58,8 @@ class Delivery:
         self._out_dir = out_dir
         self._say = say
         self.waiting: dict[str, Entry] = {}
+        self.released = False
+        self._troubled: dict[str, int] = {}
         self.counted = 0
         self.failed = 0
         self._device = 0
@@ -67,7 +77,7 @@ class Delivery:
             OSError: the output folder cannot be used.
         """
         self._out_dir.mkdir(parents=True, exist_ok=True)
-        remove_partial(self._out_dir)
+        remove_partial(self._out_dir, _DEAD_AFTER_S)
         self._device = self._out_dir.stat().st_dev
         self._read_tables()
         for entry in self._ledger.in_state("taken"):
@@ -100,12 +110,21 @@ class Delivery:
                 del self.waiting[count_id]
         ended = [row for row in rows.values() if row.status not in ("queued", "running")]
         end_s = time.monotonic() + _TURN_S
-        for row in sorted(ended, key=lambda row: (row.finished_s or 0.0, row.sequence)):
+        for row in sorted(ended, key=self._turn):
             if time.monotonic() > end_s:
                 break
-            self._end(self.waiting[row.id], row)
+            try:
+                self._end(self.waiting[row.id], row)
+            except (OSError, StorageError):
+                self._troubled[row.id] = self._troubled.get(row.id, 0) + 1
+                raise
             del self.waiting[row.id]
+            self._troubled.pop(row.id, None)
         return bool(ended)
+
+    def _turn(self, row: CountRow) -> tuple[int, float, int]:
+        """What could not be written comes last, so that it keeps nothing else from its line."""
+        return self._troubled.get(row.id, 0), row.finished_s or 0.0, row.sequence
 
     def refuse(self, name: str, reason: str, sha256: str = "") -> None:
         """Put a file that cannot be counted into errors.csv, once.
@@ -134,11 +153,19 @@ class Delivery:
         try:
             count = load_count(self._store, row)
             files = self._files(count, entry)
-        except FluocountError as error:
+        except UnavailableError:
+            raise
+        except (OSError, FluocountError) as error:
+            fault = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(fault, OSError) and self._may_pass(fault, row):  # of the store's disk
+                raise fault from None
             self._fail(entry, str(error))
             return
         self._write(entry, count, files)
         self._ledger.put(msgspec.structs.replace(entry, count_id=row.id, state="counted"))
+
+    def _may_pass(self, fault: OSError, row: CountRow) -> bool:
+        return is_of_the_machine(fault) or self._troubled.get(row.id, 0) < _READ_ATTEMPTS
 
     def _deleted(self, entry: Entry) -> None:
         """Its count is no longer in the store: one that had its line before may be counted anew."""
@@ -150,6 +177,8 @@ class Delivery:
     def _fail(self, entry: Entry, reason: str) -> None:
         self.refuse(entry.path, reason, entry.sha256)
         self._ledger.put(msgspec.structs.replace(entry, state="failed"))
+        if self._ledger.release(entry.sha256):  # else this image would be counted nowhere
+            self.released = True
 
     def _files(self, count: StoredCount, entry: Entry) -> dict[str, bytes]:
         """Contents of the files beside the image's name, by their suffixes."""

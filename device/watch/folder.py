@@ -24,7 +24,7 @@ from device.watch.taking import Taking
 
 _log = logging.getLogger(__name__)
 
-_TICK_S = 0.25
+TICK_S = 0.25
 _RESCAN_S = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -144,7 +144,7 @@ class FolderWatch:
                 busy = self._guarded_step(once)
                 if once and self._idle():
                     break
-                self._stop.wait(0 if busy else self._plan.retry_s if self._problem else _TICK_S)
+                self._stop.wait(0 if busy else self._plan.retry_s if self._problem else TICK_S)
             return self.state
         finally:
             self._doing, self._problem, self._locked = "stopped", None, False
@@ -167,13 +167,22 @@ class FolderWatch:
         self._rescan_at_s = min(self._rescan_at_s, time.monotonic() + 1.0)
 
     def _guarded_step(self, once: bool) -> bool:
-        """One round; a full disk, a locked table or a vanished share pauses and is said once."""
+        """One round; a full disk, a locked table, a vanished share or a held database pauses and is said once."""
         try:
             busy = self._step(once)
         except QueueFullError:
             return False
         except (StorageError, OSError) as error:
             self._pause(_sentence(error, self._plan.out_dir))
+            return False
+        except Exception as error:
+            if once:
+                raise
+            _log.exception("%s", self._plan.folder)  # a bug must not end the thread without a word
+            what = f"{type(error).__name__}: {error}"
+            self._pause(
+                f"The program made a mistake ({what}); the log has the details, please report it."
+            )
             return False
         if self._problem is not None:
             self._say("Continuing.")
@@ -189,29 +198,47 @@ class FolderWatch:
                 self._ledger.forget("failed")
             self._delivery.open()
             self._opened = True
-        delayed, busy = None, False
-        try:
-            busy = self._delivery.deliver()
-        except OSError as error:
-            if error.errno in _FULL:
-                raise
-            delayed = error  # counts.csv is open in a spreadsheet: take and count on meanwhile
+        delayed, busy = self._deliver()
         if problem := self._worker_problem():
             raise StorageError(problem)
         now_s = time.monotonic()
         restarted = not once and self._events.ensure(self._say)
-        if restarted or now_s >= self._rescan_at_s:
-            self._rescan_at_s = now_s + _RESCAN_S
-            self._taking.scan(now_s)
+        if restarted or self._delivery.released or now_s >= self._rescan_at_s:
+            self._look(now_s)
         self._doing = "watching"
         busy |= self._taking.take_complete(now_s, self._stop.is_set)
         if delayed is not None:
             raise delayed
         return busy
 
+    def _look(self, now_s: float) -> None:
+        """Look at every file, and soon again where that failed or a sub-folder could not be listed."""
+        self._rescan_at_s = now_s + _RESCAN_S  # before the look: a folder may appear during it
+        try:
+            self._taking.scan(now_s)
+        except BaseException:
+            self._rescan_at_s = now_s
+            raise
+        self._delivery.released = False
+        if self._taking.unlisted:
+            self._rescan_at_s = min(self._rescan_at_s, now_s + self._plan.retry_s)
+
+    def _deliver(self) -> tuple[OSError | None, bool]:
+        """Write what is done; an error that lets taking and counting go on is returned, with whether more waits."""
+        try:
+            return None, self._delivery.deliver()
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            return (
+                error,
+                False,
+            )  # counts.csv is open in a spreadsheet, or one file cannot be written
+
     def _idle(self) -> bool:
-        nothing_left = not self._taking.settling and not self._delivery.waiting
-        return self._opened and self._problem is None and nothing_left
+        taking, delivery = self._taking, self._delivery
+        left = taking.settling or taking.unlisted or delivery.waiting or delivery.released
+        return self._opened and self._problem is None and not left
 
     def _pause(self, problem: str) -> None:
         if problem != self._problem:

@@ -83,6 +83,14 @@ class Ledger:
                 (self._out_dir, entry.path, entry.size, entry.mtime_ns),
             )
 
+    def release(self, sha256: str) -> int:
+        """Files that were skipped for another of this content count as new; returns how many."""
+        with self._database.transaction() as connection:
+            return connection.execute(
+                "DELETE FROM watched WHERE out_dir = ? AND sha256 = ? AND state = 'duplicate'",
+                (self._out_dir, sha256),
+            ).rowcount
+
     def forget(self, *states: State) -> None:
         """Drop every entry in one of these states: their files count as new."""
         with self._database.transaction() as connection:

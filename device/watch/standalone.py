@@ -14,6 +14,7 @@ from device.jobs.intake import Intake
 from device.jobs.segmenters import Loader
 from device.machine import system
 from device.machine.notify import Watchdog, notify
+from device.machine.records import prepare_records
 from device.store import open_store
 from device.watch.folder import FolderWatch, WatchState
 from device.watch.plan import WatchPlan
@@ -69,6 +70,7 @@ def _checked_card(segmenters: Segmenters, plan: WatchPlan) -> ModelCard:
 def _run(watch: FolderWatch, worker: Worker, once: bool) -> WatchState:
     """Both until the watch ends; systemd is told how they are."""
     _stop_on_signals(watch)
+    prepare_records()
     worker.start()
     watchdog = Watchdog(lambda: max(worker.state.silent_s, watch.silent_s()))
     notify("READY=1", f"STATUS=watching {watch.state.folder}")

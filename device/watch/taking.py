@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from device.errors import InputError
+from device.errors import ConflictError, InputError
 from device.export.tables import csv_text
 from device.imageio.filenames import Kind, kind_of
 from device.jobs.intake import Intake, Wishes
+from device.machine.faults import is_of_the_machine
 from device.machine.files import display_name
 from device.store import CountRow, Store
 from device.watch.delivery import Delivery
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 _TURN_S = 5.0
 """How long taking and delivering go on before the other has its turn."""
+
+_LOOK = "check its permissions, and the disk."
 
 FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 
@@ -66,6 +69,7 @@ class Taking:
         self._run = secrets.token_hex(4) if plan.recount or plan.retry_failed else ""
         self._out_dir = plan.out_dir.resolve()
         self._unreadable_since: dict[Path, float] = {}
+        self.unlisted: set[Path] = set()
         self.settling = Settling(plan.settle_s)
 
     def wants(self, path: Path) -> bool:
@@ -73,21 +77,27 @@ class Taking:
         return kind_of(path.relative_to(self._plan.folder)) is Kind.IMAGE and not self._in_out(path)
 
     def scan(self, now_s: float) -> None:
-        """Look at every file of the folder: what the events missed, and what was there before."""
-        for path, status in self._files():
+        """Look at every file of the folder: what the events missed, and what was there before.
+
+        A sub-folder that cannot be listed stays in `unlisted` until it can, or until its error was written down.
+
+        Raises:
+            OSError: the watched folder itself cannot be listed.
+        """
+        self.unlisted.clear()
+        for path, status in self._files(now_s):
             relative = path.relative_to(self._plan.folder)
             kind = kind_of(relative)
             if kind is Kind.FOREIGN:
                 self._delivery.refuse(display_name(relative), FOREIGN_REASON)
-            version = Version(status.st_size, status.st_mtime_ns)
-            if kind is Kind.IMAGE and not self._ledger.knows(relative, version):
+            if kind is Kind.IMAGE and not (status and self._ledger.knows(relative, status)):
                 self.settling.notice(path, now_s)
 
     def take_complete(self, now_s: float, stopped: Callable[[], bool]) -> bool:
         """Hand in complete files while the queue has place, for some seconds; True when one was.
 
         Raises:
-            StorageError: no room in the store; the files stay noticed.
+            StorageError: no room in the store, or it cannot be used; the files stay noticed.
             QueueFullError: others filled the queue.
             OSError: the output folder cannot be written.
         """
@@ -112,6 +122,8 @@ class Taking:
             self.settling.forget(path)
             return False
         except OSError as error:
+            if is_of_the_machine(error):
+                raise
             self._unreadable(path, error, now_s)
             return False
         self._unreadable_since.pop(path, None)
@@ -143,7 +155,8 @@ class Taking:
             size=version.size,
             mtime_ns=version.mtime_ns,
             sha256=sha256,
-            once_key=f"watch:{self._out_dir}:{name}:{version.size}:{version.mtime_ns}:{self._run}",
+            # With the content: a file may be replaced by one of the same size within a tick of its clock.
+            once_key=f"watch:{self._out_dir}:{name}:{version.mtime_ns}:{sha256}:{self._run}",
             count_id=None,
             state="taken",
         )
@@ -156,7 +169,7 @@ class Taking:
         self._ledger.put(entry)
         try:
             row = self._accept(entry, data)
-        except InputError as error:
+        except (InputError, ConflictError) as error:
             self._delivery.refuse(name, str(error), sha256)
             self._ledger.put(msgspec.structs.replace(entry, state="failed"))
         else:
@@ -183,35 +196,71 @@ class Taking:
 
     def _unreadable(self, path: Path, error: OSError, now_s: float) -> None:
         """Its writer may still lock it; after some patience it is an error, and tried on."""
-        since_s = self._unreadable_since.setdefault(path, now_s)
-        if now_s - since_s >= PATIENCE * self._plan.settle_s:
-            reason = f"The file cannot be read ({error.strerror}); check its permissions."
-            self._delivery.refuse(self._name(path), reason)
+        if self._patience_ends(path, now_s):
+            self._delivery.refuse(
+                self._name(path), f"The file cannot be read ({error.strerror}); {_LOOK}"
+            )
             self.settling.forget(path)
         else:
             self.settling.notice(path, now_s, being_written=True)
 
+    def _cannot_list(self, folder: Path, error: OSError, now_s: float) -> None:
+        """A sub-folder is treated as a file is; without the watched folder itself there is nothing to do but wait."""
+        if folder == self._plan.folder or is_of_the_machine(error):
+            raise error
+        _log.warning("%s", error)
+        if self._patience_ends(folder, now_s):
+            reason = f"The folder cannot be listed ({error.strerror}); {_LOOK}"
+            self._delivery.refuse(self._name(folder), reason)
+        else:
+            self.unlisted.add(folder)
+
+    def _patience_ends(self, path: Path, now_s: float) -> bool:
+        since_s = self._unreadable_since.setdefault(path, now_s)
+        return now_s - since_s >= PATIENCE * self._plan.settle_s
+
     def _name(self, path: Path) -> str:
         return display_name(path.relative_to(self._plan.folder))
 
-    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+    def _files(self, now_s: float) -> Iterator[tuple[Path, Version | None]]:
+        """Every file with its version; None where that cannot be had: taking it will tell why."""
         folders = [self._plan.folder]
         while folders:
+            folder = folders.pop()
             try:
-                entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
-            except OSError as error:
-                _log.warning("%s", error)
+                with os.scandir(folder) as found:
+                    entries = sorted(found, key=lambda entry: entry.name)
+            except FileNotFoundError:
+                if folder == self._plan.folder:
+                    raise
                 continue
+            except OSError as error:
+                self._cannot_list(folder, error, now_s)
+                continue
+            self._unreadable_since.pop(folder, None)
             for entry in entries:
-                path = Path(entry.path)
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        if self._plan.recursive and not self._in_out(path):
-                            folders.append(path)
-                    elif entry.is_file():
-                        yield path, entry.stat()
-                except FileNotFoundError:
-                    continue
+                if not self._is_folder(entry):
+                    yield from self._file(entry)
+                elif self._plan.recursive and not self._in_out(Path(entry.path)):
+                    folders.append(Path(entry.path))
+
+    @staticmethod
+    def _is_folder(entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir(follow_symlinks=False)
+        except OSError:
+            return False
+
+    @staticmethod
+    def _file(entry: os.DirEntry[str]) -> Iterator[tuple[Path, Version | None]]:
+        try:
+            if entry.is_file():
+                status = entry.stat()
+                yield Path(entry.path), Version(status.st_size, status.st_mtime_ns)
+        except FileNotFoundError:
+            return
+        except OSError:  # a link to itself, a sick disk
+            yield Path(entry.path), None
 
     def _in_out(self, path: Path) -> bool:
         """Outputs are no inputs; where folder and output are one, their names tell."""

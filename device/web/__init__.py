@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIFlask
 
 from device import __version__
+from device.machine.records import prepare_records
 from device.service import Service
 from device.web import access, errors
 from device.web.api import document
@@ -36,6 +37,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     """
     if needs_login is None:
         needs_login = service.needs_login()
+    prepare_records()
     app = APIFlask(
         __name__,
         title="fluocount",

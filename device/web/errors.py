@@ -1,6 +1,7 @@
 """Errors as answers: the same sentences as on the command line, with the right status."""
 
 import logging
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,7 @@ from device.errors import (
     CameraBusyError,
     CameraError,
     ConflictError,
+    DamagedError,
     FluocountError,
     InputError,
     ModelError,
@@ -19,6 +21,7 @@ from device.errors import (
     QueueFullError,
     SettingsError,
     StorageError,
+    UnavailableError,
 )
 from device.web.current import service
 
@@ -30,11 +33,13 @@ STATUS_OF: dict[type[FluocountError], int] = {
     CameraBusyError: 409,
     NotFoundError: 404,
     ConflictError: 409,
+    DamagedError: 409,
     CameraError: 503,
     ModelError: 503,
     QueueFullError: 503,
     SettingsError: 503,
     StorageError: 507,
+    UnavailableError: 503,
 }
 
 _SENTENCES = {
@@ -48,13 +53,27 @@ _SENTENCES = {
 def install(app: APIFlask) -> None:
     """Register the handlers."""
     app.register_error_handler(FluocountError, _deliberate)
-    app.register_error_handler(Exception, _bug)
+    app.register_error_handler(Exception, _unforeseen)
     app.error_processor(_http)
 
 
 def _deliberate(error: FluocountError) -> ResponseReturnValue:
     kinds = (kind for kind in type(error).__mro__ if kind in STATUS_OF)
     return sentence(STATUS_OF[next(kinds)], str(error))
+
+
+def _unforeseen(error: Exception) -> ResponseReturnValue:
+    if _raised_by_json(error):
+        return sentence(
+            400, "The JSON of the request cannot be read; send less nested, shorter values."
+        )
+    return _bug(error)
+
+
+def _raised_by_json(error: Exception) -> bool:
+    """True for what Python's decoder raises besides its own error: too deep, or a number of too many digits."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == "json.decoder" for frame in frames)
 
 
 def _bug(error: Exception) -> ResponseReturnValue:

@@ -159,11 +159,16 @@ def _count_failure() -> None:
 
 def _local(target: str | None) -> str:
     """Only addresses of this page: anything else would send people away after the login."""
-    parts = urlsplit(target or "/")
-    usable = parts.scheme == "" and parts.netloc == "" and parts.path.startswith("/")
-    if not usable or "\\" in (target or "") or parts.path.startswith("//"):
+    target = target or "/"
+    try:
+        parts = urlsplit(target)
+    except ValueError:
         return "/"
-    return target or "/"
+    usable = parts.scheme == "" and parts.netloc == "" and parts.path.startswith("/")
+    # A line break would end the header.
+    if not usable or "\\" in target or target.startswith("//") or not target.isprintable():
+        return "/"
+    return target
 
 
 def _write_private(path: Path, text: str) -> None:

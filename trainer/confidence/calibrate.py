@@ -1,6 +1,7 @@
 """The confidence section of a card, fitted on frames that the network had not seen (out-of-fold maps)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -46,7 +47,7 @@ def fit_evidence(
 ) -> Confidence:
     """`fit_confidence` from what was gathered."""
     fitted = fit_part(evidence, card, leasts)
-    held = [inside_interval(frame, other) for frame, other in left_out(evidence, card, leasts)]
+    held = [interval_of(frame, other).inside for frame, other in left_out(evidence, card, leasts)]
     folds = len({frame.fold for frame in evidence})
     return msgspec.structs.replace(
         fitted,
@@ -66,11 +67,26 @@ def left_out(
     return pairs
 
 
-def inside_interval(frame: Evidence, confidence: Confidence) -> bool:
-    """Whether the number of targets lies in the frame's interval."""
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What a card would say about one frame."""
+
+    frame: Evidence
+    count: int
+    low: int
+    high: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether it holds the true count."""
+        return self.low <= self.frame.targets <= self.high
+
+
+def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
+    """The frame's count and interval under a confidence section."""
     judged = frame.judged(confidence)
     low, high = count_interval(judged.chances, confidence.frame_sd, judged.count)
-    return low <= frame.targets <= high
+    return Interval(frame, judged.count, low, high)
 
 
 def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()) -> Confidence:

@@ -1,7 +1,6 @@
 """Is the confidence honest? Calibration, coverage and flags of a run in tables and one picture."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
@@ -11,9 +10,9 @@ from device.counting.confidence.features import FEATURES
 from device.counting.confidence.probabilities import (
     COVERAGE,
     calibrated,
-    count_interval,
     near_decision,
 )
+from trainer.confidence.calibrate import Interval, interval_of
 from trainer.confidence.evidence import Evidence
 from trainer.confidence.flagrates import FULL_WIDTH_PX, Rate
 from trainer.scores.evaluate import CROWDED_CELLS, SPARSE_CELLS
@@ -27,7 +26,7 @@ _BINS = np.linspace(0, 1, 11)
 def bins(unseen: Unseen) -> list[tuple[float, float, int]]:
     """(mean probability, share that are cells, number) of the objects in tenths of probability."""
     chances = np.concatenate([calibrated(f.features, c) for f, c in unseen] or [np.zeros(0)])
-    is_cell = np.concatenate([f.is_cell for f, _ in unseen] or [np.zeros(0)])
+    is_cell = np.concatenate([f.is_cell for f, _ in unseen] or [np.zeros(0, dtype=bool)])
     place = np.clip(np.digitize(chances, _BINS) - 1, 0, len(_BINS) - 2)
     return [
         (float(chances[own].mean()), float(is_cell[own].mean()), int(own.sum()))
@@ -44,28 +43,9 @@ def calibration_error(unseen: Unseen) -> float:
     )
 
 
-class Interval(NamedTuple):
-    """What was said about one frame."""
-
-    frame: Evidence
-    count: int
-    low: int
-    high: int
-
-    @property
-    def inside(self) -> bool:
-        """Whether it holds the true count."""
-        return self.low <= self.frame.targets <= self.high
-
-
 def intervals(unseen: Unseen) -> list[Interval]:
     """Every frame's count and interval."""
-    rows = []
-    for frame, own in unseen:
-        judged = frame.judged(own)
-        low, high = count_interval(judged.chances, own.frame_sd, judged.count)
-        rows.append(Interval(frame, judged.count, low, high))
-    return rows
+    return [interval_of(frame, own) for frame, own in unseen]
 
 
 def coverage_table(unseen: Unseen) -> str:

@@ -1,8 +1,12 @@
 """Losses on the logit, backend-neutral (paper, section 4.2)."""
 
+from typing import Any
+
 import keras
 import msgspec
 from keras import ops
+
+from trainer.network.resunet import Tensor
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +31,9 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     smoothing: float = 0.0
 
 
-def weighted_cross_entropy(target, weight, logit, gamma: float = 0.0):
+def weighted_cross_entropy(
+    target: Tensor, weight: Tensor, logit: Tensor, gamma: float = 0.0
+) -> Tensor:
     """Weighted mean over pixels of binary cross-entropy x (1 - p of the truth)^gamma."""
     entropy = ops.maximum(logit, 0) - logit * target + ops.log1p(ops.exp(-ops.abs(logit)))
     if gamma:
@@ -36,7 +42,7 @@ def weighted_cross_entropy(target, weight, logit, gamma: float = 0.0):
     return ops.sum(weight * entropy) / ops.sum(weight)
 
 
-def soft_dice(target, logit):
+def soft_dice(target: Tensor, logit: Tensor) -> Tensor:
     """1 - Dice of the whole batch; 0 is perfect."""
     probability = ops.sigmoid(logit)
     overlap = ops.sum(probability * target)
@@ -47,7 +53,13 @@ def soft_dice(target, logit):
 class PixelLoss(keras.losses.Loss):
     """Loss of one batch from y_true (batch, h, w, 2) = target and weight, y_pred (batch, h, w, 1) logit."""
 
-    def __init__(self, dice=0.0, focal_gamma=0.0, smoothing=0.0, name="pixel_loss"):
+    def __init__(
+        self,
+        dice: float = 0.0,
+        focal_gamma: float = 0.0,
+        smoothing: float = 0.0,
+        name: str = "pixel_loss",
+    ) -> None:
         super().__init__(name=name, reduction=None)
         self.dice, self.focal_gamma, self.smoothing = dice, focal_gamma, smoothing
 
@@ -56,14 +68,14 @@ class PixelLoss(keras.losses.Loss):
         """From the settings; the weights themselves arrive in y_true."""
         return cls(loss.dice, loss.focal_gamma, loss.smoothing)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Scalar loss of a batch."""
         target, weight = y_true[..., :1], y_true[..., 1:]
         target = target * (1 - self.smoothing) + 0.5 * self.smoothing
         value = weighted_cross_entropy(target, weight, y_pred, self.focal_gamma)
         return value + self.dice * soft_dice(target, y_pred) if self.dice else value
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """For Keras's serialisation."""
         return {
             "dice": self.dice,

@@ -17,6 +17,11 @@ FRAME_CELL_DIAMETER_PX = 38.0
 """Typical diameter of a yellow neuron in a 1600x1200 frame."""
 
 
+Kind = Literal["reduced", "pairs", "labels", "fnc_v1", "fnc_v2", "synthetic"]
+"""Layout of a set of annotated frames."""
+Scale = Literal["width", "diameter"]
+
+
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the TOML file; unknown keys are errors."""
 
@@ -40,11 +45,11 @@ class Source(_Section, frozen=True, kw_only=True):
         width_px: of synthetic frames (4:3); cells shrink with it.
     """
 
-    kind: Literal["reduced", "pairs", "labels", "fnc_v1", "fnc_v2", "synthetic"]
+    kind: Kind
     path: str = ""
     name: str
     licence: str
-    scale: Literal["width", "diameter"] = "width"
+    scale: Scale = "width"
     diameter_factor: float = 1.0
     recolour: bool = False
     held_out: bool = False

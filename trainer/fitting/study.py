@@ -16,7 +16,7 @@ from tabulate import tabulate
 from device.errors import SettingsError
 from trainer.fitting.fit import Log
 from trainer.fitting.runs import Phase, Run, load_run
-from trainer.fitting.workflow import Training
+from trainer.fitting.workflow import Maps, Training
 from trainer.network.receptive import gmac_per_frame
 from trainer.network.segmenter import git_commit
 from trainer.scores.classical import fiji_way
@@ -185,7 +185,7 @@ def _rescored(training: Training, runs: Path, data: Path, log: Log) -> list[Fram
     """Another post-processing of the base experiment's maps."""
     base = Training(base_run(), runs / BASE, data, log)
     share_pretraining(base, runs)
-    maps = {}
+    maps: Maps = {}
     for fold in range(FOLDS):
         maps |= base.fold_maps(fold)
     return score_maps(training, maps, training.out / "crossvalidation").scores

@@ -153,9 +153,9 @@ def change_image(
     if rng.random() < 0.5:
         image = image + BACKGROUND_COLOUR * np.float32(rng.normal(0, augment.offset))
     if rng.random() < 0.5:
-        sigma = np.float32(rng.uniform(0, augment.noise))
-        image = image + sigma * rng.standard_normal(image.shape, np.float32)
-    return np.rint(np.clip(image, 0, 1) * 255) / np.float32(255)
+        level = np.float32(rng.uniform(0, augment.noise))
+        image = image + level * rng.standard_normal(image.shape, np.float32)
+    return np.rint(np.clip(image, 0, 1) * np.float32(255)) / np.float32(255)
 
 
 def crop(

@@ -101,7 +101,7 @@ def make_pool(examples: list[Example], phase: Phase, working_scale: float) -> Po
 def _centre(layers: Layers, phase: Phase, rng: np.random.Generator) -> np.ndarray:
     crop_size = phase.crop_px / layers.pixel
     if phase.crops == "grid":
-        return rng.choice(grid_centres(*layers.stack.shape[:2], crop_size))
+        return rng.choice(grid_centres(layers.stack.shape[0], layers.stack.shape[1], crop_size))
     return pick_centre(layers, crop_size, phase.cell_share, rng)
 
 
@@ -128,7 +128,7 @@ def make_batch(pool: Pool, phase: Phase, rng: np.random.Generator, scale: float 
         )
         weight = pixel_weights(
             target,
-            phase.loss.map_amplitude * crowding,
+            np.float32(phase.loss.map_amplitude) * crowding,
             phase.loss.cell_weight,
             phase.loss.background_weight,
         )
@@ -152,7 +152,7 @@ class Prefetch:
     """Runs an iterator in a thread, a few items ahead; use as a context manager."""
 
     def __init__(self, make: Callable[[], Iterator[Batch]], ahead: int = 6) -> None:
-        self._queue: queue.Queue = queue.Queue(ahead)
+        self._queue: queue.Queue[Batch | Exception] = queue.Queue(ahead)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(make,), daemon=True)
 
@@ -164,7 +164,7 @@ class Prefetch:
         self._stop.set()
         self._thread.join()
 
-    def _put(self, item: object) -> None:
+    def _put(self, item: Batch | Exception) -> None:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.2)

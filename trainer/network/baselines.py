@@ -7,26 +7,27 @@ import msgspec
 from keras import layers
 
 from device.errors import SettingsError
-from trainer.network.resunet import Network, build_resunet, conv, head, norm_act, stem
+from trainer.network.resunet import Network, Tensor, build_resunet, conv, head, norm_act, stem
 
 Builder = Callable[[Network], keras.Model]
+Block = Callable[[Tensor, int, Network], Tensor]
 
 
-def _double_conv(x, filters: int, network: Network):
+def _double_conv(x: Tensor, filters: int, network: Network) -> Tensor:
     """Convolution, batch norm, activation, twice (U-Net)."""
     for _ in range(2):
         x = norm_act(conv(x, filters, 3, network), network)
     return x
 
 
-def _vgg_block(x, filters: int, network: Network):
+def _vgg_block(x: Tensor, filters: int, network: Network) -> Tensor:
     """Three plain convolutions without shortcut, as in the deeper stages of VGG-16."""
     for _ in range(3):
         x = norm_act(conv(x, filters, 3, network), network)
     return x
 
 
-def _inception_block(x, filters: int, network: Network):
+def _inception_block(x: Tensor, filters: int, network: Network) -> Tensor:
     """Parallel 1x1, 3x3, double 3x3 and pooled branches, a quarter of the filters each."""
     part = max(1, filters // 4)
     one = norm_act(conv(x, part, 1, network), network)
@@ -39,7 +40,7 @@ def _inception_block(x, filters: int, network: Network):
     return layers.Concatenate()([one, three, five, pooled])
 
 
-def _encoder_decoder(network: Network, block: Callable, name: str) -> keras.Model:
+def _encoder_decoder(network: Network, block: Block, name: str) -> keras.Model:
     """U-shaped network of one kind of block; the decoder is U-Net's."""
     inputs = keras.Input((None, None, 3), name="image")
     x = stem(inputs, network)

@@ -4,9 +4,14 @@ Every model here ends in two layers: `logit`, a 1x1 convolution, and `probabilit
 Training looks at the logit (stable losses), counting at the probability.
 """
 
+from typing import Any
+
 import keras
 import msgspec
 from keras import layers
+
+Tensor = Any
+"""A Keras tensor; Keras has no types."""
 
 PAPER_PARAMETERS = 1_709_177
 """Parameters of c-ResUNet, those of batch normalisation included."""
@@ -40,13 +45,13 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     batch_norm_momentum: float = 0.95
 
 
-def norm_act(x, network: Network):
+def norm_act(x: Tensor, network: Network) -> Tensor:
     """Batch normalisation, then the activation."""
     x = layers.BatchNormalization(momentum=network.batch_norm_momentum)(x)
     return layers.Activation(network.activation)(x)
 
 
-def conv(x, filters: int, kernel: int, network: Network, dilation: int = 1):
+def conv(x: Tensor, filters: int, kernel: int, network: Network, dilation: int = 1) -> Tensor:
     """A stride-1 convolution with "same" padding, full or depthwise-separable."""
     kind = layers.SeparableConv2D if network.separable and kernel > 1 else layers.Conv2D
     initialisers = (
@@ -57,14 +62,19 @@ def conv(x, filters: int, kernel: int, network: Network, dilation: int = 1):
     return kind(filters, kernel, padding="same", dilation_rate=dilation, **initialisers)(x)
 
 
-def plain_block(x, filters: int, network: Network):
+def plain_block(x: Tensor, filters: int, network: Network) -> Tensor:
     """The first block: convolution, batch norm, activation, convolution; no shortcut."""
     return conv(norm_act(conv(x, filters, 3, network), network), filters, 3, network)
 
 
 def residual_block(
-    x, filters: int, network: Network, kernel: int = 3, dilation: int = 1, shortcut=None
-):
+    x: Tensor,
+    filters: int,
+    network: Network,
+    kernel: int = 3,
+    dilation: int = 1,
+    shortcut: Tensor | None = None,
+) -> Tensor:
     """Pre-activation residual block; the shortcut is `shortcut`, else x, through 1x1 where widths differ."""
     if shortcut is None:
         shortcut = x if x.shape[-1] == filters else conv(x, filters, 1, network)
@@ -73,13 +83,13 @@ def residual_block(
     return layers.Add()([y, shortcut])
 
 
-def up_block(x, skip, filters: int, network: Network):
+def up_block(x: Tensor, skip: Tensor, filters: int, network: Network) -> Tensor:
     """Transposed 2x2 convolution, concatenation with the skip, residual block around both."""
     up = layers.Conv2DTranspose(filters, 2, strides=2, padding="same")(x)
     return residual_block(layers.Concatenate()([up, skip]), filters, network, shortcut=up)
 
 
-def head(x, stem_stride: int = 1) -> tuple:
+def head(x: Tensor, stem_stride: int = 1) -> Tensor:
     """Layers `logit` and `probability`; a strided stem is undone by a transposed convolution."""
     if stem_stride > 1:
         logit = layers.Conv2DTranspose(1, stem_stride, strides=stem_stride, name="logit")(x)
@@ -88,7 +98,7 @@ def head(x, stem_stride: int = 1) -> tuple:
     return layers.Activation("sigmoid", name="probability")(logit)
 
 
-def stem(x, network: Network):
+def stem(x: Tensor, network: Network) -> Tensor:
     """The learned 1x1 colour layer with batch norm, and the optional folding of pixel blocks."""
     if network.colour_filters:
         x = norm_act(conv(x, network.colour_filters, 1, network), network)

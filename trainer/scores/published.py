@@ -6,7 +6,7 @@ import msgspec
 from tabulate import tabulate
 
 from trainer.fitting.fit import Log
-from trainer.fitting.runs import Run, Source, load_run
+from trainer.fitting.runs import Kind, Run, Source, load_run
 from trainer.fitting.workflow import Training, load_final
 from trainer.frames.datasets import Example, archive_split, read_archive
 from trainer.network.segmenter import KerasSegmenter
@@ -23,7 +23,7 @@ RADIUS_PX = {"fnc_v1": 50.0, "fnc_v2": 40.0}
 """Matching radius by layout, as published."""
 
 
-def layout_of(archive: Path) -> str:
+def layout_of(archive: Path) -> Kind:
     """Name of the layout: "fnc_v1" or "fnc_v2".
 
     Raises:
@@ -33,14 +33,14 @@ def layout_of(archive: Path) -> str:
     return "fnc_v1" if (archive / "all_images").is_dir() else "fnc_v2"
 
 
-def archive_source(layout: str) -> Source:
+def archive_source(layout: Kind) -> Source:
     """The archive itself as the only training source."""
     return Source(
         kind=layout, name="Fluorescent Neuronal Cells, yellow", licence="CC BY-SA 4.0", path="."
     )
 
 
-def published_run(recipe: str, layout: str) -> Run:
+def published_run(recipe: str, layout: Kind) -> Run:
     """The recipe with the archive's training part in place of its frames, and no pre-training."""
     run = load_run(recipe)
     source = archive_source(layout)
@@ -63,7 +63,7 @@ def reproduce(archive: Path, recipe: str, out: Path, log: Log) -> str:
     return f"{comparison(pool_scores(scores), test, layout)}\n\n{report}"
 
 
-def comparison(ours: Scores, test: list[Example], layout: str) -> str:
+def comparison(ours: Scores, test: list[Example], layout: Kind) -> str:
     """This run beside the published figures, as Markdown."""
     label = f"this run, {layout}, {len(test)} images, {RADIUS_PX[layout]:.0f} px"
     row = (label, f"{ours.f1:.3f}", f"{ours.mae:.2f}", f"{ours.medae:.1f}", f"{ours.mean_iou:.3f}")

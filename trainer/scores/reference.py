@@ -8,6 +8,7 @@ import csv
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -21,7 +22,7 @@ STRIDE_PX = 8
 THRESHOLD = 0.5
 
 
-def probability_map(model, image: np.ndarray) -> np.ndarray:
+def probability_map(model: Any, image: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 to (h, w) float32 probabilities in one pass; the frame is extended to the stride."""
     height, width = image.shape[:2]
     padding = ((0, -height % STRIDE_PX), (0, -width % STRIDE_PX), (0, 0))
@@ -50,7 +51,7 @@ def label_cells(probability: np.ndarray) -> np.ndarray:
     return segmentation.watershed(-distance, markers, mask=mask)
 
 
-def write_results(image: np.ndarray, labels: np.ndarray, cells: list, target: Path) -> None:
+def write_results(image: np.ndarray, labels: np.ndarray, cells: list[Any], target: Path) -> None:
     """The overlay as a full-frame PNG and a line per cell."""
     target.parent.mkdir(parents=True, exist_ok=True)
     overlay = segmentation.mark_boundaries(image, labels, color=(0, 1, 0.67))
@@ -70,7 +71,7 @@ def write_results(image: np.ndarray, labels: np.ndarray, cells: list, target: Pa
             )
 
 
-def count(model, job: Job) -> Timing:
+def count(model: Any, job: Job) -> Timing:
     """One frame, file to results."""
     watch, begin_s = Stopwatch(), time.process_time()
     with watch.stage("read"):

@@ -1,5 +1,6 @@
 """What a person reads and looks at: tables, and frames with found, missed and wrong cells in colours."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def best_median_worst(frames: list[FrameScore]) -> dict[str, FrameScore]:
 def write_report(
     title: str,
     frames: list[FrameScore],
-    counted: dict[str, Labelled],
+    counted: Mapping[str, Labelled],
     examples: list[Example],
     folder: Path,
     artefacts: frozenset[str] = frozenset(),

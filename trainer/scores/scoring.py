@@ -10,7 +10,7 @@ from PIL import Image
 from device.counting.segmenter import Segmenter
 from device.imageio import IMAGE_SUFFIXES, read_frame
 from device.models.card import find_model
-from trainer.fitting.runs import FRAME_CELL_DIAMETER_PX, Source
+from trainer.fitting.runs import FRAME_CELL_DIAMETER_PX, Kind, Scale, Source
 from trainer.frames.datasets import Example, load_source, read_archive, synthetic_example
 from trainer.scores.classical import count_proposals, propose_mask
 from trainer.scores.evaluate import count_example, save_scores, score
@@ -35,7 +35,9 @@ def open_segmenter(model: str) -> Segmenter:
     return load_segmenter(find_model(model), THREADS)
 
 
-def evaluate_folder(model: str, folder: Path, kind: str, part: str, scale: str, out: Path) -> str:
+def evaluate_folder(
+    model: str, folder: Path, kind: Kind, part: str, scale: Scale, out: Path
+) -> str:
     """Score a model on annotated frames; scores.json, report.md and pictures go to `out`."""
     segmenter = open_segmenter(model)
     source = Source(kind=kind, name=folder.name, licence="", scale=scale)

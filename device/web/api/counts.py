@@ -7,7 +7,7 @@ from flask import Response
 
 from device.counting.records import CountSettings
 from device.errors import InputError
-from device.export.stored import counts_line, load_count
+from device.export.stored import counts_lines
 from device.export.tables import counts_header, csv_lines
 from device.jobs.intake import Wishes
 from device.store import Store
@@ -74,8 +74,8 @@ def history_csv(query: dict[str, Any]) -> Response:
 def counts_csv(store: Store, which: Filter) -> Response:
     """counts.csv of the done counts that match."""
     rows = [row for row in reversed(store.counts.search(which)) if row.status == "done"]
-    lines = [counts_line(load_count(store, row)) for row in rows]
-    answer = Response(csv_lines([counts_header(), *lines]), mimetype="text/csv")
+    table = csv_lines([counts_header(), *counts_lines(store, rows)])
+    answer = Response(table, mimetype="text/csv")
     answer.headers["Content-Disposition"] = "attachment; filename=counts.csv"
     return answer
 

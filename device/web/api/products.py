@@ -1,5 +1,6 @@
 """Pictures and files below /counts/{id}/."""
 
+import io
 from pathlib import Path
 from typing import Any, get_args
 
@@ -7,7 +8,7 @@ from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from device.drawing.overlay import encode_png, overlay_image
-from device.errors import NotFoundError
+from device.errors import NotFoundError, StorageError
 from device.export.stored import FileFormat, export_file, load_count, stored_labels
 from device.imageio import read_frame
 from device.jobs.products import view_jpeg
@@ -60,7 +61,7 @@ def viewable(count_id: str) -> Response:
     store, row = _found(count_id)
     if row.status == "done":
         return _file(store.product(count_id, "image.jpg"))
-    frame = read_frame(store.counts.original_path(row))
+    frame = read_frame(store.counts.original_path(row), row.settings.reading)
     return Response(view_jpeg(frame), mimetype="image/jpeg")
 
 
@@ -77,7 +78,7 @@ def overlay_png(count_id: str) -> Response:
     """The same without compression loss, rendered on request."""
     store, row = _found(count_id)
     labels = stored_labels(store, count_id)
-    frame = read_frame(store.counts.original_path(row))
+    frame = read_frame(store.counts.original_path(row), row.settings.reading)
     picture = overlay_image(frame, store.result(count_id), labels)
     return Response(encode_png(picture), mimetype="image/png")
 
@@ -109,11 +110,9 @@ def _export(name: FileFormat) -> None:
 
     def view(count_id: str) -> Response:
         store, row = _found(count_id)
-        data = export_file(store, load_count(store, row), name)
-        answer = Response(data, mimetype=media)
-        stem = Path(row.image).stem or "count"
-        answer.headers.set("Content-Disposition", "attachment", filename=f"{stem}.{name}")
-        return answer
+        data = io.BytesIO(export_file(store, load_count(store, row), name))
+        download = f"{Path(row.image).stem or 'count'}.{name}"
+        return send_file(data, mimetype=media, as_attachment=True, download_name=download)
 
     view.__name__ = name.replace(".", "_")
     view.__doc__ = f"{name}, with the corrections by hand."
@@ -135,5 +134,7 @@ def _file(path: Path, **options: Any) -> Response:
         answer = send_file(path.resolve(), mimetype=_MEDIA.get(path.suffix), max_age=0, **options)
     except FileNotFoundError:
         raise NotFoundError(f"{path.name} no longer exists; reload the page.") from None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read ({error.strerror}); see the disk.") from None
     answer.headers["Cache-Control"] = "private, no-cache"
     return answer

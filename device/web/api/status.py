@@ -7,7 +7,7 @@ from flask import Response
 
 from device import __version__
 from device.counting.card import ModelCard
-from device.errors import ModelError
+from device.errors import ModelError, StorageError
 from device.imageio import IMAGE_SUFFIXES, MAX_SIDE_PX, MIN_SIDE_PX
 from device.machine import system
 from device.models.card import available_models
@@ -64,7 +64,10 @@ def _card(found: Service) -> ModelCard | None:
 def _queue(found: Service) -> QueueView | None:
     if found.counter is None:
         return None
-    state = found.counter.store.queue.state()
+    try:
+        state = found.counter.store.queue.state()
+    except StorageError:
+        return None  # its sentence is among the problems
     doing = found.counter.worker.state.doing
     return QueueView(waiting=state.queued, running=state.running, max=state.limit, worker=doing)
 

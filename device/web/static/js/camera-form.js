@@ -32,6 +32,9 @@ export class CameraForm {
   /** Show the values of the camera, but never overwrite what a person is typing. */
   show(camera) {
     this.ranges = camera.ranges ?? {};
+    // Once: an answer to what a person types must not be overwritten.
+    if (camera.state === "ready" && camera.text && camera.text !== this.said) this.note.textContent = camera.text;
+    this.said = camera.text;
     for (const { control, input } of this.inputs.values()) {
       const value = camera[control.name];
       const [low, high] = this.ranges[control.name] ?? [undefined, undefined];
