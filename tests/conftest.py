@@ -172,6 +172,31 @@ def version_2(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def factory(monkeypatch):
+    """gpiozero's mock pins."""
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
+    from gpiozero import Device
+
+    before, Device.pin_factory = Device.pin_factory, None
+    Device.ensure_pin_factory()
+    yield Device.pin_factory
+    Device.pin_factory.close()
+    Device.pin_factory = before
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """A watched folder that is looked at often."""
+    from watched import Bench
+
+    monkeypatch.setattr("device.watch.folder.TICK_S", 0.02)
+    bench = Bench(tmp_path)
+    yield bench
+    bench.worker.stop()
+    bench.store.close()
+
+
 @pytest.fixture(scope="module")
 def browser():
     from browser import chromium

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from appliance import wait_for
 
 from device.config import ButtonSettings
 from device.errors import CameraBusyError, CameraError, PinsError
@@ -18,18 +19,6 @@ SETTINGS = ButtonSettings(
     hold_s=0.3,
     excitation_settle_s=0.0,
 )
-
-
-@pytest.fixture
-def factory(monkeypatch):
-    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
-    from gpiozero import Device
-
-    before, Device.pin_factory = Device.pin_factory, None
-    Device.ensure_pin_factory()
-    yield Device.pin_factory
-    Device.pin_factory.close()
-    Device.pin_factory = before
 
 
 class Case:
@@ -71,13 +60,6 @@ def case(factory):
     made.panel.close()
 
 
-def until(holds, seconds=3.0):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def settle(seconds=0.15):
     time.sleep(seconds)
 
@@ -87,7 +69,7 @@ def test_capture_happens_on_release_and_once(case):
     settle()
     assert case.presses == []
     case.up()
-    until(lambda: len(case.presses) == 1)
+    wait_for(lambda: len(case.presses) == 1)
     settle()
     assert len(case.presses) == 1
 
@@ -106,7 +88,7 @@ def test_bouncing_contacts_are_one_press(case):
         case.down()
         time.sleep(0.004)
     case.up()
-    until(lambda: len(case.presses) == 1)
+    wait_for(lambda: len(case.presses) == 1)
     settle()
     assert len(case.presses) == 1
 
@@ -120,24 +102,24 @@ def test_a_spike_is_no_press(case):
 
 def test_two_presses_are_two_captures(case):
     case.press()
-    until(lambda: len(case.presses) == 1)
+    wait_for(lambda: len(case.presses) == 1)
     settle(0.05)
     case.press()
-    until(lambda: len(case.presses) == 2)
+    wait_for(lambda: len(case.presses) == 2)
 
 
 def test_a_press_while_busy_is_refused_visibly_and_the_first_one_goes_on(case):
     gate, done = threading.Event(), []
     case.answer = lambda: done.append(gate.wait(5))
     case.press()
-    until(lambda: len(case.presses) == 1)
+    wait_for(lambda: len(case.presses) == 1)
     settle(0.05)
     case.press()
-    until(lambda: len(case.refusals) == 1)
+    wait_for(lambda: len(case.refusals) == 1)
     assert "is running" in case.refusals[0]
-    until(lambda: case.panel._shown == "refused")
+    wait_for(lambda: case.panel.shown == "refused")
     gate.set()
-    until(lambda: done == [True])
+    wait_for(lambda: done == [True])
     assert len(case.presses) == 1
 
 
@@ -147,18 +129,18 @@ def test_a_refusal_by_the_camera_reaches_people_with_its_reason(case):
 
     case.answer = refuse
     case.press()
-    until(lambda: case.refusals == ["Another program holds the camera."])
+    wait_for(lambda: case.refusals == ["Another program holds the camera."])
 
 
 def test_a_bug_behind_a_press_is_not_silent_and_the_button_lives_on(case):
     case.answer = lambda: 1 / 0
     case.press()
-    until(lambda: len(case.refusals) == 1)
+    wait_for(lambda: len(case.refusals) == 1)
     assert "division by zero" in case.refusals[0]
     case.answer = lambda: None
     settle(0.05)
     case.press()
-    until(lambda: len(case.presses) == 2)
+    wait_for(lambda: len(case.presses) == 2)
 
 
 def hold_case(factory, **changes):
@@ -174,21 +156,21 @@ def hold_case(factory, **changes):
 def test_hold_shuts_down_once_and_its_release_captures_nothing(factory):
     made, held = hold_case(factory)
     made.down()
-    until(lambda: held == [1])
+    wait_for(lambda: held == [1])
     settle(0.4)
     made.up()
     settle()
     assert held == [1]
     assert made.presses == []
     made.press()
-    until(lambda: len(made.presses) == 1)
+    wait_for(lambda: len(made.presses) == 1)
     made.panel.close()
 
 
 def test_a_short_press_does_not_shut_down(factory):
     made, held = hold_case(factory)
     made.press(seconds=0.15)
-    until(lambda: len(made.presses) == 1)
+    wait_for(lambda: len(made.presses) == 1)
     settle(0.4)
     assert held == []
     made.panel.close()
@@ -208,7 +190,7 @@ def test_hold_reads_the_pin_again(factory, monkeypatch):
 def test_where_hold_is_not_enabled_a_long_press_is_a_press(factory):
     made, held = hold_case(factory, shutdown_on_hold=False)
     made.press(seconds=0.5)
-    until(lambda: len(made.presses) == 1)
+    wait_for(lambda: len(made.presses) == 1)
     assert held == []
     made.panel.close()
 
@@ -226,7 +208,7 @@ def test_a_button_that_is_down_at_the_start_captures_nothing(factory):
     settle()
     assert made.presses == []
     made.press()
-    until(lambda: len(made.presses) == 1)
+    wait_for(lambda: len(made.presses) == 1)
     made.panel.close()
 
 
@@ -238,13 +220,13 @@ def changes_of(pin, seconds):
 
 def test_led_patterns_tell_the_states_apart(case):
     led = case.pin[LED]
-    until(lambda: led.state)
+    wait_for(lambda: led.state)
     assert changes_of(led, 0.6) == 0
     case.led = "busy"
-    until(lambda: case.panel._shown == "busy")
+    wait_for(lambda: case.panel.shown == "busy")
     assert 2 <= changes_of(led, 1.6) <= 5
     case.led = "off"
-    until(lambda: case.panel._shown == "off")
+    wait_for(lambda: case.panel.shown == "off")
     assert not led.state
     assert changes_of(led, 0.3) == 0
     assert len({str(pattern) for pattern in PATTERNS.values()}) == len(PATTERNS)
@@ -252,16 +234,16 @@ def test_led_patterns_tell_the_states_apart(case):
 
 def test_led_flickers_after_a_refusal_then_tells_the_state_again(case, monkeypatch):
     monkeypatch.setattr(button_module, "REFUSED_S", 0.5)
-    until(lambda: case.panel._shown == "ready")
+    wait_for(lambda: case.panel.shown == "ready")
 
     def refuse():
         raise CameraError("no camera")
 
     case.answer = refuse
     case.press()
-    until(lambda: case.panel._shown == "refused")
+    wait_for(lambda: case.panel.shown == "refused")
     assert changes_of(case.pin[LED], 0.4) >= 4
-    until(lambda: case.panel._shown == "ready")
+    wait_for(lambda: case.panel.shown == "ready")
     assert changes_of(case.pin[LED], 0.3) == 0
     assert case.pin[LED].state
 
@@ -270,7 +252,7 @@ def test_a_broken_led_does_not_cost_the_button(factory):
     made = Case(factory, led=lambda: 1 / 0)
     made.panel.open()
     made.press()
-    until(lambda: len(made.presses) == 1)
+    wait_for(lambda: len(made.presses) == 1)
     made.panel.close()
 
 
@@ -309,7 +291,7 @@ def test_parts_that_are_not_fitted_are_left_alone(factory):
     made = Case(factory, settings)
     made.panel.open()
     made.press()
-    until(lambda: len(made.presses) == 1)
+    wait_for(lambda: len(made.presses) == 1)
     made.panel.close()
     assert made.pin[LED].function == made.pin[LIGHT].function == "input"
 
@@ -327,7 +309,7 @@ def test_opens_again_after_close(case):
     case.panel.close()
     case.panel.open()
     case.press()
-    until(lambda: len(case.presses) == 1)
+    wait_for(lambda: len(case.presses) == 1)
 
 
 def test_without_gpio_the_sentence_says_what_is_needed(monkeypatch):

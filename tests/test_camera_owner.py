@@ -14,6 +14,7 @@ import fake_picamera2
 import msgspec
 import numpy as np
 import pytest
+from appliance import wait_for
 
 from device.camera import CameraControls, CameraThread, ControlRanges, open_camera
 from device.camera.picamera import PiCamera
@@ -128,15 +129,8 @@ def sensor():
         yield hardware
 
 
-def until(holds, seconds=5.0):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def reaches(owner, state, seconds=5.0):
-    until(lambda: owner.status.state == state, seconds)
+    wait_for(lambda: owner.status.state == state, seconds)
     return owner.status
 
 
@@ -172,7 +166,7 @@ def test_one_thread_only_touches_the_camera(own):
     owner.preview_jpeg()
     owner.capture().result(5)
     owner.change(gain=2.0)
-    until(lambda: camera.count("apply") == 1)
+    wait_for(lambda: camera.count("apply") == 1)
     assert camera.threads == {"camera"}
 
 
@@ -241,8 +235,8 @@ def test_preview_runs_only_while_somebody_looks(own):
     time.sleep(0.15)
     assert camera.count("preview") == 0
     assert owner.preview_jpeg().startswith(b"\xff\xd8")
-    until(lambda: camera.count("preview") >= 4)
-    until(lambda: owner.status.preview_age_s > 0.3)
+    wait_for(lambda: camera.count("preview") >= 4)
+    wait_for(lambda: owner.status.preview_age_s > 0.3)
     asleep = camera.count("preview")
     time.sleep(0.2)
     assert camera.count("preview") == asleep
@@ -253,7 +247,7 @@ def test_who_comes_back_sees_a_new_picture_not_the_old_one(own):
     owner = own(camera)
     reaches(owner, "ready")
     owner.preview_jpeg()
-    until(lambda: owner.status.preview_age_s > 0.6)
+    wait_for(lambda: owner.status.preview_age_s > 0.6)
     owner.preview_jpeg()
     assert owner.status.preview_age_s < 0.3
 
@@ -317,7 +311,7 @@ def test_lit_preview_is_slower_and_dark_in_between(own):
         owner.preview_jpeg()
         time.sleep(0.01)
     assert 3 <= camera.count("preview") <= 11
-    until(lambda: len(switched) == 2 * camera.count("preview"))
+    wait_for(lambda: len(switched) == 2 * camera.count("preview"))
     assert switched[::2] == [True] * (len(switched) // 2)
     assert switched[1::2] == [False] * (len(switched) // 2)
 
@@ -338,7 +332,7 @@ def test_heartbeat_notices_a_loss_before_somebody_presses(own):
     camera, switched = ScriptedCamera(), []
     owner = own(camera, heartbeat_s=0.03, excitation=switched.append)
     reaches(owner, "ready")
-    until(lambda: camera.count("preview") >= 2)
+    wait_for(lambda: camera.count("preview") >= 2)
     camera.trouble["preview"] = CameraLostError("no picture")
     assert reaches(owner, "lost").text == "no picture"
     assert switched == []
@@ -365,7 +359,7 @@ def test_pauses_between_attempts_double_up_to_a_limit(own, error, longest_s):
     camera.trouble["open"] = error
     owner = own(camera, retry_s=0.005)
     pauses = set()
-    until(lambda: pauses.add(owner._retry_s) or camera.count("open") >= 8)
+    wait_for(lambda: pauses.add(owner._retry_s) or camera.count("open") >= 8)
     assert max(pauses) == pytest.approx(longest_s)
     assert {0.01, 0.02, 0.04} <= pauses
 
@@ -480,7 +474,7 @@ def test_a_gain_below_the_sensors_is_raised_and_said(own, sensor):
     assert status.gain == pytest.approx(1.1228)
     assert "gain 1.123 instead of 1" in status.text
     assert owner.capture().result(5).controls.gain == pytest.approx(1.1228, rel=0.01)
-    until(lambda: "gain 1.123 instead of 1" in owner.status.text)
+    wait_for(lambda: "gain 1.123 instead of 1" in owner.status.text)
     assert "instead" not in owner.change(gain=2.0).text
 
 
@@ -538,7 +532,7 @@ def test_a_driver_that_hangs_or_aborts_costs_a_restart_of_the_camera(own, sensor
         with pytest.raises(CameraLostError, match="SIGKILL"):
             owner.capture().result(5)
         assert switched == [True, False]
-        until(lambda: owner.status.state == "lost" and "SIGKILL" not in owner.status.text)
+        wait_for(lambda: owner.status.state == "lost" and "SIGKILL" not in owner.status.text)
         assert ("did not answer" if what == "hang" else "SIGABRT") in owner.status.text
     sensor.trouble = {}
     reaches(owner, "ready")
@@ -553,10 +547,10 @@ def test_the_light_goes_off_when_the_cameras_process_dies_in_mid_exposure(own, s
     owner = own(camera, excitation=switched.append)
     reaches(owner, "ready")
     wish = owner.capture()
-    until(lambda: switched == [True])
+    wait_for(lambda: switched == [True])
     began = time.monotonic()
     os.kill(camera.pid, signal.SIGKILL)
-    until(lambda: switched == [True, False])
+    wait_for(lambda: switched == [True, False])
     assert time.monotonic() - began < 1
     with pytest.raises(CameraLostError, match="SIGKILL"):
         wish.result(5)
@@ -569,7 +563,7 @@ def test_stop_breaks_off_an_exposure_that_lasts_too_long_and_the_light_goes_off(
     owner.start()
     reaches(owner, "ready")
     wish, pid = owner.capture(), camera.pid
-    until(lambda: switched == [True])
+    wait_for(lambda: switched == [True])
     began = time.monotonic()
     owner.stop(timeout_s=0.2)
     assert time.monotonic() - began < 3
@@ -602,7 +596,7 @@ def test_the_cameras_process_ends_with_the_service(sensor):
     os.kill(pid, signal.SIGSTOP)  # a driver that hangs does not see that the service is gone
     service.kill()
     service.communicate()
-    until(lambda: not sensor.held)
+    wait_for(lambda: not sensor.held)
 
 
 _OPEN_AND_DIE = """

@@ -15,18 +15,6 @@ from device.service import Service
 BUTTON, LED, LIGHT = 17, 27, 22
 
 
-@pytest.fixture
-def factory(monkeypatch):
-    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
-    from gpiozero import Device
-
-    before, Device.pin_factory = Device.pin_factory, None
-    Device.ensure_pin_factory()
-    yield Device.pin_factory
-    Device.pin_factory.close()
-    Device.pin_factory = before
-
-
 def with_button(tmp_path, **button):
     settings = ButtonSettings(**({"enabled": True, "bounce_s": 0.02} | button))
     return msgspec.structs.replace(make_settings(tmp_path), button=settings)

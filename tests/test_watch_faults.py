@@ -6,22 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from appliance import wait_for
 from test_store_faults import Holder
-from test_watch import Bench, until
 
 from device.store import database
 from device.watch import folder as folder_module
 from device.watch import taking
 from device.watch.settling import look
-
-
-@pytest.fixture
-def bench(tmp_path, monkeypatch):
-    monkeypatch.setattr("device.watch.folder._TICK_S", 0.02)
-    bench = Bench(tmp_path)
-    yield bench
-    bench.worker.stop()
-    bench.store.close()
 
 
 def link_to_itself(folder: Path) -> str:
@@ -144,7 +135,7 @@ def test_a_read_error_of_the_database_does_not_end_the_watch(bench, monkeypatch)
     watch = bench.watch()
     monkeypatch.setattr(bench.store.database, "connection", failing)
     watch.start()
-    until(lambda: bench.images() == ["a.png"])
+    wait_for(lambda: bench.images() == ["a.png"])
     watch.stop()
     assert any("Input/output error" in sentence for sentence in bench.said)
 
@@ -162,7 +153,7 @@ def test_a_bug_is_said_and_the_watch_goes_on(bench, monkeypatch):
     bench.image("a.png", 1)
     watch = bench.watch()
     watch.start()
-    until(lambda: bench.images() == ["a.png"])
+    wait_for(lambda: bench.images() == ["a.png"])
     watch.stop()
     assert any("ValueError: a bug" in sentence for sentence in bench.said)
 
@@ -173,7 +164,7 @@ def test_a_folder_that_appears_during_a_failed_look_is_seen_soon(bench, monkeypa
     refuse(monkeypatch, "scandir", bench.folder, errno.EIO, times=1)
     watch = bench.watch()
     watch.start()
-    until(lambda: bench.images() == ["a.png"])
+    wait_for(lambda: bench.images() == ["a.png"])
     watch.stop()
 
 
@@ -183,11 +174,11 @@ def test_a_duplicate_of_a_cancelled_image_is_counted(bench):
     (bench.folder / "b.png").write_bytes(original.read_bytes())
     watch = bench.watch()
     watch.start()
-    until(lambda: bench.images("duplicates.csv") == ["b.png"])
+    wait_for(lambda: bench.images("duplicates.csv") == ["b.png"])
     (row,) = bench.store.counts.search()
     bench.store.queue.cancel(row.id)
-    until(lambda: bench.images("errors.csv") == ["a.png"])
-    until(lambda: any(row.image == "b.png" for row in bench.store.counts.search()))
+    wait_for(lambda: bench.images("errors.csv") == ["a.png"])
+    wait_for(lambda: any(row.image == "b.png" for row in bench.store.counts.search()))
     watch.stop()
 
 
@@ -214,8 +205,8 @@ def test_one_result_that_cannot_be_written_keeps_no_other_from_its_line(bench, m
     (bench.out / "a.png.overlay.jpg" / "x").touch()
     watch = bench.watch()
     watch.start()
-    until(lambda: sorted(bench.images()) == ["b.png", "c.png"])
+    wait_for(lambda: sorted(bench.images()) == ["b.png", "c.png"])
     (bench.out / "a.png.overlay.jpg" / "x").unlink()
     (bench.out / "a.png.overlay.jpg").rmdir()
-    until(lambda: sorted(bench.images()) == ["a.png", "b.png", "c.png"])
+    wait_for(lambda: sorted(bench.images()) == ["a.png", "b.png", "c.png"])
     watch.stop()

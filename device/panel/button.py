@@ -48,6 +48,9 @@ class Panel:
         led: returns what the LED shall show; called four times a second.
         on_refused: called with the reason of a refusal.
         on_hold: what a long press does; None: a long press is a press.
+
+    Attributes:
+        shown: what the LED shows now.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Panel:
         self._pressed = self._spent = False
         self._pressed_at = 0.0
         self._settles_at: float | None = None
-        self._shown: LedState = "off"
+        self.shown: LedState = "off"
         self._refused_until = float("-inf")
 
     @property
@@ -218,9 +221,9 @@ class Panel:
             return
         refused = time.monotonic() < self._refused_until
         state: LedState = "refused" if refused else self._led_now()
-        if state == self._shown:
+        if state == self.shown:
             return
-        self._shown = state
+        self.shown = state
         pattern = PATTERNS[state]
         if isinstance(pattern, bool):
             self._led.value = pattern
