@@ -1,1 +1,1 @@
-"""Counting files side by side: resuming, replaying, reporting."""
+"""Counts many files in parallel; resume, replay and report."""

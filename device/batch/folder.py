@@ -1,4 +1,4 @@
-"""The files that stand for one counted image in a plain folder."""
+"""The files of one counted image in a plain folder."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +16,18 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
     """Write overlay, outlines, label image, cells and result beside each other.
 
     Args:
-        out_dir: made where missing.
+        out_dir: created if missing.
         name: relative name of the image; the files are called NAME.overlay.jpg and so on.
         frame: the original image.
-        counted: what was found.
+        counted: its count.
 
     Raises:
-        OSError: the folder cannot be written; files already renamed into place are whole.
+        OSError: the folder cannot be written; files already in place are complete.
     """
     result, labels = counted.result, counted.labels
     edges = outline_pixels(labels)
     picture = overlay_image(frame, result, labels, edges)
-    # The one picture that takes as long as all other files: its encoder lets this thread run.
+    # This picture takes as long as all other files together, and its encoder lets this thread run meanwhile.
     with ThreadPoolExecutor(1) as pool:
         overlay = pool.submit(encode_jpeg, picture)
         contents = {
@@ -41,13 +41,13 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
 
 
 def result_file(out_dir: Path, name: str) -> Path:
-    """Where the result of the image of that relative name is; it is written last."""
+    """Path of the result of the image with that relative name; it is written last."""
     target = out_dir / output_name(PurePath(name))
     return target.with_name(f"{target.name}.result.json")
 
 
 def folder_writer(out_dir: Path) -> Callable[[str, Frame, Counted], None]:
-    """`write_image_files` into a folder, as device.batch.items takes it."""
+    """`write_image_files` for one folder, in the form that device.batch.items uses."""
 
     def write(name: str, frame: Frame, counted: Counted) -> None:
         write_image_files(out_dir, name, frame, counted)

@@ -1,4 +1,4 @@
-"""The images of a batch: found in folders, counted and kept one by one."""
+"""The images of a batch: found in folders, counted and saved one by one."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -19,12 +19,12 @@ from device.machine.files import display_name
 from device.machine.provenance import software_versions
 
 Writer = Callable[[str, Frame, Counted], None]
-"""Keeps a counted image under a name relative to the output folder."""
+"""Saves a counted image under a name relative to the output folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to count and the name its results go by, relative to the output folder."""
+    """An image to count, and the name of its results relative to the output folder."""
 
     path: Path
     name: str
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of an item: a count, or the sentence that says why not."""
+    """The outcome of an item: a count, or the sentence that says why not."""
 
     item: Item
     counted: Counted | None = None
@@ -55,7 +55,7 @@ class Search:
 
 
 def find_images(paths: Iterable[Path], *, recursive: bool = False) -> list[Item]:
-    """Expand folders into their images, in the order of their names; files are taken as they are.
+    """Expand folders into their images, in the order of their names; files stay as they are.
 
     Raises:
         InputError: a folder without images.
@@ -133,7 +133,7 @@ def count_item(
     write: Writer | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Read, count and keep one image; an image that cannot be used becomes an outcome with its reason."""
+    """Read, count and save one image; for an image that cannot be used the outcome is the reason."""
     watch = Stopwatch()
     try:
         with watch.stage("read"):
@@ -149,7 +149,7 @@ def count_item(
 
 
 def _described(counted: Counted, watch: Stopwatch) -> Counted:
-    """The same with what it cost so far, and on what software."""
+    """The same result with the time taken so far, and the software versions."""
     result = msgspec.structs.replace(
         counted.result, seconds=watch.seconds(), versions=software_versions()
     )

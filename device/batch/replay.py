@@ -1,4 +1,4 @@
-"""Counting a stored result again: is the outcome the same, and if not, what differs?
+"""Counts a stored image again and reports what differs.
 
 past = past_of_count(store, count_id)          # or past_of_file(Path("a.png.result.json"))
 replay(past, segmenter).differences            # () when image, model, settings and outcome agree
@@ -38,14 +38,14 @@ _BESIDE_SUFFIX = ".result.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """A result as it was, and what is needed to count again.
+    """A stored result, and what is needed to count again.
 
     Attributes:
         result: the stored result.
-        asked: what was asked for; None in it takes the present model card's value.
+        asked: requested settings; None in it uses the value of the present model card.
         model: name or path of the model.
-        image_path: the image as it is now.
-        labels: the stored label image (H, W) int32, None where it is not at hand.
+        image_path: the present place of the image.
+        labels: the stored label image (H, W) int32, None if it is not available.
     """
 
     result: CountResult
@@ -56,17 +56,17 @@ class Past:
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not as it was, in words."""
+    """One difference, in words."""
 
     what: What
     text: str
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out.
+    """The outcome of the new count.
 
     Attributes:
-        count_then, count_now: cells, corrections by hand aside.
+        count_then, count_now: cells, without corrections by hand.
         differences: in the order image, model, settings, software, outcome.
     """
 
@@ -76,7 +76,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Image, model, settings and outcome agree; the software alone may be another."""
+        """True if image, model, settings and outcome are the same; the software may differ."""
         return all(difference.what == "software" for difference in self.differences)
 
 
@@ -102,7 +102,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
 
     Args:
         path: the JSON file.
-        image: where its image is now; None looks at the places where it usually is.
+        image: where its image is now; None searches the usual places.
 
     Raises:
         InputError: the file is no result, or its image is not found.
@@ -123,8 +123,8 @@ def replay(past: Past, segmenter: Segmenter) -> Replay:
     """Count the image again and compare.
 
     Args:
-        past: what was.
-        segmenter: the model as it is now.
+        past: the stored result.
+        segmenter: the present model.
 
     Raises:
         InputError: the image cannot be read any more, or a setting is outside its range.
@@ -149,7 +149,7 @@ def replay(past: Past, segmenter: Segmenter) -> Replay:
 
 
 def _asked(row: CountRow) -> CountSettings:
-    """As asked at first, with what was stored by a later re-labelling."""
+    """The first request, with the values of a later re-labelling."""
     if not row.relabels:
         return row.settings
     used = settings_of(row.relabels[-1])  # a re-labelling never changes the cell diameter
@@ -241,6 +241,6 @@ def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
 
 
 def _unmatched(cells: tuple[Cell, ...], others: tuple[Cell, ...]) -> int:
-    """How many of `cells` are not, value for value, among `others`."""
+    """How many of `cells` have no exact equal among `others`."""
     known = {msgspec.structs.replace(cell, id=0) for cell in others}
     return sum(msgspec.structs.replace(cell, id=0) not in known for cell in cells)

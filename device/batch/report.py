@@ -1,4 +1,4 @@
-"""What a batch came to: the table on the terminal, counts.csv, errors.csv and a summary."""
+"""The outcome of a batch: the table on the terminal, counts.csv, errors.csv and a summary."""
 
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ _TABLE_HEADER = ("image", "cells", "90 % interval", "doubtful", "pixels", "secon
 
 
 class BatchReport:
-    """Collects lines instead of results: the cells of a thousand images would fill a Pi's memory.
+    """Collects lines instead of results, because the cells of a thousand images would fill a Pi's memory.
 
     Attributes:
         counted, taken_over: images counted now, and by an earlier run.
@@ -40,7 +40,7 @@ class BatchReport:
         self._begin_s = time.monotonic()
 
     def add(self, item: Item, result: CountResult, earlier_s: float | None = None) -> None:
-        """An image was counted now, or by an earlier run that ended `earlier_s` (since 1970)."""
+        """Add an image that was counted now, or by an earlier run that ended at `earlier_s` (since 1970)."""
         name = one_line(display_name(item.name))
         if earlier_s is None:
             self.counted += 1
@@ -85,7 +85,7 @@ class BatchReport:
         return "\n".join(lines)
 
     def fail(self, item: Item, reason: str) -> None:
-        """An image could not be counted."""
+        """Add an image that could not be counted."""
         self.failures.append((display_name(item.name), reason))
 
     def table(self) -> str:
@@ -98,7 +98,7 @@ class BatchReport:
         return "\n".join([tabulate(self._table, _TABLE_HEADER), *sentences])
 
     def summary(self) -> str:
-        """One sentence about the whole."""
+        """One sentence about the whole batch."""
         total = self.counted + self.taken_over + len(self.failures)
         parts = [f"{_number(total, 'image')}: {self.counted} counted"]
         if self.taken_over:
@@ -110,7 +110,7 @@ class BatchReport:
         return f"{', '.join(parts)}; {_number(self._cells, 'cell')}; {spent_s:.1f} s{each}."
 
     def write(self, out_dir: Path) -> None:
-        """counts.csv of all counted images, and errors.csv where there are others.
+        """Write counts.csv of all counted images, and errors.csv if there are others.
 
         Raises:
             OSError: the folder cannot be written.

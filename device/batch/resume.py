@@ -1,4 +1,4 @@
-"""Going on with an interrupted batch: which images have been counted just so before?"""
+"""Continues an interrupted batch: finds the images that were counted with the same settings before."""
 
 import hashlib
 from pathlib import Path
@@ -16,10 +16,10 @@ from device.counting.resolved import resolve
 def done_before(
     out_dir: Path, item: Item, settings: CountSettings, card: ModelCard
 ) -> tuple[CountResult, float] | None:
-    """The result of an earlier run into `out_dir`, if it is what counting again would give, and when.
+    """The result of an earlier run into `out_dir` and its time, if counting again would give the same.
 
-    That is: the same bytes of the image, the same model and card, the same settings, the same version of
-    fluocount, and the result file is whole. It is written last, so the other files are there too.
+    This means the same bytes of the image, the same model and card, the same settings, the same version of
+    fluocount, and a complete result file. It is written last, so the other files exist too.
 
     Args:
         out_dir: of the batch.

@@ -1,7 +1,7 @@
-"""Several images at once, outcomes in order.
+"""Counts several images at once, with the outcomes in order.
 
-Each worker takes an image through all its stages with an interpreter of its own, so that one decodes or writes while
-another computes; the arrays of as many images are in memory as there are workers, however long the list is.
+Each worker takes an image through all stages with its own interpreter, so that one decodes or writes while another
+computes. Memory holds as many images as there are workers, however long the list is.
 """
 
 import sys
@@ -21,18 +21,18 @@ I = TypeVar("I")  # noqa: E741 - an item
 T = TypeVar("T")
 
 Work = Callable[[I, Segmenter, Progress], T]
-"""Takes one item through; what it returns is kept until its turn comes, so it should be small."""
+"""Processes one item; its return value waits until the earlier items are done, so it should be small."""
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """The others are no longer wanted."""
+    """The other images are no longer wanted."""
 
 
 class Room:
-    """Memory that workers share: one waits until what it needs is free.
+    """Memory that workers share: a worker waits until the memory it needs is free.
 
     Args:
-        capacity_mb: nobody may ask for more.
+        capacity_mb: the most that one worker may request.
     """
 
     def __init__(self, capacity_mb: float) -> None:
@@ -41,7 +41,7 @@ class Room:
 
     @contextmanager
     def take(self, needed_mb: float) -> Iterator[None]:
-        """Wait for room, and give it back at the end."""
+        """Wait for memory, and release it at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._free_mb >= needed_mb)
             self._free_mb -= needed_mb
@@ -62,12 +62,12 @@ def in_order(
     """Do `work` for every item, as many at once as there are segmenters.
 
     Args:
-        items: are taken from as work is done, not all at once.
+        items: read one by one as work is done.
         segmenters: one per worker.
-        work: its exceptions come out here, in the turn of their item.
-        progress: told the tiles of the present image; with several workers nothing is told.
+        work: its exceptions are raised here, in the order of the items.
+        progress: called with the tiles of the present image; not called with several workers.
 
-    When the caller stops listening (an error, Ctrl-C), images under way stop at their next tile.
+    If the caller stops (an error, Ctrl-C), running images stop at their next tile.
     """
     if len(segmenters) > 1:
         yield from _side_by_side(items, segmenters, work)
@@ -129,4 +129,4 @@ def _brief_turns() -> Iterator[None]:
 
 
 def _ignore(done: int, total: int) -> None:
-    """Nobody listens."""
+    """Ignore progress."""

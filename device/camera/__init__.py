@@ -25,11 +25,11 @@ _BOARD = Path("/proc/device-tree/model")
 
 
 def open_camera(settings: CameraSettings) -> Camera:
-    """Make the camera that the settings name; no hardware is touched before its `open`.
+    """Create the camera that the settings name; its `open` uses the hardware first.
 
     `auto` is the Raspberry Pi's camera on a Raspberry Pi or where picamera2 is installed, and the
-    simulated one on any other computer. On a Pi it is never the simulated one: a loose cable must
-    not turn into pictures of cells that do not exist.
+    simulated one on any other computer. On a Pi it is never the simulated one, so that a loose
+    cable cannot produce cells that do not exist.
     """
     kind = settings.kind
     if kind == "auto":

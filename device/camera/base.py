@@ -1,4 +1,4 @@
-"""What every camera is: its values with units and ranges, and the Protocol that three classes fulfil."""
+"""The interface of all cameras: values with units and ranges, and the Protocol that three classes implement."""
 
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ MAX_AVERAGE_FRAMES = 64
 
 
 class CameraControls(msgspec.Struct, frozen=True, kw_only=True):
-    """How a frame is exposed. Nothing is automatic: intensities of two frames can be compared.
+    """How a frame is exposed. Nothing is automatic, so that intensities of frames can be compared.
 
     Attributes:
         exposure_s: time that light is collected, in seconds.
@@ -30,7 +30,7 @@ class CameraControls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlRanges(msgspec.Struct, frozen=True, kw_only=True):
-    """The (lowest, highest) value that each control of a camera takes."""
+    """The (lowest, highest) value of each control of a camera."""
 
     exposure_s: tuple[float, float]
     gain: tuple[float, float]
@@ -54,18 +54,18 @@ class SensorField(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A picture and how it was really taken, from the frame's own metadata.
+    """A picture and how it was really taken, from the metadata of the frame.
 
     Attributes:
         frame: (H, W, 3) uint8 RGB; its sha256 is that of the pixels' bytes.
-        controls: exposure and gains that the frame really had.
-        average_frames: how many frames it is the mean of.
+        controls: real exposure and gains of the frame.
+        average_frames: number of frames averaged.
         saturated_fraction: pixels with a channel at full scale, 0 to 1.
         camera: name of the sensor.
         field: part of the sensor that it shows, None where the camera does not say.
         fixed_response: brightness depends on light, exposure and gain alone, not on what else is in
             the field.
-        true_count: cells in the field of a simulated camera, None for a real one.
+        true_count: number of cells in the field of a simulated camera, None for a real one.
     """
 
     frame: Frame
@@ -78,7 +78,7 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     true_count: int | None = None
 
     def record(self) -> dict[str, Any]:
-        """Everything but the pixels, to be kept with the count."""
+        """Everything except the pixels, stored with the count."""
         return msgspec.structs.asdict(self.controls) | {
             "average_frames": self.average_frames,
             "saturated_fraction": self.saturated_fraction,
@@ -92,8 +92,8 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 class Camera(Protocol):
     """One camera. Not thread-safe: a single owner opens, uses and closes it.
 
-    Making one touches no hardware. After any CameraError the owner closes the camera; `open` may be
-    called again after `close`.
+    Creating one does not use the hardware. After a CameraError the owner closes the camera; `open` may
+    be called again after `close`.
     """
 
     @property
@@ -120,7 +120,7 @@ class Camera(Protocol):
 
         Raises:
             CameraMissingError: there is none.
-            CameraBusyError: another program holds it.
+            CameraBusyError: another program uses it.
             CameraError: it does not start.
         """
 
@@ -128,7 +128,7 @@ class Camera(Protocol):
         """Use other controls from the next frame on.
 
         Raises:
-            CameraError: the camera does not take them.
+            CameraError: the camera does not support them.
         """
 
     def capture(self, average_frames: int = 1) -> Capture:
@@ -136,7 +136,7 @@ class Camera(Protocol):
 
         Raises:
             CameraLostError: no frame arrived in time.
-            CameraError: frames arrive, but not with the controls asked for.
+            CameraError: frames arrive, but not with the requested controls.
         """
 
     def preview(self) -> PreviewImage:
@@ -147,7 +147,7 @@ class Camera(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the camera; closing twice does nothing."""
+        """Close the camera; closing twice does nothing."""
 
     def interrupt(self) -> None:
         """Make a call under way in another thread end soon, if the camera can; it may fail then."""

@@ -1,4 +1,4 @@
-"""What other threads see of the camera and leave for it; nobody here waits for hardware."""
+"""What other threads may see and ask of the camera; nothing here waits for hardware."""
 
 import threading
 import time
@@ -20,13 +20,13 @@ _NONE_TEXT = "No camera is set up. You can still upload images."
 
 
 class CameraFront:
-    """The camera's counter: wishes are taken here, the latest picture and state hang out.
+    """What other threads may see and ask of the camera: its state, latest picture and capture requests.
 
     Args:
         settings: `[camera]`.
         camera: only its kind and name are read here.
-        remember: file that keeps changed controls over a restart; None forgets them.
-        wake: called after a wish was left.
+        remember: file that keeps changed controls across a restart; None keeps nothing.
+        wake: called after each request.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class CameraFront:
 
     @property
     def status(self) -> CameraStatus:
-        """The state now."""
+        """The present state."""
         now = time.monotonic()
         with self._changed:
             return CameraStatus(
@@ -78,15 +78,15 @@ class CameraFront:
             )
 
     def capture(self) -> "Future[Capture]":
-        """Leave a wish for a picture; see CameraThread.capture."""
+        """Request a picture; see CameraThread.capture."""
         with self._changed:
             if self._pending is not None:
                 raise CameraBusyError("A capture is running; wait until it ends, then try again.")
             self._refuse_unless_ready()
-            wish = self._pending = Future()
-            wish.set_running_or_notify_cancel()  # an exposure cannot be called back
+            request = self._pending = Future()
+            request.set_running_or_notify_cancel()  # an exposure cannot be cancelled
         self._wake()
-        return wish
+        return request
 
     def change(self, values: dict[str, float]) -> CameraStatus:
         """Replace controls; see CameraThread.change."""
@@ -125,18 +125,18 @@ class CameraFront:
 
     @property
     def pending(self) -> "Future[Capture] | None":
-        """The capture that somebody waits for."""
+        """The capture request that waits, if any."""
         return self._pending
 
     @property
     def watched(self) -> bool:
-        """Somebody looks; a slow exposure gets its time on top of the patience with viewers."""
+        """Whether there are viewers; the exposure time is added to their timeout."""
         patience = self._settings.viewer_timeout_s + 2 * self._wanted.controls.exposure_s
         return time.monotonic() - self._viewer_at < patience
 
     @property
     def waiting(self) -> bool:
-        """Somebody began to look and has not seen a picture yet."""
+        """Whether there is a viewer who has not seen a picture yet."""
         return self.watched and not self._is_fresh()
 
     def opened(self, ranges: ControlRanges, asked: Wanted, used: Wanted, remark: str) -> None:
@@ -164,7 +164,7 @@ class CameraFront:
             self._changed.notify_all()
 
     def publish(self, picture: PreviewImage) -> None:
-        """Hang out a new picture."""
+        """Publish a new picture."""
         jpeg, focus = preview_jpeg(picture), focus_score(picture)
         saturated = preview_saturation(picture)
         with self._changed:
@@ -173,25 +173,25 @@ class CameraFront:
             self._changed.notify_all()
 
     def deliver(self, capture: Capture) -> None:
-        """Hand the pending capture over."""
+        """Complete the pending capture."""
         with self._changed:
-            wish, self._pending = self._pending, None
+            request, self._pending = self._pending, None
             self._captures += 1
             self._saturated = capture.saturated_fraction
         self.show("ready")
-        if wish is not None:
-            wish.set_result(capture)
+        if request is not None:
+            request.set_result(capture)
 
     def fail(self, error: CameraError, retry_in_s: float | None) -> None:
-        """Say what is wrong; a pending capture fails with it, the last picture goes."""
+        """Publish a problem: a pending capture fails with it, and the last picture is dropped."""
         with self._changed:
-            wish, self._pending = self._pending, None
+            request, self._pending = self._pending, None
             self._jpeg, self._focus, self._saturated = None, None, None
             self._retry_at = None if retry_in_s is None else time.monotonic() + retry_in_s
             self._state, self._text = _state_of(error), str(error)
             self._changed.notify_all()
-        if wish is not None:
-            wish.set_exception(error)
+        if request is not None:
+            request.set_exception(error)
 
     def _is_fresh(self) -> bool:
         return self._jpeg is not None and self._jpeg_at >= self._viewing_since

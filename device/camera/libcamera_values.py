@@ -1,4 +1,4 @@
-"""libcamera's controls, metadata and pixel layout in fluocount's units."""
+"""Converts libcamera's controls, metadata and pixel layout to fluocount's units."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from device.errors import CameraError
 _US = 1_000_000
 _FASTEST_FRAME_US = 100_000
 _SLOWEST_FRAME_US = 1_000_000_000
-"""Ten frames a second are enough to focus by and leave the Pi cool; a slow limit that is too low
+"""Ten frames per second are enough for focusing and keep the Pi cool; a lower limit on the slow side
 would cut long exposures short."""
 
 _MONO_GAINS = (1.0, 1.0)
@@ -46,7 +46,7 @@ def ranges_of(controls: Mapping[str, tuple[Any, Any, Any]]) -> ControlRanges:
 
 
 def libcamera_controls(controls: CameraControls, offered: Mapping[str, Any]) -> dict[str, Any]:
-    """What to hand to `Picamera2.set_controls` before the start: everything automatic is off."""
+    """The values for `Picamera2.set_controls` before the start, with everything automatic off."""
     wanted = {
         "AeEnable": False,
         "AwbEnable": False,
@@ -60,7 +60,7 @@ def libcamera_controls(controls: CameraControls, offered: Mapping[str, Any]) -> 
 
 
 def actual_controls(metadata: Mapping[str, Any], asked: CameraControls) -> CameraControls:
-    """What a frame really had; digital gain is part of the gain, mono sensors keep the asked colour."""
+    """The real controls of a frame; digital gain is part of the gain, mono sensors keep the requested colour."""
     red, blue = metadata.get("ColourGains", (asked.red_gain, asked.blue_gain))
     return CameraControls(
         exposure_s=metadata["ExposureTime"] / _US,
@@ -71,7 +71,7 @@ def actual_controls(metadata: Mapping[str, Any], asked: CameraControls) -> Camer
 
 
 def difference(metadata: Mapping[str, Any], asked: CameraControls) -> str:
-    """What is wrong with a frame in one clause, empty when it is as asked.
+    """How a frame differs from the request, as one clause; empty if it does not.
 
     Sensors expose in whole lines and amplify in steps, and libcamera makes up for what is missing
     with digital gain. So the exposure may differ by 2 % or 0.1 ms, and what counts for brightness,

@@ -1,4 +1,4 @@
-"""The excitation light: on only around an exposure, off whatever happens."""
+"""The excitation light: on only during an exposure, and off after any error."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Switch = Callable[[bool], None]
 
 @contextmanager
 def lit(switch: Switch | None) -> Iterator[None]:
-    """Hold the light on inside the block; None means that none is fitted.
+    """Keep the light on inside the block; None means that there is no light.
 
     Raises:
         CameraError: the light could not be switched off again and bleaches the sample.

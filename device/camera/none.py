@@ -9,7 +9,7 @@ _SENTENCE = "No camera is set up. You can still upload images."
 
 
 class NoCamera:
-    """Fulfils the Protocol by refusing everything with the same sentence."""
+    """Implements the Protocol by refusing everything with the same sentence."""
 
     kind = "none"
     name = "none"

@@ -1,8 +1,8 @@
-"""The one thread that owns the camera. Everybody else leaves wishes and reads the latest picture.
+"""The one thread that owns the camera. Other threads request captures and read the latest picture.
 
-The preview runs only while somebody asks for it: the thread takes a small picture every
+The preview runs only while somebody asks for it. The thread takes a small picture every
 `preview_period_s`, and stops `viewer_timeout_s` after the last request. With an excitation light it
-takes one every `lit_preview_period_s` and lights the sample only for those exposures.
+takes one every `lit_preview_period_s` and switches the light on only for these exposures.
 """
 
 import logging
@@ -23,15 +23,15 @@ _log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 2.0
 _LONGEST_RETRY = 10
-"""The pause before the camera is opened again grows to this many times the first: 2 to 20 s."""
+"""The pause between attempts to open the camera grows up to this factor: from 2 to 20 s."""
 _LONGEST_RETRY_MISSING = 30
 """Where none is connected, 60 s: each attempt starts a process, two seconds of a Pi's processor."""
 _INTERRUPTED_S = 5.0
 
 HEARTBEAT_S = 10.0
-"""How often an idle camera is asked for a picture, so that a loss shows before somebody presses."""
+"""How often an idle camera takes a test picture, so that a lost camera shows before somebody captures."""
 _HEARTBEAT_EXPOSURE_S = 1.0
-"""Above this exposure there is no heartbeat: a press would have to wait for its end."""
+"""No test pictures above this exposure, because a capture would have to wait for them."""
 
 
 class CameraThread:
@@ -39,9 +39,9 @@ class CameraThread:
 
     Args:
         settings: `[camera]`.
-        camera: what to own; None makes what the settings name.
+        camera: the camera to own; None opens the one in the settings.
         excitation: switches the light on (True) and off; called only around exposures.
-        remember: file that keeps changed controls over a restart; None forgets them.
+        remember: file that keeps changed controls across a restart; None keeps nothing.
         retry_s: first pause before the camera is opened again.
         heartbeat_s: how often an idle camera is checked.
     """
@@ -71,13 +71,13 @@ class CameraThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread; the camera is opened there, and trouble shows in `status`."""
+        """Start the thread, which opens the camera; `status` shows any problem."""
         if self._camera.kind != "none" and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
             self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """Close the camera and end the thread; a capture not begun fails with CameraError.
+        """Close the camera and end the thread; a capture that has not begun fails with CameraError.
 
         An exposure under way is waited for, but not longer than `timeout_s`: then it is broken off,
         so that the excitation light goes off.
@@ -93,16 +93,16 @@ class CameraThread:
 
     @property
     def status(self) -> CameraStatus:
-        """The state now; never waits for the camera."""
+        """The present state; never waits for the camera."""
         return self._front.status
 
     def capture(self) -> "Future[Capture]":
-        """Ask for a picture; the future gives it or raises CameraError.
+        """Request a picture; the future returns it or raises CameraError.
 
         Raises:
-            CameraMissingError, CameraLostError, CameraError: there is no camera to ask, and why.
-            CameraBusyError: a capture is already under way, the camera is starting, or another
-                program holds it.
+            CameraMissingError, CameraLostError, CameraError: the camera cannot be used, and why.
+            CameraBusyError: a capture is already running, the camera is starting, or another
+                program uses it.
         """
         return self._front.capture()
 
@@ -115,9 +115,9 @@ class CameraThread:
         return self._front.change(values)
 
     def preview_jpeg(self, wait_s: float = 2.0) -> bytes:
-        """The latest small picture as JPEG; asking for it is what keeps the preview running.
+        """The latest small picture as JPEG; requests keep the preview running.
 
-        Only the first requests after a pause wait, for a picture that is not an old one.
+        Only the first requests after a pause wait, so that they do not get an old picture.
 
         Raises:
             CameraError: there is no picture yet or no camera, and why.
@@ -151,7 +151,7 @@ class CameraThread:
         _log.info("The camera %s is ready. %s", self._camera.name, self._front.status.text)
 
     def _serve(self) -> None:
-        """Do what is asked and what is due until the stop; trouble leaves through an exception."""
+        """Handle requests and due previews until the stop; problems are raised."""
         done_at = time.monotonic()
         while not self._stopping.is_set():
             self._woken.clear()
@@ -163,17 +163,19 @@ class CameraThread:
                 self._woken.wait(max(0.0, self._due(done_at) - time.monotonic()))
                 continue
             done_at = time.monotonic()
-            self._retry_s = self._first_retry_s  # it delivers: the next loss is retried soon
+            self._retry_s = (
+                self._first_retry_s
+            )  # the camera works: after the next problem the first pause is short again
 
     def _due(self, done_at: float) -> float:
-        """When the next small picture is to be taken if nobody asks for more."""
+        """When the next small picture is due if nobody requests a capture."""
         if self._front.watched:
             return done_at + self._period_s
         slow = self._front.wanted.controls.exposure_s > _HEARTBEAT_EXPOSURE_S
         return done_at + (threading.TIMEOUT_MAX / 2 if slow else self._heartbeat_s)
 
     def _look(self) -> None:
-        """Take a preview for those who look; without them only see whether the camera lives."""
+        """Take a preview if there are viewers, else only test whether the camera still works."""
         self._use_wanted()
         if not self._front.watched:
             self._camera.preview()

@@ -1,7 +1,7 @@
 """The Raspberry Pi's camera through picamera2, which comes from apt.
 
-One still configuration with a small `lores` stream serves captures and preview, so that no mode is
-ever switched: mode switches are what exhausts the contiguous memory of a Pi 4.
+One still configuration with a small `lores` stream serves captures and preview, without mode switches,
+because these use up the contiguous memory of a Pi 4.
 
 A driver may hang or abort the process, and libcamera holds the interpreter's lock meanwhile: the
 service therefore uses it through `device.camera.process`.
@@ -85,7 +85,7 @@ class PiCamera:
 
     @property
     def ranges(self) -> ControlRanges:
-        """What the sensor takes in its configured mode; raises CameraError before `open`."""
+        """Ranges of the sensor in its configured mode; raises CameraError before `open`."""
         if self._ranges is None:
             raise CameraError("The camera has not started; its ranges are not known yet.")
         return self._ranges
@@ -126,7 +126,7 @@ class PiCamera:
         return self._controls
 
     def apply(self, controls: CameraControls) -> None:
-        """Stop, set, start: only controls set before the start hold from the first frame on."""
+        """Stop, set, start: only controls set before the start apply from the first frame on."""
         check_controls(controls, self.ranges)
         self._start(self._opened(), controls)
         self._controls = controls
@@ -256,7 +256,7 @@ class PiCamera:
     def _checked(
         self, stream: str, controls: CameraControls
     ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-        """A frame that really had the controls asked for."""
+        """A frame that really had the requested controls."""
         wrong = ""
         for _ in range(_TRIES):
             image, metadata = self._take(stream)
@@ -271,7 +271,7 @@ class PiCamera:
         )
 
     def _take(self, stream: str) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-        """The next frame that begins after now; its buffer is given back at once."""
+        """The next frame that begins after now; its buffer is released at once."""
         camera = self._opened()
         patience = frame_patience_s(self._controls)
         try:

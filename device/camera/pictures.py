@@ -1,4 +1,4 @@
-"""Small work on pictures: focus, saturation, JPEG for the page, TIFF for the store."""
+"""Helpers for pictures: focus, saturation, JPEG for the page, TIFF for the store."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from device.counting.records import Frame
 
 _JPEG_QUALITY = 80
 _PREVIEW_FULL_SCALE = 253
-"""Chroma subsampling and rounding leave a saturated pixel of a preview a little below 255."""
+"""A saturated pixel of a preview is a little below 255, because of chroma subsampling and rounding."""
 
 
 def focus_score(preview: PreviewImage) -> float:
@@ -51,7 +51,7 @@ def preview_jpeg(preview: PreviewImage) -> bytes:
 
 
 def mean_image(images: Iterable[npt.NDArray[np.uint8]], count: int) -> npt.NDArray[np.uint8]:
-    """Mean of `count` pictures, rounded; keeps one sum, not the pictures."""
+    """Mean of `count` pictures, rounded; keeps only their sum in memory."""
     pictures = iter(images)
     first = next(pictures)
     if count == 1:

@@ -1,4 +1,4 @@
-"""A camera that looks at synthetic neurons of known count: for the demo, tests and training people."""
+"""A camera that shows synthetic neurons of known count, for demos, tests and teaching."""
 
 import time
 
@@ -20,10 +20,10 @@ from device.synthetic import Scene, SyntheticSettings, expose, make_scene
 from device.synthetic.settings import Colour
 
 _REFERENCE_EXPOSURE_S = 0.1
-"""The exposure at which a field looks like the real frames that the generator is calibrated on."""
+"""The exposure at which a field resembles the real frames that the generator is calibrated on."""
 
 _LONGEST_WAIT_S = 0.5
-"""A simulated exposure keeps its caller waiting for as long as it says, but not longer than this."""
+"""A simulated exposure takes its real time, but at most this long."""
 
 _PREVIEW_WIDTH_PX = 400
 
@@ -31,12 +31,12 @@ _PREVIEW_WIDTH_PX = 400
 class SimulatedCamera:
     """Shows one field of view until it is captured, then the next.
 
-    What the preview shows is what the next capture takes. Exposure, gain and colour gains act as on
-    a real sensor: too little light drowns in noise, too much saturates.
+    The preview shows what the next capture will take. Exposure, gain and colour gains act as on a
+    real sensor: with too little light noise dominates, with too much pixels saturate.
 
     Args:
         settings: `[camera]`; `seed` chooses the slide.
-        time_scale: factor on the waiting for exposures; 0 in tests.
+        time_scale: factor on the duration of exposures; 0 in tests.
     """
 
     kind = "simulated"
@@ -94,7 +94,7 @@ class SimulatedCamera:
         return self._expose(small, self._look(controls), controls)
 
     def close(self) -> None:
-        """Let go; the field stays in view."""
+        """Close; the field stays in view."""
         self._controls = None
 
     def interrupt(self) -> None:
@@ -106,7 +106,7 @@ class SimulatedCamera:
         return self._controls
 
     def _view(self) -> Scene:
-        """The present field of view, drawn when first looked at."""
+        """The present field of view, drawn on first use."""
         if self._scene is None:
             self._scene = make_scene(self._seed(self._field), self._look(CameraControls()))
         return self._scene

@@ -1,4 +1,4 @@
-"""What the camera's owner says to the page, the API and the lamp."""
+"""What the camera's owner reports to the page, the API and the status LED."""
 
 from typing import Literal
 
@@ -10,24 +10,24 @@ State = Literal["none", "missing", "opening", "ready", "exposing", "busy", "lost
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One glance at the camera.
+    """The present state of the camera.
 
     Attributes:
         state: `none` not configured, `missing` not found, `opening`, `ready`, `exposing` a capture
-            is under way, `busy` held by another program, `lost` stopped delivering, `error`.
+            is running, `busy` used by another program, `lost` sends no pictures, `error`.
         text: for people: what is wrong, or what a `ready` camera does otherwise than was asked; empty
             when all is well.
         kind: `pi`, `simulated` or `none`.
         model: name of the sensor, None before it was opened.
         width_px, height_px: size of a captured frame.
-        exposure_s, gain, red_gain, blue_gain, average_frames: as they will be used next.
+        exposure_s, gain, red_gain, blue_gain, average_frames: for the next capture.
         ranges: (lowest, highest) of those, None before the camera was opened.
-        retry_in_s: seconds until it is opened again, None when that is not planned.
+        retry_in_s: seconds until it is opened again, None if that is not planned.
         saturated_fraction: pixels of the last picture with a channel at full scale, 0 to 1.
         focus_score: variance of the Laplacian of the last preview over its mean signal; higher is
             sharper, comparable only within one field of view.
         preview_age_s: how old the last preview is.
-        captures: how many succeeded since the start.
+        captures: number of successful captures since the start.
     """
 
     state: State

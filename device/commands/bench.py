@@ -1,4 +1,4 @@
-"""`fluocount bench`: whole frames, file to results, stage by stage, beside what one would otherwise do."""
+"""`fluocount bench`: whole frames, from file to results, stage by stage, compared with the usual way."""
 
 import importlib.util
 import os
@@ -131,7 +131,7 @@ def _starts(workers: dict[str, list[str]], frame: Path) -> str:
 
 
 def _bench_folder(request: _Request) -> None:
-    """Count copies of the synthetic frames in both ways, for each model."""
+    """Count copies of the synthetic frames one by one and in parallel, for each model."""
     from device.bench.folder import as_table, measure_folder
     from device.bench.frames import CELLS, synthetic_frames
     from device.models.card import DEFAULT_MODEL, find_model
@@ -162,10 +162,10 @@ def _workers(models: tuple[str, ...], threads: int) -> dict[str, list[str]]:
 
 
 def _reference(weights: Path | None) -> dict[str, list[str]]:
-    """The process of Keras and scikit-image, where both the packages and the weights are here.
+    """The process of Keras and scikit-image.
 
     Raises:
-        InputError: they are not.
+        InputError: the packages or the weights are missing.
     """
     from device.bench.report import REFERENCE
 

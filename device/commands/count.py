@@ -172,7 +172,7 @@ class _Batch:
         return require_memory(header, card, self.settings, self.max_memory_mb, item.name)
 
     def announce(self, items: list[Item]) -> None:
-        """Say beforehand what the largest file will need; one that cannot be used is reported in its turn."""
+        """Show what the largest file will need; a file that cannot be used is reported later, in its turn."""
         largest = max(items, key=_file_bytes)
         try:
             needed = self._require_memory(largest, self.segmenters[0].card)
@@ -215,7 +215,7 @@ def _file_bytes(item: Item) -> int:
     try:
         return item.path.stat().st_size
     except OSError:
-        return 0  # what is wrong with it is said when its turn comes
+        return 0  # the error is reported when its turn comes
 
 
 def _bar_text(name: str | None) -> str | None:
@@ -239,7 +239,7 @@ def _finish(report: BatchReport, out_dir: Path | None, *, with_table: bool) -> N
 
 
 def _stopped(report: BatchReport, out_dir: Path | None) -> NoReturn:
-    """Somebody pressed Ctrl-C: keep the table of what is done."""
+    """After Ctrl-C: write the table of the finished images."""
     click.echo(f"Stopped. {report.summary()}", err=True)
     if out_dir is not None:
         report.write(out_dir)

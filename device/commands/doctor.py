@@ -1,4 +1,4 @@
-"""`fluocount doctor`: check this machine and say what to do."""
+"""`fluocount doctor`: check this computer and say what to do."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ _SIGNS = {"ok": "ok", "warning": "WARNING", "failure": "FAILURE"}
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check and line.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
 def command(as_json: bool, config: Path | None) -> None:
-    """Check system, parts and a count, and say what to do. Exit status 1 when counting fails."""
+    """Check system, parts and a count, and say what to do. The exit status is 1 if counting fails."""
     verdicts = examine(load_patient(config))
     for verdict in verdicts:
         click.echo(msgspec.json.encode(verdict).decode() if as_json else _line(verdict))

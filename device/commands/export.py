@@ -55,7 +55,7 @@ def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
 
 
 def _filter(ids: tuple[str, ...], chosen: dict[str, Any]) -> Filter:
-    """The selection; refused where nothing was selected, or ids and filters would contradict."""
+    """The selection; raises if nothing is selected, or if ids and filters are combined."""
     wishes = {
         "sample": chosen["sample"],
         "since_s": _seconds(chosen["since"]),

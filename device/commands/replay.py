@@ -1,4 +1,4 @@
-"""`fluocount replay`: count a stored result again and say what differs."""
+"""`fluocount replay`: count a stored image again and report what differs."""
 
 import sys
 from dataclasses import replace

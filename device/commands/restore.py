@@ -1,4 +1,4 @@
-"""`fluocount restore`: bring back what `backup` saved."""
+"""`fluocount restore`: restore a backup."""
 
 from pathlib import Path
 

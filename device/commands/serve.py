@@ -43,7 +43,7 @@ def command(config: Path | None, **chosen: Any) -> None:
 
 
 def _settings(path: Path | None) -> tuple[Settings, str | None]:
-    """The settings, or the defaults and what is wrong with the file: the page must come up."""
+    """The settings, or the defaults and what is wrong with the file, because the page must start."""
     try:
         return load_settings(path), None
     except SettingsError as error:
@@ -52,7 +52,7 @@ def _settings(path: Path | None) -> tuple[Settings, str | None]:
 
 
 def _with_options(settings: Settings, chosen: dict[str, Any]) -> Settings:
-    """Options of the command line win over the file."""
+    """Command-line options override the file."""
     places = {
         "camera": ("camera", "kind"),
         "data_dir": ("storage", "data_dir"),

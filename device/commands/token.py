@@ -1,4 +1,4 @@
-"""`fluocount token`: API tokens for scripts, and a way back in when the password is lost."""
+"""`fluocount token`: API tokens for scripts, and the reset of a lost password."""
 
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ def command() -> None:
 @_data_dir
 @_config
 def create(name: str, data_dir: Path | None, config: Path | None) -> None:
-    """Make a token and print it: this once, only its hash is kept.
+    """Create a token and print it. It is shown only once.
 
     Send it as `Authorization: Bearer TOKEN`.
     """
@@ -38,7 +38,7 @@ def create(name: str, data_dir: Path | None, config: Path | None) -> None:
 @_data_dir
 @_config
 def list_all(data_dir: Path | None, config: Path | None) -> None:
-    """Show the names of the tokens and when each was used."""
+    """List the tokens and when each was used last."""
     from tabulate import tabulate
 
     rows = [
@@ -53,7 +53,7 @@ def list_all(data_dir: Path | None, config: Path | None) -> None:
 @_data_dir
 @_config
 def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
-    """Make a token worthless at once."""
+    """Revoke a token at once."""
     _access(data_dir, config).revoke_token(name)
     click.echo(f"token {name} revoked")
 
@@ -63,7 +63,7 @@ def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
 @_data_dir
 @_config
 def reset_password(data_dir: Path | None, config: Path | None) -> None:
-    """Forget the page's password: the next start of the page shows a new set-up code."""
+    """Delete the password of the page; the next start shows a new set-up code."""
     _access(data_dir, config).forget_users()
     click.echo(
         "Password deleted. Restart the service, read the set-up code in its log and set a new password."

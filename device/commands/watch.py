@@ -83,7 +83,7 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
 
 
 def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
-    """Options of the command line win over the settings."""
+    """Command-line options override the settings."""
     return replace(
         plan,
         poll=plan.poll or chosen["poll"],

@@ -1,12 +1,12 @@
-"""Counting what the store has accepted: one worker thread among all processes of a data folder.
+"""Counts accepted images: one worker thread among all processes of a data folder.
 
     worker = Worker(store, Segmenters(settings.counting))
     worker.start()
     row = store.counts.accept(...)         # this process or any other
     worker.stop()
 
-Whoever holds DATA_DIR/worker.lock counts; the others wait for the lock and take over when the
-holder dies, so that the page and a watched folder share one queue and one worker.
+The process with the lock DATA_DIR/worker.lock counts; the others wait for the lock and continue when
+that process ends. So the page and a watched folder share one queue and one worker.
 """
 
 from device.jobs.segmenters import Segmenters

@@ -1,4 +1,4 @@
-"""From a press (on the page or the case) to a count on the queue."""
+"""From a capture (on the page or by the button) to a count in the queue."""
 
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -9,21 +9,21 @@ from device.jobs.intake import NO_WISHES, Intake, Wishes
 from device.store import CountRow
 
 _PATIENCE_S = 30.0
-"""Beyond the exposure itself; the camera's own time limit comes first."""
+"""In addition to the exposure; the time limit of the camera itself is shorter."""
 
 
 class Capturer:
-    """Takes pictures and hands them in as lossless TIFF with what the camera really did."""
+    """Takes pictures and puts them on the queue as lossless TIFF, with the real camera settings."""
 
     def __init__(self, camera: CameraThread, intake: Intake) -> None:
         self._camera = camera
         self._intake = intake
 
     def capture(self, wishes: Wishes = NO_WISHES) -> CountRow:
-        """Take a picture now; when this returns it is on the disk and on the queue.
+        """Take a picture now; when this returns, it is saved and in the queue.
 
         Raises:
-            CameraError: there is no camera, it is busy or it failed; nothing was accepted.
+            CameraError: the camera is missing, busy or failed; nothing was accepted.
             QueueFullError, StorageError, ModelError: nothing was accepted.
         """
         self._intake.require_room()

@@ -1,4 +1,4 @@
-"""The door for images: everything that wants to be counted passes the same checks here."""
+"""Accepts images: every image to be counted passes the same checks here."""
 
 import hashlib
 import threading
@@ -28,11 +28,11 @@ MAX_NAME_CHARS = 200
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be said about an image that is handed in.
+    """What the sender may say about an image.
 
     Attributes:
         sample, notes: free text.
-        model: name of a shipped model, None for the one of the settings.
+        model: name of a shipped model, None for the model in the settings.
         settings: for this count.
         once_key: see NewCount.
     """
@@ -51,10 +51,10 @@ class Intake:
     """Checks and accepts images.
 
     Args:
-        store: where they are kept.
-        segmenters: for the model's card.
+        store: receives them.
+        segmenters: gives the card of the model.
         default_model: name or path from the settings.
-        max_memory_mb: an image that would need more is refused; None: no limit.
+        max_memory_mb: an image that needs more is refused; None: no limit.
         int8_gmac_s: rate of a plain int8 matrix product on this machine, for the time that images will need; asked
             once for each. None: not measured.
     """
@@ -87,9 +87,9 @@ class Intake:
         Args:
             data: the file's bytes.
             image: its name, for people.
-            origin: how it came.
-            wishes: what was said about it.
-            capture: what the camera really did.
+            origin: its source.
+            wishes: what the sender said about it.
+            capture: real settings of the camera.
 
         Raises:
             InputError: not an image, outside the limits, or a setting outside its range.
@@ -114,7 +114,7 @@ class Intake:
         return self._store.counts.accept(replace(new, needs=self._check(new)))
 
     def _check(self, new: NewCount) -> Needs | None:
-        """Everything that can be wrong with an image; returns what it will need."""
+        """Check the image; returns its estimated memory and time."""
         card = self._segmenters.card(new.model)
         resolve(new.settings, card)
         check_text(new.sample, new.notes)
@@ -124,7 +124,7 @@ class Intake:
         return needs
 
     def _needs(self, new: NewCount, card: ModelCard) -> Needs | None:
-        """What the image will need; None without a limit.
+        """Estimated memory and time of the image; None without a limit.
 
         Raises:
             InputError: not an image, or it would need more memory than is allowed.
@@ -140,7 +140,7 @@ class Intake:
         return Needs(memory_mb=round(needed.memory_mb), seconds=seconds)
 
     def require_room(self) -> None:
-        """Refuse before a sample is exposed to light for nothing.
+        """Raise if an image would be refused now, before a sample is exposed to light for nothing.
 
         Raises:
             ModelError, QueueFullError, StorageError: an image would not be accepted now.
@@ -149,7 +149,7 @@ class Intake:
         self._store.counts.require_room()
 
     def _model(self, asked: str | None) -> str:
-        """Only shipped names: a path from outside would open any file of the device."""
+        """Only shipped names, because a path from a client could open any file of the device."""
         if asked is None or asked == self._default_model:
             return self._default_model
         if asked not in available_models():
@@ -167,10 +167,10 @@ def _printable(name: str) -> str:
 
 
 def check_text(sample: str | None, notes: str | None) -> None:
-    """Refuse texts that are too long.
+    """Raise for texts that are too long.
 
     Raises:
-        InputError: with the limit.
+        InputError: too long; the sentence gives the limit.
     """
     for name, text, limit in (
         ("sample name", sample, MAX_SAMPLE_CHARS),

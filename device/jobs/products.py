@@ -1,4 +1,4 @@
-"""The files that stand for one counted image in the store (device.store.results.PRODUCTS)."""
+"""The files of one counted image in the store (device.store.results.PRODUCTS)."""
 
 import io
 
@@ -20,7 +20,7 @@ THUMBNAIL_PX = 320
 def encode_products(
     frame: Frame, counted: Counted, watch: Stopwatch
 ) -> tuple[CountResult, dict[str, bytes]]:
-    """Encode everything that is kept; the result gets the seconds measured so far.
+    """Encode all products; the result gets the seconds measured so far.
 
     Returns:
         The result as it is stored, and file contents by name.

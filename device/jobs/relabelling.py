@@ -1,4 +1,4 @@
-"""Another threshold or size for a stored count, without running the network again."""
+"""Labels a stored count with another threshold or size, without running the network again."""
 
 import dataclasses
 import threading
@@ -33,7 +33,7 @@ _HELD = 2
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings to label with; None keeps the stored one. Another cell diameter needs the network."""
+    """Settings to label with; None keeps the stored value. Another cell diameter needs the network."""
 
     threshold: float | None = None
     min_area_px: float | None = None
@@ -53,7 +53,7 @@ class _Held:
 
 
 class Relabeller:
-    """Labels stored probability maps anew, for previews and for good."""
+    """Labels stored probability maps again, for previews and to save."""
 
     def __init__(self, store: Store, segmenters: Segmenters) -> None:
         self._store = store
@@ -62,7 +62,7 @@ class Relabeller:
         self._lock = threading.Lock()
 
     def preview(self, count_id: str, change: Change = KEEP) -> Counted:
-        """What the count would be.
+        """The count with other settings; saves nothing.
 
         Raises:
             NotFoundError, ConflictError: no such count, not done, or counted by another model.
@@ -73,10 +73,10 @@ class Relabeller:
             return _relabel(held, change)
 
     def store(self, count_id: str, change: Change = KEEP) -> CountRow:
-        """Make it the automatic result: a new revision, written whole before the row points to it.
+        """Save it as the automatic result: a new revision, written completely before the row points to it.
 
         Raises:
-            ConflictError: besides those of `preview`, when corrections by hand hold.
+            ConflictError: as `preview`, or the count has corrections by hand.
         """
         with self._lock:
             held = self._get(count_id)

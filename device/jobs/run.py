@@ -17,15 +17,15 @@ _REPORT_EVERY_S = 0.5
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """Somebody asked to stop this count."""
+    """This count was cancelled."""
 
 
 class Report:
-    """Progress by tile, with the remaining time from the tiles so far; Cancelled when asked.
+    """Progress by tile, with the remaining time from the tiles so far; raises Cancelled on request.
 
     Args:
         store: receives the progress.
-        count_id: of which count.
+        count_id: the count.
         after_tile: called after each tile; may raise to end the count.
     """
 
@@ -51,7 +51,7 @@ class Report:
 def run_count(
     store: Store, row: CountRow, segmenter: Segmenter, report: Report
 ) -> tuple[int, CountResult]:
-    """Count one claimed row and keep its products.
+    """Count one claimed row and store its products.
 
     Returns:
         The new revision and the result, which are on the disk but not yet in the row.
@@ -61,7 +61,7 @@ def run_count(
         NotFoundError: the stored image is gone or damaged.
         OSError: the stored image cannot be read now.
         StorageError: the products cannot be written now.
-        Cancelled: somebody asked.
+        Cancelled: the count was cancelled.
     """
     watch = Stopwatch()
     with watch.stage("read"):

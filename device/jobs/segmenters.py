@@ -16,7 +16,7 @@ Loader = Callable[[str], Segmenter]
 class Segmenters:
     """The open model of the worker, and the cards of all models.
 
-    Only one model is held open: memory on a Pi is short and people rarely alternate.
+    Only one model is open at a time: a Pi has little memory and people rarely switch models.
 
     Args:
         settings: number of interpreter threads.
@@ -35,7 +35,7 @@ class Segmenters:
         self._lock = threading.Lock()
 
     def get(self, model: str) -> Segmenter:
-        """The model, opened if need be; for the worker's thread alone.
+        """The model, opened on first use; only for the thread of the worker.
 
         Raises:
             ModelError: missing or damaged.

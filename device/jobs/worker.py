@@ -20,7 +20,7 @@ from device.store.sweep import Sweep
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
-"""How soon a count that another process accepted is seen."""
+"""How often to look for counts that another process accepted."""
 _LOCK_POLL_S = 1.0
 STORAGE_PAUSE_S = 10.0
 READ_PAUSE_S = 2.0
@@ -31,11 +31,11 @@ _TIDY_EVERY_S = 300.0
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker does now.
+    """Present state of the worker.
 
     Attributes:
-        doing: `elsewhere` when another process holds the lock, `paused` when results cannot be
-            written, `stopped` before start and after stop or a crash of the thread.
+        doing: `elsewhere` if another process has the lock, `paused` if results cannot be written,
+            `stopped` before the start and after the stop or a crash of the thread.
         count_id: the count that is running here, or None.
         problem: why it is paused, one sentence, or None.
         silent_s: seconds since the last sign of progress.
@@ -79,7 +79,7 @@ class Worker:
         self._interrupted = False
 
     def start(self) -> None:
-        """Begin; what a dead worker left is counted first."""
+        """Start; counts that a dead worker left unfinished come first."""
         self._store.counts.on_accept = self._wake.set
         self._thread.start()
 
@@ -92,7 +92,7 @@ class Worker:
 
     @property
     def state(self) -> WorkerState:
-        """What it does now, for the status page and the watchdog."""
+        """Present state, for the Status page and the watchdog."""
         return WorkerState(
             doing=self._doing if self._thread.is_alive() else "stopped",
             count_id=self._count_id,
@@ -245,7 +245,7 @@ class Worker:
         """Called after each tile.
 
         Raises:
-            _Stopped: the service is stopping; the count is taken up again at the next start.
+            _Stopped: the service is stopping; the count starts again at the next start.
         """
         self._sign_of_life()
         if self._stop.is_set():

@@ -1,4 +1,4 @@
-"""What fluocount keeps: one SQLite file and one folder per result under the data folder.
+"""The stored counts: one SQLite file, and one folder per result in the data folder.
 
     store = open_store(settings.storage)
     row = store.counts.accept(NewCount(data=..., image="a.tif", origin="watch", model="fast"))
@@ -6,7 +6,7 @@
     store.result(row.id)                     CountResult of a done count
     store.folders.product(row.id, row.revision, "labels.tiff")
 
-Whoever accepts needs no worker of his own: see device.jobs.
+A process that accepts images needs no worker: see device.jobs.
 """
 
 from pathlib import Path
@@ -56,7 +56,7 @@ class Store:
         self.access = Access(self.database)
 
     def disk(self) -> DiskState:
-        """Room on the data folder's file system."""
+        """Free space on the file system of the data folder."""
         return disk_state(self.data_dir, self.settings)
 
     def result(self, count_id: str) -> CountResult:
@@ -100,10 +100,10 @@ class Store:
 
 
 def open_store(settings: StorageSettings) -> Store:
-    """Open the store of `settings.data_dir`, made or migrated if need be.
+    """Open the store of `settings.data_dir`; creates or migrates it if necessary.
 
     Raises:
-        StorageError: the folder cannot be made or written, or the database is damaged or too new.
+        StorageError: the folder cannot be created or written, or the database is damaged or too new.
     """
     data_dir = Path(settings.data_dir).expanduser()
     try:

@@ -1,6 +1,6 @@
-"""Who may come in: users with passwords, API tokens, and the secrets of the web server.
+"""Who has access: users with passwords, API tokens, and the secrets of the web server.
 
-Tokens are 256 random bits, so that a plain SHA-256 of them is as good as a slow hash; passwords
+Tokens are 256 random bits, so a plain SHA-256 is as good as a slow hash; passwords
 arrive here hashed already.
 """
 
@@ -54,13 +54,13 @@ class Access:
             )
 
     def forget_users(self) -> None:
-        """Remove every user and end every session: the next start offers the set-up again."""
+        """Remove every user and end every session; the next start shows the set-up page again."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM users")
             connection.execute("DELETE FROM secrets")
 
     def secret(self, name: str) -> str:
-        """A random secret that stays the same over restarts, made on first use."""
+        """A random secret, created on first use, that survives restarts."""
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32))
@@ -72,7 +72,7 @@ class Access:
             )
 
     def create_token(self, name: str) -> str:
-        """A new API token; it is shown once and only its hash is kept.
+        """A new API token, which is shown once; only its hash is stored.
 
         Raises:
             ConflictError: the name is in use.
@@ -98,7 +98,7 @@ class Access:
         return [msgspec.convert(dict(row), type=TokenInfo) for row in found]
 
     def revoke_token(self, name: str) -> None:
-        """The token is worthless from now on.
+        """Revoke a token.
 
         Raises:
             NotFoundError: no token has this name.
@@ -110,7 +110,7 @@ class Access:
                 )
 
     def token_name(self, token: str) -> str | None:
-        """Name of a valid token, None for anything else; notes the use at most once a minute."""
+        """Name of a valid token, else None; records the use at most once a minute."""
         connection = self._database.hasty_connection()
         row = connection.execute(
             "SELECT name, last_used_s FROM tokens WHERE sha256 = ?", (_hash(token),)

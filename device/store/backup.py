@@ -1,4 +1,4 @@
-"""Everything worth keeping in one tar file, written while the service runs.
+"""Settings, database, images and results in one tar file, written while the service runs.
 
 settings/fluocount.toml
 data/results/<id>/...
@@ -34,14 +34,14 @@ RowState = tuple[str, int]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive says about itself.
+    """Description of an archive, stored in it.
 
     Attributes:
         format: of the archive, see FORMAT.
         version: of the fluocount that wrote it.
         created_s: seconds since 1970 by that machine's clock.
         counts: number of counts in the database.
-        results: False where only settings and database were asked for.
+        results: False if it contains settings and database only.
     """
 
     format: int
@@ -59,14 +59,14 @@ def write_backup(
     results: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
-    """Write the archive: whole under its name, or not at all.
+    """Write the archive. If the backup fails, no file is left.
 
     Args:
         target: a new file.
-        data_dir: the data folder; others may go on writing there.
-        settings_path: the settings file, None where there is none.
+        data_dir: the data folder; others may continue to write there.
+        settings_path: the settings file, None if there is none.
         results: False leaves images and products out.
-        progress: told (results done, results in all).
+        progress: called with (results done, results in total).
 
     Raises:
         StorageError: target exists, nothing to back up, damaged database, disk full.
@@ -94,12 +94,12 @@ def write_backup(
 
 @contextmanager
 def _whole_file(target: Path) -> Iterator[io.BufferedWriter]:
-    """A file that only its owner reads and that gets its name at the end, or none."""
+    """A file that only its owner can read, and that gets its name only when complete."""
     partial = target.with_name(f".{target.name}.part")
     try:
-        partial.unlink(missing_ok=True)  # of a backup that was killed
+        partial.unlink(missing_ok=True)  # left by a backup that was killed
         with partial.open("xb") as stream:
-            os.fchmod(stream.fileno(), 0o600)  # it holds images and the password's hash
+            os.fchmod(stream.fileno(), 0o600)  # it contains images and the password's hash
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -146,7 +146,7 @@ def _add_results(
 ) -> int:
     """Copy the database and add the files of its rows, again until both agree; returns the rows.
 
-    Meanwhile counts finish and old revisions vanish, so that a file may be gone when its turn comes.
+    Meanwhile counts finish and old revisions are deleted, so a file may be gone when its turn comes.
     A later member of the same name replaces the earlier one on extraction.
     """
     added: dict[str, RowState] = {}
@@ -165,12 +165,12 @@ def _add_results(
         lacking = {
             name for name, (_, revision) in rows.items() if (name, revision) not in revisions
         }
-        if lacking <= before:  # none, or files that were missing before we came
+        if lacking <= before:  # none, or files that were missing already
             return len(rows)
 
 
 def _add_folder(archive: tarfile.TarFile, folder: Path, member: str) -> set[int]:
-    """Add a result folder; returns the revisions that are whole in it, 0 being the image alone."""
+    """Add a result folder; returns the revisions that are complete in it; 0 is the image only."""
     revisions = set()
     subfolders = [path for path in folder.glob("[0-9]*") if path.is_dir()]
     for revision, part in [(0, folder), *((int(path.name), path) for path in subfolders)]:

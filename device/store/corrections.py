@@ -1,4 +1,4 @@
-"""Cells added and removed by hand: a log in which nothing is ever erased."""
+"""Cells added and removed by hand, as a log from which nothing is ever deleted."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Corrections:
         return [msgspec.convert(dict(row), type=Correction) for row in found]
 
     def add(self, count_id: str, result: CountResult, x: float, y: float, who: str) -> CountRow:
-        """A person saw a cell at (x, y), pixels of the original image, that was not counted.
+        """Add a cell at (x, y), in pixels of the original image.
 
         Raises:
             InputError: the point is outside the image.
@@ -41,11 +41,11 @@ class Corrections:
         return self._log(count_id, result, "add", (x, y, self._next_id(count_id, result)), who)
 
     def remove(self, count_id: str, result: CountResult, cell_id: int, who: str) -> CountRow:
-        """A person says that this cell is none; an added cell is taken back instead.
+        """Remove a cell, or the addition of a cell that was added by hand.
 
         Raises:
             InputError: no counted or added cell has this id.
-            ConflictError: it was removed before.
+            ConflictError: it is already removed.
         """
         for known in self.of(count_id):
             if known.cell_id == cell_id and known.undone_s is None:
@@ -56,7 +56,7 @@ class Corrections:
         return self._log(count_id, result, "remove", (cell.x, cell.y, cell_id), who)
 
     def undo(self, count_id: str, who: str) -> CountRow:
-        """Take back the last correction that holds.
+        """Undo the last correction in force.
 
         Raises:
             ConflictError: there is none.
@@ -67,7 +67,7 @@ class Corrections:
         return self._take_back(count_id, holding[-1], who)
 
     def _next_id(self, count_id: str, result: CountResult) -> int:
-        """Above every id of the result and of the cells added before."""
+        """One above every id of the result and of the added cells."""
         cells = [cell.id for cell in (*result.cells, *result.doubtful)]
         return 1 + max([*cells, *(known.cell_id for known in self.of(count_id))], default=0)
 
@@ -96,7 +96,7 @@ class Corrections:
             with self._database.transaction() as connection:
                 row = rows.get(self._database, count_id)
                 if (row.count, row.threshold) != (result.count, result.threshold):
-                    raise changed  # re-labelled: the ids now mean other cells
+                    raise changed  # labelled again: the ids now mean other cells
                 connection.execute(
                     "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -25,7 +25,7 @@ EVERYTHING = Filter()
 
 
 class Counts:
-    """The table of counts and the originals behind it. Safe to use from any thread and process."""
+    """The table of counts and their original images. Safe to use from any thread and process."""
 
     def __init__(
         self, database: Database, folders: ResultFolders, settings: StorageSettings
@@ -36,10 +36,10 @@ class Counts:
         self.on_accept: Callable[[], None] = lambda: None
 
     def accept(self, new: NewCount) -> CountRow:
-        """Take an image: when this returns it is safe on the disk and will be counted exactly once.
+        """Accept an image: when this returns, it is saved on the disk and will be counted exactly once.
 
         Raises:
-            StorageError: too little room, or it could not be written.
+            StorageError: too little space, or it could not be written.
             QueueFullError: `max_queue` counts are waiting.
             ConflictError: its once_key stands for another image or other settings.
         """
@@ -55,14 +55,14 @@ class Counts:
         except BaseException:
             self._remove_unless_accepted(count_id)
             raise
-        if row.id != count_id:  # another hand-in with the same once_key was faster
+        if row.id != count_id:  # another process accepted the same once_key first
             self._folders.remove(count_id)
             return require_same(row, sha256, new.settings)
         self.on_accept()
         return row
 
     def require_room(self, needed_bytes: int = 0) -> None:
-        """Refuse when an image of that size would not be accepted now.
+        """Raise if an image of that size would not be accepted now.
 
         Raises:
             StorageError, QueueFullError: as `accept`.
@@ -92,13 +92,13 @@ class Counts:
         settings: CountSettings,
         model_sha256: str | None = None,
     ) -> CountRow | None:
-        """The newest waiting or done count of the same image bytes, model and settings as asked.
+        """The newest waiting or finished count with the same image bytes, model and requested settings.
 
         Args:
             image_sha256: hex digest of the file's bytes.
-            model: name or path as asked.
-            settings: as asked.
-            model_sha256: where given, a done count by other weights does not match.
+            model: name or path as requested.
+            settings: as requested.
+            model_sha256: if given, a finished count with other weights does not match.
         """
         found = self._database.connection().execute(
             "SELECT * FROM counts WHERE image_sha256 = ? AND model = ? AND settings = ? "
@@ -132,7 +132,7 @@ class Counts:
         notes: str | None = None,
         keep: bool | None = None,
     ) -> CountRow:
-        """Change what is not None.
+        """Change the values that are not None.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -147,11 +147,11 @@ class Counts:
         return self.get(count_id)
 
     def delete(self, count_id: str) -> None:
-        """Remove row, image and products for good.
+        """Delete row, image and products permanently.
 
         Raises:
             NotFoundError: there is none of that id.
-            ConflictError: it is marked to be kept, or being counted at this moment.
+            ConflictError: it is marked to be kept, or is being counted now.
         """
         with self._database.transaction() as connection:
             row = self.get(count_id)
@@ -168,7 +168,7 @@ class Counts:
         self._folders.remove(count_id)
 
     def mark_clock_steps(self) -> int:
-        """Mark counts of this boot whose clock has been set since; returns how many are new."""
+        """Correct the dates of counts made before the clock was set in this boot; returns how many are new."""
         offset_s = clock.now_s() - clock.boot_s()
         with self._database.transaction() as connection:
             return connection.execute(
@@ -178,7 +178,7 @@ class Counts:
             ).rowcount
 
     def original_path(self, row: CountRow) -> Path:
-        """Where the image as it came lies."""
+        """Path of the original image."""
         return self._folders.original(row.id, row.suffix)
 
     def _require_place(self, connection: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
 """The SQLite file: connections, transactions and migrations.
 
 Migrations are plain numbered SQL files. Each runs in one transaction together with the change of
-`PRAGMA user_version`, so that a kill or a power cut leaves the old or the new schema and no lock.
+`PRAGMA user_version`, so that after a kill or power cut the schema is either old or new, without a lock.
 """
 
 import logging
@@ -33,8 +33,8 @@ class Database:
     """One SQLite file in WAL mode, one connection per thread.
 
     Args:
-        path: the file; made and migrated to the newest schema if need be, with a copy of the old
-            file beside it (`NAME.before-N`) when there was one.
+        path: the file; created, or migrated to the newest schema after a copy of the old file
+            (`NAME.before-N`).
 
     Raises:
         StorageError: the file is damaged, or newer than this software, or cannot be written.
@@ -67,7 +67,7 @@ class Database:
         return self._open("durable", "FULL")
 
     def hasty_connection(self) -> StoreConnection:
-        """For what may be lost with the power (progress): commits do not wait for the disk."""
+        """For values that a power cut may lose (progress): commits do not wait for the disk."""
         return self._open("hasty", "NORMAL")
 
     @contextmanager
@@ -127,12 +127,12 @@ class Database:
                 self._note_damage(found)
 
     def check(self) -> list[str]:
-        """What `PRAGMA integrity_check` finds; empty when sound."""
+        """Findings of `PRAGMA integrity_check`; empty if the database is intact."""
         rows = self.connection().execute("PRAGMA integrity_check").fetchall()
         return [row[0] for row in rows if row[0] != "ok"]
 
     def backup(self, target: Path) -> None:
-        """Write a consistent copy, whatever others write meanwhile."""
+        """Write a consistent copy, even while others write."""
         with closing(sqlite3.connect(target)) as copy:
             self.connection().backup(copy)
 
@@ -261,7 +261,7 @@ class Database:
 
     def _step(self, number: int, sql: str) -> None:
         with self.transaction() as connection:
-            if self._version(connection) < number:  # else another process was faster
+            if self._version(connection) < number:  # else another process has migrated it already
                 for statement in _statements(sql):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
@@ -277,7 +277,7 @@ class Database:
 
 
 def _statements(sql: str) -> Iterator[str]:
-    """Single statements of a script: sqlite3's own executescript would commit between them."""
+    """Single statements of a script, because executescript of sqlite3 would commit between them."""
     pending = ""
     for line in sql.splitlines(keepends=True):
         pending += line

@@ -1,4 +1,4 @@
-"""How much room the data folder has, against the two thresholds of the settings."""
+"""Free space of the data folder, compared with the two limits in the settings."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ MB = 1_000_000
 
 
 class DiskState(msgspec.Struct, frozen=True, kw_only=True):
-    """Room on the data folder's file system in MB, and what that means."""
+    """Free space on the file system of the data folder in MB, and its level."""
 
     free_mb: int
     total_mb: int
@@ -41,7 +41,7 @@ def disk_state(folder: Path, settings: StorageSettings) -> DiskState:
 
 
 def require_space(folder: Path, settings: StorageSettings, needed_bytes: int = 0) -> None:
-    """Refuse when `needed_bytes` more would leave less than `refuse_free_mb` free.
+    """Raise if `needed_bytes` more would leave less than `refuse_free_mb` free.
 
     Raises:
         StorageError: with the figures and what to do.

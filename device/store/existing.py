@@ -1,4 +1,4 @@
-"""Opening a store that must be there already: for commands that read results."""
+"""Opens an existing store, for commands that read results."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from device.store import DATABASE_NAME, Store, open_store
 
 
 def open_existing(settings: StorageSettings, data_dir: Path | None = None) -> Store:
-    """Open the store of `data_dir`, or of the settings; never makes one.
+    """Open the store of `data_dir`, or of the settings; never creates one.
 
     Raises:
         InputError: there is none.

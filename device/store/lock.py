@@ -1,18 +1,18 @@
-"""Locks between processes: one worker, one watcher of a folder, no restore beside either."""
+"""Locks between processes: one worker, one watcher per folder, and no restore while either runs."""
 
 import fcntl
 import os
 from pathlib import Path
 
 WORKER_LOCK = "worker.lock"
-"""In the data folder: whoever holds it counts."""
+"""In the data folder: the process that holds it counts."""
 
 
 class FileLock:
-    """flock on a file, which holds the owner's process id for people. The kernel frees it when the owner dies.
+    """flock on a file, which contains the owner's process id for people. The kernel releases it when the owner dies.
 
     Args:
-        path: made where missing; its folder must exist.
+        path: created if missing; its folder must exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let go; harmless when not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,4 +1,4 @@
-"""The queue of counts: one worker claims, reports and finishes; anyone may ask for a cancel."""
+"""The queue of counts: one worker claims, reports and finishes; anybody may cancel."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ from device.store.database import Database
 from device.store.records import CountRow, Relabel
 
 MAX_ATTEMPTS = 3
-"""An image that took the program down this often is failed, before systemd gives up restarting."""
+"""After so many crashes an image counts as failed, before systemd stops restarting the service."""
 
 _POISONOUS = (
     f"The program stopped {MAX_ATTEMPTS} times while it counted this image, most likely because memory ran "
@@ -21,7 +21,7 @@ _POISONOUS = (
 
 
 class QueueState(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is to be done."""
+    """Length of the queue."""
 
     queued: int
     running: int
@@ -29,7 +29,7 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobQueue:
-    """Status changes of counts. Only the holder of the worker lock claims, reports and finishes."""
+    """Status changes of counts. Only the process with the worker lock claims, reports and finishes."""
 
     def __init__(self, database: Database, settings: StorageSettings) -> None:
         self._database = database
@@ -48,12 +48,12 @@ class JobQueue:
         )
 
     def requeue_interrupted(self) -> int:
-        """What a dead worker left running waits again, or fails after MAX_ATTEMPTS.
+        """Put counts that a dead worker left running back in the queue, or fail them after MAX_ATTEMPTS.
 
-        An attempt that ended with the machine (power cut, restart) is not held against the image.
+        An attempt that a power cut or restart ended does not count.
 
         Returns:
-            How many wait again.
+            How many are back in the queue.
         """
         with self._database.transaction() as connection:
             connection.execute(
@@ -72,7 +72,7 @@ class JobQueue:
             ).rowcount
 
     def requeue_blameless(self) -> None:
-        """What is running waits again, and this attempt does not count: the disk was to blame."""
+        """Put the running count back in the queue after a disk problem; this attempt does not count."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL, "
@@ -88,7 +88,7 @@ class JobQueue:
             )
 
     def retry(self, count_id: str) -> CountRow:
-        """A failed or cancelled count waits again.
+        """Put a failed or cancelled count back in the queue.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -109,14 +109,14 @@ class JobQueue:
         return rows.get(self._database, count_id)
 
     def has_waiting(self) -> bool:
-        """True when `claim` would find one; takes no lock."""
+        """True if `claim` would find a count; takes no lock."""
         found = self._database.connection().execute(
             "SELECT 1 FROM counts WHERE status = 'queued' LIMIT 1"
         )
         return found.fetchone() is not None
 
     def claim(self) -> CountRow | None:
-        """The next waiting count, now running; None when there is none."""
+        """Mark the next waiting count as running and return it; None if there is none."""
         with self._database.transaction() as connection:
             found = connection.execute(
                 f"SELECT id FROM counts WHERE status = 'queued' ORDER BY {NEXT_FIRST} LIMIT 1"
@@ -131,7 +131,7 @@ class JobQueue:
         return rows.get(self._database, found["id"])
 
     def report(self, count_id: str, progress: float, remaining_s: float | None) -> bool:
-        """Store progress (0 to 1); True when somebody asked to cancel."""
+        """Store progress (0 to 1); returns True if the count was cancelled."""
         connection = self._database.hasty_connection()
         row = connection.execute(
             "UPDATE counts SET progress = ?, remaining_s = ? WHERE id = ? RETURNING cancel_asked",
@@ -146,7 +146,7 @@ class JobQueue:
         result: CountResult,
         conditions: dict[str, object] | None,
     ) -> None:
-        """The products of `revision` are on the disk: the count is done."""
+        """Mark a count as done; the products of `revision` must be on the disk."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET status = 'done', progress = 1, remaining_s = 0, finished_s = "
@@ -159,7 +159,7 @@ class JobQueue:
     def relabelled(
         self, count_id: str, revision: int, result: CountResult, change: Relabel
     ) -> None:
-        """A new revision, labelled with another threshold or size, is now the automatic result.
+        """Make a new revision, labelled with another threshold or size, the automatic result.
 
         Raises:
             ConflictError: the count is not done, was changed meanwhile or has corrections by hand.
@@ -187,15 +187,15 @@ class JobQueue:
             )
 
     def fail(self, count_id: str, sentence: str) -> None:
-        """The image could not be counted, and why."""
+        """Mark a count as failed, with the reason."""
         self._end(count_id, "failed", sentence)
 
     def cancelled(self, count_id: str) -> None:
-        """The worker stopped because somebody asked."""
+        """Mark a count as cancelled."""
         self._end(count_id, "cancelled", None)
 
     def cancel(self, count_id: str) -> CountRow:
-        """A waiting count is cancelled at once, a running one at its next tile.
+        """Cancel a waiting count at once, a running one at its next tile.
 
         Raises:
             NotFoundError: there is none of that id.

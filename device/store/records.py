@@ -1,4 +1,4 @@
-"""What the store keeps about one count, and how a list of counts is asked for."""
+"""What the store keeps about one count, and how to filter counts."""
 
 from typing import Any, Literal
 
@@ -14,11 +14,11 @@ WAITING: tuple[Status, ...] = ("queued", "running")
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image was expected to need when it was accepted.
+    """Estimated memory and time of an image, made when it was accepted.
 
     Attributes:
         memory_mb: largest resident memory of the process that counts, 1e6 bytes.
-        seconds: from its file to its results when nothing waits before it; None where nobody measured this machine.
+        seconds: from file to results if no other image waits; None if the speed of this machine is unknown.
     """
 
     memory_mb: float
@@ -26,20 +26,20 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewCount(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person, a camera or a folder hands in to be counted.
+    """An image from a person, a camera or a folder, to be counted.
 
     Attributes:
-        data: the image file's bytes as they came.
+        data: the bytes of the image file, unchanged.
         image: file name or camera name, for people; never a name on disk.
-        origin: how it came; captures and uploads are counted before watched and batch files.
+        origin: source of the image; captures and uploads are counted before watched and batch files.
         model: name or path of the model.
-        settings: what was chosen for this count.
+        settings: requested for this count.
         sample, notes: free text.
-        once_key: a second hand-in with the same key gives the first one's row (a watched file's
-            path, size and time; a client's Idempotency-Key), so that a crash between accepting
-            and answering never counts twice.
-        capture: what the camera really did (exposure and so on), None for files.
-        needs: memory and time expected, None where nobody reckoned.
+        once_key: accepting the same key again returns the first row (a watched file's path, size
+            and time; a client's Idempotency-Key), so that a crash between accepting and answering
+            never counts an image twice.
+        capture: real settings of the camera (exposure and so on), None for files.
+        needs: estimated memory and time, None if not estimated.
     """
 
     data: bytes
@@ -67,20 +67,20 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     """One count as the database knows it; the cells are in the result folder.
 
     Attributes:
-        sequence: rises with every accepted image, whatever the clock says.
-        settings: as asked; the values really used are in the CountResult.
-        created_s: seconds since 1970 UTC by the clock of that moment.
+        sequence: rises with every accepted image and does not depend on the clock.
+        settings: as requested; the values really used are in the CountResult.
+        created_s: seconds since 1970 UTC by the clock at that time.
         clock_correction_s: the clock was later found to be off by this many seconds; add it to
             created_s.
-        attempts: how often a worker began it, without those that ended with the machine or the disk.
-        attempt_boot_id: run of the machine in which the last one began.
+        attempts: how often a worker began it, except attempts that a power cut or the disk ended.
+        attempt_boot_id: run of the machine in which the last attempt began.
         progress: 0 to 1. remaining_s: estimate while running.
         error: one sentence when failed.
         revision: number of the folder below the result folder with the present products; 0 before.
         count, corrected_count, interval_low, interval_high, width, height, threshold, model_sha256:
             of the CountResult, None until done.
         conditions: temperature and throttling when it was counted.
-        needs: memory and time expected when it was accepted.
+        needs: memory and time estimated when it was accepted.
     """
 
     sequence: int
@@ -131,7 +131,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         x, y: where, in pixels of the original image.
         cell_id: the removed cell, or the id that the added one got.
-        undone_by, undone_s: who took it back and when, None while it holds.
+        undone_by, undone_s: who undid it and when, None while it is in force.
     """
 
     id: int
@@ -168,7 +168,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An API token as it may be shown: never the token itself."""
+    """What may be shown of an API token; never the token itself."""
 
     name: str
     created_s: float

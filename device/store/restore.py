@@ -1,4 +1,4 @@
-"""Bring back what device.store.backup saved. Nothing that is there is deleted: it is set aside."""
+"""Restores what device.store.backup saved. Existing data is moved aside, never deleted."""
 
 import os
 import re
@@ -37,12 +37,12 @@ _DATABASE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done.
+    """The outcome of a restore.
 
     Attributes:
         manifest: of the archive.
-        set_aside: folder with what was there before, None where nothing was.
-        settings_beside: the archive's settings file where another one is in use, else None.
+        set_aside: folder with the previous data, None if there was none.
+        settings_beside: settings file of the archive if another one is in use, else None.
     """
 
     manifest: Manifest
@@ -53,18 +53,18 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 def restore_backup(
     archive: Path, data_dir: Path, settings_path: Path | None, *, set_aside: bool = False
 ) -> Restored:
-    """Check the archive wholly, then swap its contents in; what was there is moved to before-restore-*.
+    """Check the whole archive, then put its contents in place; existing data moves to before-restore-*.
 
     Args:
         archive: what write_backup wrote.
-        data_dir: the data folder; made if absent. No service may run on it.
-        settings_path: where the settings belong, None leaves them alone.
-        set_aside: True also when the data folder holds counts that the archive lacks.
+        data_dir: the data folder; created if missing. No service may run on it.
+        settings_path: place of the settings, None leaves them alone.
+        set_aside: restore even if the data folder has counts that are not in the archive.
 
     Raises:
-        InputError: not a whole backup, or from a newer fluocount.
-        ConflictError: the service is running, or counts would be set aside unasked.
-        StorageError: it could not be written; the data folder is as it was.
+        InputError: not a complete backup, or from a newer fluocount.
+        ConflictError: the service is running, or the data folder has counts that are not in the archive.
+        StorageError: it could not be written; the data folder is unchanged.
     """
     scratch = data_dir / ".restore"
     lock = FileLock(data_dir / WORKER_LOCK)
@@ -93,7 +93,7 @@ def restore_backup(
 
 
 def _unpack(archive: Path, scratch: Path) -> Manifest:
-    """Write the members to `scratch`. Only plain files of the known names leave the archive."""
+    """Write the members to `scratch`; only plain files with known names are extracted."""
     try:
         with tarfile.open(archive, mode="r:") as members:
             for member in members:
@@ -152,7 +152,7 @@ def _refuse_newer(database: Path) -> None:
 
 
 def _refuse_to_hide(present: Path, restored: Path) -> None:
-    """Counts that only the data folder has would be out of sight after the restore: ask first."""
+    """Raise if the data folder has counts that are not in the backup, because they would disappear."""
     if not present.exists():
         return
     try:
@@ -173,7 +173,7 @@ def _ids(database: Path) -> set[str]:
 
 
 def _own(scratch: Path, data_dir: Path) -> None:
-    """What root restores must belong to the service's user, as the data folder does."""
+    """Give restored files to the owner of the data folder, which is the service's user."""
     if os.geteuid() != 0:
         return
     owner = data_dir.stat()
@@ -182,7 +182,7 @@ def _own(scratch: Path, data_dir: Path) -> None:
 
 
 def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
-    """Move the old database (and results) aside and the new ones in; returns where the old ones are."""
+    """Move the old database (and results) aside and the new ones in place; returns the folder of the old ones."""
     aside = data_dir / time.strftime("before-restore-%Y%m%d-%H%M%S")
     camera = scratch / "data" / CAMERA_NAME
     names = [*_DATABASE_FILES, *(["results"] if results else [])]
@@ -205,7 +205,7 @@ def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
 
 
 def _restore_settings(saved: Path, target: Path | None) -> Path | None:
-    """Put the settings in place where there are none; beside them where others are in use."""
+    """Put the settings in place if there are none, else beside the settings in use."""
     if target is None or not saved.is_file():
         return None
     load_settings(saved)

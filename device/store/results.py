@@ -1,7 +1,7 @@
 """The result folders: DATA_DIR/results/<id>/original.* and, per revision, <id>/<revision>/*.
 
 A revision is one set of products that belong together (a count, or a later re-labelling of it). It
-is written under a hidden name, synced and renamed; the database row says which revision holds.
+is written under a hidden name, synced and renamed; the database row names the valid revision.
 """
 
 import os
@@ -37,17 +37,17 @@ def is_count_id(text: str) -> bool:
 def safe_suffix(name: str) -> str:
     """The name's suffix in lower case if it is one of SUFFIXES, else ''.
 
-    Nothing else of a name that came from outside reaches the disk.
+    No other part of an uploaded name reaches the disk.
     """
     suffix = Path(name).suffix.lower()
     return suffix if suffix in SUFFIXES else ""
 
 
 class ResultFolders:
-    """Original images and products on the disk. Names below are the server's own.
+    """Original images and products on the disk. File names never come from an upload.
 
     Args:
-        root: DATA_DIR/results; made if absent.
+        root: DATA_DIR/results; created if missing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -67,7 +67,7 @@ class ResultFolders:
         return self.root / count_id
 
     def original(self, count_id: str, suffix: str) -> Path:
-        """Path of the image as it came."""
+        """Path of the original image."""
         return self.folder(count_id) / f"original{suffix}"
 
     def product(self, count_id: str, revision: int, name: str) -> Path:
@@ -84,10 +84,10 @@ class ResultFolders:
         return path
 
     def keep_original(self, count_id: str, suffix: str, data: bytes) -> None:
-        """Write the image's bytes; they are on the disk when this returns.
+        """Write the bytes of the image; they are on the disk when this returns.
 
         Raises:
-            StorageError: it could not be written; nothing is left.
+            StorageError: it could not be written; no file is left.
         """
         folder = self.folder(count_id)
         try:
@@ -99,7 +99,7 @@ class ResultFolders:
             raise _not_kept(folder, error) from error
 
     def keep_products(self, count_id: str, revision: int, products: Mapping[str, bytes]) -> None:
-        """Write one revision whole or not at all; replaces an uncommitted one of that number.
+        """Write one complete revision or none; replaces an uncommitted one of the same number.
 
         Raises:
             NotFoundError: the count was deleted meanwhile.

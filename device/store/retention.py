@@ -1,4 +1,4 @@
-"""Deleting old counts, which happens only where `[storage] keep_days` asks for it."""
+"""Deletes old counts, only if `keep_days` is set in `[storage]`."""
 
 import logging
 import threading
@@ -19,8 +19,8 @@ def delete_old(store: Store, keep_days: int, now_s: float) -> int:
     """Delete counts older than `keep_days` that are finished and not marked to be kept.
 
     Args:
-        store: where from.
-        keep_days: age in days from which a count goes.
+        store: with the counts.
+        keep_days: age in days from which a count is deleted.
         now_s: the present time, seconds since 1970.
 
     Returns:
@@ -34,19 +34,19 @@ def delete_old(store: Store, keep_days: int, now_s: float) -> int:
             store.counts.delete(row.id)
             deleted += 1
         except (ConflictError, NotFoundError):
-            continue  # marked or deleted by somebody in this moment
+            continue  # somebody marked or deleted it at this moment
     return deleted
 
 
 class Retention:
-    """Looks for old counts every hour.
+    """Deletes old counts every hour.
 
-    A clock that the network has not set never deletes anything: a wrong year would take everything.
+    Nothing is deleted before the network has set the clock: a wrong year would delete everything.
 
     Args:
-        store: where counts are.
+        store: with the counts.
         keep_days: see delete_old.
-        clock_is_right: whether ages can be trusted now; None asks systemd.
+        clock_is_right: whether the clock is right now; None asks systemd.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Retention:
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; waits for a deletion under way."""
+        """Stop; waits for a running deletion."""
         self._stop.set()
         self._thread.join()
 
     def tidy(self) -> int:
-        """Delete what is due; returns how many counts went."""
+        """Delete the counts that are due; returns how many."""
         if self._clock_is_right() is not True:
             _log.info("old counts are not deleted because the network has not set the clock")
             return 0

@@ -1,4 +1,4 @@
-"""Between database rows and records."""
+"""Converts database rows to records."""
 
 import sqlite3
 from typing import Any

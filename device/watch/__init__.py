@@ -1,11 +1,11 @@
-"""Counting what appears in a folder: `fluocount watch` and the `[watch]` settings of the service.
+"""Counts the images that appear in a folder: `fluocount watch` and the `[watch]` settings of the service.
 
     watch = FolderWatch(store, intake, make_plan(settings, folder), model_sha256)
     watch.start()            # or run(once=True)
 
-A file goes through four hands: `events` notices it, `settling` waits until it is complete, `taking`
-hands its bytes to the store, where the one worker counts it, and `delivery` writes the files and the
-line of the output folder. `ledger` remembers what was taken; which lines exist the tables say themselves.
+A file passes four modules: `events` notices it, `settling` waits until it is complete, `taking` gives
+its bytes to the store, where the one worker counts it, and `delivery` writes files and table line to the
+output folder. `ledger` records which files were read; the tables themselves tell which lines exist.
 """
 
 from device.watch.folder import FolderWatch, WatchState

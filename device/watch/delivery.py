@@ -27,7 +27,7 @@ _COPIED = {
     "labels.tiff": "labels.tif",
     "result.json": "result.json",
 }
-"""Products of the store and what they are called beside the image's name."""
+"""Products of the store and their endings after the name of the image."""
 
 _READ_ATTEMPTS = 3
 _DEAD_AFTER_S = 60.0
@@ -37,17 +37,17 @@ _TURN_S = 5.0
 
 
 class Delivery:
-    """Writes what became of taken files. Every line is written once, whatever happens in between.
+    """Writes the outcomes of files. Every line is written exactly once, also after an interruption.
 
     Attributes:
         waiting: taken files by the id of their count.
         released: True when files that were skipped as duplicates must be looked at again.
 
     Args:
-        store: where counts come from.
+        store: with the counts.
         ledger: of `out_dir`.
-        out_dir: made where missing.
-        say: told one sentence per image.
+        out_dir: created if missing.
+        say: called with one sentence per image.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Delivery:
         self._listed_errors: set[tuple[str, str]] = set()
 
     def open(self) -> None:
-        """Read the tables and take up what was left unfinished.
+        """Read the tables and continue what was left unfinished.
 
         Raises:
             OSError: the output folder cannot be used.
@@ -84,7 +84,7 @@ class Delivery:
             self._take_up(entry)
 
     def expect(self, entry: Entry, row: CountRow) -> None:
-        """`entry` was accepted as `row`: write its line when it is done."""
+        """Remember that `entry` was accepted as `row`, to write its line when it is done."""
         self.waiting[row.id] = entry
 
     def listed_as(self, sha256: str) -> str | None:
@@ -92,7 +92,7 @@ class Delivery:
         return self._listed_images.get(sha256)
 
     def deliver(self) -> bool:
-        """Write what is done, for some seconds; True when there was something.
+        """Write finished counts, for some seconds; True if there were any.
 
         Raises:
             OSError: the output folder cannot be written now; call again later.
@@ -127,7 +127,7 @@ class Delivery:
         return self._troubled.get(row.id, 0), row.finished_s or 0.0, row.sequence
 
     def refuse(self, name: str, reason: str, sha256: str = "") -> None:
-        """Put a file that cannot be counted into errors.csv, once.
+        """List a file that cannot be counted in errors.csv, once.
 
         Raises:
             OSError: the output folder cannot be written now.
@@ -141,7 +141,7 @@ class Delivery:
         self._say(f"{name}: not counted. {reason}")
 
     def duplicate(self, name: str, same_as: str, sha256: str) -> None:
-        """Note that a file has the content of another one, which was counted."""
+        """List a file with the content of a counted image in duplicates.csv."""
         line = [csv_text(name), same_as, sha256, local_time(time.time())]
         self._duplicates.append(line)
         self._say(f"{name}: the same image as {same_as}, so it is not counted again.")
@@ -168,7 +168,7 @@ class Delivery:
         return is_of_the_machine(fault) or self._troubled.get(row.id, 0) < _READ_ATTEMPTS
 
     def _deleted(self, entry: Entry) -> None:
-        """Its count is no longer in the store: one that had its line before may be counted anew."""
+        """Handle a count that is no longer in the store: if it had its line before, the file may be counted again."""
         if entry.state == "counted":
             self._ledger.drop(entry)
         else:
@@ -200,7 +200,7 @@ class Delivery:
             self._say(f"{entry.path}: {_cells(count.result.count)}")
 
     def _require_out_dir(self) -> None:
-        """Make a deleted output folder anew, but never under the mount point of a lost share."""
+        """Create a deleted output folder again, but never below the mount point of a lost share."""
         place = self._out_dir
         while not place.exists():
             place = place.parent
@@ -209,7 +209,7 @@ class Delivery:
         self._out_dir.mkdir(parents=True, exist_ok=True)
 
     def _take_up(self, entry: Entry) -> None:
-        """A dead process took this file; it is in the store, or it never got there."""
+        """Resolve a file that a dead process read: it is either in the store or never got there."""
         row = self._store.counts.find_once(entry.once_key)
         count_id = entry.count_id or (row.id if row else None)
         if count_id is None:
@@ -218,7 +218,7 @@ class Delivery:
             self.waiting[count_id] = entry
 
     def _read_tables(self) -> None:
-        """Learn which lines exist; what was counted and lost its line gets it again."""
+        """Find out which lines exist; write lines of counted images that are missing."""
         self._listed_ids.clear()
         self._listed_images.clear()
         for line in self._counts.rows():

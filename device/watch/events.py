@@ -1,4 +1,4 @@
-"""Notices of changed files by watchdog: kernel events on local disks, polling on network shares."""
+"""Reports changed files through watchdog: kernel events on local disks, polling on network shares."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Who is told; called from the observer's thread."""
+    """Receives the reports, in the observer's thread."""
 
     def changed(self, path: Path, being_written: bool | None) -> None:
         """A file appeared or changed."""
@@ -41,7 +41,9 @@ class _Handler(FileSystemEventHandler):
         self._changed(event, event.src_path, True)
 
     def on_modified(self, event: FileSystemEvent) -> None:
-        if not event.is_directory:  # also a change of rights or times, after the file was closed
+        if (
+            not event.is_directory
+        ):  # also a change of permissions or times, after the file was closed
             self._changed(event, event.src_path, None)
 
     def on_closed(self, event: FileSystemEvent) -> None:
@@ -66,14 +68,14 @@ class _Handler(FileSystemEventHandler):
 
 
 class FolderEvents:
-    """An observer that survives the folder: unmounted shares and recreated folders are watched anew.
+    """An observer that outlives the folder: it watches remounted shares and recreated folders again.
 
     Args:
         folder: to watch.
-        recursive: sub-folders too.
-        poll: look at the folder regularly, even where the kernel reports events.
-        poll_interval_s: how often that is.
-        listener: who is told.
+        recursive: include sub-folders.
+        poll: read the folder regularly, even if the kernel reports events.
+        poll_interval_s: time between two readings.
+        listener: receives the reports.
     """
 
     def __init__(
@@ -88,16 +90,16 @@ class FolderEvents:
         self._identity: tuple[int, int] | None = None
 
     def ensure(self, problem: Callable[[str], None]) -> bool:
-        """Start observing, or start again where that ended; call often.
+        """Start observing, or start again if it ended; call often.
 
         Args:
-            problem: told where kernel events are not to be had and polling takes their place.
+            problem: called if there are no kernel events and polling is used instead.
 
         Returns:
-            True when it was (re)started: files may have been missed meanwhile, look at them all.
+            True if it was (re)started; then check all files, because events may have been missed.
 
         Raises:
-            OSError: the folder is not there.
+            OSError: the folder does not exist.
         """
         identity = _identity(self._folder)
         if self._observer is not None and identity == self._identity and self._healthy():

@@ -1,4 +1,4 @@
-"""One watched folder: the loop that takes files, and writes what became of them."""
+"""One watched folder: the loop that reads files and writes their outcomes."""
 
 import errno
 import hashlib
@@ -33,14 +33,14 @@ Doing = Literal["starting", "watching", "paused", "stopped"]
 
 
 class WatchState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a watched folder does now, for the status page.
+    """State of a watched folder, for the Status page.
 
     Attributes:
         folder, out_dir: as absolute paths.
-        doing: `paused` while something keeps it from working, see `problem`; `starting` until the
-            first look at the folder.
-        noticed: files that are not complete yet, or not taken for want of place.
-        waiting: taken files whose count is not written yet.
+        doing: `paused` while a problem stops it, see `problem`; `starting` until it has read the
+            folder for the first time.
+        noticed: files that are not complete yet, or wait for space in the queue.
+        waiting: accepted files whose count is not written yet.
         counted, failed: lines written since the start.
         problem: one sentence or None.
     """
@@ -56,15 +56,15 @@ class WatchState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FolderWatch:
-    """Counts what appears in a folder. The counting itself is the worker's, of whatever process.
+    """Counts the images that appear in a folder. The worker counts, in this or another process.
 
     Args:
-        store: where images and counts are kept.
-        intake: where images are handed in.
+        store: for images and counts.
+        intake: accepts images.
         plan: which folder, and how.
-        model_sha256: of the weights that count now.
-        worker_problem: why counting is paused, if it is; nothing is taken meanwhile.
-        say: told one sentence per image and problem; the default writes them to the log.
+        model_sha256: of the present weights.
+        worker_problem: why counting is paused, if it is; no files are read meanwhile.
+        say: called with one sentence per image and problem; the default writes them to the log.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FolderWatch:
         self._alive_s = time.monotonic()
 
     def start(self) -> None:
-        """Watch in a thread of its own.
+        """Watch in a separate thread.
 
         Raises:
             SettingsError: another process watches with the same output folder.
@@ -107,14 +107,14 @@ class FolderWatch:
         self._thread.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """Stop soon; what was taken is written at the next start. Callable from a signal handler."""
+        """Stop soon; pending results are written at the next start. May be called from a signal handler."""
         self._stop.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
 
     @property
     def state(self) -> WatchState:
-        """What it does now."""
+        """Present state."""
         return WatchState(
             folder=str(self._plan.folder),
             out_dir=str(self._plan.out_dir),
@@ -163,7 +163,7 @@ class FolderWatch:
         self._taking.settling.forget(path)
 
     def folder_changed(self) -> None:
-        """A folder appeared or moved: look at everything soon."""
+        """A folder appeared or moved: check everything soon."""
         self._rescan_at_s = min(self._rescan_at_s, time.monotonic() + 1.0)
 
     def _guarded_step(self, once: bool) -> bool:
@@ -190,7 +190,7 @@ class FolderWatch:
         return busy
 
     def _step(self, once: bool) -> bool:
-        self._plan.folder.stat()  # a share that is not mounted: wait, make no folders in its place
+        self._plan.folder.stat()  # a share that is not mounted: wait, and create no folders in its place
         if not self._opened:
             if self._plan.recount:
                 self._ledger.forget("counted", "failed", "duplicate")

@@ -1,4 +1,4 @@
-"""What was taken from a watched folder and what became of it; lives in the store's database."""
+"""Records the files read from a watched folder and their outcomes, in the database of the store."""
 
 from pathlib import Path, PurePath
 from typing import Literal
@@ -19,7 +19,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         path: relative to the watched folder, as text for people and tables.
         size, mtime_ns: the version.
         sha256: of its bytes.
-        once_key: under which the store accepts it once.
+        once_key: key under which the store accepts it only once.
         count_id: its count in the store, None until accepted.
         state: taken (no line yet), counted (line in counts.csv), failed (line in errors.csv),
             duplicate (line in duplicates.csv).
@@ -47,7 +47,7 @@ class Ledger:
         self._out_dir = display_name(out_dir)
 
     def knows(self, path: PurePath, version: Version) -> bool:
-        """Has this version been taken, and reached the store?"""
+        """True if this version was read and reached the store."""
         found = self._database.connection().execute(
             "SELECT 1 FROM watched WHERE out_dir = ? AND path = ? AND size = ? AND mtime_ns = ? "
             "AND NOT (state = 'taken' AND count_id IS NULL)",
@@ -56,7 +56,7 @@ class Ledger:
         return found.fetchone() is not None
 
     def first_with(self, sha256: str) -> Entry | None:
-        """The entry that stands for this content, duplicates aside."""
+        """The entry of this content that is not a duplicate."""
         entries = self._select(
             "sha256 = ? AND state IN ('taken', 'counted') AND count_id IS NOT NULL", sha256
         )
@@ -76,7 +76,7 @@ class Ledger:
             )
 
     def drop(self, entry: Entry) -> None:
-        """Drop one entry: the file counts as new."""
+        """Delete one entry, so that the file counts as new."""
         with self._database.transaction() as connection:
             connection.execute(
                 "DELETE FROM watched WHERE out_dir = ? AND path = ? AND size = ? AND mtime_ns = ?",
@@ -92,7 +92,7 @@ class Ledger:
             ).rowcount
 
     def forget(self, *states: State) -> None:
-        """Drop every entry in one of these states: their files count as new."""
+        """Delete all entries in these states, so that their files count as new."""
         with self._database.transaction() as connection:
             for state in states:
                 connection.execute(

@@ -1,4 +1,4 @@
-"""Is a folder on a network share? There the kernel reports no file events of other computers."""
+"""Finds out whether a folder is on a network share, where the kernel reports no file events of other computers."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def file_system_type(folder: Path, mount_table: str) -> str:
 
 
 def on_network(folder: Path) -> bool:
-    """True where file events cannot be relied on and the folder must be polled."""
+    """True if file events are unreliable, so that the folder must be polled."""
     table = MOUNT_TABLE.read_text(errors="surrogateescape")
     return file_system_type(folder.resolve(), table) in _NETWORK_TYPES
 

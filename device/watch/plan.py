@@ -1,4 +1,4 @@
-"""What a folder watch is asked to do."""
+"""The task of a folder watch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from device.errors import SettingsError
 
 _CARDS_SETTINGS = CountSettings()
 DEFAULT_OUT = "fluocount"
-"""Sub-folder of the watched folder that takes the outputs where nobody names another."""
+"""Default sub-folder of the watched folder for results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class WatchPlan:
         out_dir: absolute; where results are written.
         model: name or path.
         settings: for every count.
-        recursive: sub-folders too.
+        recursive: include sub-folders.
         settle_s: a file is complete when it has not changed for this long.
-        poll: look at the folder regularly even where the kernel reports events.
-        poll_interval_s: how often that is.
-        max_waiting: taken files that wait for their count; leaves place for the page.
+        poll: read the folder regularly even if the kernel reports events.
+        poll_interval_s: time between two readings.
+        max_waiting: accepted files that may wait for their count; leaves space in the queue for the page.
         max_file_mb: larger files are refused.
-        recount: count everything again, known images too.
-        retry_failed: take again what could not be counted before.
-        retry_s: pause after a problem (a full disk, a share that is gone) before the next attempt.
+        recount: count images again even if they were counted before.
+        retry_failed: try images again that could not be counted before.
+        retry_s: pause after a problem (full disk, missing share) before the next attempt.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class WatchPlan:
 
 
 def make_plan(settings: Settings, folder: Path, out_dir: Path | None = None) -> WatchPlan:
-    """A watch as the settings say. The folder may be missing: a share that is not mounted yet."""
+    """The plan from the settings. The folder may be missing, such as a share that is not mounted yet."""
     folder = folder.resolve()
     watch = settings.watch
     return WatchPlan(
@@ -69,7 +69,7 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
     """The plans of `[watch]`; several folders share `out_dir` by sub-folders of their names.
 
     Raises:
-        SettingsError: two would write into the same output folder.
+        SettingsError: two would write to the same output folder.
     """
     folders = [Path(text).expanduser() for text in settings.watch.folders]
     plans = []

@@ -1,4 +1,4 @@
-"""When is a file complete? Closed by its writer, or unchanged for a while."""
+"""Decides when a file is complete: closed by its writer, or unchanged for a while."""
 
 import os
 import stat
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 15
-"""A file that was opened for writing, or is empty, is believed finished after this many settle times
-without any change: a writer may have died, or the file was linked into the folder."""
+"""A file that was opened for writing, or is empty, counts as complete after this many settle times
+without a change: its writer may have died, or the file was linked into the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What tells two contents of one path apart without reading them."""
+    """What distinguishes two contents of one path without reading them."""
 
     size: int
     mtime_ns: int
@@ -27,7 +27,7 @@ class _Pending:
 
 
 class NotRegularError(OSError):
-    """A folder, a pipe or a device under the name of an image."""
+    """A folder, pipe or device with the name of an image."""
 
 
 def look(path: Path) -> Version:
@@ -52,7 +52,7 @@ def version_of(descriptor: int) -> Version:
 
 
 class Settling:
-    """The files that were noticed and not yet taken. Notices come from any thread.
+    """The files that were noticed and not read yet. Any thread may report files.
 
     Args:
         settle_s: how long a file must stay unchanged, in seconds.
@@ -76,7 +76,7 @@ class Settling:
             path: the file.
             now_s: monotonic time.
             being_written: True while its writer has it open, False once closed or renamed, None
-                where nobody can know.
+                if unknown.
         """
         with self._lock:
             known = self._pending.get(path)
@@ -89,12 +89,12 @@ class Settling:
                 known.since_s = now_s
 
     def forget(self, path: Path) -> None:
-        """The file was taken, renamed or deleted."""
+        """Forget a file that was read, renamed or deleted."""
         with self._lock:
             self._pending.pop(path, None)
 
     def due(self, now_s: float) -> list[Path]:
-        """Files to look at now: new ones and quiet ones, the longest waiting first."""
+        """Files to check now: new and unchanged ones, the longest waiting first."""
         with self._lock:
             quiet = [
                 (known.since_s, path)
@@ -104,7 +104,7 @@ class Settling:
         return [path for _, path in sorted(quiet)]
 
     def complete(self, path: Path, version: Version, now_s: float) -> bool:
-        """Tell what `path` looks like now; True when it has not changed and its writer is done."""
+        """Record the present version of `path`; True if it has not changed and its writer has closed it."""
         with self._lock:
             known = self._pending.get(path)
             if known is None:

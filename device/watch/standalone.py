@@ -1,4 +1,4 @@
-"""A folder watch with a store and a worker of its own, without a page."""
+"""A folder watch with its own store and worker, without the page."""
 
 import signal
 import threading
@@ -30,13 +30,13 @@ def watch_folder(
 ) -> WatchState:
     """Watch until SIGTERM or SIGINT, or with `once` until every present file is counted.
 
-    The worker starts here too; it counts only while no other process of the same data folder does.
+    Also starts a worker, which counts only while no other process of the same data folder counts.
 
     Args:
         settings: where the store is.
         plan: what to watch.
-        once: end when all is done.
-        say: told one sentence per image and problem.
+        once: end when all images are done.
+        say: called with one sentence per image and problem.
         load_segmenter: opens a model by name; None for the TFLite interpreter.
 
     Raises:
@@ -61,14 +61,14 @@ def watch_folder(
 
 
 def _checked_card(segmenters: Segmenters, plan: WatchPlan) -> ModelCard:
-    """The model's card: a missing model or a setting out of range is said before anything starts."""
+    """The model's card; a missing model or a setting out of range raises before anything starts."""
     card = segmenters.card(plan.model)
     resolve(plan.settings, card)
     return card
 
 
 def _run(watch: FolderWatch, worker: Worker, once: bool) -> WatchState:
-    """Both until the watch ends; systemd is told how they are."""
+    """Run both until the watch ends, and report their state to systemd."""
     _stop_on_signals(watch)
     prepare_records()
     worker.start()

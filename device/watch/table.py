@@ -1,4 +1,4 @@
-"""A CSV file that grows by whole lines and is never torn, while people may have it open."""
+"""A CSV file that grows by complete lines, even after a power cut or while somebody has it open."""
 
 import csv
 import io
@@ -17,13 +17,12 @@ _DELIMITERS = ",;\t"
 class AppendTable:
     """A table of one fixed header.
 
-    A line is one O_APPEND write of header-matching text and an fsync. What a power cut left of a half line
-    is cut off before the next one. Where the present file has another header (an older version, or a
-    spreadsheet saved it with other separators) it is kept under the next free `NAME-1.csv` and a new file
-    is begun; `rows` reads those too.
+    Each line is one O_APPEND write and an fsync. An incomplete line left by a power cut is removed before
+    the next line. A file with another header (an older version, or saved by a spreadsheet with other
+    separators) is kept as the next free `NAME-1.csv` and a new file is started; `rows` reads both.
 
     Args:
-        path: the file; made by the first line.
+        path: the file; created by the first line.
         header: column names.
     """
 
@@ -34,10 +33,10 @@ class AppendTable:
         self._state: tuple[int, int, int] | None = None
 
     def append(self, row: Sequence[str]) -> None:
-        """Add one line; when this returns it is on the disk.
+        """Add one line; when this returns, it is on the disk.
 
         Raises:
-            OSError: locked, full, read-only...; the file is as before.
+            OSError: locked, full, read-only...; the file is unchanged.
         """
         line = csv_lines([row]).encode(_ENCODING, errors="backslashreplace")
         if self._is_other_table():
@@ -55,7 +54,7 @@ class AppendTable:
             sync_folder(self.path.parent)
 
     def changed_by_others(self) -> bool:
-        """True when the file is not as the last `append` or `rows` left it."""
+        """True if the file has changed since the last `append` or `rows`."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -63,7 +62,7 @@ class AppendTable:
         return (status.st_ino, status.st_size, status.st_mtime_ns) != self._state
 
     def rows(self) -> Iterator[dict[str, str]]:
-        """Every whole line of the file and of those it took the place of."""
+        """Every complete line of the file and of the files that it replaced."""
         for path in self._all_files():
             yield from _read(path)
         if self.path.exists():
@@ -101,7 +100,7 @@ def _read(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _cut_torn_tail(descriptor: int) -> int:
-    """Cut off what follows the last line end; returns the size that is left."""
+    """Remove what follows the last line end; returns the remaining size."""
     size = os.fstat(descriptor).st_size
     end, block = size, 4096
     while end > 0:
@@ -119,7 +118,7 @@ def _cut_torn_tail(descriptor: int) -> int:
 def _write_whole(descriptor: int, data: bytes, size_before: int) -> None:
     try:
         written = os.write(descriptor, data)
-        while written < len(data):  # a full disk says so at the second call
+        while written < len(data):  # a full disk raises an error at the second call
             written += os.write(descriptor, data[written:])
     except OSError:
         os.ftruncate(descriptor, size_before)

@@ -1,4 +1,4 @@
-"""From the watched folder to the store: find, wait until complete, recognise, hand in."""
+"""From the watched folder to the store: find a file, wait until it is complete, recognise it, accept it."""
 
 import hashlib
 import logging
@@ -32,7 +32,7 @@ from device.watch.settling import (
 _log = logging.getLogger(__name__)
 
 _TURN_S = 5.0
-"""How long taking and delivering go on before the other has its turn."""
+"""How long reading files and writing results alternate."""
 
 _LOOK = "check its permissions, and the disk."
 
@@ -40,15 +40,15 @@ FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of
 
 
 class Taking:
-    """Takes complete files. Everything but `settling` belongs to the watch's own thread.
+    """Reads complete files. Everything except `settling` belongs to the thread of the watch.
 
     Args:
-        store: for the recognition of images that were counted before.
-        intake: where images are handed in.
+        store: to recognise images that were counted before.
+        intake: accepts images.
         ledger: of the output folder.
-        delivery: told what was taken or refused.
+        delivery: informed of files read or refused.
         plan: what to watch.
-        model_sha256: of the present weights; a count by others is not reused.
+        model_sha256: of the present weights; counts with other weights are not reused.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Taking:
         self.settling = Settling(plan.settle_s)
 
     def wants(self, path: Path) -> bool:
-        """Is this the name of an image to count?"""
+        """True if this is the name of an image to count."""
         return kind_of(path.relative_to(self._plan.folder)) is Kind.IMAGE and not self._in_out(path)
 
     def scan(self, now_s: float) -> None:
@@ -94,7 +94,7 @@ class Taking:
                 self.settling.notice(path, now_s)
 
     def take_complete(self, now_s: float, stopped: Callable[[], bool]) -> bool:
-        """Hand in complete files while the queue has place, for some seconds; True when one was.
+        """Read complete files while the queue has space, for some seconds; True if one was accepted.
 
         Raises:
             StorageError: no room in the store, or it cannot be used; the files stay noticed.
@@ -133,7 +133,7 @@ class Taking:
         return data is not None
 
     def _read(self, path: Path, version: Version) -> bytes | None:
-        """The bytes of exactly this version; None where the file changed meanwhile."""
+        """The bytes of exactly this version; None if the file has changed."""
         if version.size > self._plan.max_file_mb * 1_000_000:
             reason = (
                 f"The file has {version.size / 1e6:.0f} MB; at most {self._plan.max_file_mb} MB "
@@ -178,12 +178,12 @@ class Taking:
             self._delivery.expect(entry, row)
 
     def _counted_as(self, sha256: str) -> str | None:
-        """The name, as tables write it, under which this content was taken before."""
+        """The name, as in the tables, under which this content was counted before."""
         first = self._ledger.first_with(sha256)
         return csv_text(first.path) if first else self._delivery.listed_as(sha256)
 
     def _accept(self, entry: Entry, data: bytes) -> CountRow:
-        """A count of the same image with the same settings in the store is used again."""
+        """Reuse a count of the same image with the same settings in the store."""
         plan = self._plan
         if not plan.recount:
             same = self._store.counts.find_same(
@@ -195,7 +195,7 @@ class Taking:
         return self._intake.accept(data, entry.path, "watch", wishes)
 
     def _unreadable(self, path: Path, error: OSError, now_s: float) -> None:
-        """Its writer may still lock it; after some patience it is an error, and tried on."""
+        """The writer may still lock the file; after some time it is an error, but still tried again."""
         if self._patience_ends(path, now_s):
             self._delivery.refuse(
                 self._name(path), f"The file cannot be read ({error.strerror}); {_LOOK}"
@@ -263,7 +263,7 @@ class Taking:
             yield Path(entry.path), None
 
     def _in_out(self, path: Path) -> bool:
-        """Outputs are no inputs; where folder and output are one, their names tell."""
+        """Results are not images to count; if both are in one folder, their names distinguish them."""
         if self._out_dir == self._plan.folder:
             return False
         return path.is_relative_to(self._out_dir)

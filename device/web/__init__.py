@@ -31,9 +31,9 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     """The app around a service.
 
     Args:
-        service: started or not; the app only asks it.
+        service: started or not; the app only reads from it.
         needs_login: None decides from the settings: only a loopback address without a proxy
-            before it is free of login.
+            needs no login.
     """
     if needs_login is None:
         needs_login = service.needs_login()
@@ -50,7 +50,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     app.request_class = FormRequest
     app.extensions["fluocount"] = service
     app.extensions["login_limiter"] = new_limiter()
-    # Viewers of a slow exposure must not hold every thread of the server.
+    # Viewers that wait for a slow exposure must not occupy every thread of the server.
     waiters = max(1, service.settings.web.threads // 2)
     app.extensions["preview_waiters"] = threading.BoundedSemaphore(waiters)
     app.config.update(_flask_settings(service))
@@ -68,7 +68,7 @@ def _flask_settings(service: Service) -> dict[str, Any]:
     web = service.settings.web
     store = service.store
     return {
-        # Without a store nobody can log in, so that a secret of this moment does.
+        # Without a store nobody can log in, so a temporary secret is enough.
         "SECRET_KEY": access.passing_secret() if store is None else store.access.secret("session"),
         "MAX_CONTENT_LENGTH": web.max_upload_mb * _MB + _FORM_TEXT_BYTES,
         "MAX_FORM_MEMORY_SIZE": _FORM_TEXT_BYTES,

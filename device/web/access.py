@@ -1,9 +1,9 @@
-"""Who may see what.
+"""Access control.
 
-Bound to a loopback address, nobody logs in: whoever has an account on the machine may count. The
-browser of that person must not be abused by other sites, so Host and Origin are checked (DNS
-rebinding). Bound to anything else, or behind a reverse proxy, every page, image and call needs a
-session or an API token, but for /healthz, the login, the set-up and the style sheets of these.
+On a loopback address there is no login: everybody with an account on the machine may count. Other
+sites must not misuse the browser of that person, so Host and Origin are checked (DNS rebinding). On
+any other address, or behind a reverse proxy, every page, image and call needs a session or an API
+token, except /healthz, the login, the set-up and their style sheets.
 """
 
 import secrets
@@ -51,7 +51,7 @@ _logins = LoginManager()
 
 
 class Person(UserMixin):  # type: ignore[misc]
-    """Whoever knows the password; there is one account."""
+    """The one account, for everybody who knows the password."""
 
     def __init__(self, name: str) -> None:
         self.id = name
@@ -67,7 +67,7 @@ def install(app: APIFlask, *, needs_login: bool) -> None:
 
     Args:
         app: with the service in its extensions.
-        needs_login: False only where nothing but this machine reaches the page.
+        needs_login: False only if nothing but this machine can reach the page.
     """
     app.config["NEEDS_LOGIN"] = needs_login
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
@@ -81,13 +81,13 @@ def install(app: APIFlask, *, needs_login: bool) -> None:
 
 
 def who(said: str | None) -> str:
-    """Whose correction this is: the name that was said, else the token's, else `page`."""
+    """The author of a correction: the given name, else the name of the token, else `page`."""
     return (said or "").strip() or g.get("token_name") or "page"
 
 
 @_logins.user_loader  # type: ignore[untyped-decorator]
 def _load_user(name: str) -> Person | None:
-    """A session holds as long as its account exists."""
+    """A session is valid as long as its account exists."""
     store = service().store
     return Person(name) if store is not None and store.access.has_users() else None
 
@@ -126,7 +126,7 @@ def _not_local() -> ResponseReturnValue | None:
 
 
 def _foreign_origin() -> ResponseReturnValue | None:
-    """Refuse what another site makes a browser send."""
+    """Refuse requests that another site makes a browser send."""
     origin = request.headers.get("Origin")
     same = origin is None or _same_origin(origin)
     if same and request.headers.get("Sec-Fetch-Site") != "cross-site":
@@ -164,7 +164,7 @@ def _host_name(host: str) -> str:
 
 
 def _by_token(authorization: Authorization) -> ResponseReturnValue | None:
-    """A token needs no CSRF check: no browser sends it by itself."""
+    """A token needs no CSRF check, because no browser sends it by itself."""
     store = service().require_store()
     if authorization.type == "bearer" and authorization.token:
         g.token_name = store.access.token_name(authorization.token)
@@ -179,7 +179,7 @@ def _by_token(authorization: Authorization) -> ResponseReturnValue | None:
 
 def _ask_to_log_in() -> ResponseReturnValue:
     if service().store is None:
-        service().require_store()  # nobody can log in: say why instead
+        service().require_store()  # nobody can log in: raise the reason instead
     if request.path.startswith("/api/"):
         answer = sentence(401, "Log in or send an API token (Authorization: Bearer ...).")
         answer.headers["WWW-Authenticate"] = "Bearer"

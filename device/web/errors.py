@@ -108,7 +108,7 @@ def sentence(status: int, text: str) -> Response:
 
 
 def _for_people() -> bool:
-    """True for a page that somebody opened, as against a call or a picture."""
+    """True for a page that somebody opened, False for a call or a picture."""
     called = request.path.startswith(("/api/", "/healthz", "/static/"))
     return not called and request.accept_mimetypes.best == "text/html"
 

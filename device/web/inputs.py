@@ -1,4 +1,4 @@
-"""What the API takes, as marshmallow schemas: checked before a view sees it, shown in the document."""
+"""The inputs of the API as marshmallow schemas: checked before a view gets them, and shown in the document."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ MAX_PAGE = 1000
 
 
 def _encodable(text: str) -> None:
-    """JSON can carry lone surrogates, which no file and no database takes."""
+    """JSON can contain lone surrogates, which files and databases cannot store."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -36,7 +36,7 @@ class _Strict(Schema):
 
 
 class CountForm(_Strict):
-    """An image and what may be said about it; see CountSettings for the numbers."""
+    """An image and its settings; see CountSettings for the numbers."""
 
     image = File(  # type: ignore[no-untyped-call]
         required=True, metadata={"description": "PNG, JPEG or TIFF, 8 or 16 bit"}
@@ -51,12 +51,12 @@ class CountForm(_Strict):
 
     @pre_load
     def _drop_empty(self, data: Any, **_: Any) -> dict[str, Any]:
-        """An HTML form sends empty fields for what was left blank."""
+        """An HTML form sends empty fields for blank inputs; ignore them."""
         return {name: value for name, value in data.items() if value != ""}
 
 
 class KeyHeader(Schema):
-    """Makes sending again safe: the same key gives the first answer's id."""
+    """Makes a second try safe: the same key returns the id of the first."""
 
     idempotency_key = _text(200, data_key="Idempotency-Key")
 
@@ -80,7 +80,7 @@ class CountPage(CountFilter):
 
 
 class CountEdit(_Strict):
-    """What to change."""
+    """Changes of a count."""
 
     sample = _text(MAX_SAMPLE_CHARS)
     notes = _text(MAX_NOTES_CHARS)
@@ -88,7 +88,7 @@ class CountEdit(_Strict):
 
 
 class RelabelQuery(_Strict):
-    """What to label with; absent means as stored."""
+    """Settings to label with; absent means as stored."""
 
     threshold = Float(validate=_THRESHOLDS)
     min_area_px = Float(validate=_AREAS_PX)
@@ -96,7 +96,7 @@ class RelabelQuery(_Strict):
 
 
 class CorrectionForm(_Strict):
-    """`add` needs x and y, `remove` needs cell_id, `undo` takes back the last that holds."""
+    """`add` needs x and y, `remove` needs cell_id, `undo` reverts the last correction in force."""
 
     action = String(required=True, validate=OneOf(["add", "remove", "undo"]))
     x = Float(validate=Range(-_LARGEST, _LARGEST))
@@ -106,7 +106,7 @@ class CorrectionForm(_Strict):
 
 
 class CaptureForm(_Strict):
-    """What to write beside the captured frame."""
+    """Sample name and notes of a capture."""
 
     sample = _text(MAX_SAMPLE_CHARS)
     notes = _text(MAX_NOTES_CHARS)

@@ -40,9 +40,9 @@ def new_limiter() -> MovingWindowRateLimiter:
 
 
 def setup_code(store: Store) -> str | None:
-    """The one-time code, the same over restarts; None once the set-up is done.
+    """The one-time code, which survives restarts; None once the set-up is done.
 
-    It lies in DATA_DIR/setup-code, readable by the service's own user only.
+    It is stored in DATA_DIR/setup-code, readable by the user of the service only.
     """
     path = store.data_dir / SETUP_CODE_NAME
     if store.access.has_users():
@@ -141,7 +141,7 @@ def _chosen_password() -> str:
 
 
 def _refuse_guessing() -> ResponseReturnValue | None:
-    """Refuse while too many wrong ones came from this address, or in all."""
+    """Refuse after too many wrong attempts from this address, or in total."""
     limiter = current_app.extensions["login_limiter"]
     if limiter.test(_PER_ADDRESS, request.remote_addr) and limiter.test(_IN_ALL, "all"):
         return None
@@ -158,7 +158,7 @@ def _count_failure() -> None:
 
 
 def _local(target: str | None) -> str:
-    """Only addresses of this page: anything else would send people away after the login."""
+    """Only addresses of this page; others would send people to another site after the login."""
     target = target or "/"
     try:
         parts = urlsplit(target)
@@ -172,6 +172,6 @@ def _local(target: str | None) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """write_atomic makes its temporary file readable by its owner only, and the name keeps that."""
+    """Write a file that only its owner can read; write_atomic creates its temporary file that way."""
     write_atomic(path, text.encode())
     path.chmod(0o600)

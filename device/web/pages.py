@@ -1,4 +1,4 @@
-"""The shells of the pages. They hold no data: the scripts in static/js fetch it from /api/v1."""
+"""The empty pages; the scripts in static/js fetch the data from /api/v1."""
 
 from flask import Blueprint, render_template
 
@@ -28,13 +28,13 @@ def capture() -> str:
 
 @pages.get("/upload")
 def upload() -> str:
-    """Drop one or a hundred images."""
+    """Upload one or many images."""
     return render_template("upload.html")
 
 
 @pages.get("/counts/<count_id>")
 def result(count_id: str) -> str:
-    """One count; an unknown id is said by the script, from the API's sentence."""
+    """One count; for an unknown id the script shows the sentence of the API."""
     return render_template("result.html", count_id=count_id)
 
 
@@ -46,5 +46,5 @@ def history() -> str:
 
 @pages.get("/status")
 def status() -> str:
-    """The instrument about itself."""
+    """State of the instrument."""
     return render_template("status.html")

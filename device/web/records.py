@@ -1,4 +1,4 @@
-"""What the API answers, as msgspec types: the OpenAPI document is generated from them."""
+"""The answers of the API as msgspec types, from which the OpenAPI document is generated."""
 
 from typing import Any, Literal
 
@@ -15,13 +15,13 @@ from device.watch import WatchState
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
-    """Every answer of status 400 and above: one sentence with what was expected, what came, what to do."""
+    """The answer for status 400 and above: one sentence with what was expected, what came and what to do."""
 
     error: str
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The image is safe on the disk and will be counted; `needs` is what it is expected to need for that."""
+    """The image is saved and will be counted; `needs` is the estimated memory and time."""
 
     id: str
     status: Status
@@ -29,7 +29,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: CountRow) -> "Accepted":
-        """What is said of a count that was handed in, cancelled or tried again."""
+        """The answer for a count that was accepted, cancelled or tried again."""
         return cls(id=row.id, status=row.status, needs=row.needs)
 
 
@@ -62,8 +62,8 @@ class CorrectionsView(msgspec.Struct, frozen=True, kw_only=True):
 class CountSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the history. Numbers of the result are null until the count is done.
 
-    `created` is ISO 8601 in UTC; `clock_corrected` says that the clock was set later and `created`
-    was moved accordingly. `sequence` rises with every accepted image, whatever the clock said.
+    `created` is ISO 8601 in UTC; `clock_corrected` means that the clock was set later and `created`
+    was corrected. `sequence` rises with every accepted image and does not depend on the clock.
     """
 
     id: str
@@ -94,11 +94,11 @@ class CountList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountState(msgspec.Struct, frozen=True, kw_only=True):
-    """One count. When `status` is `done`, every field of CountResult is there too.
+    """One count. If `status` is `done`, it has every field of CountResult too.
 
-    `progress` is 0 to 1, `remaining_s` an estimate while running; `needs` is what was expected when
-    the image was accepted; `revision` rises when another threshold or size was stored; `capture`
-    says what the camera really did, `conditions` how warm the device was.
+    `progress` is 0 to 1, `remaining_s` an estimate while running; `needs` is the estimate made when
+    the image was accepted; `revision` rises when another threshold or size is saved; `capture` has
+    the real settings of the camera, `conditions` the temperature of the device.
     """
 
     id: str
@@ -130,7 +130,7 @@ class SampleList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is to be done, and by whom: `worker` is the worker's present doing."""
+    """Length of the queue; `worker` is the present state of the worker."""
 
     waiting: int
     running: int
@@ -139,7 +139,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an upload may be."""
+    """Limits of an upload."""
 
     max_upload_mb: int
     min_side_px: int
@@ -149,7 +149,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraState(msgspec.Struct, frozen=True, kw_only=True):
-    """The camera in a few words; the whole is at /api/v1/camera."""
+    """Short state of the camera; /api/v1/camera has everything."""
 
     state: str
     kind: str
@@ -157,7 +157,7 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """The instrument about itself; null where the machine cannot say."""
+    """State of the instrument; null if unknown."""
 
     version: str
     model: ModelCard | None
@@ -177,7 +177,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`ok`, or `degraded` when some part has a problem (see /api/v1/status)."""
+    """`ok`, or `degraded` if some part has a problem (see /api/v1/status)."""
 
     status: Literal["ok", "degraded"]
 

@@ -1,4 +1,4 @@
-"""From what the store keeps to what the API answers."""
+"""Converts stored counts to answers of the API."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Re-labelling and corrections by hand."""
+"""Other thresholds and sizes, and corrections by hand."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
 @corrections.input(RelabelQuery, location="query", arg_name="query", unknown="raise")
 @answers(corrections, ref("CountResult"), 404, 409, 503)
 def preview(count_id: str, query: dict[str, Any]) -> Response:
-    """What the count would be with another threshold or size; stores nothing."""
+    """The count with another threshold or size; saves nothing."""
     return json(service().require_counter().relabeller.preview(count_id, Change(**query)).result)
 
 
@@ -35,7 +35,7 @@ def preview(count_id: str, query: dict[str, Any]) -> Response:
     503,
 )
 def store(count_id: str, wish: dict[str, Any]) -> Response:
-    """Store another threshold or size as the automatic result."""
+    """Save the count with another threshold or size as the automatic result."""
     row = service().require_counter().relabeller.store(count_id, Change(**wish))
     return json(count_view(service().require_store(), row))
 

@@ -1,4 +1,4 @@
-"""Counts: hand in, list, look at, edit, delete, cancel."""
+"""Counts: upload, list, show, edit, delete, cancel."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def _store() -> Store:
 @counts.input(KeyHeader, location="headers", arg_name="headers")
 @answers(counts, ref("Accepted"), 409, 503, status=202, text="Accepted and saved")
 def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
-    """Hand in an image to be counted."""
+    """Upload an image to be counted."""
     image = form.pop("image")
     key = headers.get("idempotency_key")
     wishes = Wishes(
@@ -102,7 +102,7 @@ def look_at(count_id: str) -> Response:
 @counts.input(CountEdit, location="json", arg_name="changes")
 @answers(counts, ref("CountSummary"), 404)
 def edit(count_id: str, changes: dict[str, Any]) -> Response:
-    """Change sample name, notes or keep-flag."""
+    """Change sample name, notes or keep mark."""
     if not changes:
         raise InputError("Nothing to change: give at least one of sample name, notes and keep.")
     return json(summary(_store().counts.edit(count_id, **changes)))

@@ -33,7 +33,7 @@ def export(wish: dict[str, Any]) -> Response:
 
 
 def _done(store: Store, ids: list[str]) -> list[CountRow]:
-    """The rows, oldest first; a missing or unfinished one is refused rather than left out."""
+    """The rows, oldest first; a missing or unfinished count raises instead of being left out."""
     rows = {count_id: store.counts.get(count_id) for count_id in ids}
     for row in rows.values():
         if row.status != "done":

@@ -1,4 +1,4 @@
-"""The instrument about itself."""
+"""State of the instrument."""
 
 from datetime import datetime
 
@@ -23,7 +23,7 @@ health = APIBlueprint("health", __name__)
 @health.get("/healthz")
 @answers(health, ref("Health"))
 def healthz() -> Response:
-    """Alive; no login, no secrets."""
+    """Whether the service works; needs no login and reveals nothing."""
     return json(Health(status="degraded" if service().problems else "ok"))
 
 
