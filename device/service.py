@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from device.bench.limit import usual_limit_gmac_s
-from device.camera import CameraThread
+from device.camera import CameraThread, safe_camera
 from device.config import Settings
 from device.errors import FluocountError, ModelError, SettingsError, StorageError
 from device.jobs import Segmenters, Worker
@@ -71,6 +71,7 @@ class Service:
         settings_problem: why the file could not be used; then nothing new is counted, because
             a count with other settings than the chosen ones would look right and be wrong.
         load_segmenter: opens a model by name; None for the TFLite interpreter.
+        crashes: how often in a row the service crashed; after too often it leaves the camera alone.
 
     Attributes:
         counter: None when the data folder or the database cannot be used.
@@ -86,14 +87,16 @@ class Service:
         *,
         settings_problem: str | None = None,
         load_segmenter: Loader | None = None,
+        crashes: int = 0,
     ) -> None:
         self.settings = settings
         self.settings_problem = settings_problem
         self.segmenters = Segmenters(settings.counting, load_segmenter)
         self.counter: Counter | None = None
         self.panel = self._make_panel()
+        camera, unsafe = safe_camera(settings.camera, crashes)
         self.camera = CameraThread(
-            settings.camera,
+            camera,
             excitation=self.panel.light
             if self.panel is not None and self.panel.has_light
             else None,
@@ -105,6 +108,8 @@ class Service:
         self._closers: list[Callable[[], None]] = []
         if settings_problem is not None:
             self._failed["settings"] = settings_problem
+        if unsafe is not None:
+            self._failed["camera"] = unsafe
         self._part("storage", self._open_counter)
 
     def start(self) -> None:

@@ -84,15 +84,16 @@ packages() {
     wanted="ca-certificates python3-venv python3-numpy python3-scipy avahi-daemon"
     export DEBIAN_FRONTEND=noninteractive
     say "installing packages (log: $log)"
+    /usr/bin/python3 "$source_dir/systemd/wait_for_apt.py" || exit 1
     logged dpkg --configure --pending # a power cut in the middle of an earlier run
-    logged apt-get update
+    logged apt-get -o DPkg::Lock::Timeout=600 update
     if [ "$hardware" = yes ]; then
         apt-cache show python3-picamera2 >/dev/null 2>&1 || fail "apt has no python3-picamera2, so \
 this is not Raspberry Pi OS; run again with --without-hardware to install without camera and pins."
         wanted="$wanted python3-picamera2 python3-gpiozero python3-lgpio"
     fi
     # shellcheck disable=SC2086  # one word per package
-    logged apt-get install -y --no-install-recommends $wanted
+    logged apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $wanted
 }
 
 # The name of the environment comes from its contents: an unchanged one is used again, a new one is

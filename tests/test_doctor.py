@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import fake_picamera2
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from device.cli import cli
 from device.config import ButtonSettings, CameraSettings, Settings, StorageSettings
 from device.doctor import CHECKS, Patient, examine, load_patient, machine, page, parts
+from device.doctor.camera import STEPS, examine_camera
 from device.doctor.verdict import failure, ok
 from device.errors import ModelError
 from device.machine.system import Throttling
@@ -98,6 +100,27 @@ def test_small_memory(patient: Patient) -> None:
     assert "512 of 1024 MB" in verdict.found
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "limited"),
+    [
+        ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids", False),
+        ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids", True),
+        ("proc/cgroups", "#subsys_name hierarchy num_cgroups enabled\nmemory 0 80 0", False),
+        ("proc/cgroups", "#subsys_name hierarchy num_cgroups enabled\nmemory 0 80 1", True),
+        ("proc/version", "Linux", True),
+    ],
+)
+def test_a_kernel_that_cannot_limit_memory(
+    patient: Patient, file: str, text: str, limited: bool
+) -> None:
+    write(patient.root / "proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 3500000 kB\n")
+    write(patient.root / file, text)
+    verdict = machine.check_memory(patient)
+    assert verdict.state == "ok"
+    assert ("cannot limit the memory" in verdict.found) != limited
+    assert ("cgroup_enable=memory" in verdict.todo) != limited
+
+
 def test_damaged_settings_are_a_failure(tmp_path: Path) -> None:
     write(tmp_path / "fluocount.toml", "[web]\nprot = 80\n")
     damaged = load_patient(tmp_path / "fluocount.toml")
@@ -151,6 +174,52 @@ def test_missing_camera_does_not_keep_from_counting(patient: Patient) -> None:
     verdict = parts.check_camera(with_camera)
     assert verdict.state == "warning"
     assert verdict.todo
+
+
+def pi(**changes: object) -> Patient:
+    camera = CameraSettings(kind="pi", width_px=320, height_px=240, exposure_s=0.05, **changes)
+    return Patient(settings=Settings(camera=camera))
+
+
+def test_the_contract_of_the_camera() -> None:
+    with fake_picamera2.installed():
+        verdicts = {verdict.check: verdict for verdict in examine_camera(pi())}
+    assert [*verdicts] == ["start", *STEPS]
+    assert {verdict.state for name, verdict in verdicts.items() if name != "start"} == {"ok"}
+    assert "4056 x 3040 at (0, 0) of 4056 x 3040" in verdicts["size"].found
+    assert "tone curve follows the scene" in verdicts["start"].found
+
+
+def test_a_camera_that_breaks_its_promises_is_found_out() -> None:
+    with fake_picamera2.installed() as sensor:
+        sensor.wrong_frames = 1000
+        verdicts = {verdict.check: verdict for verdict in examine_camera(pi())}
+    assert verdicts["controls"].state == "failure"
+    assert "instead of" in verdicts["controls"].found
+    assert verdicts["light"].state == "ok"  # it goes on with the next promise
+
+
+def test_the_contract_of_a_camera_in_use_or_absent() -> None:
+    with fake_picamera2.installed() as sensor:
+        sensor.other_program = True
+        [held] = examine_camera(pi())
+        sensor.other_program, sensor.present = False, False
+        [absent] = examine_camera(pi())
+    assert (held.state, absent.state) == ("failure", "failure")
+    assert "systemctl stop" in held.todo
+    assert "ribbon cable" in absent.found
+
+
+def test_the_contract_as_a_command(tmp_path: Path) -> None:
+    settings = tmp_path / "fluocount.toml"
+    write(
+        settings,
+        '[camera]\nkind = "simulated"\nwidth_px = 320\nheight_px = 240\nexposure_s = 0.01\n',
+    )
+    done = CliRunner().invoke(cli, ["doctor", "--camera", "--config", str(settings)])
+    assert done.exit_code == 0, done.output
+    assert "The camera works." in done.output
+    assert "model" not in done.output
 
 
 def test_button_without_pins(patient: Patient) -> None:

@@ -1,7 +1,9 @@
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,50 @@ def test_camera_and_pins_stay_reachable() -> None:
     }
     assert not any(line.startswith(("PrivateDevices=", "ProtectClock=")) for line in lines)
     assert "SupplementaryGroups=video gpio" in lines
+
+
+def test_no_number_of_crashes_takes_the_page_down() -> None:
+    lines = (SYSTEMD / "fluocount.service").read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in lines
+    assert "Restart=on-failure" in lines
+    assert "KillMode=mixed" in lines
+
+
+def test_modules_of_the_allowed_device_classes_are_loaded_first() -> None:
+    lines = (SYSTEMD / "fluocount.service").read_text().splitlines()
+    for key in ("Wants", "After"):
+        units = [word for line in lines if line.startswith(f"{key}=") for word in line[6:].split()]
+        assert {"modprobe@mc.service", "modprobe@videodev.service"} <= {*units}
+
+
+def wait_for_apt(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, SYSTEMD / "wait_for_apt.py", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_installer_waits_for_apt_and_says_so(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with lock.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        with wait_for_apt("--limit", "60", lock, tmp_path / "absent") as waiting:
+            assert "another program installs or updates packages" in waiting.stdout.readline()
+            fcntl.lockf(file, fcntl.LOCK_UN)
+            assert waiting.wait(30) == 0
+
+
+def test_installer_gives_up_on_apt_with_a_sentence(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with lock.open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        with wait_for_apt("--limit", "0.1", lock) as waiting:
+            assert "run the installer again" in waiting.communicate(timeout=30)[1]
+            assert waiting.returncode == 1
+
+
+def test_installer_waits_before_it_touches_packages() -> None:
+    lines = INSTALLER.read_text().splitlines()
+    first = min(number for number, line in enumerate(lines) if "logged dpkg" in line)
+    assert any("wait_for_apt.py" in line for line in lines[:first])
 
 
 def test_shipped_settings_are_valid_and_name_the_state_folder() -> None:

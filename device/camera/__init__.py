@@ -3,12 +3,15 @@
 import importlib.util
 from pathlib import Path
 
+import msgspec
+
 from device.camera.base import Camera, CameraControls, Capture, ControlRanges
 from device.camera.none import NoCamera
 from device.camera.owner import CameraThread
 from device.camera.pictures import capture_tiff
 from device.camera.status import CameraStatus
 from device.config import CameraSettings
+from device.machine.crashes import TOO_OFTEN
 
 __all__ = [
     "Camera",
@@ -19,6 +22,7 @@ __all__ = [
     "ControlRanges",
     "capture_tiff",
     "open_camera",
+    "safe_camera",
 ]
 
 _BOARD = Path("/proc/device-tree/model")
@@ -43,6 +47,16 @@ def open_camera(settings: CameraSettings) -> Camera:
 
         return SimulatedCamera(settings)
     return NoCamera()
+
+
+def safe_camera(settings: CameraSettings, crashes: int) -> tuple[CameraSettings, str | None]:
+    """The camera to use after so many crashes in a row, and what to say when that is none."""
+    if crashes < TOO_OFTEN or settings.kind == "none":
+        return settings, None
+    return msgspec.structs.replace(settings, kind="none"), (
+        f"The program crashed {crashes} times in a row, so it now runs without the camera; uploads are "
+        "counted. Check the ribbon cable, then switch the box off and on."
+    )
 
 
 def _is_raspberry_pi() -> bool:

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
 def command(config: Path | None, **chosen: Any) -> None:
     """Start the page; Ctrl-C stops it."""
+    from device.machine.crashes import FILE_NAME, CrashCount
     from device.machine.log import set_up_logging
     from device.service import Service
 
     set_up_logging()
     settings, problem = _settings(config or default_settings_path())
     settings = _with_options(settings, chosen)
-    service = Service(settings, settings_problem=problem)
+    crashes = CrashCount(settings.data_dir / FILE_NAME)
+    service = Service(settings, settings_problem=problem, crashes=crashes.begin())
     signal.signal(signal.SIGTERM, _interrupt)
+    crashes.forget_later()
     service.start()
     try:
         _serve(service)
@@ -40,6 +43,7 @@ def command(config: Path | None, **chosen: Any) -> None:
         click.echo("stopping")
     finally:
         service.stop()
+        crashes.forget()
 
 
 def _settings(path: Path | None) -> tuple[Settings, str | None]:

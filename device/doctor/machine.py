@@ -54,6 +54,12 @@ def check_memory(patient: Patient) -> Verdict:
             f"{found}, but one image may use {wanted_mb} MB",
             "Stop other programs, or lower the memory limit (docs/settings.md); then very large images are refused.",
         )
+    if not system.memory_is_limited(patient.root):
+        return Verdict(
+            state="ok",
+            found=f"{found}; this kernel cannot limit the memory of the service",
+            todo="To limit it, add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt.",
+        )
     return ok(found)
 
 

@@ -75,6 +75,18 @@ def memory(root: Path = ROOT) -> Memory | None:
     )
 
 
+def memory_is_limited(root: Path = ROOT) -> bool:
+    """False where the kernel's memory controller is off: systemd's MemoryMax= does nothing then.
+
+    Raspberry Pi OS starts with `cgroup_disable=memory` on boards with little memory.
+    """
+    controllers = _read(root / "sys/fs/cgroup/cgroup.controllers")
+    if controllers is not None:
+        return "memory" in controllers.split()
+    rows = [line.split() for line in (_read(root / "proc/cgroups") or "").splitlines()]
+    return all(row[3] == "1" for row in rows if row[:1] == ["memory"] and len(row) > 3)
+
+
 def clock_synchronised() -> bool | None:
     """True once the network has set the clock; None where systemd cannot say."""
     answer = _output("timedatectl", "show", "--property=NTPSynchronized", "--value")
