@@ -135,6 +135,18 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_decoded(tmp_path):
     assert "1 MB" in answer.json["error"]
 
 
+def test_a_limit_that_is_passed_is_the_one_that_is_named(idle_client):
+    texts = hand_in(idle_client, notes="n" * 250_000)
+    fields = hand_in(idle_client, **{f"field{number}": "x" for number in range(30)})
+    for answer in (texts, fields):
+        assert answer.status_code == 413
+        assert "texts beside the image" in answer.json["error"]
+        assert "200 kB" in answer.json["error"]
+    call = idle_client.post(f"{API}/exports", json={"ids": ["x" * 300_000], "format": "csv"})
+    assert call.status_code == 413
+    assert "The request is too large; at most 200 kB" in call.json["error"]
+
+
 def test_a_name_with_control_characters_does_no_harm(client):
     state = counted(client, name="a\x07b\x1b[2J.png")
     assert state["image"].isprintable()

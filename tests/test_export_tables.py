@@ -159,7 +159,11 @@ def test_the_density_is_per_square_millimetre():
 
 @pytest.mark.parametrize(
     ("text", "field"),
-    [("=1+1", "'=1+1"), ("+dox", "'+dox"), ("a\nb", "a b"), ("a=b", "a=b"), ("", "")],
+    [("=1+1", "'=1+1"), ("+dox", "'+dox"), ("a\nb", "a b"), ("a=b", "a=b"), ("", "")]
+    + [("a=b;c", "a=b;c"), ("µm 5", "µm 5"), ("a - b", "a - b"), ("①", "①")]
+    + [(text, f"'{text}") for text in (" =1", "＝1", "＋1", "－1", "＠a", "﹦1", "\u2212 1")]
+    + [(text, f"'{text}") for text in ("\ufeff=1", "\u200b=1", "\u3000＝1", "\u202e@a")]
+    + [("\t=1", "' =1"), ("\r\n=1", "'  =1"), ("a;=1.png", "a;'=1.png"), ("; =1", ";' =1")],
 )
 def test_free_text_is_one_line_and_no_formula(text, field):
     assert csv_text(text) == field

@@ -107,7 +107,7 @@ def test_the_same_once_key_gives_the_first_row(store):
         new(b"other", once_key="k"),
         new(once_key="k", settings=CountSettings(threshold=0.3)),
     ):
-        with pytest.raises(ConflictError, match="used before"):
+        with pytest.raises(ConflictError, match="already used"):
             store.counts.accept(other)
     assert len(store.folders.folders()) == 1
 

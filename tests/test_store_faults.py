@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -307,3 +309,15 @@ def test_damage_that_no_request_meets_is_found_by_reading_it_over(store):
     assert "is damaged" in store.database.problem()
     with pytest.raises(StorageError):
         store.counts.accept(new())
+
+
+def test_looking_for_problems_lets_go_of_no_lock(store):
+    """A second program that closes the database last removes the -wal file: it must not take us for gone."""
+    row = store.counts.accept(new())
+    for _ in range(3):
+        assert store.database.problem() is None
+        store.database.look_over()
+        code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM counts'); c.close()"
+        subprocess.run([sys.executable, "-c", code, store.database.path], check=True)
+    assert store.database.problem() is None
+    assert store.counts.get(row.id).status == "queued"

@@ -27,6 +27,8 @@ def command(archive: Path, set_aside: bool, config: Path | None) -> None:
     data_dir = load_settings(config if config and config.exists() else None).data_dir
     done = restore_backup(archive, data_dir, config, set_aside=set_aside)
     click.echo(f"{done.manifest.counts} counts restored to {data_dir}")
+    if done.lacking:
+        click.echo(f"{done.lacking} of them have no image in this backup", err=True)
     if done.set_aside is not None:
         click.echo(f"The previous data is in {done.set_aside}")
     if done.settings_beside is not None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from device.counting.records import Cell, CountResult
@@ -43,8 +44,9 @@ COUNTS_COLUMNS = (
     "software",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
-_FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-"""Spreadsheets set for East Asian writing take the wide ones as well."""
+_FORMULA_STARTS = "=+-@\u2212"
+_UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf")
+"""Unicode's categories of spaces, separators, control and invisible characters."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -133,11 +135,20 @@ def csv_lines(rows: Iterable[Sequence[str]]) -> str:
 def csv_text(text: str) -> str:
     """Free text for one field.
 
-    Control characters become spaces, so that a record is always one line; a leading = + - @ gets an
-    apostrophe before it, so that a spreadsheet does not run it.
+    Control characters become spaces, so that a record is always one line. What a spreadsheet would run as a formula
+    gets an apostrophe before it: a = + - @, their full-width and small forms, after spaces and invisible characters
+    too, and also behind a semicolon, which parts cells where the comma is the decimal sign.
     """
     plain = _CONTROL.sub(" ", display_name(text))
-    return f"'{plain}" if plain.startswith(_FORMULA_STARTS) else plain
+    return ";".join(f"'{part}" if _is_formula(part) else part for part in plain.split(";"))
+
+
+def _is_formula(text: str) -> bool:
+    """As lenient as the most helpful spreadsheet: NFKC turns the other widths into the plain sign."""
+    for letter in unicodedata.normalize("NFKC", text):
+        if unicodedata.category(letter) not in _UNSEEN:
+            return letter in _FORMULA_STARTS
+    return False
 
 
 def _number(value: float | None) -> str:

@@ -236,11 +236,11 @@ def require_same(known: CountRow, image_sha256: str, settings: CountSettings) ->
     """
     if image_sha256 != known.image_sha256:
         raise ConflictError(
-            f"This key was used before, for {known.image!r} with other content; use a new key."
+            f"This key was already used for another image, {known.image!r}; use a new key."
         )
     if settings != known.settings:
         raise ConflictError(
-            f"This key was used before, for {known.image!r} with other settings; use a new key."
+            f"This key was already used for {known.image!r} with other settings; use a new key."
         )
     return known
 

@@ -18,7 +18,6 @@ from device.store.connection import StoreConnection, damage_sentence, translate
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
-_MAGIC = b"SQLite format 3\0"
 _SIDE_FILES = ("-wal", "-shm")
 _log = logging.getLogger(__name__)
 
@@ -95,15 +94,28 @@ class Database:
             return damage_sentence(self.path, self._damage)
         try:
             self._require_in_place(self.connection())
-            with self.path.open("rb") as stream:
-                if stream.read(len(_MAGIC)) != _MAGIC:
-                    self._note_damage("its head is overwritten")
-                    return self.problem()
+            if self.path.stat().st_size == 0:
+                self._note_damage("it is empty")
+            else:
+                self._read_head()
         except StorageError as error:
             return str(error)
         except OSError as error:
             return f"The database {self.path} cannot be read ({error.strerror}); check the disk."
-        return None
+        return None if self._damage is None else damage_sentence(self.path, self._damage)
+
+    def _read_head(self) -> None:
+        """Read the head as it is on the disk, whatever this process still has in memory.
+
+        By SQLite, never by open(): POSIX lets go of all locks that a process has on a file when any of its descriptors
+        of that file is closed, and another program would then take the -wal file away.
+        """
+        uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as fresh:
+                fresh.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, self.path, self._note_damage) from error
 
     def require_sound(self) -> None:
         """Refuse while there is a `problem`.

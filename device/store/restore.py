@@ -1,10 +1,8 @@
 """Restores what device.store.backup saved. Existing data is moved aside, never deleted."""
 
 import os
-import re
 import shutil
 import sqlite3
-import tarfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,27 +10,19 @@ from pathlib import Path
 import msgspec
 
 from device.config import load_settings
-from device.counting.records import DECODE_ERRORS
-from device.errors import ConflictError, InputError, StorageError
+from device.errors import ConflictError, StorageError
 from device.machine.files import sync_folder, write_atomic
 from device.store import DATABASE_NAME
+from device.store.archived import Archive, check_database, open_archive, require_room
 from device.store.backup import (
     CAMERA_NAME,
     DATABASE_MEMBER,
-    FORMAT,
-    MANIFEST_NAME,
     RESULTS_MEMBER,
     SETTINGS_MEMBER,
     Manifest,
 )
-from device.store.database import migrations
 from device.store.lock import WORKER_LOCK, FileLock
 
-_MEMBER = re.compile(
-    rf"{re.escape(SETTINGS_MEMBER)}|{re.escape(DATABASE_MEMBER)}|{re.escape(MANIFEST_NAME)}"
-    rf"|data/{re.escape(CAMERA_NAME)}"
-    rf"|{RESULTS_MEMBER}/[0-9a-f]+/(\d+/)?[a-z]+(\.[a-z]+)?"
-)
 _DATABASE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
 
 
@@ -41,11 +31,13 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         manifest: of the archive.
-        set_aside: folder with the previous data, None if there was none.
-        settings_beside: settings file of the archive if another one is in use, else None.
+        lacking: counts whose image the archive does not hold.
+        set_aside: folder with what was there before, None where nothing was.
+        settings_beside: the archive's settings file where another one is in use, else None.
     """
 
     manifest: Manifest
+    lacking: int
     set_aside: Path | None
     settings_beside: Path | None
 
@@ -75,8 +67,9 @@ def restore_backup(
                 f"A running service uses {data_dir}; stop it first: sudo systemctl stop fluocount."
             )
         shutil.rmtree(scratch, ignore_errors=True)
-        manifest = _unpack(archive, scratch)
-        _refuse_newer(scratch / DATABASE_MEMBER)
+        with open_archive(archive) as source:
+            require_room(data_dir, source.size({DATABASE_MEMBER}))
+            manifest, lacking = source.manifest, _unpack(source, scratch)
         if not set_aside:
             _refuse_to_hide(data_dir / DATABASE_NAME, scratch / DATABASE_MEMBER)
         _own(scratch, data_dir)
@@ -89,66 +82,30 @@ def restore_backup(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         lock.release()
-    return Restored(manifest=manifest, set_aside=aside, settings_beside=beside)
+    return Restored(manifest=manifest, lacking=lacking, set_aside=aside, settings_beside=beside)
 
 
-def _unpack(archive: Path, scratch: Path) -> Manifest:
-    """Write the members to `scratch`; only plain files with known names are extracted."""
-    try:
-        with tarfile.open(archive, mode="r:") as members:
-            for member in members:
-                if not member.isfile() or not _MEMBER.fullmatch(member.name):
-                    raise InputError(
-                        f"{archive} is not a backup of fluocount: it contains {member.name!r}."
-                    )
-                _extract(members, member, scratch / member.name)
-        manifest = msgspec.json.decode((scratch / MANIFEST_NAME).read_bytes(), type=Manifest)
-    except (tarfile.TarError, EOFError, *DECODE_ERRORS) as error:
-        raise InputError(
-            f"{archive} is not a complete backup of fluocount ({error}); use another backup."
-        ) from None
-    except FileNotFoundError as error:
-        if error.filename == str(archive):
-            raise InputError(f"There is no file {archive}; check the name.") from None
-        raise InputError(
-            f"{archive} is not a complete backup: its end is missing; use another backup."
-        ) from None
-    if manifest.format != FORMAT:
-        raise InputError(
-            f"{archive} was written by the newer fluocount {manifest.version}; upgrade fluocount first."
-        )
-    return manifest
+def _unpack(source: Archive, scratch: Path) -> int:
+    """Write what belongs to the counts of the database to `scratch`; returns how many counts have no image.
 
-
-def _extract(members: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = members.extractfile(member)
-    assert source is not None  # it is a file
-    with source, target.open("wb") as stream:
-        shutil.copyfileobj(source, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    if target.stat().st_size != member.size:
-        raise InputError(f"{member.name} is incomplete in {members.name!r}; use another backup.")
-
-
-def _refuse_newer(database: Path) -> None:
-    try:
-        with closing(sqlite3.connect(database)) as connection:
-            damage = connection.execute("PRAGMA quick_check").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        raise InputError(
-            f"The backup's database is damaged ({error}); use another backup."
-        ) from None
-    if damage != "ok":
-        raise InputError(f"The backup's database is damaged ({damage}); use another backup.")
-    newest = migrations()[-1][0]
-    if version > newest:
-        raise InputError(
-            f"The backup was written by a newer fluocount (schema {version}, this version knows {newest}); "
-            "upgrade fluocount first."
-        )
+    The database comes first: what it says decides which files are written at all.
+    """
+    source.extract(DATABASE_MEMBER, scratch / DATABASE_MEMBER)
+    ids = check_database(scratch / DATABASE_MEMBER, source.manifest)
+    wanted = {name for name in source.names if not name.startswith(f"{RESULTS_MEMBER}/")}
+    images: set[str] = set()
+    for name in source.names - wanted if source.manifest.results else ():
+        count_id, _, file = name.removeprefix(f"{RESULTS_MEMBER}/").partition("/")
+        if count_id in ids:  # else it was deleted while the backup was written
+            wanted.add(name)
+            if file.startswith("original"):
+                images.add(count_id)
+    require_room(scratch, source.size(wanted))
+    for name in sorted(wanted - {DATABASE_MEMBER}):
+        source.extract(name, scratch / name)
+    if SETTINGS_MEMBER in wanted:
+        load_settings(scratch / SETTINGS_MEMBER)
+    return len(ids - images) if source.manifest.results else 0
 
 
 def _refuse_to_hide(present: Path, restored: Path) -> None:
@@ -208,7 +165,6 @@ def _restore_settings(saved: Path, target: Path | None) -> Path | None:
     """Put the settings in place if there are none, else beside the settings in use."""
     if target is None or not saved.is_file():
         return None
-    load_settings(saved)
     data = saved.read_bytes()
     if not target.exists():
         write_atomic(target, data)

@@ -24,7 +24,6 @@ from device.web.pages import pages
 __all__ = ["create_app"]
 
 _MB = 1_000_000
-_FORM_TEXT_BYTES = 200_000
 
 
 def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask:
@@ -70,9 +69,9 @@ def _flask_settings(service: Service) -> dict[str, Any]:
     return {
         # Without a store nobody can log in, so a temporary secret is enough.
         "SECRET_KEY": access.passing_secret() if store is None else store.access.secret("session"),
-        "MAX_CONTENT_LENGTH": web.max_upload_mb * _MB + _FORM_TEXT_BYTES,
-        "MAX_FORM_MEMORY_SIZE": _FORM_TEXT_BYTES,
-        "MAX_FORM_PARTS": 20,
+        "MAX_CONTENT_LENGTH": web.max_upload_mb * _MB + errors.MAX_TEXT_BYTES,
+        "MAX_FORM_MEMORY_SIZE": errors.MAX_TEXT_BYTES,
+        "MAX_FORM_PARTS": errors.MAX_FORM_PARTS,
         "SESSION_COOKIE_NAME": "fluocount",
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",

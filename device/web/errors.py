@@ -42,6 +42,12 @@ STATUS_OF: dict[type[FluocountError], int] = {
     UnavailableError: 503,
 }
 
+UPLOAD_ENDPOINT = "counts.hand_in"
+"""The only call that takes a file."""
+MAX_TEXT_BYTES = 200_000
+"""Ten times the longest notes; 1000 ids of an export have 20 kB."""
+MAX_FORM_PARTS = 20
+
 _SENTENCES = {
     404: "There is nothing at this address; the Status page links to the description of all addresses.",
     405: "This address does not accept that method; see the Allow header.",
@@ -55,6 +61,13 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(FluocountError, _deliberate)
     app.register_error_handler(Exception, _unforeseen)
     app.error_processor(_http)
+    app.before_request(_limit_body)
+
+
+def _limit_body() -> None:
+    """Only an upload may be large."""
+    if request.endpoint != UPLOAD_ENDPOINT:
+        request.max_content_length = MAX_TEXT_BYTES
 
 
 def _deliberate(error: FluocountError) -> ResponseReturnValue:
@@ -87,12 +100,25 @@ def _http(error: HTTPError) -> Response:
     detail = _flatten(error.detail)
     text = f"{detail}." if detail else _SENTENCES.get(status)
     if status == 413:
-        text = f"The file is too large; at most {service().settings.web.max_upload_mb} MB are accepted."
+        text = _too_large()
     answer = sentence(status, text or f"{error.message}.".replace("..", "."))
     for name, value in dict(error.headers or {}).items():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers[name] = value
     return answer
+
+
+def _too_large() -> str:
+    """Names the limit that was passed: of the file, of the texts beside it, or of a call without a file."""
+    if request.endpoint != UPLOAD_ENDPOINT:
+        return f"The request is too large; at most {MAX_TEXT_BYTES // 1000} kB are accepted here."
+    if (request.content_length or 0) > (request.max_content_length or 0):
+        limit_mb = service().settings.web.max_upload_mb
+        return f"The file is too large; at most {limit_mb} MB are accepted."
+    return (
+        f"The texts beside the image are too large; at most {MAX_TEXT_BYTES // 1000} kB in {MAX_FORM_PARTS} fields are "
+        "accepted."
+    )
 
 
 def sentence(status: int, text: str) -> Response:
