@@ -23,9 +23,9 @@ TOOLS = "tmp/qemu"
 PYTHON = "/opt/fluocount/venv/bin/python"
 TILES = """
 import sys, numpy
-from device.counting.pipeline import plan_for
+from device.counting.tiles import plan_for
 from device.counting.records import CountSettings
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.models.card import find_model
 from device.models.interpreter import load_segmenter
 segmenter = load_segmenter(find_model(sys.argv[1]), 1)

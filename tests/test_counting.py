@@ -9,7 +9,7 @@ from device.counting.labelling.atlas import pack
 from device.counting.labelling.labels import label_cells
 from device.counting.pipeline import count_frame, relabel
 from device.counting.records import CountResult, CountSettings, to_json
-from device.counting.resolved import postprocessing_at, resolve
+from device.counting.settings import postprocessing_at, resolve
 from device.errors import InputError
 
 DEFAULTS = CountSettings()

@@ -7,7 +7,7 @@ from PIL import Image
 
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
-from device.counting.scale import reduced
+from device.counting.scale import average_blocks
 from device.drawing.overlay import (
     OUTLINE_RGB,
     encode_jpeg,
@@ -102,4 +102,4 @@ def test_16_bit_frames_are_shown_at_8_bits():
 def test_reducing_in_bands_gives_what_one_pass_gives(down, right):
     image = np.random.default_rng(1).integers(0, 256, (1003, 301, 3), dtype=np.uint8)
     whole = Image.fromarray(image).reduce((right, down))
-    np.testing.assert_array_equal(reduced(image, down, right), np.asarray(whole))
+    np.testing.assert_array_equal(average_blocks(image, down, right), np.asarray(whole))

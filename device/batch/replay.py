@@ -23,7 +23,7 @@ from device.counting.records import (
     LabelImage,
     settings_of,
 )
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.counting.segmenter import Segmenter
 from device.errors import InputError
 from device.export.stored import load_count, stored_labels

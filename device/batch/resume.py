@@ -10,7 +10,7 @@ from device.batch.folder import result_file
 from device.batch.items import Item
 from device.counting.card import ModelCard
 from device.counting.records import DECODE_ERRORS, CountResult, CountSettings, settings_of
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 
 
 def done_before(

@@ -9,9 +9,9 @@ from device.batch.items import Item, count_item
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.protocol import Hello, Job, Timing, answer_jobs, own_stdout, peak_memory_mb
 from device.counting.card import ModelCard
-from device.counting.pipeline import plan_for
+from device.counting.tiles import plan_for
 from device.counting.records import CountResult, CountSettings
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.counting.scale import working_shape
 from device.counting.tiles import TilePlan
 from device.errors import InputError

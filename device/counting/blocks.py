@@ -1,4 +1,4 @@
-"""Large frames block by block, so that their memory is bounded; ordinary frames are one block.
+"""Large frames block by block, so that their memory is bounded.
 
 A block sees a margin of several cells around its core and owns the objects whose box begins in the core, so that
 each object is owned once and seen whole.
@@ -6,19 +6,39 @@ each object is owned once and seen whole.
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
-from scipy import ndimage
 
-from device.counting.card import ModelCard
-from device.counting.judge import Examined, examine
-from device.counting.large import CORE_PX, LARGE_FRAME_PX, MARGIN_DIAMETERS
-from device.counting.records import Cell, Frame, LabelImage, ProbabilityMap
-from device.counting.resolved import Resolved
-from device.counting.stages import Stage
+from device.counting.judge import Judged
+from device.counting.labelling.regions import Regions
+from device.counting.measure import Found
+from device.counting.records import Cell, Frame
+from device.counting.segmented import Segmented
+
+LARGE_FRAME_PX = 8_000_000
+"""Frames of more pixels are examined in blocks: labelling needs 50 bytes a pixel among many cells, 400 MB then."""
+CORE_PX = 1200
+"""Edge of a block's core in original pixels; with its margins a block is about as large as an ordinary frame."""
+MARGIN_DIAMETERS = 8
+"""What a block sees around its core, in cell diameters; a larger clump may be cut."""
+
+Owns = Callable[[Regions], np.ndarray]
+"""From the n objects of a block, at the working scale, to (n,) bool: which of them belong to the block."""
+Find = Callable[[Segmented, Owns], Found]
+"""Finds the cells of one block that belong to it."""
+
+
+def owns_all(objects: Regions) -> np.ndarray:
+    """Every object belongs to a frame that is one block."""
+    return np.ones(len(objects), dtype=bool)
+
+
+def is_large(frame: Frame) -> bool:
+    """Whether a frame is examined in blocks."""
+    return frame.height * frame.width > LARGE_FRAME_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +48,32 @@ class _Span:
     core: slice
     working: slice
     frame: slice
+
+
+def find_in_blocks(seen: Segmented, find: Find) -> Found:
+    """Find the cells of a large frame; labels are uint16 where they fit, cells are numbered block by block.
+
+    Args:
+        seen: the whole frame.
+        find: finds the cells of a block.
+    """
+    frame, settings, working_shape = seen.frame, seen.settings, seen.probability.shape
+    merged = _Merged((frame.height, frame.width))
+    for rows, columns in itertools.product(
+        _spans(frame.height, working_shape[0], seen.card.cell_diameter_px),
+        _spans(frame.width, working_shape[1], seen.card.cell_diameter_px),
+    ):
+        block = replace(
+            seen,
+            frame=replace(frame, image=frame.image[rows.frame, columns.frame], ignored=None),
+            image=seen.image[rows.working, columns.working],
+            probability=seen.probability[rows.working, columns.working],
+            # A block's edge is not the frame's.
+            settings=replace(settings, exclude_border=False),
+        )
+        owner = _Owner(rows, columns, working_shape, settings.exclude_border)
+        merged.add(find(block, owner), rows.frame, columns.frame)
+    return merged.found()
 
 
 def _spans(length: int, working_length: int, diameter_px: float) -> list[_Span]:
@@ -48,38 +94,6 @@ def _spans(length: int, working_length: int, diameter_px: float) -> list[_Span]:
     return spans
 
 
-def examine_blocks(
-    frame: Frame,
-    image: np.ndarray,
-    probability: ProbabilityMap,
-    card: ModelCard,
-    chosen: Resolved,
-    stage: Stage,
-) -> Examined:
-    """`device.counting.judge.examine`, for frames of any size.
-
-    In a large frame the labels are uint16 where they fit, and cells are numbered block by block.
-    """
-    if frame.height * frame.width <= LARGE_FRAME_PX:
-        return examine(frame, image, probability, card, chosen, stage)
-    merged = _Merged((frame.height, frame.width))
-    for rows, columns in itertools.product(
-        _spans(frame.height, probability.shape[0], card.cell_diameter_px),
-        _spans(frame.width, probability.shape[1], card.cell_diameter_px),
-    ):
-        part = examine(
-            replace(frame, image=frame.image[rows.frame, columns.frame]),
-            image[rows.working, columns.working],
-            probability[rows.working, columns.working],
-            card,
-            replace(chosen, exclude_border=False),
-            stage,
-            _Owner(rows, columns, probability.shape, chosen.exclude_border),
-        )
-        merged.add(part, rows.frame, columns.frame)
-    return merged.examined()
-
-
 @dataclass(frozen=True, slots=True)
 class _Owner:
     """Whose box begins in the core; those at the frame's edge are left out where that is asked for."""
@@ -89,33 +103,27 @@ class _Owner:
     shape: tuple[int, ...]
     exclude_border: bool
 
-    def __call__(self, working: LabelImage) -> np.ndarray:
-        boxes = ndimage.find_objects(working)
-        return np.array([self._owns(*box) for box in boxes], dtype=bool)
-
-    def _owns(self, down: slice, right: slice) -> bool:
-        for span, side, length in zip(
-            (self.rows, self.columns), (down, right), self.shape, strict=True
-        ):
-            begin, end = side.start + span.working.start, side.stop + span.working.start
-            if not span.core.start <= begin < span.core.stop:
-                return False
-            if self.exclude_border and (begin == 0 or end == length):
-                return False
-        return True
+    def __call__(self, objects: Regions) -> np.ndarray:
+        """(n,) bool: which objects belong to the block."""
+        boxes, owned = objects.boxes(), owns_all(objects)
+        for span, axis, length in zip((self.rows, self.columns), (0, 1), self.shape, strict=True):
+            begin, end = boxes[:, axis] + span.working.start, boxes[:, 2 + axis] + span.working.start
+            owned &= (begin >= span.core.start) & (begin < span.core.stop)
+            if self.exclude_border:
+                owned &= (begin > 0) & (end < length)
+        return owned
 
 
 class _Merged:
-    """Collects the blocks' objects."""
+    """Collects what the blocks own."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._labels: np.ndarray = np.zeros(shape, dtype=np.uint16)
         self._cells: list[Cell] = []
         self._candidates: list[Cell] = []
-        self._chances: list[np.ndarray] = []
-        self._other_chances: list[np.ndarray] = []
+        self._judged: list[Judged] = []
 
-    def add(self, part: Examined, rows: slice, columns: slice) -> None:
+    def add(self, part: Found, rows: slice, columns: slice) -> None:
         """Take over what a block owns."""
         before, here = len(self._cells), len(part.cells)
         if before + here > np.iinfo(self._labels.dtype).max:
@@ -124,23 +132,25 @@ class _Merged:
         inside = part.labels > 0
         view[inside] = part.labels[inside] + before
         corner = rows.start, columns.start
-        self._cells += _moved(part.cells, corner, before)
-        self._candidates += _moved(part.candidates, corner, 0)
-        self._chances.append(part.chances[:here])
-        self._other_chances.append(part.chances[here:])
+        self._cells += _move(part.cells, corner, before)
+        self._candidates += _move(part.candidates, corner, 0)
+        self._judged.append(part.judged)
 
-    def examined(self) -> Examined:
+    def found(self) -> Found:
         """All blocks as one; candidates get the ids after the last cell."""
-        count = len(self._cells)
-        candidates = [
+        candidates = (
             msgspec.structs.replace(cell, id=number)
-            for number, cell in enumerate(self._candidates, start=count + 1)
-        ]
-        chances = np.concatenate([*self._chances, *self._other_chances])
-        return Examined(self._labels, tuple(self._cells), tuple(candidates), chances)
+            for number, cell in enumerate(self._candidates, start=len(self._cells) + 1)
+        )
+        judged = Judged(
+            np.concatenate([part.probabilities for part in self._judged]),
+            np.concatenate([part.counted for part in self._judged]),
+        )
+        order = np.argsort(~judged.counted, kind="stable")
+        return Found(self._labels, tuple(self._cells), tuple(candidates), judged.select(order))
 
 
-def _moved(cells: tuple[Cell, ...], corner: tuple[int, int], before: int) -> Iterator[Cell]:
+def _move(cells: tuple[Cell, ...], corner: tuple[int, int], before: int) -> Iterator[Cell]:
     """Cells of a block in the coordinates of the frame, their ids after `before`."""
     down, right = corner
     for cell in cells:

@@ -1,56 +1,97 @@
 """What is known of each cell once it has its pixels."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from device.counting.labelling.pixels import coordinates
+from device.counting.judge import Judged
+from device.counting.labelling.objects import Objects
+from device.counting.labelling.outline import faint_in_frame
+from device.counting.labelling.regions import Regions
 from device.counting.records import PROBABILITY_STEPS, Cell, Frame, LabelImage, ProbabilityMap
 
 
-def measure(frame: Frame, labels: LabelImage, probability: ProbabilityMap) -> tuple[Cell, ...]:
-    """Measure every label of an image; the cost grows with the cells' pixels.
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The cells of a frame, or of a block of it.
 
-    Args:
-        frame: the original image.
-        labels: (height, width) int32, labels 1..n all present.
-        probability: (height, width) uint8 codes at the original pixels.
-
-    Returns:
-        Cells with id 1..n in original pixels; `probability` equals `score` until it is calibrated.
+    Attributes:
+        labels: (height, width) integers in original pixels, 0 background, 1..count.
+        cells: the counted ones, ids 1..count.
+        candidates: those not counted that are near the decision, ids above the count.
+        judged: all objects, the counted ones first.
     """
-    pixels, areas = _pixels_by_label(labels)
-    return measure_pixels(frame, probability, pixels, areas, first_id=1)
+
+    labels: LabelImage
+    cells: tuple[Cell, ...]
+    candidates: tuple[Cell, ...]
+    judged: Judged
+
+    @property
+    def doubtful(self) -> tuple[Cell, ...]:
+        """What is near the decision on either side."""
+        near = self.judged.doubtful[: len(self.cells)].tolist()
+        unsure = (cell for cell, is_near in zip(self.cells, near, strict=True) if is_near)
+        return (*unsure, *self.candidates)
 
 
-def measure_pixels(
-    frame: Frame, probability: ProbabilityMap, pixels: np.ndarray, areas: np.ndarray, first_id: int
-) -> tuple[Cell, ...]:
-    """Measure objects given by their pixels.
+def measure_cells(frame: Frame, objects: Objects, judged: Judged) -> Found:
+    """Measure what is counted and what nearly is.
 
     Args:
-        frame: the original image.
-        probability: (height, width) uint8 codes at the original pixels.
-        pixels: flat indices into the image, one object after the other.
-        areas: (n,) number of pixels of each object, none of them 0.
+        frame: the capture.
+        objects: found in it.
+        judged: the decision about each of them.
+    """
+    counted = objects.in_frame.select(judged.counted[: objects.plausible])
+    labels = counted.paint()
+    cells = _measure(
+        frame, objects.at_frame, counted, judged.probabilities[judged.counted], first_id=1
+    )
+    near = judged.doubtful & ~judged.counted
+    faint, present = faint_in_frame(
+        objects.working.select(near), objects.at_frame, objects.candidate_code, labels
+    )
+    candidates = _measure(
+        frame, objects.at_frame, faint, judged.probabilities[near][present], first_id=1 + len(cells)
+    )
+    order = np.argsort(~judged.counted, kind="stable")
+    return Found(labels, cells, candidates, judged.select(order))
+
+
+def _measure(
+    frame: Frame,
+    at_frame: ProbabilityMap,
+    objects: Regions,
+    probabilities: np.ndarray,
+    first_id: int,
+) -> tuple[Cell, ...]:
+    """Measure objects of the original image.
+
+    Args:
+        frame: the capture.
+        at_frame: (height, width) uint8 codes.
+        objects: n of them.
+        probabilities: (n,) of these objects.
         first_id: id of the first one; the others follow.
     """
-    if len(areas) == 0:
+    if len(objects) == 0:
         return ()
-    starts = np.cumsum(areas) - areas
-    rows, columns = coordinates(pixels, probability.shape[1])
-    samples = _samples(frame, pixels)
-    codes = np.add.reduceat(probability.ravel()[pixels], starts, dtype=np.int64)
-    scores = codes / areas / PROBABILITY_STEPS
+    starts, areas = objects.starts, objects.areas
+    rows, columns = np.divmod(objects.pixels, frame.width)
+    samples = _samples(frame, objects.pixels)
+    codes = np.add.reduceat(at_frame.ravel()[objects.pixels], starts, dtype=np.int64)
     means = np.add.reduceat(samples, starts, dtype=np.float64) / areas[:, None]
-    measured = zip(
-        _boxes(rows, columns, starts),
+    columns_of_cells = zip(
+        objects.boxes()[:, [1, 0, 3, 2]].tolist(),
         areas.tolist(),
         (np.add.reduceat(columns, starts) / areas).round(2).tolist(),
         (np.add.reduceat(rows, starts) / areas).round(2).tolist(),
         means.round(2).tolist(),
         np.maximum.reduceat(samples, starts).astype(np.float64).tolist(),
-        scores.round(4).tolist(),
+        (codes / areas / PROBABILITY_STEPS).round(4).tolist(),
+        probabilities.tolist(),
         strict=True,
     )
     return tuple(
@@ -60,39 +101,21 @@ def measure_pixels(
             y=y,
             area_px=area,
             equivalent_diameter_px=round(math.sqrt(4 * area / math.pi), 2),
-            bbox=box,
+            bbox=tuple(box),
             mean_intensity=tuple(mean),
-            max_intensity=tuple(maximum),
+            max_intensity=tuple(highest),
             score=score,
-            probability=score,
+            probability=round(probability, 4),
         )
-        for number, (box, area, x, y, mean, maximum, score) in enumerate(measured, start=first_id)
+        for number, (box, area, x, y, mean, highest, score, probability) in enumerate(
+            columns_of_cells, start=first_id
+        )
     )
 
 
 def _samples(frame: Frame, pixels: np.ndarray) -> np.ndarray:
-    """(n, channels) samples of flat indices; of an image without gaps in memory four times as fast."""
-    if frame.channels == 3 and frame.image.flags.c_contiguous:
-        return np.asarray(frame.image.reshape(-1, 3).take(pixels, axis=0))
-    rows, columns = coordinates(pixels, frame.width)
+    """(n, channels) samples of flat indices; a block of a large frame has gaps in memory between its rows."""
+    if frame.image.flags.c_contiguous:
+        return np.asarray(frame.image.reshape(-1, 3).take(pixels, axis=0))[:, : frame.channels]
+    rows, columns = np.divmod(pixels, frame.width)
     return np.asarray(frame.image[rows, columns, : frame.channels])
-
-
-def _boxes(
-    rows: np.ndarray, columns: np.ndarray, starts: np.ndarray
-) -> list[tuple[int, int, int, int]]:
-    """(x0, y0, x1, y1), half-open, of each group of pixels."""
-    left, top = (np.minimum.reduceat(axis, starts).tolist() for axis in (columns, rows))
-    right, bottom = ((np.maximum.reduceat(axis, starts) + 1).tolist() for axis in (columns, rows))
-    return list(zip(left, top, right, bottom, strict=True))
-
-
-def _pixels_by_label(labels: LabelImage) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices of all cell pixels grouped by label, and the size of each group."""
-    inside = np.flatnonzero(labels > 0)
-    owners = labels.ravel()[inside]
-    if owners.size and owners.max() <= np.iinfo(np.uint16).max:
-        # A stable sort of 16-bit keys is a radix sort: linear in the pixels.
-        owners = owners.astype(np.uint16)
-    order = np.argsort(owners, kind="stable")
-    return inside[order], np.bincount(owners, minlength=1)[1:]

@@ -1,25 +1,32 @@
 """The story of a count, from a frame to its result. Every score that is published comes from these functions."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from device import __version__
+from device.counting.blocks import Owns, find_in_blocks, is_large, owns_all
 from device.counting.card import ModelCard
-from device.counting.large import LARGE_FRAME_PX
-from device.counting.records import Counted, CountSettings, Frame, ProbabilityMap
-from device.counting.resolved import resolve
+from device.counting.confidence.features import measure_features
+from device.counting.confidence.flags import file_flags, frame_flags, model_flags
+from device.counting.confidence.probabilities import count_interval
+from device.counting.confidence.statistics import cell_statistics, frame_statistics
+from device.counting.judge import judge
+from device.counting.labelling.objects import find_objects
+from device.counting.measure import Found, measure_cells
+from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap, Taken
 from device.counting.scale import to_working_scale
+from device.counting.segmented import Segmented
 from device.counting.segmenter import Releasable, Segmenter
-from device.counting.stages import Stage, no_stage
-from device.counting.tiles import Progress, TilePlan, plan_tiles, segment
+from device.counting.settings import resolve
+from device.counting.tiles import Progress, plan_for, segment
+
+Stage = Callable[[str], AbstractContextManager[object]]
+"""Opens a context around a stage (network, label, measure): a caller with a clock measures, this package has none."""
 
 
-def plan_for(height: int, width: int, card: ModelCard) -> TilePlan:
-    """The cut of an (height, width) image at the working scale with the card's tiling."""
-    tiling = card.tiling
-    return plan_tiles(
-        height,
-        width,
-        stride_px=tiling.stride_px,
-        margin_px=tiling.margin_px,
-        max_tile_px=tiling.max_tile_px,
-    )
+def no_stage(name: str) -> AbstractContextManager[object]:
+    """Nobody measures."""
+    return nullcontext()
 
 
 def count_frame(
@@ -42,26 +49,21 @@ def count_frame(
     Raises:
         InputError: a setting outside its range.
     """
-    chosen = resolve(settings, segmenter.card)
+    card = segmenter.card
+    chosen = resolve(settings, card)
     with stage("network"):
         image = to_working_scale(frame, chosen.scale)
-        plan = plan_for(image.shape[0], image.shape[1], segmenter.card)
+        plan = plan_for(image.shape[0], image.shape[1], card)
         probability = segment(image, segmenter, plan, progress)
-        if frame.height * frame.width > LARGE_FRAME_PX and isinstance(segmenter, Releasable):
+        if is_large(frame) and isinstance(segmenter, Releasable):
             segmenter.release()
-    # SciPy takes a while to import: not before the first tile.
-    from device.counting.result import judged
-
-    return judged(frame, image, probability, segmenter.card, chosen, stage)
+    with stage("measure"):
+        statistics = frame_statistics(frame, image, card.cell_diameter_px)
+    return count_map(Segmented(frame, image, probability, card, chosen, statistics), stage)
 
 
 def relabel(
-    frame: Frame,
-    probability: ProbabilityMap,
-    card: ModelCard,
-    settings: CountSettings,
-    *,
-    stage: Stage = no_stage,
+    frame: Frame, probability: ProbabilityMap, card: ModelCard, settings: CountSettings
 ) -> Counted:
     """Count again from a probability map, without the network.
 
@@ -70,10 +72,71 @@ def relabel(
         probability: (h, w) uint8 codes at the working scale.
         card: of the model that made the map.
         settings: what a person chose; the cell diameter must be the one the map was made with.
-        stage: opened around each stage.
+
+    Raises:
+        InputError: a setting outside its range.
     """
+    return count_map(see_again(frame, probability, card, settings))
+
+
+def see_again(
+    frame: Frame, probability: ProbabilityMap, card: ModelCard, settings: CountSettings
+) -> Segmented:
+    """What the steps after the network need, from a map that was made before; arguments as of `relabel`."""
     chosen = resolve(settings, card)
     image = to_working_scale(frame, chosen.scale)
-    from device.counting.result import judged
+    statistics = frame_statistics(frame, image, card.cell_diameter_px)
+    return Segmented(frame, image, probability, card, chosen, statistics)
 
-    return judged(frame, image, probability, card, chosen, stage)
+
+def count_map(seen: Segmented, stage: Stage = no_stage) -> Counted:
+    """Count the cells in a network's map: label, measure the objects' features, judge, measure the cells."""
+
+    def find(block: Segmented, owns: Owns) -> Found:
+        with stage("label"):
+            objects = find_objects(block)
+        with stage("measure"):
+            features = measure_features(
+                block.image, block.probability, objects.working, block.card.cell_diameter_px
+            )
+            judged = judge(
+                features, objects.plausible, block.card.confidence, block.least_probability
+            )
+            owned = owns(objects.working)
+            return measure_cells(block.frame, objects.select(owned), judged.select(owned))
+
+    found = find_in_blocks(seen, find) if is_large(seen.frame) else find(seen, owns_all)
+    with stage("measure"):
+        return Counted(_result(seen, found), seen.probability, found.labels)
+
+
+def _result(seen: Segmented, found: Found) -> CountResult:
+    """The count with its interval, its flags and everything that it depends on."""
+    frame, settings, confidence = seen.frame, seen.settings, seen.card.confidence
+    count = len(found.cells)
+    cells = cell_statistics(found.cells, frame, settings.cell_diameter_px)
+    return CountResult(
+        image=frame.source,
+        image_sha256=frame.sha256,
+        count=count,
+        cells=found.cells,
+        doubtful=found.doubtful,
+        interval=count_interval(found.judged.probabilities, confidence.frame_sd, count),
+        flags=(
+            *model_flags(seen.card),
+            *file_flags(frame.taken),
+            *frame_flags(seen.statistics, confidence.normal_frame, cells),
+        ),
+        model=seen.card.ref,
+        threshold=settings.threshold,
+        cell_diameter_px=settings.cell_diameter_px,
+        min_area_px=settings.min_area_px,
+        exclude_border=settings.exclude_border,
+        width=frame.width,
+        height=frame.height,
+        bits=frame.bits,
+        channels=frame.channels,
+        pixel_size_um=frame.pixel_size_um,
+        taken=frame.taken or Taken(full_scale=frame.full_scale),
+        software=__version__,
+    )

@@ -1,13 +1,15 @@
 """From input samples at the input's scale to uint8 RGB at the scale the network was trained at."""
 
 import numpy as np
+import scipy
 from PIL import Image
 
 from device.counting.records import Frame, ImageArray, ProbabilityMap
 
 _SMALL_PX = 8_000_000
-"""Up to this size Pillow may copy a whole picture."""
+"""Up to this size Pillow may copy a whole picture: it holds RGB in four bytes a pixel, 32 MB then."""
 _BAND_ROWS = 256
+"""Rows that Pillow gets at a time from larger pictures: a few megabytes."""
 _STROKE_PX = 4
 """Half the width of the thickest stroke of lettering that is bridged."""
 
@@ -43,19 +45,16 @@ def without_ignored(image: np.ndarray, ignored: np.ndarray | None) -> np.ndarray
     """
     if ignored is None or not ignored.any():
         return image
-    # SciPy takes a while to import, and few frames need it here.
-    from scipy import ndimage
-
     filled = image.copy()
     filled[ignored] = np.median(image[~ignored], axis=0) if not ignored.all() else 0
-    wide = ndimage.binary_opening(ignored, np.ones((2 * _STROKE_PX + 1,) * 2))
-    strokes, _ = ndimage.label(ignored & ~wide)
-    for box in ndimage.find_objects(strokes):
+    wide = scipy.ndimage.binary_opening(ignored, np.ones((2 * _STROKE_PX + 1,) * 2))
+    strokes, _ = scipy.ndimage.label(ignored & ~wide)
+    for box in scipy.ndimage.find_objects(strokes):
         around = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
         hidden = ignored[around]
         if hidden.all():
             continue
-        nearest = ndimage.distance_transform_edt(hidden, False, True)
+        nearest = scipy.ndimage.distance_transform_edt(hidden, False, True)
         piece = filled[around]
         thin = hidden & ~wide[around]
         piece[thin] = piece[tuple(nearest)][thin]
@@ -91,7 +90,7 @@ def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
     return np.stack([_resize(channel, height, width) for channel in channels], axis=2)
 
 
-def reduced(image: np.ndarray, down: int, right: int) -> np.ndarray:
+def average_blocks(image: np.ndarray, down: int, right: int) -> np.ndarray:
     """A new image of the means of blocks of `down` x `right` pixels; the last ones may be cut.
 
     Args:

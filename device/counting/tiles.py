@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from device.counting.card import ModelCard
 from device.counting.records import ProbabilityMap
 from device.counting.segmenter import Segmenter
 
@@ -84,6 +85,18 @@ def plan_tiles(
     rows, columns = (round_up(max(side, MIN_CANVAS_PX), stride_px) for side in (height, width))
     return cut_canvas(
         (rows, columns), stride_px=stride_px, margin_px=margin_px, max_tile_px=max_tile_px
+    )
+
+
+def plan_for(height: int, width: int, card: ModelCard) -> TilePlan:
+    """The cut of a (height, width) image at the working scale with the card's tiling."""
+    tiling = card.tiling
+    return plan_tiles(
+        height,
+        width,
+        stride_px=tiling.stride_px,
+        margin_px=tiling.margin_px,
+        max_tile_px=tiling.max_tile_px,
     )
 
 

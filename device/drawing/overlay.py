@@ -7,13 +7,13 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from device.counting.labelling.pixels import coordinates
-from device.counting.large import OVERLAY_PX
 from device.counting.records import CountResult, Frame, LabelImage
-from device.counting.scale import reduced, to_8_bit
+from device.counting.scale import average_blocks, to_8_bit
 from device.drawing.lettering import stamp_texts
 
 OUTLINE_RGB = (0, 255, 170)
+OVERLAY_PX = 24_000_000
+"""Of larger frames the overlay shows two by two pixels as one: a browser cannot open an image of 64 million."""
 _BAND_ROWS = 512
 _BAR_LENGTHS_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
@@ -28,7 +28,7 @@ def _outline_in_band(labels: LabelImage, start: int) -> np.ndarray:
     """Those of _BAND_ROWS rows, so that the indices of all cells never exist at the same time."""
     flat, (height, width) = labels.ravel(), labels.shape
     inside = np.flatnonzero(labels[start : start + _BAND_ROWS] > 0) + start * width
-    rows, columns = coordinates(inside, width)
+    rows, columns = np.divmod(inside, width)
     own = flat[inside]
     edge = np.zeros(len(inside), dtype=bool)
     # A pixel at the frame's edge is compared with itself there.
@@ -50,7 +50,7 @@ def outline_png(labels: LabelImage, edges: np.ndarray | None = None) -> bytes:
     height, width = labels.shape
     row_bytes = 1 + -(-width // 8)  # the first byte of a row names its filter, 0: none
     rows = np.zeros((height, row_bytes), dtype=np.uint8)
-    row, column = coordinates(outline_pixels(labels) if edges is None else edges, width)
+    row, column = np.divmod(outline_pixels(labels) if edges is None else edges, width)
     np.bitwise_or.at(rows, (row, 1 + column // 8), np.uint8(128) >> (column % 8).astype(np.uint8))
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 3, 0, 0, 0)),
@@ -83,9 +83,9 @@ def overlay_image(
     """
     step = 1 if frame.height * frame.width <= OVERLAY_PX else 2
     image = to_8_bit(frame.image, frame.full_scale)
-    pixels = np.array(image, order="C") if step == 1 else reduced(image, step, step)
+    pixels = np.array(image, order="C") if step == 1 else average_blocks(image, step, step)
     height, width = pixels.shape[:2]
-    rows, columns = coordinates(outline_pixels(labels) if edges is None else edges, frame.width)
+    rows, columns = np.divmod(outline_pixels(labels) if edges is None else edges, frame.width)
     pixels[np.minimum(rows // step, height - 1), np.minimum(columns // step, width - 1)] = (
         OUTLINE_RGB
     )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from device.counting.card import ModelCard
 from device.counting.records import CountSettings
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.errors import InputError, ModelError
 from device.imageio import decode_frame
 from device.imageio.header import read_header

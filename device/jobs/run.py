@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-import device.counting.result  # noqa: F401 - with the service, not within its first count
+import scipy.ndimage  # noqa: F401 - half a second that the first count need not wait for
+import skimage.segmentation
 from device.counting.pipeline import count_frame
 from device.counting.records import CountResult, Frame
 from device.counting.segmenter import Segmenter

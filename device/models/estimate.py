@@ -7,11 +7,12 @@ with tests/test_estimate.py.
 import msgspec
 
 from device.counting.card import ModelCard
-from device.counting.large import BLOCK_PX, LARGE_FRAME_PX, OVERLAY_PX
-from device.counting.pipeline import plan_for
+from device.counting.blocks import CORE_PX, LARGE_FRAME_PX, MARGIN_DIAMETERS
+from device.counting.tiles import plan_for
 from device.counting.records import CountSettings
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.counting.scale import working_shape
+from device.drawing.overlay import OVERLAY_PX
 from device.errors import InputError
 from device.imageio.header import Header
 from device.models.staging import gmac_of, stage_tile_px
@@ -56,7 +57,8 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     Raises:
         InputError: a setting outside its range.
     """
-    scale = resolve(settings, card).scale
+    chosen = resolve(settings, card)
+    scale = chosen.scale
     height, width = working_shape(header.height, header.width, scale)
     plan = plan_for(height, width, card)
     pixels, working_px = header.height * header.width, height * width
@@ -65,7 +67,8 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     network = _network_bytes(plan.tile_shape[0] * plan.tile_shape[1], card)
     # Large frames are labelled in blocks, and the network's memory is given back before.
     large = pixels > LARGE_FRAME_PX
-    block_px = min(working_px, round(BLOCK_PX * scale**2)) if large else working_px
+    block_side = scale * (CORE_PX + 2 * MARGIN_DIAMETERS * chosen.cell_diameter_px)
+    block_px = min(working_px, round(block_side**2)) if large else working_px
     label_bytes = 2 if large else 4
     overlay_bytes = 1 if pixels > OVERLAY_PX else 3
     kept = sample * pixels + rescaled + working_px

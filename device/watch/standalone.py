@@ -8,7 +8,7 @@ from types import FrameType
 
 from device.config import Settings
 from device.counting.card import ModelCard
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.jobs import Segmenters, Worker
 from device.jobs.intake import Intake
 from device.jobs.segmenters import Loader

@@ -13,7 +13,7 @@ from device.counting.confidence.statistics import FrameStatistics, frame_statist
 from device.counting.labelling.objects import Objects, find_objects
 from device.counting.measure import measure
 from device.counting.records import ProbabilityMap
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.counting.scale import probability_at_frame_scale, to_working_scale
 from trainer.frames.datasets import Example
 from trainer.scores.evaluate import radius_px, settings_for

@@ -17,7 +17,7 @@ from device.counting.card import ModelCard
 from device.counting.labelling.labels import label_cells, renumber, threshold_code
 from device.counting.labelling.outline import outline_in_frame
 from device.counting.records import LabelImage, ProbabilityMap
-from device.counting.resolved import resolve
+from device.counting.settings import resolve
 from device.counting.scale import probability_at_frame_scale
 from trainer.confidence.calibrate import ERROR_WEIGHT
 from trainer.frames.datasets import Example

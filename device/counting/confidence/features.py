@@ -7,45 +7,47 @@ Everything is relative to the cell diameter and measured where that is about MEA
 full-size frames and blurred reduced ones give alike numbers at a cost that does not depend on the working scale.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
-from device.counting.labelling.atlas import Box, box_shape, pack
-from device.counting.records import PROBABILITY_STEPS, LabelImage, ProbabilityMap, disc_area
+from device.counting.labelling.regions import Regions
+from device.counting.labelling.sheet import lay_out
+from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
 
 FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
-"""Names of the columns of `object_features`."""
+"""Names of the columns of `measure_features`."""
 
 GREY_LEVEL_FEATURES = frozenset({"brightness", "detail", "blob"})
 """Those that grow by the log of an exposure."""
 
 MEASURE_DIAMETER_PX = 9.0
+"""About that of the coarsest network (9.25), so that its frames are measured as they are."""
 _CORE_RATIO = 0.25
 """The brightest part of an object that stands for all of it, as a part of the disc of the cell diameter."""
 _SURROUNDINGS = 2.4
-"""Edge of the square whose free pixels are an object's background, in cell diameters."""
+"""Edge of the square whose free pixels are an object's background, in cell diameters: a ring of 0.7 around a cell."""
 _DETAIL_RATIO, _BLOB_RATIO = 0.12, 0.3
-"""Sigmas of the Laplacians of Gaussians, in cell diameters."""
+"""Sigmas of the Laplacians of Gaussians, in cell diameters: about an edge's and a cell's own width."""
 _LAPLACE_REACH = 4.0
-"""Where their kernels end, in sigma."""
+"""Where their kernels end, in sigma: the second derivative of a Gaussian is wide."""
 _LEAST_FREE_SHARE = 0.05
 """Of the square; with less the frame's lower quartile stands for the background."""
+_SCORE_RANGE = 0.01, 0.99
+"""Scores beyond say no more: they come from a network of 8 bits."""
 _DARK_LEVEL = 10.0
 """Grey levels added to the background, so that the contrast of dark frames is not all noise."""
 
 
-def object_features(
-    image: np.ndarray, probability: ProbabilityMap, labels: LabelImage, cell_diameter_px: float
+def measure_features(
+    image: np.ndarray, probability: ProbabilityMap, objects: Regions, cell_diameter_px: float
 ) -> np.ndarray:
     """Measure what the calibration looks at.
 
     Args:
         image: (h, w, 3) uint8 at the working scale.
         probability: (h, w) uint8 codes.
-        labels: (h, w) int32, labels 1..n all present.
+        objects: n objects of (h, w).
         cell_diameter_px: typical diameter at this scale.
 
     Returns:
@@ -53,35 +55,50 @@ def object_features(
         area; log of the core's brightness above its surroundings, relative to these; log of the grey levels of its
         brightest pixel above them; logs of the highest scale-normalised Laplacian of a narrow and of a wide Gaussian.
     """
-    count = int(labels.max(initial=0))
-    if count == 0:
+    if len(objects) == 0:
         return np.zeros((0, len(FEATURES)))
     step = max(1, round(cell_diameter_px / MEASURE_DIAMETER_PX))
+    diameter = cell_diameter_px / step
     grey = _blocks(brightest(image), step)
-    rows, columns = (_centres(side, step) for side in labels.shape)
-    owners, codes = labels[rows][:, columns], probability[rows][:, columns]
-    cell_area = disc_area(cell_diameter_px / step)
-    core = max(1, round(_CORE_RATIO * cell_area))
-    score = _core_means(codes, owners, count, core) / PROBABILITY_STEPS
-    score = score.clip(0.01, 0.99)
-    inside = np.bincount(owners.ravel(), codes.ravel(), minlength=count + 1)[1:] / PROBABILITY_STEPS
-    background = _surroundings(grey, owners, count, _SURROUNDINGS * cell_diameter_px / step)
-    above = _core_means(grey, owners, count, core) - background
-    boxes = [box for box in ndimage.find_objects(owners) if box is not None]
-    curved = [
-        _curvature(grey, ratio * cell_diameter_px / step, boxes)
-        for ratio in (_DETAIL_RATIO, _BLOB_RATIO)
-    ]
-    peak, detail, blob = _highest((grey, *curved), owners, count)
+    coarse, present = _at_block_centres(objects, step)
+    measured = np.zeros((len(FEATURES), len(objects)))
+    background = _surroundings(grey, coarse, present, _SURROUNDINGS * diameter)
+    if len(coarse) > 0:
+        codes = probability[_centres(objects.shape[0], step)][:, _centres(objects.shape[1], step)]
+        measured[:, present] = _levels(grey, codes, coarse, diameter)
+    score, inside, core, peak, detail, blob = measured
+    score = score.clip(*_SCORE_RANGE)
     return np.column_stack(
         (
             np.log(score / (1 - score)),
-            np.log((inside / cell_area).clip(0.01)),
-            np.log(above.clip(1) / (background + _DARK_LEVEL)),
+            np.log((inside / disc_area(diameter)).clip(0.01)),
+            np.log((core - background).clip(1) / (background + _DARK_LEVEL)),
             np.log((peak - background).clip(1)),
             np.log(detail.clip(1)),
             np.log(blob.clip(1)),
         )
+    )
+
+
+def _levels(
+    grey: np.ndarray, codes: ProbabilityMap, objects: Regions, diameter_px: float
+) -> tuple[np.ndarray, ...]:
+    """(n,) each: score of the core, summed probability, level of the core, highest level, detail and blob."""
+    pixels, starts = objects.pixels, objects.starts
+    core_px = max(1, round(_CORE_RATIO * disc_area(diameter_px)))
+    levels, scores = grey.ravel()[pixels], codes.ravel()[pixels]
+    return (
+        _core_means(scores, objects, core_px) / PROBABILITY_STEPS,
+        np.add.reduceat(scores, starts, dtype=np.float64) / PROBABILITY_STEPS,
+        _core_means(levels, objects, core_px),
+        *(
+            np.maximum.reduceat(values, starts)
+            for values in (
+                levels,
+                _curvature(grey, _DETAIL_RATIO * diameter_px, objects),
+                _curvature(grey, _BLOB_RATIO * diameter_px, objects),
+            )
+        ),
     )
 
 
@@ -104,81 +121,90 @@ def _centres(length: int, step: int) -> np.ndarray:
     return np.minimum(starts + step // 2, length - 1)
 
 
-def _core_means(values: np.ndarray, owners: LabelImage, count: int, core_px: int) -> np.ndarray:
-    """(n,) mean of each object's `core_px` highest values, whole numbers 0 to 255; 0 where it has no pixel."""
-    inside = np.flatnonzero(owners > 0)
+def _at_block_centres(objects: Regions, step: int) -> tuple[Regions, np.ndarray]:
+    """The objects in an image that keeps the middle pixel of each block, and (n,) bool: which have a pixel in it."""
+    if step == 1:
+        return objects, np.ones(len(objects), dtype=bool)
+    rows, columns = np.divmod(objects.pixels, objects.shape[1])
+    centres = [_centres(side, step) for side in objects.shape]
+    kept = np.isin(np.arange(objects.shape[0]), centres[0])[rows]
+    kept &= np.isin(np.arange(objects.shape[1]), centres[1])[columns]
+    shape = len(centres[0]), len(centres[1])
+    pixels = rows[kept] // step * shape[1] + columns[kept] // step
+    areas = np.bincount(objects.numbers[kept], minlength=len(objects))
+    return Regions(pixels, areas[areas > 0], shape), areas > 0
+
+
+def _core_means(values: np.ndarray, objects: Regions, core_px: int) -> np.ndarray:
+    """(n,) mean of each object's `core_px` highest values; `values` (m,) of its pixels, whole numbers 0 to 255."""
     # One integer per pixel sorts by object, then from bright to dark.
-    keys = owners.ravel()[inside].astype(np.int64) << 8
-    keys |= 255 - values.ravel()[inside].astype(np.int64)
+    keys = (objects.numbers << 8) | (255 - values.astype(np.int64))
     keys.sort()
-    numbers, levels = keys >> 8, 255.0 - (keys & 255)
-    starts = np.searchsorted(numbers, np.arange(count + 1))
-    top = np.arange(len(numbers)) - starts[numbers] < core_px
-    sizes = np.bincount(numbers[top], minlength=count + 1)[1:]
-    sums = np.bincount(numbers[top], levels[top], minlength=count + 1)[1:]
-    return np.asarray(sums / np.maximum(sizes, 1))
+    rank = np.arange(len(keys)) - np.repeat(objects.starts, objects.areas)
+    highest = np.where(rank < core_px, 255.0 - (keys & 255), 0)
+    sums = np.add.reduceat(highest, objects.starts)
+    return np.asarray(sums / np.minimum(objects.areas, core_px))
 
 
-def _curvature(grey: np.ndarray, sigma_px: float, boxes: Sequence[Box]) -> np.ndarray:
-    """How much brighter a pixel is than its neighbourhood, in grey levels (Lindeberg 1998).
+def _curvature(grey: np.ndarray, sigma_px: float, objects: Regions) -> np.ndarray:
+    """How much brighter the objects' pixels are than their neighbourhood (Lindeberg 1998).
 
     Args:
         grey: (h, w) float32.
         sigma_px: width of the Gaussian.
-        boxes: where it is asked for; it is computed there only where that is less work.
+        objects: of this (h, w); the filter runs around them only where that is less work.
 
     Returns:
-        (h, w) float32, right within the boxes.
+        (m,) float32 grey levels, one for each of the objects' pixels.
     """
     reach = int(_LAPLACE_REACH * sigma_px + 0.5)
-    shapes = (box_shape(box) for box in boxes)
-    if sum((h + 2 * reach) * (w + 2 * reach) for h, w in shapes) > grey.size // 2:
-        return _minus_laplacian(grey, sigma_px)
+    boxes = objects.boxes()
+    heights, widths = boxes[:, 2] - boxes[:, 0] + 2 * reach, boxes[:, 3] - boxes[:, 1] + 2 * reach
+    if (heights * widths).sum() > grey.size // 2:
+        return np.asarray(_minus_laplacian(grey, sigma_px).ravel()[objects.pixels])
     surrounded = np.pad(grey, reach, mode="edge")
-    pieces = [
-        surrounded[down.start : down.stop + 2 * reach, right.start : right.stop + 2 * reach]
-        for down, right in boxes
-    ]
-    curved = np.zeros_like(grey)
-    if not pieces:
-        return curved
-    atlas = pack(pieces, gap=0)
-    sheet = _minus_laplacian(atlas.sheet, sigma_px)
-    for box, (down, right) in zip(boxes, atlas.places, strict=True):
-        curved[box] = sheet[
-            down.start + reach : down.stop - reach, right.start + reach : right.stop - reach
+    sheet = lay_out(heights, widths, gap=0)
+    pieces = np.zeros(sheet.shape, dtype=np.float32)
+    places = (sheet.tops, sheet.lefts, boxes[:, 0], boxes[:, 1], heights, widths)
+    for row, column, top, left, height, width in np.column_stack(places).tolist():
+        pieces[row : row + height, column : column + width] = surrounded[
+            top : top + height, left : left + width
         ]
-    return curved
+    rows, columns = np.divmod(objects.pixels, grey.shape[1])
+    rows += np.repeat(sheet.tops - boxes[:, 0] + reach, objects.areas)
+    columns += np.repeat(sheet.lefts - boxes[:, 1] + reach, objects.areas)
+    return np.asarray(_minus_laplacian(pieces, sigma_px)[rows, columns])
 
 
 def _minus_laplacian(grey: np.ndarray, sigma_px: float) -> np.ndarray:
-    curved: np.ndarray = ndimage.gaussian_laplace(
+    curved: np.ndarray = scipy.ndimage.gaussian_laplace(
         grey, sigma_px, mode="nearest", truncate=_LAPLACE_REACH
     )
     curved *= np.float32(-(sigma_px**2))
     return curved
 
 
-def _highest(layers: Sequence[np.ndarray], owners: LabelImage, count: int) -> list[np.ndarray]:
-    """(n,) highest value in each object, per (h, w) layer; 0 where it has no pixel or is below 0."""
-    inside = np.flatnonzero(owners > 0)
-    numbers = owners.ravel()[inside]
-    order = np.argsort(numbers, kind="stable")
-    inside, numbers = inside[order], numbers[order]
-    starts = np.searchsorted(numbers, np.arange(1, count + 1))
-    present = np.bincount(numbers, minlength=count + 1)[1:] > 0
-    # A last zero keeps the starts of objects without a pixel inside the array.
-    rows = [np.append(layer.ravel()[inside], 0).astype(np.float64) for layer in layers]
-    return [np.where(present, np.maximum.reduceat(row, starts), 0).clip(0) for row in rows]
+def _surroundings(
+    grey: np.ndarray, objects: Regions, present: np.ndarray, edge_px: float
+) -> np.ndarray:
+    """(n,) mean of the pixels without an object in a square around each object's centre.
 
-
-def _surroundings(grey: np.ndarray, owners: LabelImage, count: int, edge_px: float) -> np.ndarray:
-    """(n,) mean of the pixels without an object in a square around each object's centre."""
+    Args:
+        grey: (h, w) float32, whole numbers.
+        objects: of this (h, w).
+        present: (n,) bool: which of all objects these are; the others are looked for in the corner.
+        edge_px: of the square.
+    """
     size = max(3, round(edge_px))
-    free = owners == 0
-    rows, columns = _middles(owners, count)
-    share = _window_sums(free, size, rows, columns) / size**2
-    level = _window_sums(grey * free, size, rows, columns) / size**2
+    free = np.ones(grey.shape, dtype=bool)
+    free.ravel()[objects.pixels] = False
+    middles = np.zeros((2, len(present)), dtype=np.intp)
+    if len(objects) > 0:
+        axes = np.divmod(objects.pixels, grey.shape[1])
+        sums = np.stack([np.add.reduceat(axis, objects.starts) for axis in axes])
+        middles[:, present] = np.rint(sums / objects.areas)
+    share = _window_sums(free, size, *middles) / size**2
+    level = _window_sums(grey * free, size, *middles) / size**2
     crowded = share <= _LEAST_FREE_SHARE
     everywhere = float(np.percentile(grey, 25)) if crowded.any() else 0.0
     return np.where(crowded, everywhere, level / share.clip(_LEAST_FREE_SHARE))
@@ -192,15 +218,3 @@ def _window_sums(
     padded = np.pad(values, (before, size - 1 - before))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
     return np.asarray(windows[rows, columns].reshape(len(rows), -1).sum(axis=1, dtype=np.float64))
-
-
-def _middles(owners: LabelImage, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column (n,) of each object's centroid; (0, 0) where it has no pixel."""
-    rows, columns = np.nonzero(owners > 0)
-    numbers = owners[rows, columns]
-    sizes = np.bincount(numbers, minlength=count + 1)[1:].clip(1)
-    middle = (
-        np.bincount(numbers, axis, minlength=count + 1)[1:] / sizes for axis in (rows, columns)
-    )
-    row, column = (np.rint(values).astype(np.intp) for values in middle)
-    return row, column

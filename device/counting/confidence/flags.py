@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from device.counting.card import ModelCard, NormalFrame, Range
-from device.counting.confidence.statistics import FrameStatistics
+from device.counting.confidence.statistics import CellStatistics, FrameStatistics
 from device.counting.records import Flag, Taken
 
 DIM_SHARE = 0.65
@@ -69,7 +69,7 @@ def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:
     for flag in _light(seen, normal):
         flags.setdefault(flag.code, flag)
     if "blank" not in flags:
-        for flag in (*_structures(seen, normal), *_cells(seen, normal)):
+        for flag in (*_structures(seen, normal), *(_cells(cells, normal) if cells else ())):
             flags.setdefault(flag.code, flag)
     return tuple(flags.values())
 
@@ -128,7 +128,7 @@ def _structures(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
         )
 
 
-def _cells(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
+def _cells(seen: CellStatistics, normal: NormalFrame) -> Iterator[Flag]:
     if seen.cell_size_ratio is not None and _outside(seen.cell_size_ratio, normal.cell_size_ratio):
         yield Flag(
             code="cell_size",

@@ -19,7 +19,7 @@ DOUBTFUL_ABOVE, DOUBTFUL_BELOW = 0.2, 0.8
 _SHIFTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 
-def calibrated(features: np.ndarray, confidence: Confidence) -> np.ndarray:
+def cell_probabilities(features: np.ndarray, confidence: Confidence) -> np.ndarray:
     """(n,) probabilities that a person would count objects with these (n, 6) features."""
     columns = [getattr(confidence, name) for name in FEATURES]
     log_odds = np.full(len(features), confidence.intercept)
@@ -77,11 +77,6 @@ def count_interval(probabilities: np.ndarray, frame_sd: float, count: int) -> tu
     return min(low, count), max(high, count)
 
 
-def accepted(probabilities: np.ndarray, plausible: int, least: float) -> np.ndarray:
-    """(n,) bool: which of n objects are counted: of the first `plausible` ones those that are likely enough."""
-    return (np.arange(len(probabilities)) < plausible) & (probabilities >= least)
-
-
-def near_decision(probabilities: np.ndarray, counted: np.ndarray) -> np.ndarray:
+def is_near_decision(probabilities: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """(n,) bool: the doubtful ones of n objects, `counted` (n,) bool or not."""
     return np.where(counted, probabilities <= DOUBTFUL_BELOW, probabilities >= DOUBTFUL_ABOVE)

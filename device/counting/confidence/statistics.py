@@ -9,24 +9,36 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 from device.counting.confidence.features import brightest
 from device.counting.records import Cell, Frame
-from device.counting.scale import reduced
+from device.counting.scale import average_blocks
 
 STATISTICS_DIAMETER_PX = 6.0
 _FINE_SIGMA = 1.0
+"""What a Gaussian of this width takes away is fine detail: noise and sharp edges."""
+_SMOOTH_SIGMA = 0.6
+"""Takes away the noise of single pixels before structures of cell size are measured."""
 _CELL_SIGMA = 0.8 * STATISTICS_DIAMETER_PX
+"""Wider than a cell: what it leaves is the background."""
+_MEDIAN_PER_SD = 0.6745
+"""The median of the absolute values of a normal variable, in standard deviations."""
+_FOCUS_PERCENTILE, _CONTRAST_PERCENTILE = 98, 99.5
+"""The brightest structures: a few cells cover a fiftieth of a frame, one cell a two-hundredth."""
 _LEAST_CONTRAST_FOR_FOCUS = 8.0
 """Grey levels; below it noise, which no lens blurs, looks like sharp detail."""
 _LEAST_CELLS_FOR_SIZE = 5
+"""The median of fewer diameters follows single cells."""
 _SAMPLES_PER_AXIS = 400
+"""Pixels looked at along each axis for saturation: 160,000 tell a share of a thousandth well enough."""
 
 
 class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of one frame; None where the frame holds too little to tell. Grey levels are those of 8 bits.
+    """What a frame is like before anything is counted in it; None where it holds too little to tell.
+
+    Grey levels are those of 8 bits.
 
     Attributes:
         contrast: how far the brightest structures of cell size stand out, grey levels.
@@ -35,8 +47,6 @@ class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
         sharpness: fine detail of the brightest structures relative to their contrast.
         green_share, blue_share: of what the structures add to the background, 0 to 1.
         saturated_share: part of the pixels with a sample at full scale, 0 to 1.
-        cell_size_ratio: median diameter of the counted cells per set diameter.
-        covered_share: part of the frame that counted cells cover, 0 to 1.
     """
 
     contrast: float
@@ -46,6 +56,16 @@ class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
     green_share: float | None
     blue_share: float | None
     saturated_share: float
+
+
+class CellStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What the counted cells of a frame are like.
+
+    Attributes:
+        cell_size_ratio: median diameter per set diameter; None where there are too few cells to tell.
+        covered_share: part of the frame that they cover, 0 to 1.
+    """
+
     cell_size_ratio: float | None
     covered_share: float
 
@@ -63,10 +83,10 @@ def frame_statistics(
     small = _at_statistics_scale(image, working_diameter_px)
     levels = brightest(small)
     grey, histogram = levels.astype(np.float32), np.bincount(levels.ravel(), minlength=256)
-    fine = grey - ndimage.gaussian_filter(grey, _FINE_SIGMA)
-    coarse = ndimage.gaussian_filter(grey, 0.6) - ndimage.gaussian_filter(grey, _CELL_SIGMA)
-    bright, contrast = np.percentile(coarse, (98, 99.5)).tolist()
-    noise = float(np.median(np.abs(fine))) / 0.6745
+    fine = grey - scipy.ndimage.gaussian_filter(grey, _FINE_SIGMA)
+    coarse = scipy.ndimage.gaussian_filter(grey, _SMOOTH_SIGMA) - scipy.ndimage.gaussian_filter(grey, _CELL_SIGMA)
+    bright, contrast = np.percentile(coarse, (_FOCUS_PERCENTILE, _CONTRAST_PERCENTILE)).tolist()
+    noise = float(np.median(np.abs(fine))) / _MEDIAN_PER_SD
     green, blue = _colour_shares(small, levels >= quantile(histogram, 0.99))
     return FrameStatistics(
         contrast=contrast,
@@ -78,19 +98,16 @@ def frame_statistics(
         green_share=green,
         blue_share=blue,
         saturated_share=_saturated_share(frame),
-        cell_size_ratio=None,
-        covered_share=0.0,
     )
 
 
-def with_cells(
-    seen: FrameStatistics, frame: Frame, cells: Sequence[Cell], cell_diameter_px: float
-) -> FrameStatistics:
-    """The same with what was counted; `cell_diameter_px` is the one set for the frame."""
+def cell_statistics(
+    cells: Sequence[Cell], frame: Frame, cell_diameter_px: float
+) -> CellStatistics:
+    """Measure what was counted; `cell_diameter_px` is the one set for the frame."""
     diameters = [cell.equivalent_diameter_px for cell in cells]
     enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
-    return msgspec.structs.replace(
-        seen,
+    return CellStatistics(
         cell_size_ratio=float(np.median(diameters)) / cell_diameter_px if enough else None,
         covered_share=sum(cell.area_px for cell in cells) / (frame.height * frame.width),
     )
@@ -102,7 +119,9 @@ def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
     height, width = (max(8, round(side * scale)) for side in image.shape[:2])
     # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
     down, right = max(1, image.shape[0] // height // 2), max(1, image.shape[1] // width // 2)
-    blocks = Image.fromarray(reduced(image, down, right))
+    blocks = Image.fromarray(
+        image if down == right == 1 else average_blocks(image, down, right)
+    )
     box = (0, 0, image.shape[1] / right, image.shape[0] / down)
     small = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
     return np.asarray(small)
@@ -119,7 +138,7 @@ def quantile(histogram: np.ndarray, part: float) -> float:
 
 def _sharpness(fine: np.ndarray, coarse: np.ndarray, bright: float) -> float:
     """Root mean squares around the brightest structures, fine per coarse."""
-    around = ndimage.binary_dilation(coarse >= bright, iterations=2)
+    around = scipy.ndimage.binary_dilation(coarse >= bright, iterations=2)
     return float(np.sqrt(np.square(fine[around]).mean() / np.square(coarse[around]).mean()))
 
 

@@ -1,165 +1,81 @@
-"""Separating the cells of a clump: watershed on the smoothed distance to the border (paper, section 4.3)."""
+"""From a probability map to separate objects (paper, section 4.3).
 
-import math
-from collections.abc import Iterator, Sequence
+Threshold, fill holes, remove small objects, then part the clumps. Every length is relative to the cell diameter.
+"""
 
+import cc3d
 import numpy as np
-from scipy import ndimage
 
-from device.counting.labelling.atlas import Atlas, pack
-from device.counting.labelling.distance import distance_to_border
-from device.counting.labelling.pixels import coordinates
-from device.counting.records import LabelImage
-
-GAUSSIAN_REACH = 3.0
-"""Where the smoothing kernel ends, in sigma."""
-OUTSIDE, OPEN, SETTLED = 0, 1, 2
-"""What a pixel of an object's box is. A part that begins at a settled pixel is nothing that anybody asks for."""
-
-_SHEET_PX = 100_000
-"""So many pixels of boxes are looked at together: their numbers stay in the processor's cache."""
+from device.counting.card import Postprocessing
+from device.counting.labelling.regions import Regions, group_pixels
+from device.counting.labelling.split import split_clumps
+from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
 
 
-def split_clumps(
-    pieces: Sequence[np.ndarray], seed_distance_px: int, smoothing_px: float
-) -> dict[int, LabelImage]:
-    """Split the objects that hold several distance peaks.
+def threshold_code(threshold: float) -> int:
+    """The largest code that is still background: a pixel is foreground where its code is above this."""
+    return int(threshold * PROBABILITY_STEPS)
 
-    Most objects hold one: they are whole as they are, and only the others are flooded.
+
+def label_map(
+    probability: ProbabilityMap,
+    threshold: float,
+    cell_diameter_px: float,
+    min_area_px: float,
+    settings: Postprocessing,
+) -> tuple[Regions, np.ndarray]:
+    """Separate the objects of a probability map.
 
     Args:
-        pieces: one object each, (h, w) uint8 of OUTSIDE, OPEN and SETTLED.
-        seed_distance_px: least distance between two seeds.
-        smoothing_px: sigma of the Gaussian on the distance map, 0 for none.
+        probability: (h, w) uint8 codes.
+        threshold: cut-off, 0 to 1, exclusive.
+        cell_diameter_px: typical diameter at the map's scale.
+        min_area_px: clumps of fewer pixels of the map are dropped.
+        settings: the card's post-processing.
 
     Returns:
-        Parts 1.. (h, w) int32 of those objects, by their index in `pieces`; every pixel has one. Objects whose seeds
-        are all settled are left whole.
+        The objects in the order in which a reader meets them, and (n,) bool: which of them belong to a clump that
+        reaches the least peak.
     """
-    smooth: dict[int, np.ndarray] = {}
-    seeds: dict[int, np.ndarray] = {}
-    for group in _groups(pieces):
-        for index, values, maxima in _with_several_maxima(group, pieces, smoothing_px):
-            found = find_peaks(values, seed_distance_px, maxima)
-            if len(found) > 1 and (pieces[index][found[:, 0], found[:, 1]] == OPEN).any():
-                smooth[index], seeds[index] = values, found
-    if not seeds:
-        return {}
-    several = sorted(seeds)
-    tight = pack([smooth[index] for index in several], gap=1)
-    objects = pack([pieces[index] != OUTSIDE for index in several], gap=1)
-    corners = ((place[0].start, place[1].start) for place in tight.places)
-    moved = [seeds[index] + corner for index, corner in zip(several, corners, strict=True)]
-    parts = _flood(tight.sheet, np.concatenate(moved), objects)
-    return {index: parts[place] for index, place in zip(several, objects.places, strict=True)}
-
-
-def _groups(pieces: Sequence[np.ndarray]) -> Iterator[list[int]]:
-    """Indices of pieces of about equal height, as many as are looked at together."""
-    group: list[int] = []
-    room = _SHEET_PX
-    for index in sorted(range(len(pieces)), key=lambda i: pieces[i].shape[0]):
-        if group and pieces[index].size > room:
-            yield group
-            group, room = [], _SHEET_PX
-        group.append(index)
-        room -= pieces[index].size
-    yield group
-
-
-def _with_several_maxima(
-    group: list[int], pieces: Sequence[np.ndarray], smoothing_px: float
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The objects of a group that may hold two seeds, one of them open: those with several local maxima.
-
-    Returns:
-        Index, smoothed distances (h, w) float64 and local maxima (n, 2) of each.
-    """
-    reach = math.ceil(GAUSSIAN_REACH * max(0.0, smoothing_px))
-    atlas = pack([pieces[index] for index in group], gap=reach + 1)
-    smooth = _smooth_distances(atlas.sheet != OUTSIDE, smoothing_px)
-    maxima = np.column_stack(coordinates(_local_maxima(smooth), smooth.shape[1]))
-    owners = _owners(atlas)[maxima[:, 0], maxima[:, 1]]
-    is_open = atlas.sheet[maxima[:, 0], maxima[:, 1]] == OPEN
-    count = len(group) + 1
-    held, held_open = (
-        np.bincount(owners, minlength=count),
-        np.bincount(owners[is_open], minlength=count),
+    mask = probability > threshold_code(threshold)
+    fill_holes(mask, settings.max_hole_ratio * disc_area(cell_diameter_px))
+    clumps = _find_clumps(mask, min_area_px)
+    if len(clumps) == 0:
+        return clumps, np.zeros(0, dtype=bool)
+    peaks = np.maximum.reduceat(probability.ravel()[clumps.pixels], clumps.starts)
+    objects, clump_of = split_clumps(
+        clumps,
+        # Twice the least area: less cannot hold two cells.
+        least_area_px=2 * min_area_px,
+        seed_distance_px=max(1, round(settings.peak_distance_ratio * cell_diameter_px)),
+        smoothing_px=settings.smoothing_ratio * cell_diameter_px,
     )
-    for number in np.flatnonzero((held > 1) & (held_open > 0)).tolist():
-        down, right = atlas.places[number - 1]
-        own = maxima[owners == number] - (down.start, right.start)
-        yield group[number - 1], smooth[down, right].copy(), own
+    order = np.argsort(objects.pixels[objects.starts])
+    is_sure = peaks >= settings.min_peak * PROBABILITY_STEPS
+    return objects.select(order), is_sure[clump_of[order]]
 
 
-def _owners(atlas: Atlas) -> np.ndarray:
-    """(h, w) int32: 1.. in the box of each piece of a sheet."""
-    owners = np.zeros(atlas.sheet.shape, dtype=np.int32)
-    for number, place in enumerate(atlas.places, start=1):
-        owners[place] = number
-    return owners
+def fill_holes(mask: np.ndarray, max_hole_px: float) -> None:
+    """Fill the background regions of a mask (h, w), in place, that do not touch its edge and are small enough."""
+    background, count = cc3d.connected_components(
+        ~mask, connectivity=4, return_N=True, binary_image=True
+    )
+    edges = np.concatenate((background[0], background[-1], background[:, 0], background[:, -1]))
+    is_hole = np.ones(count + 1, dtype=bool)
+    is_hole[0] = False
+    is_hole[edges] = False
+    if not is_hole.any():
+        return
+    # Most of a frame is one background region, open to the edge: the rest is looked at pixel by pixel.
+    others = np.flatnonzero(background != np.bincount(edges).argmax())
+    owners = background.ravel()[others]
+    is_small = np.bincount(owners, minlength=count + 1) <= max_hole_px
+    mask.ravel()[others[(is_hole & is_small)[owners]]] = True
 
 
-def _smooth_distances(mask: np.ndarray, smoothing_px: float) -> np.ndarray:
-    """Distance of each pixel to the border of its object, smoothed, 0 outside: (h, w) float64."""
-    distance = distance_to_border(mask)
-    if smoothing_px <= 0:
-        return distance
-    smooth: np.ndarray = ndimage.gaussian_filter(distance, smoothing_px, truncate=GAUSSIAN_REACH)
-    smooth *= mask
-    return smooth
-
-
-def _local_maxima(values: np.ndarray) -> np.ndarray:
-    """Flat indices of the pixels above 0 that none of their eight neighbours exceeds; the sheet's edge is 0."""
-    line, width = values.ravel(), values.shape[1]
-    across = np.maximum(line[:-2], line[2:])
-    np.maximum(across, line[1:-1], out=across)
-    around = np.maximum(across[: -2 * width], across[2 * width :])
-    np.maximum(around, across[width:-width], out=around)
-    own = line[width + 1 : -width - 1]
-    maxima: np.ndarray = width + 1 + np.flatnonzero((own >= around) & (own > 0))
-    return maxima
-
-
-def find_peaks(values: np.ndarray, distance_px: int, candidates: np.ndarray) -> np.ndarray:
-    """Local maxima above 0: (n, 2) rows and columns, the highest first.
-
-    Within `distance_px`, along either axis, of a maximum nothing is higher; of equal ones that are closer than
-    that the first stays. What skimage.feature.peak_local_max finds, looking around the candidates only.
-
-    Args:
-        values: (h, w) of one object.
-        distance_px: least distance of two maxima.
-        candidates: (m, 2) in reading order; all local maxima are among them.
-    """
-    levels = values[candidates[:, 0], candidates[:, 1]]
-    peaks: list[tuple[int, int]] = []
-    for index in np.argsort(-levels, kind="stable").tolist():
-        row, column = candidates[index].tolist()
-        window = values[
-            max(0, row - distance_px) : row + distance_px + 1,
-            max(0, column - distance_px) : column + distance_px + 1,
-        ]
-        if levels[index] <= 0 or window.max() > levels[index]:
-            continue
-        if all(max(abs(row - y), abs(column - x)) >= distance_px for y, x in peaks):
-            peaks.append((row, column))
-    return np.array(peaks, dtype=np.intp).reshape(-1, 2)
-
-
-def _flood(distance: np.ndarray, seeds: np.ndarray, objects: Atlas) -> LabelImage:
-    """Watershed inside the objects, parts 1..n.
-
-    A pixel that hangs on by its corner only is not reached along the sides and joins afterwards.
-    """
-    from skimage.segmentation import watershed
-
-    parts = np.zeros(objects.sheet.shape, dtype=np.int32)
-    parts[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
-    parts = watershed(-distance, parts, mask=objects.sheet)
-    for place in objects.places:
-        reached, own = parts[place], objects.sheet[place]
-        if np.count_nonzero(reached) < np.count_nonzero(own):
-            parts[place] = watershed(-distance[place], reached, mask=own, connectivity=2)
-    return np.asarray(parts, dtype=np.int32)
+def _find_clumps(mask: np.ndarray, min_area_px: float) -> Regions:
+    """What hangs together by sides or corners and is large enough."""
+    labels = cc3d.connected_components(mask, connectivity=8, binary_image=True)
+    inside = np.flatnonzero(mask)
+    clumps, _ = group_pixels(inside, labels.ravel()[inside], mask.shape)
+    return clumps.select(clumps.areas >= min_area_px)

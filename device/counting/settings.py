@@ -16,11 +16,15 @@ DIAMETER_RANGE_PX = (2.0, 1000.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """The settings of one count with the card's values where a person chose nothing.
+class ResolvedSettings:
+    """The settings of one count, with the card's values where a person chose nothing.
 
     Attributes:
-        usual: whether the frame is like those of the calibration (device.counting.confidence.flags.is_usual).
+        threshold: cut-off on the probability map, 0 to 1, exclusive.
+        cell_diameter_px: of a typical cell, in original pixels.
+        min_area_px: smallest object that counts, in original pixels.
+        exclude_border: leave out cells that touch the frame's edge.
+        scale: working pixels per original pixel.
     """
 
     threshold: float
@@ -28,10 +32,9 @@ class Resolved:
     min_area_px: float
     exclude_border: bool
     scale: float
-    usual: bool = True
 
 
-def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
+def resolve(settings: CountSettings, card: ModelCard) -> ResolvedSettings:
     """Fill in the card's values and check the ranges.
 
     Raises:
@@ -49,7 +52,7 @@ def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
     min_area = least if settings.min_area_px is None else settings.min_area_px
     if min_area < 0:
         raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
-    return Resolved(
+    return ResolvedSettings(
         threshold=threshold,
         cell_diameter_px=diameter,
         min_area_px=min_area,
@@ -58,31 +61,38 @@ def resolve(settings: CountSettings, card: ModelCard) -> Resolved:
     )
 
 
-def postprocessing_at(card: ModelCard, chosen: Resolved) -> Postprocessing:
+def postprocessing_at(
+    card: ModelCard, settings: ResolvedSettings, is_usual: bool
+) -> Postprocessing:
     """The card's post-processing under the chosen threshold.
 
     Where the calibration does not know such frames, the network alone decides: by a higher least peak. Either moves by
     the same log odds as the threshold, so that a lower threshold admits fainter cells and a higher one refuses more,
     however wide the masks are.
+
+    Args:
+        card: of the model.
+        settings: of this count.
+        is_usual: whether the calibration knows such frames (device.counting.confidence.flags.is_usual).
     """
     own = card.postprocessing
-    peak = own.min_peak if chosen.usual else max(own.min_peak, card.confidence.lone_peak)
-    return msgspec.structs.replace(own, min_peak=_moved(peak, card, chosen.threshold))
+    peak = own.min_peak if is_usual else max(own.min_peak, card.confidence.lone_peak)
+    return msgspec.structs.replace(own, min_peak=_shift(peak, card, settings.threshold))
 
 
-def least_probability_at(card: ModelCard, chosen: Resolved) -> float:
-    """How likely a cell an object must be under the chosen threshold: it moves like the least peak."""
-    if not chosen.usual:
+def least_probability_at(card: ModelCard, settings: ResolvedSettings, is_usual: bool) -> float:
+    """How likely a cell an object must be under the chosen threshold; it moves like the least peak."""
+    if not is_usual:
         return 0.0
-    return _moved(card.confidence.least_probability, card, chosen.threshold)
+    return _shift(card.confidence.least_probability, card, settings.threshold)
 
 
-def _moved(limit: float, card: ModelCard, threshold: float) -> float:
+def _shift(limit: float, card: ModelCard, threshold: float) -> float:
     """A limit of the card's threshold, shifted by as many log odds as another one lies from it; 0 and 1 stay."""
     if threshold == card.threshold or not 0 < limit < 1:
         return limit
-    moved = _log_odds(limit) + _log_odds(threshold) - _log_odds(card.threshold)
-    return 1 / (1 + math.exp(-moved))
+    shifted = _log_odds(limit) + _log_odds(threshold) - _log_odds(card.threshold)
+    return 1 / (1 + math.exp(-shifted))
 
 
 def _log_odds(probability: float) -> float:
