@@ -21,6 +21,7 @@ from device.counting.card import (
     Range,
     Tiling,
 )
+from device.counting.labelling.regions import Regions, group_pixels
 from device.counting.records import Frame
 from device.models.card import load_card
 from device.models.interpreter import interpreter_class
@@ -117,6 +118,13 @@ def tensor_types(model: Path) -> set[type]:
     stages = max(1, len(load_card(model).tiling.stages))
     details = [interpreter.get_tensor_details(stage) for stage in range(stages)]
     return {tensor["dtype"] for stage in details for tensor in stage}
+
+
+def regions_of(labels: np.ndarray) -> Regions:
+    """The objects of a label image in the order of their numbers."""
+    inside = np.flatnonzero(labels)
+    objects, _ = group_pixels(inside, labels.ravel()[inside], labels.shape)
+    return objects
 
 
 def make_frame(image: np.ndarray, **changes) -> Frame:

@@ -135,7 +135,14 @@ for name in {names!r}:
 
 
 def test_what_only_results_need_is_not_imported_before_the_first_tile():
-    late = {"scipy", "skimage", "tifffile", "sqlite3", "flask", "importlib.metadata"}
+    late = {
+        "scipy.ndimage",
+        "skimage.segmentation",
+        "tifffile",
+        "sqlite3",
+        "flask",
+        "importlib.metadata",
+    }
     script = (
         f"import sys, device.commands.count; sys.exit(', '.join({late} & sys.modules.keys()) or 0)"
     )

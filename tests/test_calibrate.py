@@ -10,8 +10,8 @@ from conftest import DATA_DIR, draw_discs, make_card, make_confidence, make_fram
 from device.counting.card import Range
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.flags import frame_flags
-from device.counting.confidence.probabilities import calibrated, sigmoid
-from device.counting.confidence.statistics import FrameStatistics
+from device.counting.confidence.probabilities import cell_probabilities, sigmoid
+from device.counting.confidence.statistics import CellStatistics, FrameStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
 from trainer.confidence.calibrate import (
@@ -39,9 +39,8 @@ USUAL = FrameStatistics(
     green_share=0.43,
     blue_share=0.04,
     saturated_share=0.0,
-    cell_size_ratio=1.0,
-    covered_share=0.01,
 )
+USUAL_CELLS = CellStatistics(cell_size_ratio=1.0, covered_share=0.01)
 TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
 
 
@@ -63,7 +62,7 @@ def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
                 is_cell=is_cell[counted],
                 plausible=int((log_odds >= 0).sum()),
                 targets=int(is_cell.sum()),
-                statistics=USUAL,
+                statistics=(USUAL, USUAL_CELLS),
             )
         )
     return made
@@ -86,7 +85,7 @@ def test_known_weights_come_back():
     fitted = fit_logistic(simulated(60, 60), make_confidence())
     found = [getattr(fitted, name).coefficient / getattr(fitted, name).sd for name in FEATURES]
     assert found == pytest.approx(TRUE_WEIGHTS, rel=0.15, abs=0.08)
-    chances = calibrated(np.array([[0.0] * 6, [1.0] * 6]), fitted)
+    chances = cell_probabilities(np.array([[0.0] * 6, [1.0] * 6]), fitted)
     assert chances == pytest.approx(sigmoid(np.array([-0.3, 2.7])), abs=0.04)
 
 
@@ -133,7 +132,7 @@ def test_no_frame_is_judged_by_a_fit_that_saw_its_fold():
 def test_objects_of_one_kind_do_not_break_the_fit(truth):
     frames = [replace(frame, is_cell=np.full(10, truth)) for frame in simulated(6, 10)]
     fitted = fit_logistic(frames, make_confidence())
-    chances = calibrated(frames[0].features, fitted)
+    chances = cell_probabilities(frames[0].features, fitted)
     assert np.isfinite(chances).all()
     assert ((chances > 0.5) == truth).all()
 
@@ -144,7 +143,7 @@ def test_the_least_probability_balances_missed_and_wrong_cells():
     everything = [replace(frame, plausible=60) for frame in frames]
     chosen = choose_least(everything, terms, (0.02, 0.45, 0.98))
     assert chosen.least_probability == 0.45
-    judged = [frame.judged(chosen) for frame in everything]
+    judged = [frame.judge(chosen) for frame in everything]
     assert sum(own.count for own in judged) == pytest.approx(
         sum(frame.targets for frame in frames), rel=0.1
     )
@@ -217,15 +216,15 @@ def test_ranges_leave_room_and_judge_only_the_side_that_means_trouble():
         msgspec.structs.replace(USUAL, background=float(level), sharpness=sharpness)
         for level, sharpness in ((2, 0.3), (30, None), (50, 0.4))
     ]
-    normal = normal_frame(spread)
+    normal = normal_frame([(frame, USUAL_CELLS) for frame in spread])
     assert normal.background.low is None
     assert normal.background.high > 60
     assert 0.2 < normal.sharpness.low < 0.3
-    assert all(frame_flags(frame, normal) == () for frame in spread)
+    assert all(frame_flags(frame, normal, USUAL_CELLS) == () for frame in spread)
 
 
 def test_a_statistic_that_no_frame_has_is_not_judged():
-    normal = normal_frame([msgspec.structs.replace(USUAL, cell_size_ratio=None)])
+    normal = normal_frame([(USUAL, CellStatistics(cell_size_ratio=None, covered_share=0.0))])
     assert normal.cell_size_ratio == Range(low=None, high=None)
 
 
@@ -241,7 +240,9 @@ def synthetic_frames():
 @pytest.fixture(scope="module")
 def usual(synthetic_frames):
     card = make_card(cell_diameter_px=DIAMETER_PX)
-    return normal_frame([light_statistics(f, card, DIAMETER_PX) for f in synthetic_frames[:30]])
+    return normal_frame(
+        [(light_statistics(f, card, DIAMETER_PX), USUAL_CELLS) for f in synthetic_frames[:30]]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,18 @@ import itertools
 import msgspec
 import numpy as np
 import pytest
-from conftest import FakeSegmenter, draw_discs, make_card, make_confidence, make_frame
+from conftest import FakeSegmenter, draw_discs, make_card, make_confidence, make_frame, regions_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from device.counting.card import NormalFrame, ObjectFeature, Range
 from device.counting.confidence import features
-from device.counting.confidence.features import object_features
+from device.counting.confidence.features import measure_features
 from device.counting.confidence.probabilities import (
     DOUBTFUL_ABOVE,
     DOUBTFUL_BELOW,
-    calibrated,
+    cell_probabilities,
     count_distribution,
     count_interval,
 )
@@ -100,7 +100,9 @@ def test_thousands_of_objects_are_as_exact_as_few():
 def test_calibration_is_a_logistic_regression_on_standardised_features():
     term = ObjectFeature(mean=1.0, sd=2.0, coefficient=3.0)
     confidence = make_confidence(intercept=0.5, score=term, size=term)
-    chances = calibrated(np.array([[1.0, 1.0, 9, 9, 9, 9], [3.0, 1.0, 9, 9, 9, 9]]), confidence)
+    chances = cell_probabilities(
+        np.array([[1.0, 1.0, 9, 9, 9, 9], [3.0, 1.0, 9, 9, 9, 9]]), confidence
+    )
     assert chances == pytest.approx([1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-3.5))])
 
 
@@ -112,7 +114,9 @@ def test_brighter_larger_and_clearer_objects_score_higher():
     for number, x in enumerate((60, 160, 260), start=1):
         labels[:, x - 40 : x + 40][image[:, x - 40 : x + 40] > 20] = number
     pixels = np.broadcast_to(image[..., None], (*image.shape, 3))
-    score, size, contrast, brightness, _, _ = object_features(pixels, image, labels, 37.0).T
+    score, size, contrast, brightness, _, _ = measure_features(
+        pixels, image, regions_of(labels), 37.0
+    ).T
     assert score[0] > score[1]
     assert contrast[0] > contrast[1]
     assert size[0] > size[2]
@@ -127,7 +131,7 @@ def test_features_do_not_depend_on_the_working_scale(diameter):
     image[disc > 0] = 180
     pixels = np.broadcast_to(image[..., None], (side, side, 3))
     labels = (disc > 0).astype(np.int32)
-    (features,) = object_features(pixels, np.where(labels, image, 0), labels, diameter)
+    (features,) = measure_features(pixels, np.where(labels, image, 0), regions_of(labels), diameter)
     odds = 180 / 256 / (1 - 180 / 256)
     expected = [np.log(odds), np.log(180 / 256), np.log(150 / 40), np.log(150)]
     assert features[:4] == pytest.approx(expected, abs=0.12)
@@ -146,7 +150,7 @@ def test_what_is_out_of_focus_has_less_detail_than_blob():
     labels[draw_discs(image.shape, [(60, 60, 37)]) > 0] = 1
     labels[draw_discs(image.shape, [(180, 60, 37)]) > 0] = 2
     pixels = np.broadcast_to(image[..., None], (*image.shape, 3))
-    *_, detail, blob = object_features(pixels, image, labels, 37.0).T
+    *_, detail, blob = measure_features(pixels, image, regions_of(labels), 37.0).T
     assert detail[0] - detail[1] > 0.8
     assert detail[1] - blob[1] < detail[0] - blob[0]
 
@@ -319,12 +323,13 @@ def test_json_carries_interval_doubtful_flags_and_probabilities():
 def test_curvature_in_boxes_is_that_of_the_frame(seed, sigma_px, corners):
     rng = np.random.default_rng(seed)
     grey = rng.integers(0, 256, (120, 150)).astype(np.float32)
-    starts = rng.integers(0, (110, 140), (corners, 2)).tolist()
-    boxes = [(slice(row, row + 10), slice(column, column + 9)) for row, column in starts]
-    found = features._curvature(grey, sigma_px, boxes)
-    whole = features._minus_laplacian(grey, sigma_px)
-    for box in boxes:
-        np.testing.assert_array_equal(found[box], whole[box])
+    labels = np.zeros(grey.shape, dtype=np.int32)
+    for number, (row, column) in enumerate(rng.integers(0, (110, 140), (corners, 2)), start=1):
+        labels[row : row + 10, column : column + 9] = number
+    objects = regions_of(labels)
+    found = features._curvature(grey, sigma_px, objects)
+    whole = features._minus_laplacian(grey, sigma_px).ravel()
+    np.testing.assert_array_equal(found, whole[objects.pixels])
 
 
 @settings(max_examples=40, deadline=None)

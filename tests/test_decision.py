@@ -6,7 +6,7 @@ import pytest
 from annotated import discs, example_of, frame_score
 from conftest import make_card
 
-from device.counting.scale import probability_at_frame_scale
+from device.counting.pipeline import see_again
 from trainer.fitting.runs import load_run, trains_alike
 from trainer.scores.decision import (
     best_decision,
@@ -17,7 +17,7 @@ from trainer.scores.decision import (
     try_all,
     worth,
 )
-from trainer.scores.evaluate import pool_scores, recount
+from trainer.scores.evaluate import pool_scores, recount, settings_for
 
 CELLS = ((60, 60, 18), (60, 200, 18))
 HAZE = ((150, 100, 18), (150, 220, 18))
@@ -56,11 +56,11 @@ def test_detections_are_those_of_the_device():
     example, codes = cells_and_haze(haze_code=180)
     codes = np.clip(codes + rng.normal(0, 12, codes.shape), 0, 255).astype(np.uint8)[::2, ::2]
     base = msgspec.structs.replace(make_card(), cell_diameter_px=make_card().cell_diameter_px / 2)
-    at_frame = probability_at_frame_scale(codes, *example.labels.shape)
+    seen = see_again(example.frame, codes, base, settings_for(example, base))
     for decision in combinations(base, (0.3, 0.6), (0.0, 0.85), (0.35, 0.6), (0.1, 0.3)):
         card = decide(base, decision)
         assert decision_of(card) == decision
-        ours = detect(example, codes, at_frame, card).labels
+        ours = detect(seen, card).labels
         np.testing.assert_array_equal(ours, recount(example, codes, card).labels)
 
 

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from device.counting.card import NormalFrame, Range
 from device.counting.confidence.flags import frame_flags
-from device.counting.confidence.statistics import FrameStatistics, frame_statistics, quantile
+from device.counting.confidence.statistics import (
+    CellStatistics,
+    FrameStatistics,
+    frame_statistics,
+    quantile,
+)
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 
@@ -21,9 +26,8 @@ USUAL = FrameStatistics(
     green_share=0.43,
     blue_share=0.04,
     saturated_share=0.0,
-    cell_size_ratio=1.0,
-    covered_share=0.01,
 )
+USUAL_CELLS = CellStatistics(cell_size_ratio=1.0, covered_share=0.01)
 NORMAL = NormalFrame(
     contrast=Range(low=1.5, high=None),
     background=Range(low=None, high=80.0),
@@ -47,25 +51,38 @@ NORMAL = NormalFrame(
         ({"blue_share": 0.3}, "wrong_stain", "30% blue", "check filter"),
         ({"sharpness": 0.15}, "out_of_focus", "0.15", "focus again"),
         ({"noise": 0.9}, "unusual_noise", "0.90", "lower the gain"),
+    ],
+)
+def test_each_flag_says_what_was_seen_and_what_to_do(changed, code, seen, remedy):
+    (flag,) = frame_flags(msgspec.structs.replace(USUAL, **changed), NORMAL, USUAL_CELLS)
+    assert flag.code == code
+    assert seen in flag.text
+    assert remedy in flag.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "seen", "remedy"),
+    [
         ({"cell_size_ratio": 2.5}, "cell_size", "2.5 times", "check the cell diameter"),
         ({"cell_size_ratio": 0.4}, "cell_size", "0.4 times", "check the cell diameter"),
         ({"covered_share": 0.2}, "crowded", "20%", "check the outlines"),
     ],
 )
-def test_each_flag_says_what_was_seen_and_what_to_do(changed, code, seen, remedy):
-    (flag,) = frame_flags(msgspec.structs.replace(USUAL, **changed), NORMAL)
+def test_each_flag_about_cells_says_what_was_seen_and_what_to_do(changed, code, seen, remedy):
+    (flag,) = frame_flags(USUAL, NORMAL, msgspec.structs.replace(USUAL_CELLS, **changed))
     assert flag.code == code
     assert seen in flag.text
     assert remedy in flag.text
 
 
 def test_a_usual_frame_has_no_flag():
-    assert frame_flags(USUAL, NORMAL) == ()
+    assert frame_flags(USUAL, NORMAL, USUAL_CELLS) == ()
 
 
 def test_what_cannot_be_measured_is_not_judged():
-    unknown = dict.fromkeys(("sharpness", "green_share", "blue_share", "cell_size_ratio"))
-    assert frame_flags(msgspec.structs.replace(USUAL, **unknown), NORMAL) == ()
+    unknown = dict.fromkeys(("sharpness", "green_share", "blue_share"))
+    cells = CellStatistics(cell_size_ratio=None, covered_share=0.01)
+    assert frame_flags(msgspec.structs.replace(USUAL, **unknown), NORMAL, cells) == ()
 
 
 def test_a_blank_frame_is_not_also_called_out_of_focus_or_wrongly_stained():

@@ -23,8 +23,8 @@ from device.counting.records import (
     LabelImage,
     settings_of,
 )
-from device.counting.settings import resolve
 from device.counting.segmenter import Segmenter
+from device.counting.settings import resolve
 from device.errors import InputError
 from device.export.stored import load_count, stored_labels
 from device.imageio import decode_frame

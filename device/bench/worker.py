@@ -9,11 +9,10 @@ from device.batch.items import Item, count_item
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.protocol import Hello, Job, Timing, answer_jobs, own_stdout, peak_memory_mb
 from device.counting.card import ModelCard
-from device.counting.tiles import plan_for
 from device.counting.records import CountResult, CountSettings
-from device.counting.settings import resolve
 from device.counting.scale import working_shape
-from device.counting.tiles import TilePlan
+from device.counting.settings import resolve
+from device.counting.tiles import TilePlan, plan_for
 from device.errors import InputError
 from device.models.interpreter import load_segmenter
 from device.models.staging import computed_px, gmac_of

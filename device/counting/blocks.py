@@ -107,7 +107,10 @@ class _Owner:
         """(n,) bool: which objects belong to the block."""
         boxes, owned = objects.boxes(), owns_all(objects)
         for span, axis, length in zip((self.rows, self.columns), (0, 1), self.shape, strict=True):
-            begin, end = boxes[:, axis] + span.working.start, boxes[:, 2 + axis] + span.working.start
+            begin, end = (
+                boxes[:, axis] + span.working.start,
+                boxes[:, 2 + axis] + span.working.start,
+            )
             owned &= (begin >= span.core.start) & (begin < span.core.stop)
             if self.exclude_border:
                 owned &= (begin > 0) & (end < length)

@@ -17,7 +17,6 @@ from device.counting.records import (
     ProbabilityMap,
     settings_of,
 )
-from device.counting.resolved import resolve
 from device.counting.scale import working_shape
 from device.errors import ConflictError, DamagedError, InputError, NotFoundError
 from device.imageio import read_frame

@@ -6,12 +6,12 @@ with tests/test_estimate.py.
 
 import msgspec
 
-from device.counting.card import ModelCard
 from device.counting.blocks import CORE_PX, LARGE_FRAME_PX, MARGIN_DIAMETERS
-from device.counting.tiles import plan_for
+from device.counting.card import ModelCard
 from device.counting.records import CountSettings
-from device.counting.settings import resolve
 from device.counting.scale import working_shape
+from device.counting.settings import resolve
+from device.counting.tiles import plan_for
 from device.drawing.overlay import OVERLAY_PX
 from device.errors import InputError
 from device.imageio.header import Header

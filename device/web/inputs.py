@@ -7,7 +7,7 @@ from apiflask.fields import Boolean, File, Float, Integer, List, String
 from apiflask.validators import Length, OneOf, Range
 from marshmallow import ValidationError, pre_load
 
-from device.counting.resolved import DIAMETER_RANGE_PX, THRESHOLD_RANGE
+from device.counting.settings import DIAMETER_RANGE_PX, THRESHOLD_RANGE
 from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
 
 _LARGEST = 2**53

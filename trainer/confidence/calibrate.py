@@ -10,7 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 from device.counting.card import Confidence, ModelCard, ObjectFeature
 from device.counting.confidence.features import FEATURES, GREY_LEVEL_FEATURES
 from device.counting.confidence.probabilities import (
-    calibrated,
+    cell_probabilities,
     count_distribution,
     count_interval,
     sigmoid,
@@ -84,15 +84,17 @@ class Interval:
 
 def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
     """The frame's count and interval under a confidence section."""
-    judged = frame.judged(confidence)
-    low, high = count_interval(judged.chances, confidence.frame_sd, judged.count)
+    judged = frame.judge(confidence)
+    low, high = count_interval(judged.probabilities, confidence.frame_sd, judged.count)
     return Interval(frame, judged.count, low, high)
 
 
 def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()) -> Confidence:
     """Logistic regression, least probability, spread and ranges of some frames; coverage is left open."""
     terms = choose_least(evidence, fit_logistic(evidence, card.confidence), leasts)
-    unseen = [calibrated(frame.features, other) for frame, other in _crossed(evidence, terms)]
+    unseen = [
+        cell_probabilities(frame.features, other) for frame, other in _crossed(evidence, terms)
+    ]
     return msgspec.structs.replace(
         terms,
         fitted_on=f"{len(evidence)} frames",
@@ -111,7 +113,7 @@ def choose_least(
 
     def worth(least: float) -> float:
         own = msgspec.structs.replace(terms, least_probability=least)
-        judged = [frame.judged(own) for frame in evidence]
+        judged = [frame.judge(own) for frame in evidence]
         counts = np.array([frame.count for frame in judged])
         targets = np.array([frame.targets for frame in evidence])
         pairs = zip(evidence, judged, strict=True)

@@ -7,14 +7,18 @@ import numpy as np
 import numpy.typing as npt
 
 from device.counting.card import Confidence, ModelCard
-from device.counting.confidence.features import object_features
-from device.counting.confidence.probabilities import accepted, calibrated
-from device.counting.confidence.statistics import FrameStatistics, frame_statistics, with_cells
+from device.counting.confidence.features import measure_features
+from device.counting.confidence.statistics import (
+    CellStatistics,
+    FrameStatistics,
+    cell_statistics,
+)
+from device.counting.judge import Judged, judge
 from device.counting.labelling.objects import Objects, find_objects
-from device.counting.measure import measure
+from device.counting.measure import measure_cells
+from device.counting.pipeline import see_again
 from device.counting.records import ProbabilityMap
-from device.counting.settings import resolve
-from device.counting.scale import probability_at_frame_scale, to_working_scale
+from trainer.confidence.neutral import UNJUDGED
 from trainer.frames.datasets import Example
 from trainer.scores.evaluate import radius_px, settings_for
 from trainer.scores.matching import Points, centroids, match
@@ -49,7 +53,7 @@ class Evidence:
         is_cell: (n,) whether an object was matched with a target.
         plausible: number of objects that threshold and least peak admit.
         targets: number of target objects.
-        statistics: of the frame.
+        statistics: of the frame, and of the objects that threshold and least peak admit.
     """
 
     name: str
@@ -59,25 +63,11 @@ class Evidence:
     is_cell: npt.NDArray[np.bool_]
     plausible: int
     targets: int
-    statistics: FrameStatistics
+    statistics: tuple[FrameStatistics, CellStatistics]
 
-    def judged(self, confidence: Confidence) -> "Judged":
-        """The frame under a confidence section."""
-        chances = calibrated(self.features, confidence)
-        return Judged(chances, accepted(chances, self.plausible, confidence.least_probability))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """(n,) probabilities of a frame's objects, and (n,) bool whether they are counted."""
-
-    chances: npt.NDArray[np.float64]
-    counted: npt.NDArray[np.bool_]
-
-    @property
-    def count(self) -> int:
-        """Number of counted objects."""
-        return int(self.counted.sum())
+    def judge(self, confidence: Confidence) -> Judged:
+        """Decide about the frame's objects by a confidence section."""
+        return judge(self.features, self.plausible, confidence, confidence.least_probability)
 
 
 def candidate_threshold(card: ModelCard) -> float:
@@ -94,42 +84,44 @@ def candidate_threshold(card: ModelCard) -> float:
 def gather(frame: UnseenFrame, card: ModelCard) -> Evidence:
     """Objects of a frame, their features and whether they are cells."""
     example = frame.example
-    low = msgspec.structs.replace(card.confidence, candidate_threshold=candidate_threshold(card))
-    card = msgspec.structs.replace(card, confidence=low)
-    chosen = resolve(settings_for(example, card), card)
-    at_frame = probability_at_frame_scale(
-        frame.probability, example.frame.height, example.frame.width
+    confidence = msgspec.structs.replace(
+        card.confidence,
+        candidate_threshold=candidate_threshold(card),
+        normal_frame=UNJUDGED,  # which frames are usual is what the fit will tell
     )
-    objects = find_objects(frame.probability, at_frame, card, chosen)
-    image = to_working_scale(example.frame, chosen.scale)
-    cells = measure(example.frame, objects.labels, at_frame)
+    card = msgspec.structs.replace(card, confidence=confidence)
+    seen = see_again(example.frame, frame.probability, card, settings_for(example, card))
+    objects = find_objects(seen)
+    features = measure_features(
+        seen.image, seen.probability, objects.working, card.cell_diameter_px
+    )
+    plausible = judge(features, objects.plausible, confidence, least_probability=0.0)
+    cells = measure_cells(example.frame, objects, plausible).cells
     return Evidence(
         name=example.name,
         fold=frame.fold,
         width=example.frame.width,
-        features=object_features(image, frame.probability, objects.working, card.cell_diameter_px),
-        is_cell=_matched(example, objects),
-        plausible=objects.count,
+        features=features,
+        is_cell=_match(example, objects),
+        plausible=objects.plausible,
         targets=example.count,
-        statistics=with_cells(
-            frame_statistics(example.frame, image, card.cell_diameter_px),
-            example.frame,
-            cells,
-            chosen.cell_diameter_px,
+        statistics=(
+            seen.statistics,
+            cell_statistics(cells, example.frame, seen.settings.cell_diameter_px),
         ),
     )
 
 
-def _matched(example: Example, objects: Objects) -> npt.NDArray[np.bool_]:
-    """Counted objects take their targets first, candidates those that are left (radius of the protocol)."""
+def _match(example: Example, objects: Objects) -> npt.NDArray[np.bool_]:
+    """Plausible objects take their targets first, candidates those that are left (radius of the protocol)."""
     targets = centroids(example.labels)
-    found = match(centroids(objects.labels), targets, radius_px(example))
-    is_cell = np.zeros(int(objects.working.max(initial=0)), dtype=bool)
+    found = match(centroids(objects.in_frame.paint()), targets, radius_px(example))
+    is_cell = np.zeros(len(objects.working), dtype=bool)
     is_cell[[detection for detection, _ in found.pairs]] = True
     scale = example.frame.height / objects.working.shape[0]
-    candidates = _in_frame(centroids(objects.working)[objects.count :], scale)
+    candidates = _in_frame(centroids(objects.working.paint())[objects.plausible :], scale)
     late = match(candidates, targets[list(found.missed)], radius_px(example))
-    is_cell[[objects.count + candidate for candidate, _ in late.pairs]] = True
+    is_cell[[objects.plausible + candidate for candidate, _ in late.pairs]] = True
     return is_cell
 
 

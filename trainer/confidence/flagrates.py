@@ -6,7 +6,11 @@ import msgspec
 
 from device.counting.card import ModelCard, NormalFrame
 from device.counting.confidence.flags import frame_flags
-from device.counting.confidence.statistics import FrameStatistics, frame_statistics
+from device.counting.confidence.statistics import (
+    CellStatistics,
+    FrameStatistics,
+    frame_statistics,
+)
 from device.counting.records import Frame
 from device.counting.scale import to_working_scale
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
@@ -25,12 +29,16 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     codes: dict[str, int]
 
 
-def rate(seen: list[tuple[FrameStatistics, NormalFrame]], code: str | None = None) -> Rate:
+Seen = tuple[FrameStatistics, CellStatistics | None, NormalFrame]
+"""A frame, its cells where they were counted, and the ranges that judge them."""
+
+
+def rate(seen: list[Seen], code: str | None = None) -> Rate:
     """Flags over frames; with a code, only frames that raise this one count as flagged."""
     codes: Counter[str] = Counter()
     flagged = 0
-    for statistics, normal in seen:
-        raised = {flag.code for flag in frame_flags(statistics, normal)}
+    for statistics, cells, normal in seen:
+        raised = {flag.code for flag in frame_flags(statistics, normal, cells)}
         codes.update(raised)
         flagged += bool(raised) if code is None else code in raised
     return Rate(frames=len(seen), flagged=flagged, codes=dict(codes.most_common()))
@@ -47,15 +55,15 @@ def ranges_without_fold(evidence: list[Evidence]) -> dict[int, NormalFrame]:
 def normal_rates(evidence: list[Evidence], card: ModelCard, synthetic: int) -> dict[str, Rate]:
     """False flags: real frames by ranges that have not seen them, synthetic ones by those of all."""
     ranges = ranges_without_fold(evidence)
-    seen = [(frame, frame.statistics, ranges[frame.fold]) for frame in evidence]
+    seen = [(frame.width, (*frame.statistics, ranges[frame.fold])) for frame in evidence]
     everything = normal_frame([frame.statistics for frame in evidence])
-    made = [
-        (light_statistics(frame, card, card.frame_cell_diameter_px), everything)
+    made: list[Seen] = [
+        (light_statistics(frame, card, card.frame_cell_diameter_px), None, everything)
         for frame in _made(synthetic)
     ]
     return {
-        "reduced frames": rate([(s, n) for f, s, n in seen if f.width < FULL_WIDTH_PX]),
-        "full-size frames": rate([(s, n) for f, s, n in seen if f.width >= FULL_WIDTH_PX]),
+        "reduced frames": rate([own for width, own in seen if width < FULL_WIDTH_PX]),
+        "full-size frames": rate([own for width, own in seen if width >= FULL_WIDTH_PX]),
         "synthetic full-size frames (light and colour only)": rate(made),
     }
 
@@ -74,11 +82,11 @@ def corrupted_rates(
     ranges = ranges_without_fold(evidence)
     rates = {}
     for name, (code, spoil) in CORRUPTIONS.items():
-        seen = []
+        seen: list[Seen] = []
         for seed, frame in enumerate(frames):
             diameter = card.frame_cell_diameter_px / frame.example.scale
             spoilt = corrupt(frame.example.frame, spoil, diameter, seed)
-            seen.append((light_statistics(spoilt, card, diameter), ranges[frame.fold]))
+            seen.append((light_statistics(spoilt, card, diameter), None, ranges[frame.fold]))
         rates[name] = rate(seen, code)
     return rates
 

@@ -1,9 +1,13 @@
 """The confidence section of a card whose network has no cross-validation yet: wide, and it says so."""
 
+import msgspec
+
 from device.counting.card import Confidence, NormalFrame, ObjectFeature, Range
 
 NOT_CALIBRATED = "not calibrated: probabilities are the network's own, intervals a guess"
 
+UNJUDGED = NormalFrame(**dict.fromkeys(NormalFrame.__struct_fields__, Range(low=None, high=None)))
+"""Ranges in which no frame is unusual."""
 _ABSENT = ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0)
 _NETWORK_LOG_ODDS = ObjectFeature(mean=0.0, sd=1.0, coefficient=1.0)
 _GUESSED_FRAME_SD = 1.5
@@ -15,10 +19,11 @@ def neutral_confidence(threshold: float, lone_peak: float = 0.0) -> Confidence:
 
     Only a blank or a saturated frame is flagged, by limits that hold for any stain.
     """
-    unjudged = Range(low=None, high=None)
-    limits = dict.fromkeys(NormalFrame.__struct_fields__, unjudged)
-    limits["contrast"] = Range(low=1.0, high=None)
-    limits["saturated_share"] = Range(low=None, high=0.01)
+    limits = msgspec.structs.replace(
+        UNJUDGED,
+        contrast=Range(low=1.0, high=None),
+        saturated_share=Range(low=None, high=0.01),
+    )
     return Confidence(
         fitted_on=NOT_CALIBRATED,
         frames=0,
@@ -34,5 +39,5 @@ def neutral_confidence(threshold: float, lone_peak: float = 0.0) -> Confidence:
         detail=_ABSENT,
         blob=_ABSENT,
         frame_sd=_GUESSED_FRAME_SD,
-        normal_frame=NormalFrame(**limits),
+        normal_frame=limits,
     )

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from device.counting.card import NormalFrame, Range
-from device.counting.confidence.statistics import FrameStatistics
+from device.counting.confidence.statistics import CellStatistics, FrameStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,12 @@ _JUDGEMENTS = {
 }
 
 
-def normal_frame(frames: list[FrameStatistics]) -> NormalFrame:
+def normal_frame(frames: list[tuple[FrameStatistics, CellStatistics]]) -> NormalFrame:
     """Ranges over some frames; a statistic that no frame has is not judged."""
+    known = [msgspec.structs.asdict(seen) | msgspec.structs.asdict(cells) for seen, cells in frames]
     ranges = {}
     for name, judgement in _JUDGEMENTS.items():
-        values = [value for frame in frames if (value := getattr(frame, name)) is not None]
+        values = [value for frame in known if (value := frame[name]) is not None]
         ranges[name] = _range(values, judgement) if values else Range(low=None, high=None)
     return msgspec.convert(ranges, NormalFrame)
 

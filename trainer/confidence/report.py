@@ -9,8 +9,7 @@ from device.counting.card import Confidence
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.probabilities import (
     COVERAGE,
-    calibrated,
-    near_decision,
+    cell_probabilities,
 )
 from trainer.confidence.calibrate import Interval, interval_of
 from trainer.confidence.evidence import Evidence
@@ -25,7 +24,9 @@ _BINS = np.linspace(0, 1, 11)
 
 def bins(unseen: Unseen) -> list[tuple[float, float, int]]:
     """(mean probability, share that are cells, number) of the objects in tenths of probability."""
-    chances = np.concatenate([calibrated(f.features, c) for f, c in unseen] or [np.zeros(0)])
+    chances = np.concatenate(
+        [cell_probabilities(f.features, c) for f, c in unseen] or [np.zeros(0)]
+    )
     is_cell = np.concatenate([f.is_cell for f, _ in unseen] or [np.zeros(0, dtype=bool)])
     place = np.clip(np.digitize(chances, _BINS) - 1, 0, len(_BINS) - 2)
     return [
@@ -84,8 +85,8 @@ def doubtful_sentence(unseen: Unseen) -> str:
     """How much of what is wrong in the count a person finds among the doubtful objects."""
     missed = wrong = missed_shown = wrong_shown = shown = out_of_reach = 0
     for frame, own in unseen:
-        judged = frame.judged(own)
-        counted, near = judged.counted, near_decision(judged.chances, judged.counted)
+        judged = frame.judge(own)
+        counted, near = judged.counted, judged.doubtful
         missed += int((frame.is_cell & ~counted).sum())
         missed_shown += int((frame.is_cell & ~counted & near).sum())
         wrong += int((~frame.is_cell & counted).sum())

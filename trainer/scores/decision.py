@@ -6,7 +6,7 @@ smallest object. Counting again from stored maps needs no network, so every comb
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 
 from device.counting.card import ModelCard
-from device.counting.labelling.labels import label_cells, renumber, threshold_code
-from device.counting.labelling.outline import outline_in_frame
-from device.counting.records import LabelImage, ProbabilityMap
+from device.counting.labelling.objects import find_objects
+from device.counting.pipeline import see_again
+from device.counting.records import CountSettings, LabelImage
+from device.counting.segmented import Segmented
 from device.counting.settings import resolve
-from device.counting.scale import probability_at_frame_scale
 from trainer.confidence.calibrate import ERROR_WEIGHT
+from trainer.confidence.neutral import UNJUDGED
 from trainer.frames.datasets import Example
 from trainer.scores.evaluate import FrameScore, Scores, pool_scores, recount, score, settings_for
 
@@ -104,28 +105,20 @@ def combinations(
     ]
 
 
-def detect(
-    example: Example, probability: ProbabilityMap, at_frame: ProbabilityMap, card: ModelCard
-) -> Detected:
-    """The counted objects as `device.counting.pipeline.relabel` finds them, without what is said about them.
+def detect(seen: Segmented, card: ModelCard) -> Detected:
+    """The plausible objects of a frame under another card, found by the step that finds them on the device.
 
     Args:
-        example: the frame.
-        probability: (h, w) uint8 codes at the working scale.
-        at_frame: (height, width) the same at the frame's own pixels.
-        card: decides.
+        seen: the frame and its map.
+        card: decides; no frame is unusual to it, and no candidates are asked for.
     """
-    chosen = resolve(settings_for(example, card), card)
-    labels = label_cells(
-        probability,
-        chosen.threshold,
-        card.cell_diameter_px,
-        chosen.min_area_px * chosen.scale**2,
-        card.postprocessing,
+    confidence = msgspec.structs.replace(
+        card.confidence, candidate_threshold=card.threshold, normal_frame=UNJUDGED
     )
-    outlined = outline_in_frame(labels, probability, at_frame, threshold_code(chosen.threshold))
-    present = np.bincount(outlined.ravel(), minlength=int(labels.max(initial=0)) + 1)[1:] > 0
-    return Detected(renumber(outlined, present))
+    own = msgspec.structs.replace(card, confidence=confidence)
+    asked = CountSettings(cell_diameter_px=seen.settings.cell_diameter_px)
+    objects = find_objects(replace(seen, card=own, settings=resolve(asked, own)))
+    return Detected(objects.in_frame.paint())
 
 
 def try_all(
@@ -138,11 +131,9 @@ def try_all(
     table: Table = {decision: [] for decision in decisions}
     cards = {decision: decide(card, decision) for decision in decisions}
     for example in examples:
-        probability = maps[example.name]
-        shape = example.frame.height, example.frame.width
-        at_frame = probability_at_frame_scale(probability, *shape)
+        seen = see_again(example.frame, maps[example.name], card, settings_for(example, card))
         for decision, own in cards.items():
-            table[decision].append(score(example, detect(example, probability, at_frame, own)))
+            table[decision].append(score(example, detect(seen, own)))
     return table
 
 

@@ -84,7 +84,9 @@ def frame_statistics(
     levels = brightest(small)
     grey, histogram = levels.astype(np.float32), np.bincount(levels.ravel(), minlength=256)
     fine = grey - scipy.ndimage.gaussian_filter(grey, _FINE_SIGMA)
-    coarse = scipy.ndimage.gaussian_filter(grey, _SMOOTH_SIGMA) - scipy.ndimage.gaussian_filter(grey, _CELL_SIGMA)
+    coarse = scipy.ndimage.gaussian_filter(grey, _SMOOTH_SIGMA) - scipy.ndimage.gaussian_filter(
+        grey, _CELL_SIGMA
+    )
     bright, contrast = np.percentile(coarse, (_FOCUS_PERCENTILE, _CONTRAST_PERCENTILE)).tolist()
     noise = float(np.median(np.abs(fine))) / _MEDIAN_PER_SD
     green, blue = _colour_shares(small, levels >= quantile(histogram, 0.99))
@@ -101,9 +103,7 @@ def frame_statistics(
     )
 
 
-def cell_statistics(
-    cells: Sequence[Cell], frame: Frame, cell_diameter_px: float
-) -> CellStatistics:
+def cell_statistics(cells: Sequence[Cell], frame: Frame, cell_diameter_px: float) -> CellStatistics:
     """Measure what was counted; `cell_diameter_px` is the one set for the frame."""
     diameters = [cell.equivalent_diameter_px for cell in cells]
     enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
@@ -119,9 +119,7 @@ def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
     height, width = (max(8, round(side * scale)) for side in image.shape[:2])
     # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
     down, right = max(1, image.shape[0] // height // 2), max(1, image.shape[1] // width // 2)
-    blocks = Image.fromarray(
-        image if down == right == 1 else average_blocks(image, down, right)
-    )
+    blocks = Image.fromarray(image if down == right == 1 else average_blocks(image, down, right))
     box = (0, 0, image.shape[1] / right, image.shape[0] / down)
     small = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
     return np.asarray(small)

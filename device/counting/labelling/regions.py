@@ -79,18 +79,21 @@ class Regions:
     def touches_edge(self) -> np.ndarray:
         """(n,) bool: whether an object has a pixel on the edge of the image."""
         top, left, bottom, right = self.boxes().T
-        return (top == 0) | (left == 0) | (bottom == self.shape[0]) | (right == self.shape[1])
+        height, width = self.shape
+        return np.asarray((top == 0) | (left == 0) | (bottom == height) | (right == width))
 
     def touches(self, mask: np.ndarray) -> np.ndarray:
         """(n,) bool: whether an object has a pixel in a mask (height, width)."""
         if len(self) == 0:
             return np.zeros(0, dtype=bool)
-        return np.logical_or.reduceat(mask.ravel()[self.pixels], self.starts)
+        return np.asarray(np.logical_or.reduceat(mask.ravel()[self.pixels], self.starts))
 
     def paint(self) -> LabelImage:
         """(height, width) int32: 0 background, 1..n the objects."""
         labels = np.zeros(self.shape, dtype=np.int32)
-        labels.ravel()[self.pixels] = np.repeat(np.arange(1, len(self) + 1, dtype=np.int32), self.areas)
+        labels.ravel()[self.pixels] = np.repeat(
+            np.arange(1, len(self) + 1, dtype=np.int32), self.areas
+        )
         return labels
 
     def followed_by(self, others: "Regions") -> "Regions":

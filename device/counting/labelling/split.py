@@ -69,10 +69,12 @@ def _part(
     distance[tuple(seeds.T)] += _TIE_STEP_PX * np.arange(len(seeds), 0, -1)
     wanted = has_several[objects.numbers]
     tight, places = _spread(objects.select(has_several), gap=1)
-    moved = [np.zeros(tight.shape, dtype=values.dtype) for values in (distance, markers)]
-    for new, values in zip(moved, (distance, markers), strict=True):
-        new.ravel()[places] = values.ravel()[pixels[wanted]]
-    return np.flatnonzero(has_several), _flood(*moved, tight > 0).ravel()[places]
+    moved_distance = np.zeros(tight.shape)
+    moved_distance.ravel()[places] = distance.ravel()[pixels[wanted]]
+    moved_markers = np.zeros(tight.shape, dtype=np.int32)
+    moved_markers.ravel()[places] = markers.ravel()[pixels[wanted]]
+    parts = _flood(moved_distance, moved_markers, tight > 0)
+    return np.flatnonzero(has_several), parts.ravel()[places]
 
 
 def _spread(objects: Regions, gap: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +97,7 @@ def _spread(objects: Regions, gap: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _smooth_distances(labels: np.ndarray, smoothing_px: float) -> np.ndarray:
     """Distance of each pixel to the border of its object, smoothed, 0 outside: (h, w) float64."""
-    distance = np.sqrt(edt.edtsq(labels), dtype=np.float64)
+    distance: np.ndarray = np.sqrt(edt.edtsq(labels), dtype=np.float64)
     if smoothing_px <= 0:
         return distance
     smooth: np.ndarray = scipy.ndimage.gaussian_filter(
