@@ -7,10 +7,10 @@ from conftest import tensor_types
 from PIL import Image
 from scipy import ndimage
 
-from device.counting.pipeline import count_frame, plan_for
+from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 from device.counting.scale import to_working_scale
-from device.counting.tiles import segment
+from device.counting.tiles import plan_for, segment
 from device.imageio import read_frame
 from device.models.card import DEFAULT_MODEL, available_models, find_model, load_card
 from device.models.interpreter import load_segmenter

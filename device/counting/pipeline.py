@@ -13,7 +13,14 @@ from device.counting.confidence.statistics import cell_statistics, frame_statist
 from device.counting.judge import judge
 from device.counting.labelling.objects import find_objects
 from device.counting.measure import Found, measure_cells
-from device.counting.records import Counted, CountResult, CountSettings, Frame, ProbabilityMap, Taken
+from device.counting.records import (
+    Counted,
+    CountResult,
+    CountSettings,
+    Frame,
+    ProbabilityMap,
+    Taken,
+)
 from device.counting.scale import to_working_scale
 from device.counting.segmented import Segmented
 from device.counting.segmenter import Releasable, Segmenter

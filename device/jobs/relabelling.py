@@ -18,6 +18,7 @@ from device.counting.records import (
     settings_of,
 )
 from device.counting.scale import working_shape
+from device.counting.settings import resolve
 from device.errors import ConflictError, DamagedError, InputError, NotFoundError
 from device.imageio import read_frame
 from device.jobs import Segmenters

@@ -63,8 +63,14 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
         )
 
 
-def frame_flags(seen: FrameStatistics, normal: NormalFrame) -> tuple[Flag, ...]:
-    """Compare a frame with the normal ranges of the training frames; at most one flag per code."""
+def frame_flags(
+    seen: FrameStatistics, normal: NormalFrame, cells: CellStatistics | None = None
+) -> tuple[Flag, ...]:
+    """Compare a frame, and its cells where they are known, with the normal ranges of the training frames.
+
+    Returns:
+        At most one flag per code.
+    """
     flags: dict[str, Flag] = {}
     for flag in _light(seen, normal):
         flags.setdefault(flag.code, flag)
