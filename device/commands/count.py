@@ -15,7 +15,7 @@ from device.batch.items import Item, count_item, search
 from device.batch.report import BatchReport
 from device.batch.sidebyside import Room, in_order
 from device.bench.limit import int8_limit_gmac_s
-from device.commands.options import reading_options, take_reading
+from device.commands.options import reading_options, settings_options, take_settings
 from device.config import default_settings_path, load_settings
 from device.counting.card import ModelCard
 from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json
@@ -36,18 +36,8 @@ _STEPS = 100
 @click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
 @click.option("--out", "out_dir", type=_PATH, help="Write overlays, labels and tables here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image and line.")
-@click.option("--threshold", type=float, help="Threshold, 0 to 1 (default: from the model).")
-@click.option(
-    "--cell-diameter",
-    type=float,
-    metavar="PX",
-    help="Typical cell diameter in the images, in pixels.",
-)
-@click.option(
-    "--min-area", type=float, metavar="PX", help="Area of the smallest cell, in square pixels."
-)
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
-@click.option("--exclude-border", is_flag=True, help="Do not count cells that touch the edge.")
+@settings_options
 @reading_options
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run into the same --out.")
@@ -58,13 +48,7 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         raise InputError("Name the output folder of the interrupted run with --out.")
     found = search(paths, recursive=chosen["recursive"])
     items, configured = found.items, load_settings(chosen["config"] or default_settings_path())
-    settings = CountSettings(
-        threshold=chosen["threshold"],
-        cell_diameter_px=chosen["cell_diameter"],
-        min_area_px=chosen["min_area"],
-        exclude_border=chosen["exclude_border"],
-        reading=take_reading(chosen, configured.reading),
-    )
+    settings = take_settings(chosen, configured.reading)
     counting = configured.counting
     workers, threads = share_cores(len(items), counting.threads)
     model = chosen["model"] or counting.model

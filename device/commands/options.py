@@ -1,12 +1,12 @@
-"""Options that several commands share: which picture of a file is counted, and the range of its samples."""
+"""Options that several commands share: how cells are counted, and which picture of a file, in which range."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from device.counting.records import Reading
+from device.counting.records import CountSettings, Reading
 from device.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,9 +48,58 @@ def reading_options(command: F) -> F:
             help="Sample value of no light: the camera's offset.",
         ),
     )
+    return _with(options, command)
+
+
+def settings_options(command: F) -> F:
+    """Add --threshold, --cell-diameter, --min-area and --exclude-border; `take_settings` takes them out."""
+    options = (
+        click.option(
+            "--threshold", type=float, help="Threshold, 0 to 1 (default: from the model)."
+        ),
+        click.option(
+            "--cell-diameter",
+            type=float,
+            metavar="PX",
+            help="Typical cell diameter in the images, in pixels.",
+        ),
+        click.option(
+            "--min-area",
+            type=float,
+            metavar="PX",
+            help="Area of the smallest cell, in square pixels.",
+        ),
+        click.option(
+            "--exclude-border", is_flag=True, help="Do not count cells that touch the edge."
+        ),
+    )
+    return _with(options, command)
+
+
+def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
+    """In the help they stand in this order."""
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def take_settings(chosen: dict[str, Any], reading: Reading) -> CountSettings:
+    """The settings that the options of `settings_options` and `reading_options` ask for.
+
+    Args:
+        chosen: the command's options; these are taken out.
+        reading: of the settings file.
+
+    Raises:
+        InputError: an axis given twice.
+    """
+    return CountSettings(
+        threshold=chosen.pop("threshold"),
+        cell_diameter_px=chosen.pop("cell_diameter"),
+        min_area_px=chosen.pop("min_area"),
+        exclude_border=chosen.pop("exclude_border"),
+        reading=take_reading(chosen, reading),
+    )
 
 
 def take_reading(chosen: dict[str, Any], default: Reading) -> Reading:

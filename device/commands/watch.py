@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from device.commands.options import reading_options, take_reading
+from device.commands.options import reading_options, settings_options, take_settings
 from device.config import Settings, default_settings_path, load_settings
-from device.counting.records import CountSettings
 
 if TYPE_CHECKING:
     from device.watch import WatchPlan
@@ -38,17 +37,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--settle", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="A file counts as complete when it has not changed for this long.")  # fmt: skip
-@click.option("--threshold", type=float, help="Threshold, 0 to 1 (default: from the model).")
-@click.option(
-    "--cell-diameter",
-    type=float,
-    metavar="PX",
-    help="Typical cell diameter in the images, in pixels.",
-)
-@click.option(
-    "--min-area", type=float, metavar="PX", help="Area of the smallest cell, in square pixels."
-)
-@click.option("--exclude-border", is_flag=True, help="Do not count cells that touch the edge.")
+@settings_options
 @reading_options
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @click.option(
@@ -90,13 +79,7 @@ def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
         recursive=plan.recursive or chosen["recursive"],
         settle_s=chosen["settle"] or plan.settle_s,
         model=chosen["model"] or plan.model,
-        settings=CountSettings(
-            threshold=chosen["threshold"],
-            cell_diameter_px=chosen["cell_diameter"],
-            min_area_px=chosen["min_area"],
-            exclude_border=chosen["exclude_border"],
-            reading=take_reading(chosen, plan.settings.reading),
-        ),
+        settings=take_settings(chosen, plan.settings.reading),
         recount=chosen["recount"],
         retry_failed=chosen["retry_failed"],
     )

@@ -59,11 +59,12 @@ class CorrectionsView(msgspec.Struct, frozen=True, kw_only=True):
     corrections: tuple[CorrectionView, ...]
 
 
-class CountSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the history. Numbers of the result are null until the count is done.
+class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What every view of a count has.
 
-    `created` is ISO 8601 in UTC; `clock_corrected` means that the clock was set later and `created`
-    was corrected. `sequence` rises with every accepted image and does not depend on the clock.
+    `progress` is 0 to 1; `created` is ISO 8601 in UTC; `clock_corrected` means that the clock was set
+    later and `created` was corrected. `sequence` rises with every accepted image and does not depend
+    on the clock.
     """
 
     id: str
@@ -78,6 +79,11 @@ class CountSummary(msgspec.Struct, frozen=True, kw_only=True):
     keep: bool
     created: str
     clock_corrected: bool
+
+
+class CountSummary(CountEntry, frozen=True, kw_only=True):
+    """One line of the history. Numbers of the result are null until the count is done."""
+
     count: int | None
     corrected_count: int | None
     interval: tuple[int, int] | None
@@ -93,28 +99,16 @@ class CountList(msgspec.Struct, frozen=True, kw_only=True):
     next_before: int | None
 
 
-class CountState(msgspec.Struct, frozen=True, kw_only=True):
+class CountState(CountEntry, frozen=True, kw_only=True):
     """One count. If `status` is `done`, it has every field of CountResult too.
 
-    `progress` is 0 to 1, `remaining_s` an estimate while running; `needs` is the estimate made when
+    `remaining_s` is an estimate while running; `needs` is the estimate made when
     the image was accepted; `revision` rises when another threshold or size is saved; `capture` has
     the real settings of the camera, `conditions` the temperature of the device.
     """
 
-    id: str
-    sequence: int
-    status: Status
-    progress: float
     remaining_s: float | None
     needs: Needs | None
-    error: str | None
-    origin: Origin
-    image: str
-    sample: str
-    notes: str
-    keep: bool
-    created: str
-    clock_corrected: bool
     model_asked: str
     revision: int
     corrected_count: int | None
