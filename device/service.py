@@ -95,21 +95,14 @@ class Service:
         self.counter: Counter | None = None
         self.panel = self._make_panel()
         camera, unsafe = safe_camera(settings.camera, crashes)
-        self.camera = CameraThread(
-            camera,
-            excitation=self.panel.light
-            if self.panel is not None and self.panel.has_light
-            else None,
-            remember=settings.data_dir / "camera.json",
-        )
+        light = self.panel.light if self.panel is not None and self.panel.has_light else None
+        remember = settings.data_dir / "camera.json"
+        self.camera = CameraThread(camera, excitation=light, remember=remember)
         self.last_refusal: Refusal | None = None
         self.watches: list[FolderWatch] = []
-        self._failed: dict[str, str] = {}
+        known = {"settings": settings_problem, "camera": unsafe}
+        self._failed = {code: text for code, text in known.items() if text is not None}
         self._closers: list[Callable[[], None]] = []
-        if settings_problem is not None:
-            self._failed["settings"] = settings_problem
-        if unsafe is not None:
-            self._failed["camera"] = unsafe
         self._part("storage", self._open_counter)
 
     def start(self) -> None:
