@@ -102,7 +102,7 @@ def operator_name(model: Any, operator: Any) -> str:
 
 
 def ends_of(tflite: bytes) -> Normalisation:
-    """Quantisation of the first and the last tensor, float32 rounding taken away.
+    """Quantisation of the first and the last tensor, without float32 rounding.
 
     Raises:
         ModelError: it is not 1/255 and 1/256 with zero point -128, as the device expects.

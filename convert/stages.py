@@ -117,7 +117,7 @@ def _shrink(graph: Any, tensor: int) -> int:
 
 
 def _subgraph(graph: Any, piece: list[Any], inputs: list[int], outputs: list[int]) -> Any:
-    """A graph of these operators with tensors of its own."""
+    """A graph of these operators with its own tensors."""
     part = copy.copy(graph)
     used = sorted({t for op in piece for t in (*op.inputs, *op.outputs) if t >= 0})
     place = {tensor: index for index, tensor in enumerate(used)} | {-1: -1}

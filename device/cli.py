@@ -60,7 +60,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: a deliberate error becomes one sentence and exit status 1."""
+    """Entry point: a fluocount error becomes one sentence and exit status 1."""
     try:
         cli()
     except FluocountError as error:

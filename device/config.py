@@ -29,12 +29,12 @@ class CountingSettings(_Section, frozen=True):
 
 
 def _default_data_dir() -> str:
-    """systemd's StateDirectory= where there is one: damaged settings must not hide the results."""
+    """StateDirectory= of systemd, if set: damaged settings must not hide the results."""
     return os.environ.get("STATE_DIRECTORY", "~/.local/share/fluocount")
 
 
 class StorageSettings(_Section, frozen=True):
-    """`[storage]`: where results live and when the disk counts as full."""
+    """`[storage]`: where results are stored and when the disk counts as full."""
 
     data_dir: str = msgspec.field(default_factory=_default_data_dir)
     warn_free_mb: PositiveInt = 2000
@@ -62,7 +62,7 @@ class CameraSettings(_Section, frozen=True):
 
 
 class ButtonSettings(_Section, frozen=True):
-    """`[button]`: BCM pin numbers; None means not fitted."""
+    """`[button]`: BCM pin numbers; None means not connected."""
 
     enabled: bool = False
     button_pin: Pin | None = 17
@@ -76,7 +76,7 @@ class ButtonSettings(_Section, frozen=True):
 
 
 class WebSettings(_Section, frozen=True):
-    """`[web]`: where the page listens and what it takes."""
+    """`[web]`: where the page listens and what it accepts."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -87,7 +87,7 @@ class WebSettings(_Section, frozen=True):
 
 
 class WatchSettings(_Section, frozen=True):
-    """`[watch]`: folders that the service counts by itself."""
+    """`[watch]`: folders that the service watches."""
 
     folders: tuple[str, ...] = ()
     out_dir: str | None = None
@@ -115,7 +115,7 @@ class Settings(_Section, frozen=True):
 
 
 def default_settings_path() -> Path | None:
-    """The file to read where nobody names one: $FLUOCOUNT_CONFIG, else /etc/fluocount/fluocount.toml if there."""
+    """The default settings file: $FLUOCOUNT_CONFIG, else /etc/fluocount/fluocount.toml if it exists."""
     named = os.environ.get("FLUOCOUNT_CONFIG")
     if named:
         return Path(named)

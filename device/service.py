@@ -1,7 +1,6 @@
-"""The only place where the parts are wired: store, worker, camera, button, watched folders.
+"""The only place that connects the parts: store, worker, camera, button, watched folders.
 
-A part that cannot start does not keep the others from it: its sentence is among `problems`, and the
-page comes up to say so.
+If a part cannot start, the others still start; its sentence is in `problems`, which the page shows.
 """
 
 import ipaddress
@@ -46,7 +45,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A press of the button that could not be taken; `when` is ISO 8601 in UTC."""
+    """A refused press of the button; `when` is ISO 8601 in UTC."""
 
     when: str
     text: str
@@ -68,15 +67,15 @@ class Service:
 
     Args:
         settings: read from the file, or the defaults when the file is damaged.
-        settings_problem: why the file could not be used; then nothing new is counted, because
-            a count with other settings than the chosen ones would look right and be wrong.
+        settings_problem: why the file could not be used; then counting is stopped, because a
+            count with the wrong settings would look right.
         load_segmenter: opens a model by name; None for the TFLite interpreter.
         crashes: how often in a row the service crashed; after too often it leaves the camera alone.
 
     Attributes:
-        counter: None when the data folder or the database cannot be used.
-        camera: the camera's owner; it says itself when there is none.
-        watches: of the folders in the settings.
+        counter: None if the data folder or the database cannot be used.
+        camera: the camera's owner, also if there is no camera.
+        watches: the watched folders in the settings.
         panel: button, status LED and excitation output; None when the settings have none.
         last_refusal: why the last press of the button was refused, if it was.
     """
@@ -115,23 +114,23 @@ class Service:
         self._part("watch", self._start_watches)
 
     def stop(self) -> None:
-        """Stop what was started, last first; an unfinished count waits for the next start."""
+        """Stop all parts in reverse order; an unfinished count waits for the next start."""
         for close in reversed(self._closers):
             close()
         self._closers.clear()
 
     @property
     def problems(self) -> list[Problem]:
-        """Everything that is wrong now."""
+        """All present problems."""
         return [
             Problem(code=code, text=text) for code, text in (self._failed | self._live()).items()
         ]
 
     def needs_login(self, inherited: bool = False) -> bool:
-        """False only where nothing but this machine can reach the page.
+        """False only if nothing but this machine can reach the page.
 
         Args:
-            inherited: systemd holds the address, which may be any.
+            inherited: systemd opened the address, which may be any.
         """
         web = self.settings.web
         return inherited or web.behind_proxy or not _is_loopback(web.host)
@@ -167,7 +166,7 @@ class Service:
         return self.require_counter().store
 
     def require_accepting(self) -> Counter:
-        """The same as `require_counter`, where new images may be counted.
+        """As `require_counter`, but raises if no new images may be counted.
 
         Raises:
             StorageError, SettingsError: nothing can be accepted, and why.
@@ -250,7 +249,7 @@ class Service:
             self._closers.append(watch.stop)
 
     def _part(self, code: str, start: Callable[[], object]) -> None:
-        """Run one start-up step; a deliberate error becomes a problem, a bug stays a bug."""
+        """Run one start-up step; a fluocount error becomes a problem, other exceptions are raised."""
         try:
             start()
         except FluocountError as error:

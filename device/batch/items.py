@@ -115,7 +115,7 @@ def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) ->
 
 
 def _unique_names(items: list[Item]) -> list[Item]:
-    """One file named twice is counted once; whatever else has the same name keeps apart by a number."""
+    """A file named twice is counted once; different files of the same name get a number."""
     seen: dict[str, int] = {}
     unique: list[Item] = []
     for item in {item.path: item for item in items}.values():

@@ -16,7 +16,7 @@ _M = TypeVar("_M", Hello, Timing)
 
 
 class BenchError(FluocountError):
-    """A worker process died or cannot start."""
+    """A worker process stopped or cannot start."""
 
 
 class Child:
@@ -27,7 +27,7 @@ class Child:
         arguments: of `python`, e.g. ["-m", "device.bench.worker", "fast.tflite", "2"].
 
     Raises:
-        BenchError: it dies before it says hello, with its last words.
+        BenchError: it stops before it sends Hello; the sentence ends with its last output.
     """
 
     def __init__(self, label: str, arguments: list[str]) -> None:
@@ -71,7 +71,7 @@ class Child:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it: it stops when its input ends; killed where the benchmark itself failed."""
+        """End the worker: it stops when its input ends, or is killed if the benchmark failed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         if error is not None:

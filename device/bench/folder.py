@@ -1,4 +1,4 @@
-"""A folder of frames, one by one and side by side: `python -m device.bench.folder MODEL FOLDER OUT WORKERS THREADS`."""
+"""A folder of frames, one by one and in parallel: `python -m device.bench.folder MODEL FOLDER OUT WORKERS THREADS`."""
 
 import subprocess
 import sys
@@ -46,10 +46,10 @@ class FolderTiming(msgspec.Struct, frozen=True, kw_only=True):
 def measure_folder(
     model: Path, folder: Path, out: Path, cores: int
 ) -> tuple[FolderTiming, FolderTiming]:
-    """One by one with all cores in the network, then side by side as `fluocount count` does it.
+    """One by one with all cores in the network, then in parallel as `fluocount count` does it.
 
     Raises:
-        BenchError: a process died.
+        BenchError: a process stopped.
     """
     frames = len(find_images([folder]))
     ways = ((1, cores), share_cores(frames, cores))

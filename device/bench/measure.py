@@ -1,4 +1,4 @@
-"""Taking the measurements: every worker counts the same frame before the next frame comes."""
+"""Measures: every worker counts a frame before the next frame."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -43,12 +43,12 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def computed_twice(self) -> float:
-        """Pixels that the network computes again because tiles overlap, as a part of the frame's."""
+        """Pixels that the network computes twice because tiles overlap, as a fraction of the frame."""
         return float(np.median([t.computed_px / t.frame_px - 1 for t in self.timings]))
 
     @property
     def gmac_s(self) -> float:
-        """Rate achieved by the network, everything around it in its stage included."""
+        """Rate of the network, including everything around it in its stage."""
         return self.gmac / self.seconds("network")
 
 
@@ -64,7 +64,7 @@ def measure(
         workers: arguments of `python` by label, see children.Child.
         frames: image files.
         runs: how often each frame is counted.
-        told: called with (frames counted, frames in all).
+        told: called with (frames counted, frames in total).
 
     Raises:
         BenchError: a worker died.

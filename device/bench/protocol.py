@@ -1,7 +1,7 @@
-"""What the benchmark and its worker processes say to each other: one JSON object per line.
+"""The messages between the benchmark and its worker processes: one JSON object per line.
 
-A worker says Hello, then answers each Job with a Timing. Its standard output belongs to this conversation alone, so
-that whatever a library prints goes to standard error.
+A worker sends Hello, then answers each Job with a Timing. Its standard output is for these messages only; output of
+libraries goes to standard error.
 """
 
 import os
@@ -28,7 +28,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says when it is ready.
+    """The message of a worker that is ready.
 
     Attributes:
         name: of the model.
@@ -70,7 +70,7 @@ def peak_memory_mb() -> float:
 
 
 def own_stdout() -> TextIO:
-    """Standard output for the conversation; everything else that is printed goes to standard error."""
+    """Standard output for the messages; everything else that is printed goes to standard error."""
     sys.stdout.flush()
     conversation = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -78,7 +78,7 @@ def own_stdout() -> TextIO:
 
 
 def answer_jobs(conversation: TextIO, hello: Hello, count: Callable[[Job], Timing]) -> None:
-    """Say hello and answer every job until standard input ends."""
+    """Send Hello and answer every job until standard input ends."""
     _say(conversation, hello)
     for line in sys.stdin.buffer:
         _say(conversation, count(msgspec.json.decode(line, type=Job)))

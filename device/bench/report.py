@@ -8,15 +8,15 @@ import msgspec
 from device.bench.measure import STAGES, Measured
 
 REFERENCE = "reference"
-"""Label of the worker that does what a user would otherwise do."""
+"""Label of the worker that counts in the usual way."""
 
 
 class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One model: None where no reference ran.
+    """One model; ratios are None if no reference ran.
 
     Attributes:
-        speedup: reference's seconds per ours.
-        memory_ratio: our peak memory per the reference's.
+        speedup: seconds of the reference divided by ours.
+        memory_ratio: our peak memory divided by that of the reference.
         seconds: median per frame, file to results.
         gmac: per frame, overlap included, in 1e9.
     """
@@ -107,7 +107,7 @@ def _network_row(one: Measured) -> list[str]:
 
 
 def draw(measured: Sequence[Measured], path: Path) -> bool:
-    """Seconds by stage and peak memory as a PNG; False where matplotlib is not installed."""
+    """Seconds by stage and peak memory as a PNG; False if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:

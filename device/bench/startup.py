@@ -1,4 +1,4 @@
-"""From the start of `fluocount count` to its first tile: `python -m device.bench.startup MODEL IMAGE`.
+"""Time from the start of `fluocount count` to its first tile: `python -m device.bench.startup MODEL IMAGE`.
 
 The command itself runs; only the network it opens tells when its first tile is done.
 """

@@ -1,4 +1,4 @@
-"""One model in a process of its own: `python -m device.bench.worker MODEL.tflite THREADS`."""
+"""One model in its own process: `python -m device.bench.worker MODEL.tflite THREADS`."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ from device.models.interpreter import load_segmenter
 from device.models.staging import computed_px, gmac_of
 
 STANDARD_FRAME_PX = (1200, 1600)
-"""What a card's gmac_per_frame stands for."""
+"""The frame size that gmac_per_frame in a card refers to."""
 
 
 def plan_of(height: int, width: int, card: ModelCard) -> TilePlan:

@@ -91,7 +91,7 @@ def make(maker: Any, number: int, tuning: str | None) -> Any:
     Raises:
         CameraBusyError, CameraMissingError, CameraError: which of them fits.
     """
-    # In two steps, so that the half-made object is at hand when its constructor fails.
+    # In two steps, so that the unfinished object is available if its constructor fails.
     camera = maker.__new__(maker)
     try:
         camera.__init__(number, tuning=tuning)

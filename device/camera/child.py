@@ -1,7 +1,7 @@
 """The camera's own process: `python -m device.camera.child CHANNEL MEMORY`, two descriptors.
 
 It owns picamera2, does what `device.camera.process` asks, one request after another, and ends with it.
-It never touches the pins: the excitation light is the service's, and goes off whatever happens here.
+It never uses the pins: the service switches the excitation light, and switches it off after any failure here.
 """
 
 import ctypes

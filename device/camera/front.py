@@ -156,7 +156,7 @@ class CameraFront:
         self.show("ready")
 
     def show(self, state: State, text: str = "") -> None:
-        """Hang out another state; a ready camera keeps what is to be said about it."""
+        """Publish another state; a ready camera keeps its message."""
         with self._changed:
             if state == "ready":
                 text = f"{self._fitted} {self._remark}".strip()

@@ -1,6 +1,6 @@
 """What the service and the camera's process say to each other, one message a datagram.
 
-Pictures do not travel here: they lie in memory that both see.
+Pictures are not sent here: they are in memory that both processes share.
 """
 
 import socket

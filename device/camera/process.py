@@ -1,4 +1,4 @@
-"""The Raspberry Pi's camera in a process of its own.
+"""The Raspberry Pi's camera in its own process.
 
 libcamera can hang with the interpreter's lock held, which silences every thread, and it aborts its
 process on an assertion. Here that costs a restart of the camera: whoever waits longer than a frame can

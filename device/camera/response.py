@@ -1,4 +1,4 @@
-"""A fixed response: equal light gives equal pixels, whatever else is in the field.
+"""A fixed response: equal light gives equal pixels, regardless of the rest of the field.
 
 The tuning files of libcamera switch on what follows the scene: a tone curve stretched by the frame
 before (`ce_enable`), colour shading that adapts, saturation by the estimated light, and on a Pi 5 a mean

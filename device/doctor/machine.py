@@ -43,7 +43,7 @@ def check_python(_patient: Patient) -> Verdict:
 
 
 def check_memory(patient: Patient) -> Verdict:
-    """Room for a large frame."""
+    """Memory for a large frame."""
     memory = system.memory(patient.root)
     if memory is None:
         return ok("unknown on this machine")
@@ -64,7 +64,7 @@ def check_memory(patient: Patient) -> Verdict:
 
 
 def check_power(patient: Patient) -> Verdict:
-    """Temperature and the firmware's complaints about power and heat."""
+    """Temperature, and problems with power and heat that the firmware reports."""
     temperature_c = system.temperature_c(patient.root)
     found = "temperature unknown" if temperature_c is None else f"{temperature_c:.0f} °C"
     state = system.throttling(patient.root)
@@ -96,7 +96,7 @@ def check_clock(_patient: Patient) -> Verdict:
 
 
 def check_permissions(patient: Patient) -> Verdict:
-    """Whether this user reaches the devices that are there."""
+    """Whether this user can open the devices."""
     folder = patient.root / "dev"
     devices = [path for pattern in _DEVICES for path in sorted(folder.glob(pattern))]
     closed = [path for path in devices if not os.access(path, os.R_OK | os.W_OK)]

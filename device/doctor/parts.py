@@ -85,7 +85,7 @@ def _inspect(path: str) -> tuple[str | None, int]:
 
 
 def check_disk(patient: Patient) -> Verdict:
-    """Room for results."""
+    """Free space for results."""
     from device.store.disk import disk_state
 
     folder = patient.settings.data_dir
@@ -145,7 +145,7 @@ def check_pins(patient: Patient) -> Verdict:
 
 
 def check_port(patient: Patient) -> Verdict:
-    """The page's address: answering, free, or taken by somebody else."""
+    """The address of the page: answering, free, or used by another program."""
     return page.check(page.port(patient.root, patient.settings.web.port))
 
 

@@ -1,4 +1,4 @@
-"""The values of an examination."""
+"""The values that the checks use and return."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         check: its name.
         state: `failure` means that counting does not work; `warning` that something else does not.
         found: one sentence.
-        todo: what to do about it; empty where nothing is, or where `found` says so already.
+        todo: what to do; empty if nothing, or if `found` says it already.
     """
 
     state: Literal["ok", "warning", "failure"]
@@ -31,11 +31,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Patient(msgspec.Struct, frozen=True, kw_only=True):
-    """What is examined.
+    """The system to check.
 
     Attributes:
-        settings: as read, or the defaults when they are damaged.
-        settings_path: the file, None where there is none.
+        settings: as read, or the defaults if they are damaged.
+        settings_path: the file, None if there is none.
         settings_problem: why the file cannot be used.
         root: of the file system, for system files.
     """

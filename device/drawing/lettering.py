@@ -1,6 +1,6 @@
-"""Numbers and words on a picture, stamped from glyphs that are drawn once.
+"""Numbers and words on a picture, copied from glyphs that are drawn once.
 
-Pillow draws a text with a halo in a quarter of a millisecond; two thousand numbers would cost half a second a frame.
+Pillow needs a quarter of a millisecond for a text with a halo: half a second per frame for two thousand numbers.
 """
 
 import math
@@ -58,7 +58,7 @@ def _glyph(character: str, size_px: int) -> _Glyph:
 def stamp_texts(
     pixels: np.ndarray, texts: Iterable[tuple[float, float, str]], size_px: int
 ) -> None:
-    """Write white texts with a dark halo, in place; what lies outside the picture is cut.
+    """Write white texts with a dark halo, in place; parts outside the picture are cut off.
 
     Args:
         pixels: (h, w, 3) uint8.

@@ -1,4 +1,4 @@
-"""Pictures that justify a count."""
+"""Pictures that show what was counted."""
 
 import io
 import struct
@@ -45,7 +45,7 @@ def outline_png(labels: LabelImage, edges: np.ndarray | None = None) -> bytes:
 
     Args:
         labels: (height, width) integers.
-        edges: `outline_pixels` of them where the caller has them already.
+        edges: their `outline_pixels`, if the caller has them already.
     """
     height, width = labels.shape
     row_bytes = 1 + -(-width // 8)  # the first byte of a row names its filter, 0: none
@@ -69,13 +69,13 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
 def overlay_image(
     frame: Frame, result: CountResult, labels: LabelImage, edges: np.ndarray | None = None
 ) -> np.ndarray:
-    """The image with outlines, numbers, the count and a scale bar where the pixel size is known.
+    """The image with outlines, numbers, the count, and a scale bar if the pixel size is known.
 
     Args:
         frame: the capture; 16-bit samples are shown at 8 bits.
         result: what was counted.
         labels: (height, width) int32.
-        edges: `outline_pixels` of them where the caller has them already.
+        edges: their `outline_pixels`, if the caller has them already.
 
     Returns:
         (height, width, 3) uint8; of half the size above OVERLAY_PX. Text has a dark halo, so that it shows on any
@@ -102,14 +102,14 @@ def overlay_image(
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = 85) -> bytes:
-    """JPEG of (h, w, 3) uint8, for a quick look."""
+    """JPEG of (h, w, 3) uint8, for quick viewing."""
     import imagecodecs
 
     return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=quality))
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """PNG of (h, w, 3) uint8, rendered only when asked for: it costs more than the network."""
+    """PNG of (h, w, 3) uint8, rendered on request only, because it costs more than the network."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=3)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""What people changed by hand in a result, as the exports need it."""
+"""The corrections by hand of a result, as the exports need them."""
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ class Corrections(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         added: (x, y) of cells that a person added, in pixels like `Cell.x`, `Cell.y`.
-        removed: ids of cells that a person took away.
+        removed: ids of cells that a person removed.
     """
 
     added: tuple[tuple[float, float], ...] = ()
@@ -27,7 +27,7 @@ def remaining_cells(result: CountResult, corrections: Corrections) -> tuple[Cell
 
 
 def corrected_count(result: CountResult, corrections: Corrections) -> int:
-    """The count after people's corrections."""
+    """The count after corrections by hand."""
     return len(remaining_cells(result, corrections)) + len(corrections.added)
 
 

@@ -40,7 +40,7 @@ def write_exports(
         rows: done counts.
         formats: counts gives counts.csv and archive gives counts.zip; the others give one file per
             count, named by its number in the store and its image.
-        out_dir: made where missing.
+        out_dir: created if missing.
 
     Returns:
         The files, and a sentence for each that could not be made.

@@ -1,4 +1,4 @@
-"""What is measured of a cell, under the names that tables and GeoJSON share, units in them."""
+"""The measurements of a cell, with the names that tables and GeoJSON share; names contain units."""
 
 from functools import cache
 

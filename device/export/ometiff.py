@@ -1,4 +1,4 @@
-"""The label image as OME-TIFF, with the pixel size where it is known."""
+"""The label image as OME-TIFF, with the pixel size if it is known."""
 
 import io
 from collections.abc import Iterator

@@ -26,7 +26,7 @@ FileFormat = Literal["cells.csv", "labels.tiff", "rois.zip", "cells.geojson"]
 
 @dataclass(frozen=True, slots=True)
 class StoredCount:
-    """A done count with what people changed."""
+    """A finished count with its corrections by hand."""
 
     row: CountRow
     result: CountResult
@@ -46,7 +46,7 @@ def load_count(store: Store, row: CountRow) -> StoredCount:
 
 
 def in_force(log: Iterable[Correction]) -> Corrections:
-    """What remains of a log of corrections without the undone ones."""
+    """The corrections in force from a log: all except the undone ones."""
     holding = [entry for entry in log if entry.undone_s is None]
     return Corrections(
         added=tuple((entry.x, entry.y) for entry in holding if entry.action == "add"),
@@ -69,7 +69,7 @@ def stored_labels(store: Store, count_id: str) -> LabelImage:
             if page.shape != (row.height, row.width):
                 raise ValueError(f"its shape is {page.shape}, not {(row.height, row.width)}")
             labels: LabelImage = np.asarray(page.asarray()).astype(np.int32)
-    except Exception as error:  # noqa: BLE001 - tifffile raises whatever a damaged file makes it
+    except Exception as error:  # noqa: BLE001 - tifffile raises any exception for a damaged file
         raise DamagedError(
             f"{path} is damaged ({error}); restore a backup or count the image again."
         ) from None

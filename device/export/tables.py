@@ -68,11 +68,11 @@ def counts_row(
 
     Args:
         result: the automatic result.
-        corrections: what people changed; gives corrected_count.
-        image: how to name the image, e.g. its path in a watched folder; None: the result's name.
-        sample: name that a person gave.
+        corrections: by hand; they give corrected_count.
+        image: name of the image, e.g. its path in a watched folder; None: the name in the result.
+        sample: name given by a person.
         counted_at: time of counting, ISO 8601.
-        result_id: id in the store, empty where the result is not stored.
+        result_id: id in the store, empty if the result is not stored.
     """
     corrected = corrected_count(result, corrections)
     return [
@@ -109,10 +109,10 @@ def _frame_and_settings(result: CountResult) -> list[str]:
 
 
 def cells_csv(result: CountResult, *, corrections: Corrections = NO_CORRECTIONS) -> str:
-    """The per-cell table with header: as many lines as the corrected count.
+    """The table of cells with header: as many lines as the corrected count.
 
-    Removed cells are left out. Added cells have a position and `origin` "added", nothing else was
-    measured. Columns in micrometres are there only where the pixel size is known.
+    Removed cells are left out. Added cells have a position and `origin` "added", and no
+    measurements. There are columns in micrometres only if the pixel size is known.
     """
     columns = _cell_columns(result)
     rows: list[dict[str, str]] = [

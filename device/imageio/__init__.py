@@ -32,7 +32,7 @@ __all__ = ["IMAGE_SUFFIXES", "MAX_SIDE_PX", "MIN_SIDE_PX", "decode_frame", "read
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"}
 )
-"""What a folder is searched for; a file given by name is recognised by its content."""
+"""Suffixes searched for in folders; a file given by name is recognised by its content."""
 
 
 def read_frame(path: Path, reading: Reading = AS_THE_FILE_SAYS) -> Frame:
@@ -59,7 +59,7 @@ def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) ->
 
     Args:
         data: the file's bytes.
-        name: what to call it in results and messages.
+        name: for results and messages.
         reading: which of its pictures, and the range of its samples.
 
     Raises:
@@ -117,7 +117,7 @@ def _taken(
 
 
 def _as_three_channels(grey: ImageArray) -> ImageArray:
-    """A read-only view with three equal channels; no memory is spent."""
+    """A read-only view with three equal channels, which needs no memory."""
     return cast(ImageArray, np.broadcast_to(grey[..., None], (*grey.shape, 3)))
 
 

@@ -1,4 +1,4 @@
-"""What every decoder gives, and the checks they share."""
+"""The value that every decoder returns, and the checks that decoders share."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class Decoded:
 
 
 def check_size(name: str, height: int, width: int) -> None:
-    """Refuse what is too small or too large, before anything is decoded.
+    """Raise for images that are too small or too large, before anything is decoded.
 
     Raises:
         InputError: a side outside the limits.
@@ -109,6 +109,6 @@ def not_an_image(name: str, empty: bool) -> InputError:
 
 
 def unreadable(name: str, error: OSError) -> InputError:
-    """The sentence for a file that the system does not give."""
+    """The sentence for a file that the system cannot read."""
     reason = error.strerror or str(error)
     return InputError(f"{name} cannot be read ({reason}); check its name and permissions.")

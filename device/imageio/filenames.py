@@ -14,7 +14,7 @@ from device.imageio.vendor import VENDOR_SUFFIXES, missing_reader
 FOREIGN_SUFFIXES = frozenset(
     {".vsi", ".zvi", ".ims", ".dcm", ".ets", ".scn", ".bmp", ".gif", ".webp", ".jp2", ".heic"}
 )
-"""Images that fluocount cannot read: named in errors.csv, so that nobody takes them for counted."""
+"""Images that fluocount cannot read; errors.csv lists them, so that nobody believes they were counted."""
 FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 _FOREIGN_STARTS = (
     b"BM", b"GIF8", b"RIFF", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"\x89HDF", b"FORM",
@@ -41,11 +41,11 @@ _OWN_OUTPUT = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_NAME_BYTES = 200
-"""File systems take 255 bytes; the rest is for `.outlines.png` and the temporary name."""
+"""File systems allow 255 bytes; the rest is for `.outlines.png` and the temporary name."""
 
 
 class Kind(Enum):
-    """What a name promises."""
+    """Kind of file, judged by its name."""
 
     IMAGE = "image"
     FOREIGN = "foreign"
@@ -56,7 +56,7 @@ def kind_of(path: PurePath) -> Kind:
     """Judge a path relative to the folder that is counted.
 
     Hidden and temporary names, folders of the system or of a NAS, and fluocount's own outputs are
-    OTHER, whatever their suffix; so is everything that is no image.
+    OTHER with any suffix; so is every file that is not an image.
     """
     if any(part in _SYSTEM_FOLDERS or part.startswith(".") for part in path.parts[:-1]):
         return Kind.OTHER
@@ -139,7 +139,7 @@ def _companion_of(path: Path) -> str | None:
 
 
 def output_name(path: PurePath) -> PurePath:
-    """The path that outputs are named after: the image's own, shortened where it is very long."""
+    """The path that results are named after: the path of the image, with a very long name shortened."""
     name = os.fsencode(path.name)
     if len(name) <= _LONGEST_NAME_BYTES:
         return path

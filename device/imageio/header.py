@@ -1,4 +1,4 @@
-"""What a file says about its size, before anything is decoded."""
+"""Reads the size of an image from its header, before anything is decoded."""
 
 import io
 import warnings
@@ -43,7 +43,7 @@ def read_header(source: Path | bytes, name: str) -> Header:
     """Read the header of an image file, or of one in memory.
 
     Raises:
-        InputError: missing, unreadable or no image.
+        InputError: missing, unreadable or not an image.
     """
     try:
         with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
@@ -63,7 +63,7 @@ def read_header(source: Path | bytes, name: str) -> Header:
         if error.errno is not None:
             raise unreadable(name, error) from None
         raise damaged(name, "image", error) from None
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
+    except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
         raise damaged(name, "image", error) from None
     raise not_an_image(name, empty=not start)
 

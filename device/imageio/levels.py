@@ -1,6 +1,6 @@
 """Which sample value is no light and which is full light, where the file does not say it beyond doubt.
 
-Headers are filled in by habit: most writers declare 16 bits whatever the camera has. A single pixel proves nothing
+Headers are filled in by habit: most writers declare 16 bits for any camera. A single pixel proves nothing
 either: it may be hot, struck by a cosmic ray or drawn. So the range is the smallest that cameras have and nearly all
 pixels fit into; what is declared can only make it smaller. The range never follows the brightest pixel smoothly, as
 that would turn the noise of an empty frame into cells.

@@ -1,4 +1,4 @@
-"""The pages of a TIFF without a header of its own kind: which of them are data, and which only smaller copies."""
+"""The pages of a plain TIFF: which of them are data, and which only smaller copies."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,7 @@
 """PNG of 8 and 16 bits by libpng, which inflates through zlib and spends most of its time there.
 
 Images of ordinary size are therefore inflated by libdeflate, three times as fast, and handed to libpng in a stream
-without compression. Whatever is unusual or damaged goes to libpng as it came, and libpng says what is wrong with it.
+without compression. Unusual or damaged files go to libpng unchanged, which reports what is wrong with them.
 """
 
 import struct
@@ -14,15 +14,15 @@ import numpy as np
 from device.counting.records import ImageArray
 
 _HEADER = slice(8, 33)
-"""Where the first chunk lies."""
+"""Offset of the first chunk."""
 _INTERLACED = 28
 """Place of the byte that says whether the rows come in seven passes."""
 _SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
-"""Per pixel, by the header's colour type; a palette's entries are no samples."""
+"""Samples per pixel, by the colour type in the header; palettes are not included."""
 _ROOM_BYTES = 12_000_000
 """Inflated rows of more bytes would need too much memory beside the samples."""
 _BLOCK_BYTES = 65_535
-"""The most that a block without compression holds."""
+"""Largest size of a block without compression."""
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -37,7 +37,7 @@ def decode_png(data: bytes) -> ImageArray:
         try:
             return _samples(unpacked)
         except imagecodecs.PngError:
-            pass  # said again, in the file's own terms
+            pass  # raised again, with the file's own error
     return _samples(_quiet(data))
 
 
@@ -76,7 +76,7 @@ def _quiet(data: bytes) -> bytes:
 
 
 def _unpacked(data: bytes) -> bytearray | None:
-    """The same PNG with a stream without compression; None where that is not worth a try."""
+    """The same PNG with a stream without compression; None if that is not worth it."""
     if len(data) < _HEADER.stop:
         return None
     width, height, bits, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
@@ -109,7 +109,7 @@ def _stream(data: bytes) -> bytes | None:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
-    """Name, content and checksum of each chunk that is whole."""
+    """Name, content and checksum of each complete chunk."""
     position, view = 8, memoryview(data)
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
@@ -121,7 +121,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
 
 
 def _png(start: bytes, rows: bytes | bytearray | memoryview, adler: bytes) -> bytearray:
-    """A PNG of filtered rows as they are.
+    """A PNG that contains the filtered rows unchanged.
 
     Args:
         start: signature and header.

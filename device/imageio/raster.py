@@ -1,4 +1,4 @@
-"""PNG and JPEG. Pillow reads what libpng alone does not make plain samples of: palettes, bits, JPEG."""
+"""PNG and JPEG. Pillow reads JPEG and the PNGs that libpng alone does not turn into plain samples: palettes, bits."""
 
 import io
 import warnings
@@ -35,7 +35,7 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
     """
     try:
         with warnings.catch_warnings():
-            # The size is checked right below; Pillow's own bomb warning would come first.
+            # The size is checked right below; Pillow's own warning about huge images would come first.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=[kind])
         check_size(name, picture.height, picture.width)
@@ -50,7 +50,7 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
         raise InputError(
             f"{name} is much larger than the limit of 8000 x 8000 pixels; crop or reduce it."
         ) from None
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
+    except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
         raise damaged(name, kind, error) from None
 
 

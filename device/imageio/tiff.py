@@ -29,7 +29,7 @@ from device.imageio.tiffheader import (
     sample_channels,
 )
 
-# tifffile reports trouble that it gets around through logging; what matters here is raised or checked below.
+# tifffile logs problems that it can work around; those that matter here are raised or checked below.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _AXES = {"Z": "z", "T": "t", "I": "page", "Q": "page", "R": "page", "P": "page", "A": "page"}
@@ -73,7 +73,7 @@ def decode_tiff(data: bytes, name: str, asked: Reading = AS_THE_FILE_SAYS) -> De
             return _File(file, name, data).decode(asked)
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever a damaged file makes them
+    except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
         raise damaged(name, "TIFF", error) from None
 
 

@@ -124,5 +124,5 @@ def _opened(data: bytes, name: str, suffix: str, use: Callable[[list[Scene]], T]
             return use(scenes)
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - readers raise whatever a damaged file makes them
+    except Exception as error:  # noqa: BLE001 - readers raise any exception for a damaged file
         raise damaged(name, f"{_FORMATS[suffix].maker} {suffix}", error) from None

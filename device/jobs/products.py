@@ -63,7 +63,7 @@ def decode_probability(data: bytes, name: str) -> ProbabilityMap:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             codes: ProbabilityMap = np.asarray(picture.convert("L"))
-    except Exception as error:  # noqa: BLE001 - Pillow raises whatever a damaged file makes it
+    except Exception as error:  # noqa: BLE001 - Pillow raises any exception for a damaged file
         raise DamagedError(
             f"{name} is damaged ({error}); restore a backup or count the image again."
         ) from None

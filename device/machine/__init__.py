@@ -1,1 +1,1 @@
-"""What the computer is and does: its state, systemd, log, files, clocks, software."""
+"""The computer: state, systemd, log, files, clocks, software."""

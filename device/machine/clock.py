@@ -1,4 +1,4 @@
-"""The device's clock, which may be wrong until the network has set it, and the stopwatch of a count."""
+"""The clock of the device, which may be wrong until the network has set it, and the stopwatch of a count."""
 
 import time
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def local_time(seconds: float | None, correction_s: float | None = None) -> str:
 
 
 STEP_S = 5.0
-"""A later change of the clock by more than this marks the counts made before it."""
+"""If the clock later changes by more than this, the dates of earlier counts are corrected."""
 
 now_s = time.time
 
@@ -54,5 +54,5 @@ def boot_s() -> float:
 
 @cache
 def boot_id() -> str:
-    """Names this run of the machine: `boot_s` values compare only within one."""
+    """Id of this run of the machine; `boot_s` values are comparable only within one run."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""How the cores are shared out."""
+"""Distributes the processor cores."""
 
 import os
 
@@ -10,7 +10,7 @@ def share_cores(images: int, threads: int) -> tuple[int, int]:
 
     Args:
         images: to count.
-        threads: at most so many, from the settings.
+        threads: the most to use, from the settings.
     """
     cores = min(threads, len(os.sched_getaffinity(0)))
     workers = max(1, min(cores, images))

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens to the power."""
+"""Files that are complete or absent, even after a power cut."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_beside(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Write `path`.SUFFIX for every suffix; each is whole or absent, and they appear in this order.
+    """Write `path`.SUFFIX for every suffix; each is complete or absent, and they appear in this order.
 
     Raises:
         OSError: as the file system gives it; those before are there.
@@ -78,7 +78,7 @@ def write_beside(path: Path, contents: Mapping[str, bytes]) -> None:
                 streams.append(stack.enter_context(temporaries[suffix].open("xb")))
                 streams[-1].write(data)
                 streams[-1].flush()
-            # Together they wait for the disk once; one after the other, every time.
+            # Synced together they wait for the disk once, not once per file.
             with ThreadPoolExecutor(len(streams)) as pool:
                 list(pool.map(lambda stream: os.fsync(stream.fileno()), streams))
         for suffix, temporary in temporaries.items():
@@ -96,7 +96,7 @@ def _temporary_name(path: Path) -> Path:
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears under `path` when the block ends well, and not at all otherwise.
+    """A file to write, which appears as `path` only if the block ends without an error.
 
     Raises:
         OSError: as the file system gives it.
@@ -115,7 +115,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_partial(root: Path, older_than_s: float = 3600.0) -> int:
-    """Remove what a killed process left half written below `root`; returns how many files."""
+    """Remove incomplete files that a killed process left below `root`; returns how many."""
     removed = 0
     for path in root.rglob(f".*{PARTIAL_SUFFIX}"):
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Where the log goes: standard error, which is the journal under systemd."""
+"""The log, on standard error, which is the journal under systemd."""
 
 import logging
 import os
@@ -9,5 +9,5 @@ def set_up_logging() -> None:
     timed = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(format=f"{timed}%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("device").setLevel(logging.INFO)
-    # A line for every request that waits a moment: with twenty viewers that is all the log would hold.
+    # It logs every request that waits a moment; with twenty viewers the log would contain nothing else.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

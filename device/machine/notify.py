@@ -1,11 +1,11 @@
-"""Talking to systemd, see sd_notify(3) and sd_listen_fds(3): one datagram, two variables, no library.
+"""Talks to systemd, see sd_notify(3) and sd_listen_fds(3): one datagram, two variables, no library.
 
     sockets = inherited_sockets()          from fluocount.socket, or none
     notify("READY=1")
     watchdog = Watchdog(lambda: service.worker.state.silent_s)
     watchdog.start()
 
-Outside systemd every function does nothing and says so by its return value.
+Without systemd every function does nothing and returns False, None or [].
 """
 
 import os
@@ -17,7 +17,7 @@ _FIRST_DESCRIPTOR = 3
 
 
 def notify(*assignments: str) -> bool:
-    """Send assignments such as READY=1; False when nobody listens."""
+    """Send assignments such as READY=1; False if systemd does not listen."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
@@ -27,13 +27,13 @@ def notify(*assignments: str) -> bool:
         try:
             channel.connect(address)
             channel.sendall("\n".join(assignments).encode())
-        except OSError:  # systemd is being replaced or gone: its own watchdog decides, not we
+        except OSError:  # systemd is restarting or gone; its watchdog decides what happens
             return False
     return True
 
 
 def watchdog_s() -> float | None:
-    """How long systemd waits for a sign of life, in seconds; None when it does not watch us."""
+    """How long systemd waits for a sign of life, in seconds; None without a watchdog."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = os.environ.get("WATCHDOG_USEC", "")
@@ -63,14 +63,14 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> bool:
-        """Begin to feed; False when systemd does not watch this process."""
+        """Start feeding; False if systemd does not watch this process."""
         if self._limit_s is None:
             return False
         self._thread.start()
         return True
 
     def stop(self) -> None:
-        """Stop feeding; harmless when it never began."""
+        """Stop feeding; does nothing if it never started."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()

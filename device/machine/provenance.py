@@ -1,4 +1,4 @@
-"""What a count depends on besides image, model and settings: the software and the machine."""
+"""Versions of the software that a count depends on, besides image, model and settings."""
 
 import platform
 from functools import cache
@@ -18,7 +18,7 @@ _LIBRARIES = (
 
 @cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    from importlib import metadata  # with parsers of e-mail in its train: not before the first tile
+    from importlib import metadata  # imports e-mail parsers too, so not before the first tile
 
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in _LIBRARIES:
@@ -30,5 +30,5 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def software_versions() -> dict[str, str]:
-    """Versions by name of everything that takes part in a count, as far as it is installed."""
+    """Versions, by name, of all installed software that takes part in a count."""
     return dict(_versions())

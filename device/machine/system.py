@@ -1,4 +1,4 @@
-"""The machine's own state: temperature, throttling, memory, clock. What cannot be known is None."""
+"""State of the machine: temperature, throttling, memory, clock. Unknown values are None."""
 
 import shutil
 import subprocess
@@ -16,14 +16,14 @@ _THROTTLING = ("under-voltage", "frequency capped", "throttled", "soft temperatu
 
 
 class Throttling(msgspec.Struct, frozen=True, kw_only=True):
-    """What the Pi's firmware complains about, in words; empty is good."""
+    """Problems that the firmware of the Pi reports, in words; empty is good."""
 
     now: tuple[str, ...]
     since_boot: tuple[str, ...]
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """Memory of the machine in MB; available is what can be had without swapping."""
+    """Memory of the machine in MB; `available` can be used without swapping."""
 
     total_mb: int
     available_mb: int
@@ -64,7 +64,7 @@ def parse_throttling(word: int) -> Throttling:
 
 
 def memory(root: Path = ROOT) -> Memory | None:
-    """What the kernel says about memory."""
+    """Memory as the kernel reports it."""
     text = _read(root / "proc/meminfo")
     if text is None:
         return None
@@ -88,19 +88,19 @@ def memory_is_limited(root: Path = ROOT) -> bool:
 
 
 def clock_synchronised() -> bool | None:
-    """True once the network has set the clock; None where systemd cannot say."""
+    """True once the network has set the clock; None if systemd does not know."""
     answer = _output("timedatectl", "show", "--property=NTPSynchronized", "--value")
     return {"yes": True, "no": False}.get(answer or "")
 
 
 def pi_model(root: Path = ROOT) -> str | None:
-    """What the machine is, such as "Raspberry Pi 4 Model B Rev 1.5"; None where nothing says so."""
+    """Model of the machine, such as "Raspberry Pi 4 Model B Rev 1.5"; None if unknown."""
     text = _read(root / "proc/device-tree/model")
     return None if text is None else text.rstrip("\0")
 
 
 def conditions() -> dict[str, object]:
-    """Under which conditions a count was made; kept with the result."""
+    """Conditions of a count, stored with the result."""
     state = throttling()
     return {
         "temperature_c": temperature_c(),

@@ -1,1 +1,1 @@
-"""The shipped models: NAME.tflite beside its card NAME.json; the card's numbers travel with the weights."""
+"""The shipped models: NAME.tflite beside its card NAME.json, which has all numbers that belong to the weights."""

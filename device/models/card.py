@@ -1,4 +1,4 @@
-"""Finding the models on disk and checking each against its card."""
+"""Finds the models on the disk and checks each against its card."""
 
 import hashlib
 from pathlib import Path
@@ -22,7 +22,7 @@ def find_model(name_or_path: str) -> Path:
     """Path of the .tflite that a name or a path means.
 
     Raises:
-        ModelError: nothing of that name is shipped and no such file exists.
+        ModelError: there is no shipped model of that name and no such file.
     """
     path = Path(name_or_path)
     if path.suffix == ".tflite":

@@ -1,7 +1,7 @@
-"""What a count will need, from the size of the image and the model, before anything is decoded.
+"""Estimates memory and time of a count from the size of the image and the model, before anything is decoded.
 
-The figures are upper bounds by reckoning: bytes per pixel of what is alive at the same time in each stage, measured
-with tests/test_estimate.py.
+The figures are estimated upper bounds: bytes per pixel of the arrays that exist at the same time in each stage,
+measured with tests/test_estimate.py.
 """
 
 import msgspec
@@ -18,23 +18,23 @@ from device.imageio.header import Header
 from device.models.staging import gmac_of, stage_tile_px
 
 PROGRAM_MB = 100.0
-"""Part of every estimate that a process spends once: Python, the libraries, the model."""
+"""Part of every estimate that each process needs once: Python, the libraries, the model."""
 _LATER_LIBRARIES_BYTES = 60e6
 """Watershed and encoders, which are loaded after the network."""
 _NETWORK_BYTES = 920.0
-"""Activations and XNNPACK's indirection buffers per pixel of a tile, of all stages at once where there are some."""
+"""Activations and XNNPACK's indirection buffers per pixel of a tile, for all stages together."""
 _BETWEEN_STAGES_BYTES = 60.0
-"""What waits between stages, per pixel of a tile."""
+"""Tensors between stages, per pixel of a tile."""
 _LABELLING_BYTES = 50.0
 """Masks, labels and distances alive at the same time per pixel that is labelled at once, among many cells."""
 _RELATIVE_RATE = 0.4
-"""What networks reach of the rate of a plain int8 matrix product."""
+"""The rate of networks as a fraction of the rate of a plain int8 matrix product."""
 _AFTERWARDS_S_PER_PX = 6e-8
 """Everything but the network, at the rate of a desktop core."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What one image will need.
+    """Estimated memory and work of one image.
 
     Attributes:
         memory_mb: largest resident memory of the process, 1e6 bytes.
@@ -52,7 +52,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estimate:
-    """Reckon memory and work of one image.
+    """Estimate memory and work of one image.
 
     Raises:
         InputError: a setting outside its range.
@@ -65,7 +65,7 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     sample = header.channels * header.sample_bytes
     rescaled = 0 if scale == 1 and header.sample_bytes == 1 else 3 * working_px
     network = _network_bytes(plan.tile_shape[0] * plan.tile_shape[1], card)
-    # Large frames are labelled in blocks, and the network's memory is given back before.
+    # Large frames are labelled in blocks, after the memory of the network is released.
     large = pixels > LARGE_FRAME_PX
     block_side = scale * (CORE_PX + 2 * MARGIN_DIAMETERS * chosen.cell_diameter_px)
     block_px = min(working_px, round(block_side**2)) if large else working_px
@@ -99,10 +99,10 @@ def _network_bytes(tile_px: int, card: ModelCard) -> float:
 def require_memory(
     header: Header, card: ModelCard, settings: CountSettings, max_memory_mb: float, name: str
 ) -> Estimate:
-    """The estimate, where it is within the limit.
+    """The estimate, if it is within the limit.
 
     Raises:
-        InputError: it needs more than `max_memory_mb`; the sentence holds the figure.
+        InputError: it needs more than `max_memory_mb`; the sentence gives the estimate.
     """
     needed = estimate(header, card, settings)
     if needed.memory_mb > max_memory_mb:

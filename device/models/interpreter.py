@@ -18,7 +18,7 @@ _INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
 def interpreter_class() -> Any:
-    """LiteRT's Interpreter, or tflite-runtime's where only that is installed.
+    """The Interpreter of LiteRT, or of tflite-runtime if only that is installed.
 
     Raises:
         ModelError: neither is installed.
@@ -55,7 +55,7 @@ class LiteRtSegmenter:
         return codes
 
     def release(self) -> None:
-        """Give activations and indirection buffers back."""
+        """Release activations and indirection buffers."""
         self._network = None
         # glibc keeps freed blocks below 32 MB for itself; elsewhere there is nothing to trim.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -79,7 +79,7 @@ def _encode_table(table: np.ndarray, tile: np.ndarray) -> np.ndarray:
 
 
 def _input_table(card: ModelCard) -> Any:
-    """How a uint8 sample becomes an int8 code: one flip of a bit, or one look-up for other quantisations."""
+    """Convert uint8 samples to int8 codes: flip one bit, or use a table for other quantisations."""
     ends = card.normalisation
     codes = np.rint(np.arange(256) / 255 / ends.input_scale) + ends.input_zero_point
     table = np.clip(codes, -128, 127).astype(np.int8)

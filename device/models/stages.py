@@ -1,7 +1,7 @@
-"""Running a network tile after tile: as one graph, or stage by stage where it was cut into them (convert.stages).
+"""Runs a network tile by tile: as one graph, or stage by stage if it was cut into stages (convert.stages).
 
-A stage runs over the whole image in tiles of its own, with its own small margin, before the next one begins. What it
-computes is bit for bit what the uncut network computes, since a tile keeps only what lies its margin inside.
+A stage runs over the whole image in its own tiles, with its own small margin, before the next stage begins. It computes
+bit for bit the same as the uncut network, because only the part of a tile inside its margin is kept.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class WholeNetwork:
 
 @dataclass(frozen=True, slots=True)
 class _Tensor:
-    """What passes between stages: pixels of the image per pixel of it along one axis, and its channels."""
+    """A tensor between stages: image pixels per tensor pixel along one axis, and channels."""
 
     step: int
     channels: int
@@ -81,7 +81,7 @@ class StagedNetwork:
 
     def __init__(self, interpreter: Any, tilings: tuple[StageTiling, ...]) -> None:
         self._interpreter = interpreter
-        interpreter.allocate_tensors()  # XNNPACK takes all stages over at the first allocation
+        interpreter.allocate_tensors()  # XNNPACK prepares all stages at the first allocation
         runners = [interpreter.get_signature_runner(str(index)) for index in range(len(tilings))]
         (image,) = runners[0].get_input_details().values()
         (self.output,) = runners[-1].get_output_details().values()

@@ -1,14 +1,14 @@
-"""How the stages of a network are cut, and what overlaps cost: known from the card alone."""
+"""How the stages of a network are cut into tiles, and what overlaps cost, from the card only."""
 
 from device.counting.card import ModelCard, StageTiling
 from device.counting.tiles import TilePlan, cut_canvas
 
 STAGE_TILE_PX = 90_000
-"""Pixels of a stage's tile at its finest level: bounds the memory, keeps its tensors in the caches."""
+"""Pixels of a stage's tile at its finest level; limits the memory and keeps the tensors in the caches."""
 DEEP_TILE_PX = 125_000
-"""The same for a stage that looks far: the deepest level of a 1600 x 1200 frame in one tile, nothing twice."""
+"""The same for a stage with a wide margin: the deepest level of a 1600 x 1200 frame fits in one tile."""
 _FAR_PX = 32
-"""Margins above this are far."""
+"""Margins above this are wide."""
 
 
 def plan_stage(shape: tuple[int, int], stage: StageTiling) -> TilePlan:

@@ -1,4 +1,4 @@
-"""What is bright and not a cell: filaments, grains, strips; and the tissue behind everything."""
+"""Bright structures that are not cells (filaments, grains, strips), and the tissue in the background."""
 
 import numpy as np
 import numpy.typing as npt

@@ -18,7 +18,7 @@ Box = tuple[slice, slice]
 
 _TRIES = 60
 _VISIBLE = 0.6
-"""A cell counts where at least this part of it is inside the frame and not hidden by another."""
+"""A cell counts if at least this part of it is inside the frame and not hidden by another cell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def _glow(stain: Plane, sigma_px: float) -> Plane:
 
 
 class _Field:
-    """A frame in the making: the stain, the labels and the processes set so far."""
+    """A frame under construction: stain, labels and processes so far."""
 
     def __init__(
         self, rng: np.random.Generator, settings: SyntheticSettings, present: Plane
@@ -85,7 +85,7 @@ class _Field:
         self._crowd = rng.uniform((0.2, 0.2), (0.8, 0.8)) * (shape[1], shape[0])
 
     def add_cell(self) -> None:
-        """Set one cell where it fits; raises InputError where none does."""
+        """Place one cell where it fits; raises InputError if there is no space."""
         for _ in range(_TRIES):
             x, y = self._place()
             soma = self._soma(blur=(0.6, 4.5))
@@ -103,7 +103,7 @@ class _Field:
         )
 
     def add_faint_cell(self) -> None:
-        """Add the light of a cell out of focus, which is in no label."""
+        """Add the light of a cell out of focus, without a label."""
         x, y = self._place(clumped=False)
         soma = self._soma(blur=(3.0, 9.0))
         box, part = _overlap(self.labels.shape, soma, x, y)

@@ -1,4 +1,4 @@
-"""What a synthetic frame looks like: one frozen value, and how real frames vary around it."""
+"""The appearance of a synthetic frame as one frozen value, and how real frames vary."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ class SyntheticSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         unevenness: how much that light varies across the frame, 0 is flat.
         blur_px: Gaussian sigma of the whole picture's lack of focus.
         colour, background_colour: red, green and blue of stain and tissue, relative to red.
-        hot_pixels: pixels that are bright in one channel whatever the light.
+        hot_pixels: pixels that are bright in one channel at any light.
         exposure: factor on the light; 1 is what `brightness` and `background` describe.
         gain: factor on signal and noise after the light was collected.
         full_well_e: electrons at full scale with gain 1; sets the shot noise.

@@ -39,7 +39,7 @@ def _grey(image: np.ndarray, diameter_px: float, rng: np.random.Generator) -> np
 
 
 def _noisy(image: np.ndarray, diameter_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise that is as strong at the scale of a cell whatever the frame's size."""
+    """Noise that is equally strong at the scale of a cell for any frame size."""
     return image + rng.normal(0, 3 * diameter_px / 6, image.shape) * np.sqrt(1 + 0.05 * image)
 
 

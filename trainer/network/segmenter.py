@@ -56,7 +56,7 @@ def git_commit() -> str:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """sha256 of all weights, whatever file they came from."""
+    """sha256 of all weights, independent of the file."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())

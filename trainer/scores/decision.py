@@ -56,7 +56,7 @@ Table = dict[Decision, list[FrameScore]]
 
 
 def decide(card: ModelCard, decision: Decision) -> ModelCard:
-    """The card with a decision in place of its own."""
+    """The card with another decision."""
     postprocessing = msgspec.structs.replace(
         card.postprocessing,
         min_peak=decision.min_peak,

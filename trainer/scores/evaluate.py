@@ -39,7 +39,7 @@ class FrameScore(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mean_iou(self) -> float:
-        """Mean over the two classes, as the authors' code reckons it (tf.metrics.mean_iou of two classes)."""
+        """Mean over the two classes, as in the authors' code (tf.metrics.mean_iou of two classes)."""
         return (self.cell_iou + self.background_iou) / 2
 
     @property
