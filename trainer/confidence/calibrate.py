@@ -141,7 +141,7 @@ def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence
 def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
     """Ridge logistic regression of "is a cell" on the standardised features, into a copy of `base`.
 
-    Each object is seen at several exposures, so that brightness decides no more than it has to: all available frames were
+    Each object is seen at several exposures, so that brightness decides no more than it has to: all frames we have were
     taken with one microscope's settings, and the next one will not be.
     """
     features = np.concatenate([frame.features for frame in evidence])

@@ -102,7 +102,7 @@ function metricsTable(metrics) {
   return element("div", { class: "table-scroll" }, table);
 }
 
-const intervalText = ({ fitted_on: fittedOn, coverage }) => (coverage === null ? fittedOn : `${fittedOn} It contained the true count in ${percent(coverage)} of unseen images.`);
+const intervalText = ({ fitted_on: fittedOn, coverage }) => (coverage === null ? fittedOn : `${fittedOn.replace(/\.$/, "")}. It contained the true count in ${percent(coverage)} of unseen images.`);
 
 function showModel(found) {
   const { model, models = [] } = found;
