@@ -505,9 +505,22 @@ def test_unknown_addresses_and_methods(client):
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
     assert answer.json["error"]
-    page = client.get("/nothing", headers={"Accept": "text/html"})
-    assert page.status_code == 404
-    assert page.mimetype == "text/html"
+
+
+CHROME = (
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("text/html", "text/html"), (CHROME, "text/html"), ("*/*", "application/json")],
+)
+def test_people_get_a_page_and_scripts_get_json(client, accept, kind):
+    answer = client.get("/nothing", headers={"Accept": accept})
+    assert answer.status_code == 404
+    assert answer.mimetype == kind
 
 
 def test_a_bug_is_logged_and_told_without_details(client, monkeypatch, caplog):

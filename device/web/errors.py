@@ -136,7 +136,9 @@ def sentence(status: int, text: str) -> Response:
 def _for_people() -> bool:
     """True for a page that somebody opened, False for a call or a picture."""
     called = request.path.startswith(("/api/", "/healthz", "/static/"))
-    return not called and request.accept_mimetypes.best == "text/html"
+    # `best` would be Chrome's signed exchange: Werkzeug puts types with parameters first.
+    accepted = request.accept_mimetypes
+    return not called and accepted["text/html"] > accepted["application/json"]
 
 
 def _flatten(detail: Any, name: str = "") -> str:
