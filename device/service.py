@@ -271,18 +271,8 @@ class Service:
         if self.store is not None:
             if damage := self.store.database.problem():
                 found["storage"] = damage
-            disk = self.store.disk()
-            if disk.level != "ok":
-                limit = disk.refuse_free_mb if disk.level == "refuse" else disk.warn_free_mb
-                what = (
-                    "no new images are accepted"
-                    if disk.level == "refuse"
-                    else "space is running low"
-                )
-                found["disk"] = (
-                    f"The disk has {disk.free_mb} MB free, below {limit} MB: {what}; "
-                    "export and delete counts that are no longer needed."
-                )
+            if scarce := self.store.disk().problem:
+                found["disk"] = scarce
         return found
 
 

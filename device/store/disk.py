@@ -21,6 +21,19 @@ class DiskState(msgspec.Struct, frozen=True, kw_only=True):
     refuse_free_mb: int
     level: Literal["ok", "warn", "refuse"]
 
+    @property
+    def problem(self) -> str | None:
+        """What is wrong and what to do, None where there is enough space."""
+        if self.level == "ok":
+            return None
+        refused = self.level == "refuse"
+        limit_mb = self.refuse_free_mb if refused else self.warn_free_mb
+        what = "no new images are accepted" if refused else "space is running low"
+        return (
+            f"The disk has {self.free_mb} MB free, below {limit_mb} MB: {what}; "
+            "export and delete counts that are no longer needed."
+        )
+
 
 def disk_state(folder: Path, settings: StorageSettings) -> DiskState:
     """Measure the file system that holds `folder`."""

@@ -62,10 +62,7 @@ def restore_backup(
     lock = FileLock(data_dir / WORKER_LOCK)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        if not lock.try_acquire():
-            raise ConflictError(
-                f"A running service uses {data_dir}; stop it first: sudo systemctl stop fluocount."
-            )
+        _acquire(lock, data_dir)
         shutil.rmtree(scratch, ignore_errors=True)
         with open_archive(archive) as source:
             require_room(data_dir, source.size({DATABASE_MEMBER}))
@@ -83,6 +80,13 @@ def restore_backup(
         shutil.rmtree(scratch, ignore_errors=True)
         lock.release()
     return Restored(manifest=manifest, lacking=lacking, set_aside=aside, settings_beside=beside)
+
+
+def _acquire(lock: FileLock, data_dir: Path) -> None:
+    if not lock.try_acquire():
+        raise ConflictError(
+            f"A running service uses {data_dir}; stop it first: sudo systemctl stop fluocount."
+        )
 
 
 def _unpack(source: Archive, scratch: Path) -> int:
