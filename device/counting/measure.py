@@ -81,36 +81,25 @@ def _measure(
     starts, areas = objects.starts, objects.areas
     rows, columns = np.divmod(objects.pixels, frame.width)
     samples = _samples(frame, objects.pixels)
-    codes = np.add.reduceat(at_frame.ravel()[objects.pixels], starts, dtype=np.int64)
     means = np.add.reduceat(samples, starts, dtype=np.float64) / areas[:, None]
-    columns_of_cells = zip(
-        objects.boxes()[:, [1, 0, 3, 2]].tolist(),
-        areas.tolist(),
-        (np.add.reduceat(columns, starts) / areas).round(2).tolist(),
-        (np.add.reduceat(rows, starts) / areas).round(2).tolist(),
-        means.round(2).tolist(),
-        np.maximum.reduceat(samples, starts).astype(np.float64).tolist(),
-        (codes / areas / PROBABILITY_STEPS).round(4).tolist(),
-        probabilities.tolist(),
-        strict=True,
-    )
-    return tuple(
-        Cell(
-            id=number,
-            x=x,
-            y=y,
-            area_px=area,
-            equivalent_diameter_px=round(math.sqrt(4 * area / math.pi), 2),
-            bbox=tuple(box),
-            mean_intensity=tuple(mean),
-            max_intensity=tuple(highest),
-            score=score,
-            probability=round(probability, 4),
-        )
-        for number, (box, area, x, y, mean, highest, score, probability) in enumerate(
-            columns_of_cells, start=first_id
-        )
-    )
+    highest = np.maximum.reduceat(samples, starts).astype(np.float64)
+    codes = np.add.reduceat(at_frame.ravel()[objects.pixels], starts, dtype=np.int64)
+    top, left, bottom, right = objects.boxes().T.tolist()
+    diameters = (round(math.sqrt(4 * area / math.pi), 2) for area in areas.tolist())
+    fields = {
+        "id": range(first_id, first_id + len(objects)),
+        "x": (np.add.reduceat(columns, starts) / areas).round(2).tolist(),
+        "y": (np.add.reduceat(rows, starts) / areas).round(2).tolist(),
+        "area_px": areas.tolist(),
+        "equivalent_diameter_px": diameters,
+        "bbox": zip(left, top, right, bottom, strict=True),
+        "mean_intensity": map(tuple, means.round(2).tolist()),
+        "max_intensity": map(tuple, highest.tolist()),
+        "score": (codes / areas / PROBABILITY_STEPS).round(4).tolist(),
+        "probability": (round(one, 4) for one in probabilities.tolist()),
+    }
+    cells = zip(*fields.values(), strict=True)
+    return tuple(Cell(**dict(zip(fields, cell, strict=True))) for cell in cells)
 
 
 def _samples(frame: Frame, pixels: np.ndarray) -> np.ndarray:

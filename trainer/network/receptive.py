@@ -1,5 +1,7 @@
 """What a network looks at and what it costs, computed from its layers (never from a table)."""
 
+from collections.abc import Iterator
+
 import keras
 import msgspec
 from keras import layers
@@ -21,12 +23,25 @@ class Reach(msgspec.Struct, frozen=True):
     most_px: int
 
 
-def _inbound(layer) -> list:
-    """The layers whose outputs a layer reads."""
-    sources = []
-    for node in layer._inbound_nodes:
-        sources += [tensor._keras_history.operation for tensor in node.input_tensors]
-    return sources
+def _sources(model: keras.Model) -> dict:
+    """For each layer those whose outputs it reads, from what Keras would save of the model."""
+    return {
+        model.get_layer(saved["name"]): [
+            model.get_layer(name) for name in _history(saved["inbound_nodes"])
+        ]
+        for saved in model.get_config()["layers"]
+    }
+
+
+def _history(saved) -> Iterator[str]:
+    """Names of the layers whose tensors occur in a saved call."""
+    if isinstance(saved, dict) and "keras_history" in saved:
+        yield saved["keras_history"][0]
+    elif isinstance(saved, dict):
+        yield from _history(list(saved.values()))
+    elif isinstance(saved, list | tuple):
+        for part in saved:
+            yield from _history(part)
 
 
 def _same_padding(layer) -> tuple[int, int]:
@@ -55,15 +70,14 @@ def _read_interval(layer, low: int, high: int) -> tuple[int, int]:
     return low, high
 
 
-def _input_rows(model: keras.Model, row: int) -> tuple[int, int]:
+def _input_rows(model: keras.Model, sources: dict, row: int) -> tuple[int, int]:
     """First and last input row that output row `row` depends on."""
-    output = model.outputs[0]._keras_history.operation
-    wanted = {output: (row, row)}
+    wanted = {model.get_layer(model.output_names[0]): (row, row)}
     for layer in reversed(model.layers):
         if layer not in wanted:
             continue
         low, high = _read_interval(layer, *wanted[layer])
-        for source in _inbound(layer):
+        for source in sources[layer]:
             known = wanted.get(source, (low, high))
             wanted[source] = (min(low, known[0]), max(high, known[1]))
     return wanted[model.layers[0]]
@@ -71,9 +85,9 @@ def _input_rows(model: keras.Model, row: int) -> tuple[int, int]:
 
 def total_stride(model: keras.Model) -> int:
     """Product of the strides down to the coarsest level."""
-    down = {model.layers[0]: 1}
+    down, sources = {model.layers[0]: 1}, _sources(model)
     for layer in model.layers[1:]:
-        stride = max(down[source] for source in _inbound(layer))
+        stride = max(down[source] for source in sources[layer])
         if isinstance(layer, layers.Conv2DTranspose):
             stride //= layer.strides[0]
         elif isinstance(layer, layers.UpSampling2D):
@@ -89,11 +103,11 @@ def reach(model: keras.Model) -> Reach:
 
     For c-ResUNet 92 to 99 px.
     """
-    stride = total_stride(model)
+    stride, sources = total_stride(model), _sources(model)
     origin = 4096 * stride
     sides = []
     for row in range(origin, origin + stride):
-        low, high = _input_rows(model, row)
+        low, high = _input_rows(model, sources, row)
         sides += [row - low, high - row]
     return Reach(stride, min(sides), max(sides))
 
@@ -116,10 +130,10 @@ def _layer_macs(layer, pixels_out: int, pixels_in: int) -> int:
 
 def gmac(model: keras.Model, height: int, width: int) -> float:
     """Multiply-accumulates in 1e9 for one pass over (height, width), batch norm folded away."""
-    shapes = {model.layers[0]: (height, width)}
+    shapes, sources = {model.layers[0]: (height, width)}, _sources(model)
     total = 0
     for layer in model.layers[1:]:
-        rows, columns = shapes[_inbound(layer)[0]]
+        rows, columns = shapes[sources[layer][0]]
         if isinstance(layer, layers.Conv2DTranspose):
             out = rows * layer.strides[0], columns * layer.strides[1]
         elif isinstance(layer, layers.UpSampling2D):
