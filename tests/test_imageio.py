@@ -193,18 +193,6 @@ def test_png_inflated_beforehand_is_what_libpng_makes_of_it(seed, channels, dtyp
     np.testing.assert_array_equal(outcome(decode_png, bytes(data)), expected)
 
 
-def test_ordinary_png_do_not_take_the_long_way(monkeypatch):
-    data = [pillow(RGB8, "PNG"), pillow(GREY8, "PNG"), imagecodecs.png_encode(RGB16)]
-    given_to_libpng = []
-    decode = imagecodecs.png_decode
-    monkeypatch.setattr(
-        imagecodecs, "png_decode", lambda png: given_to_libpng.append(png) or decode(png)
-    )
-    for one in data:
-        decode_png(one)
-    assert not set(map(bytes, given_to_libpng)) & set(data)
-
-
 @pytest.mark.parametrize("options", [{"transparency": 7}, {"bits": 4}])
 def test_png_with_more_than_samples_goes_to_libpng_as_it_is(options):
     data = pillow(GREY8, "PNG", **options)
