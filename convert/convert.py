@@ -58,7 +58,7 @@ def convert_run(training: Training, folder: Path) -> Path:
 
 
 def _integer_metrics(training: Training) -> tuple[Metrics, ...]:
-    """Of the int8 cross-validation where it was run."""
+    """Of the int8 cross-validation, if it was run."""
     scores = training.out / INTEGER_FOLDER / "scores.json"
     if not scores.exists():
         return ()

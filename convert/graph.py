@@ -1,4 +1,4 @@
-"""A trained network written so that the interpreter's fast kernels take all of it.
+"""Rewrites a trained network so that the fast kernels of the interpreter run all of it.
 
 Same function, other operators: XNNPACK has no integer transposed convolution whose output shape is found at run time,
 and a dilated convolution of free size becomes four operators around it. Left to the reference kernels these cost more

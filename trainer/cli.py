@@ -38,7 +38,7 @@ def _training(recipe: str, out: Path | None, data: Path | None) -> "Training":
 @OUT
 @DATA
 def fit(recipe: str, out: Path | None, data: Path | None) -> None:
-    """Pre-train, fine-tune on all frames and choose the threshold; goes on where it was killed."""
+    """Pre-train, fine-tune on all frames and choose the threshold; continues after an interruption."""
     from trainer.scores.crossvalidation import finish
 
     training = _training(recipe, out, data)
@@ -150,7 +150,7 @@ def paper(archive: Path, recipe: str, out: Path) -> None:
 def study(
     names: tuple[str, ...], table: bool, runs: Path, results: Path, data: Path | None
 ) -> None:
-    """Ablations and comparators with one step budget and 3 folds; goes on where it was killed."""
+    """Ablations and comparators with one step budget and 3 folds; continues after an interruption."""
     from trainer.fitting.study import run_study, study_table
     from trainer.fitting.workflow import data_folder
 

@@ -78,7 +78,7 @@ class Interval:
 
     @property
     def inside(self) -> bool:
-        """Whether it holds the true count."""
+        """Whether it contains the true count."""
         return self.low <= self.frame.targets <= self.high
 
 
@@ -109,7 +109,7 @@ def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] 
 def choose_least(
     evidence: list[Evidence], terms: Confidence, leasts: Sequence[float]
 ) -> Confidence:
-    """`terms` with the least probability that is worth most on these frames; 0 where there is no choice."""
+    """`terms` with the least probability that is best on these frames; 0 if there is no choice."""
 
     def worth(least: float) -> float:
         own = msgspec.structs.replace(terms, least_probability=least)
@@ -169,7 +169,7 @@ def _exposed(features: np.ndarray, log_gain: float) -> np.ndarray:
 def _regression(standardised: np.ndarray, is_cell: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """(1 + k,) intercept and coefficients for (n, k) features that weigh (n,) shares.
 
-    One more, average object that is half a cell keeps the fit finite where all objects are of one kind.
+    One more, average object that is half a cell keeps the fit finite if all objects are of one kind.
     """
     design = np.column_stack((np.ones(len(standardised)), standardised))
 

@@ -24,7 +24,7 @@ from trainer.scores.evaluate import radius_px, settings_for
 from trainer.scores.matching import Points, centroids, match
 
 CANDIDATE_SHARE = 1 / 3
-"""Candidate threshold per threshold of the model, where no least peak refuses objects."""
+"""Candidate threshold divided by the threshold of the model, if no least peak refuses objects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ class Evidence:
 
 
 def candidate_threshold(card: ModelCard) -> float:
-    """The low cut-off that belongs to a card's threshold.
+    """The candidate threshold that belongs to a card's threshold.
 
     With a least peak above the threshold, what it refuses are the candidates: a lower cut-off would only melt them
     into their neighbours.

@@ -30,7 +30,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Seen = tuple[FrameStatistics, CellStatistics | None, NormalFrame]
-"""A frame, its cells where they were counted, and the ranges that judge them."""
+"""A frame, its counted cells if any, and the ranges that judge them."""
 
 
 def rate(seen: list[Seen], code: str | None = None) -> Rate:

@@ -17,7 +17,7 @@ _GUESSED_FRAME_SD = 1.5
 def neutral_confidence(threshold: float, lone_peak: float = 0.0) -> Confidence:
     """Confidence without any evidence for a model with this threshold and least peak of unusual frames.
 
-    Only a blank or a saturated frame is flagged, by limits that hold for any stain.
+    Only blank or saturated frames are flagged, by limits that are valid for any stain.
     """
     limits = msgspec.structs.replace(
         UNJUDGED,

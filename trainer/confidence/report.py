@@ -50,7 +50,7 @@ def intervals(unseen: Unseen) -> list[Interval]:
 
 
 def coverage_table(unseen: Unseen) -> str:
-    """Markdown: how often the interval holds the true count, and how wide it is."""
+    """Markdown: how often the interval contains the true count, and how wide it is."""
     rows = intervals(unseen)
     groups = {
         "all": rows,

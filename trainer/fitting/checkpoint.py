@@ -97,7 +97,7 @@ def log_epoch(path: Path, state: State, rate: float, loss: float, watched_loss: 
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Rows of a log, none where there is no file."""
+    """Rows of a log, empty if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as stream:

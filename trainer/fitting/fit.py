@@ -36,7 +36,7 @@ def learning_rate_at(schedule: Schedule, state: State, step: int, steps: int) ->
 
 
 def after_epoch(schedule: Schedule, state: State, loss: float) -> bool:
-    """Apply the plateau and early-stop rules to `state`; True where `loss` is the best so far."""
+    """Apply the plateau and early-stop rules to `state`; True if `loss` is the best so far."""
     better = state.best_loss is None or loss < state.best_loss
     if better:
         state.best_loss, state.since_best, state.since_drop = loss, 0, 0
@@ -52,7 +52,7 @@ def after_epoch(schedule: Schedule, state: State, loss: float) -> bool:
 
 
 def make_optimizer(schedule: Schedule) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW where there is weight decay."""
+    """Adam, or AdamW with weight decay."""
     common = {
         "learning_rate": schedule.learning_rate,
         "global_clipnorm": schedule.clip_norm or None,
@@ -82,7 +82,7 @@ class Task:
 
 
 def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras.Model:
-    """Train `model` in place, or go on where a killed call stopped, or return what a finished one made.
+    """Train `model` in place: start, continue after an interruption, or return a finished result.
 
     Args:
         model: ends in `logit` and `probability`.

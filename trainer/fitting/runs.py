@@ -88,7 +88,7 @@ class Phase(_Section, frozen=True, kw_only=True):
     """`[pretrain]` or `[finetune]`: frames in, weights out.
 
     Attributes:
-        sources: what it looks at.
+        sources: its frames.
         epochs, epoch_steps: at most so many epochs of so many batches.
         batch: crops per step.
         crop_px: edge of a crop in pixels of the working scale.

@@ -33,7 +33,7 @@ replace = msgspec.structs.replace
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished experiment; `steps` are pre-training and fine-tuning steps, 0 where nothing is trained."""
+    """One finished experiment; `steps` are pre-training and fine-tuning steps, 0 if nothing is trained."""
 
     experiment: str
     what: str

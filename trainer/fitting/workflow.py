@@ -120,7 +120,7 @@ class Training:
         return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
 
     def pretrained(self) -> keras.Model:
-        """Pre-trained where the recipe says so, else random weights.
+        """Pre-trained if the recipe says so, else random weights.
 
         Raises:
             SettingsError: a pre-training source is one that is held out.

@@ -45,7 +45,7 @@ class Example:
         group: frames with the same group show the same tissue and are never split up.
         source: name of the data set.
         kind: "whole_frame", "crop", ...
-        held_out: takes its turn as a test frame.
+        held_out: takes turns as a test frame.
         recolour: whether the training sees it in the colours of the yellow frames.
     """
 
@@ -89,14 +89,14 @@ def without_crumbs(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
 
 
 def part_touching(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Mask of the objects with a gap between touching ones, so that a network can learn to part them."""
+    """Mask of the objects with a gap between touching ones, so that a network can learn to separate them."""
     largest = ndimage.maximum_filter(labels, 3)
     smallest = ndimage.minimum_filter(np.where(labels == 0, np.iinfo(np.int32).max, labels), 3)
     return (labels > 0) & (largest == smallest)
 
 
 def median_diameter(labels: npt.NDArray[np.int32]) -> float:
-    """Median equivalent diameter of the objects in pixels; 0 where there is none."""
+    """Median equivalent diameter of the objects in pixels; 0 if there are none."""
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
     return float(np.sqrt(4 * np.median(areas) / np.pi)) if len(areas) else 0.0
@@ -150,7 +150,7 @@ def _as_labels(values: np.ndarray) -> npt.NDArray[np.int32]:
 
 
 def _scale_of(source: Source, frame: Frame, labels: np.ndarray, cell_diameter_px: float) -> float:
-    """Full-size pixels per pixel; 0 where it cannot be told (no objects)."""
+    """Full-size pixels per pixel; 0 if unknown (no objects)."""
     if source.scale == "width":
         return 1600 / frame.width * source.diameter_factor
     diameter = median_diameter(labels)
@@ -270,7 +270,7 @@ def load_source(source: Source, data: Path, cell_diameter_px: float, seed: int) 
         source: what to read.
         data: folder that `source.path` is relative to.
         cell_diameter_px: typical cell of a full-size frame (for scale = "diameter").
-        seed: chooses where `source.frames` limits a folder.
+        seed: for the choice of frames if `source.frames` limits a folder.
 
     Raises:
         InputError: a folder or a mask is missing or unreadable.

@@ -18,7 +18,7 @@ from trainer.frames.weightmaps import crowding_map, pixel_weights
 from trainer.scores.matching import centroids
 
 FINEST_PX = 0.75
-"""Frames are kept at most this fine (working pixels), so that zooming in has something to show."""
+"""Largest resolution of stored frames (working pixels), so that zooming in still shows detail."""
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Images (b, s, s, 3) in [0, 1]; target and weight (b, s, s, 2)."""
@@ -40,7 +40,7 @@ def _recoloured(image: npt.NDArray[np.uint8], sha256: str) -> npt.NDArray[np.uin
 
 
 def _shrink(image: np.ndarray, factor: float) -> np.ndarray:
-    """Area-averaged to 1 / factor of the size; untouched where factor <= 1."""
+    """Area-averaged to 1 / factor of the size; unchanged if factor <= 1."""
     if factor <= 1:
         return image
     height, width = (max(2, round(side / factor)) for side in image.shape[:2])

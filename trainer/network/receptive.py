@@ -1,4 +1,4 @@
-"""What a network looks at and what it costs, computed from its layers (never from a table)."""
+"""Receptive field and cost of a network, computed from its layers (never from a table)."""
 
 from collections.abc import Iterator
 

@@ -67,7 +67,7 @@ def fiji_way(frame: Frame, cell_diameter_px: float) -> Segmented:
 def propose_mask(frame: Frame, cell_diameter_px: float) -> npt.NDArray[np.bool_]:
     """Everything that may be a cell, for a person to prune: (h, w).
 
-    A difference of Gaussians around the cell's size takes the background away, the triangle
+    A difference of Gaussians around the cell's size removes the background; the triangle
     threshold is generous; holes are filled and specks removed.
     """
     grey = _grey(frame)

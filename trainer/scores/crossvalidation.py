@@ -163,7 +163,7 @@ def _unseen_maps(training: Training) -> Maps:
 
 
 def _metrics(training: Training, fitted: list[FrameScore], complete: bool) -> tuple[Metrics, ...]:
-    """Cross-validated where all folds are there, else those of the training frames, and it says so."""
+    """Cross-validated if all folds are finished, else those of the training frames, named as such."""
     if not complete:
         on = "training frames, float network (not a measure of new frames)"
         return (pool_scores(fitted).as_metrics(on),)

@@ -30,10 +30,10 @@ IOU_WEIGHT = 0.2
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One combination, as the card holds it.
+    """One combination, as in the card.
 
     Attributes:
-        threshold: cut-off of the masks, 0 to 1.
+        threshold: of the masks, 0 to 1.
         min_peak: an object whose surest pixel is below this is no cell.
         peak_distance_ratio: least distance of two watershed seeds, in cell diameters.
         min_area_ratio: smallest object, as a part of a disc of the cell diameter.
@@ -167,7 +167,7 @@ def draw_threshold_curve(
     cards: dict[str, ModelCard],
     picture: Path,
 ) -> None:
-    """What a person gets who moves the threshold: scores of unseen frames, each by the card that decides about it."""
+    """Scores of unseen frames at other thresholds, each frame with the card that decides about it."""
     from matplotlib.figure import Figure
 
     pooled = [

@@ -121,7 +121,7 @@ def match_example(example: Example, counted: Labelled, at_full_size: float = RAD
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boolean masks; 1 where both are empty."""
+    """Intersection over union of two boolean masks; 1 if both are empty."""
     union = int((one | other).sum())
     return int((one & other).sum()) / union if union else 1.0
 

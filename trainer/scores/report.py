@@ -61,7 +61,7 @@ def table(frames: list[FrameScore], artefacts: frozenset[str] = frozenset()) -> 
 
 
 def frame_f1(frame: FrameScore) -> float:
-    """F1 of one frame; 1 where there is nothing and nothing was found."""
+    """F1 of one frame; 1 if there are no cells and none were found."""
     total = frame.targets + frame.detections
     return 2 * frame.found / total if total else 1.0
 
