@@ -1,14 +1,19 @@
 import io
+import os
 import re
+import shutil
+import socket
+import subprocess
 
 import pytest
-from appliance import make_service, png
+from appliance import answering, make_service, png
 from click.testing import CliRunner
 
 from device.cli import cli
 from device.config import Settings, StorageSettings, WebSettings
+from device.machine import clock
 from device.service import Service
-from device.web import create_app, login
+from device.web import create_app, login, peer
 from device.web.login import setup_code
 
 PASSWORD = "correct horse battery"
@@ -305,3 +310,133 @@ def test_token_command_creates_lists_and_revokes(tmp_path):
     assert run("revoke", "robot")[0] == 0
     assert "robot" not in run("list")[1]
     assert run("revoke", "robot")[0] != 0
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The page on a real loopback socket."""
+    service = make_service(tmp_path, port=0)
+    with answering(service) as server:
+        yield server.addresses[0]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Via": "1.1 x"}, {"X-Real-IP": "1.2.3.4"}, {"X-Forwarded-Host": "x"}]
+)
+def test_every_sign_of_a_proxy_is_seen(local, headers):
+    assert local.test_client().get("/", headers=headers).status_code == 403
+
+
+def test_a_bare_proxy_pass_is_not_let_in_and_deletes_nothing(served):
+    """nginx as it is without any proxy_set_header: HTTP/1.0, its own Host, nothing about the client."""
+    host = served.removeprefix("http://")
+    for method, path in [
+        ("GET", "/api/v1/counts"),
+        ("DELETE", "/api/v1/counts/0123456789abcdef"),
+        ("GET", "/"),
+    ]:
+        with socket.create_connection(host.split(":"), timeout=20) as connection:
+            head = f"{method} {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            connection.sendall(head.encode())
+            answer = connection.makefile("rb").read()
+        assert b" 403 " in answer.splitlines()[0], path
+        assert b"web.behind_proxy" in answer
+
+
+_CALL = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=20).status)"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for other accounts")
+@pytest.mark.parametrize(("uid", "let_in"), [(33, False), (65534, False), (1000, True), (0, True)])
+def test_on_loopback_people_are_let_in_and_system_accounts_are_not(served, uid, let_in):
+    command = [shutil.which("python3", path="/usr/bin"), "-c", _CALL, f"{served}/api/v1/counts"]
+    if command[0] is None:
+        pytest.skip("no Python that other accounts may run")
+    done = subprocess.run(
+        command, user=uid, capture_output=True, text=True, cwd="/", env={}, check=False
+    )
+    assert (done.stdout.strip() == "200") is let_in, done.stderr
+    assert ("403" in done.stderr) is not let_in
+
+
+def test_a_token_opens_the_loopback_page_to_any_program(local, monkeypatch):
+    monkeypatch.setattr(peer, "socket_owners", lambda *_: {33})
+    client, system = local.test_client(), {"REMOTE_PORT": "1", "SERVER_PORT": "2"}
+    assert client.get("/api/v1/counts", environ_overrides=system).status_code == 403
+    assert client.get("/healthz", environ_overrides=system).status_code == 200
+    headers = {"Authorization": f"Bearer {store_of(local).access.create_token('robot')}"}
+    assert (
+        client.get("/api/v1/counts", environ_overrides=system, headers=headers).status_code == 200
+    )
+
+
+def test_logging_out_ends_the_session_on_the_server(lan):
+    client = lan.test_client()
+    set_up(client, lan)
+    stolen = client.get_cookie("fluocount").value
+    other = lan.test_client()
+    log_in(other)
+    client.post("/logout", data={"csrf_token": form_token(client, "/")})
+    thief = lan.test_client()
+    thief.set_cookie("fluocount", stolen)
+    assert thief.get("/api/v1/counts").status_code == 401
+    assert other.get("/api/v1/counts").status_code == 200, "only this session was ended"
+
+
+def test_a_session_ends_when_it_was_idle_too_long(lan, monkeypatch):
+    client = lan.test_client()
+    set_up(client, lan)
+    later_s = clock.now_s() + lan.permanent_session_lifetime.total_seconds() + 1
+    monkeypatch.setattr(clock, "now_s", lambda: later_s)
+    assert client.get("/api/v1/counts").status_code == 401
+
+
+def test_a_cookie_signed_with_the_right_secret_is_no_session(lan):
+    """What an old backup with the secret would allow."""
+    set_up(lan.test_client(), lan)
+    thief = lan.test_client()
+    with thief.session_transaction() as forged:
+        forged.update({"_user_id": "lab", "_fresh": True, "session": "x"})
+    assert thief.get("/api/v1/counts").status_code == 401
+
+
+@pytest.mark.usefixtures("quick_hash")
+def test_strangers_cannot_lock_out_a_known_browser(lan):
+    known = lan.test_client()
+    set_up(known, lan)
+    known.post("/logout", data={"csrf_token": form_token(known, "/")})
+    for number in range(6):
+        stranger = lan.test_client()
+        stranger.environ_base["REMOTE_ADDR"] = f"10.0.0.{number}"
+        for _ in range(5):
+            log_in(stranger, "wrong")
+    new = lan.test_client()
+    new.environ_base["REMOTE_ADDR"] = "10.0.0.99"
+    assert log_in(new).status_code == 429
+    assert log_in(known).status_code == 302
+
+
+@pytest.mark.usefixtures("quick_hash")
+def test_a_known_browser_may_not_guess_for_ever_and_a_forged_one_is_unknown(lan):
+    known = lan.test_client()
+    set_up(known, lan)
+    known.post("/logout", data={"csrf_token": form_token(known, "/")})
+    assert [log_in(known, "wrong").status_code for _ in range(6)] == [403] * 5 + [429]
+    elsewhere = lan.test_client()
+    assert log_in(elsewhere).status_code == 302, "its failures are its own"
+    forged = lan.test_client()
+    statuses = []
+    for number in range(7):
+        forged.set_cookie("fluocount-browser", f"ImFiYyI.{number}")
+        statuses.append(log_in(forged, "wrong").status_code)
+    assert statuses[-1] == 429
+
+
+@pytest.mark.usefixtures("quick_hash")
+def test_the_set_up_cannot_be_locked_by_strangers(lan):
+    for number in range(6):
+        stranger = lan.test_client()
+        stranger.environ_base["REMOTE_ADDR"] = f"10.0.0.{number}"
+        for _ in range(5):
+            set_up(stranger, lan, code="WRONG")
+    assert set_up(lan.test_client(), lan).status_code == 302

@@ -57,6 +57,7 @@ class Access:
         """Remove every user and end every session; the next start shows the set-up page again."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM users")
+            connection.execute("DELETE FROM sessions")
             connection.execute("DELETE FROM secrets")
 
     def secret(self, name: str) -> str:
@@ -70,6 +71,36 @@ class Access:
                     0
                 ]
             )
+
+    def begin_session(self, idle_s: float) -> str:
+        """A new session; those that were idle for longer than `idle_s` are removed."""
+        session, now_s = secrets.token_urlsafe(32), clock.now_s()
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM sessions WHERE used_s < ?", (now_s - idle_s,))
+            connection.execute(
+                "INSERT INTO sessions VALUES (?, ?, ?)", (_hash(session), now_s, now_s)
+            )
+        return session
+
+    def session_holds(self, session: str, idle_s: float) -> bool:
+        """True until it is ended or was idle for `idle_s`; notes the use at most once a minute."""
+        connection = self._database.hasty_connection()
+        row = connection.execute(
+            "SELECT used_s FROM sessions WHERE sha256 = ?", (_hash(session),)
+        ).fetchone()
+        now_s = clock.now_s()
+        if row is None or now_s - row["used_s"] > idle_s:
+            return False
+        if abs(now_s - row["used_s"]) > _LAST_USED_EVERY_S:
+            connection.execute(
+                "UPDATE sessions SET used_s = ? WHERE sha256 = ?", (now_s, _hash(session))
+            )
+        return True
+
+    def end_session(self, session: str) -> None:
+        """The session's cookie is worthless from now on, wherever it is."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM sessions WHERE sha256 = ?", (_hash(session),))
 
     def create_token(self, name: str) -> str:
         """A new API token, which is shown once; only its hash is stored.

@@ -18,7 +18,8 @@ from device.web.api.exports import exports
 from device.web.api.products import products
 from device.web.api.status import health, status
 from device.web.forms import FormRequest
-from device.web.login import login_pages, new_limiter
+from device.web.guessing import new_limiter
+from device.web.login import login_pages
 from device.web.pages import pages
 
 __all__ = ["create_app"]

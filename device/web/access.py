@@ -10,7 +10,7 @@ import secrets
 from urllib.parse import urlsplit
 
 from apiflask import APIFlask
-from flask import Response, current_app, g, redirect, request, url_for
+from flask import Response, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
@@ -18,8 +18,11 @@ from werkzeug.datastructures import Authorization
 
 from device.web.current import service
 from device.web.errors import sentence
+from device.web.peer import is_person
 
 USER = "lab"
+SESSION_KEY = "session"
+"""Under which Flask's signed cookie carries the session that the store knows."""
 OPEN_ENDPOINTS = frozenset(
     {
         "health.healthz",
@@ -45,6 +48,20 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+
+_PROXY_HEADERS = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Real-IP",
+)
+_BY_PROXY = (
+    "A proxy forwards to this page, but the settings do not allow that, because anybody could get in without a login; "
+    "set web.behind_proxy, or send an API token, see docs/access.md."
+)
 
 _csrf = CSRFProtect()
 _logins = LoginManager()
@@ -87,15 +104,20 @@ def who(said: str | None) -> str:
 
 @_logins.user_loader  # type: ignore[untyped-decorator]
 def _load_user(name: str) -> Person | None:
-    """A session is valid as long as its account exists."""
+    """A session is valid as long as its account exists and nobody ended it."""
     store = service().store
-    return Person(name) if store is not None and store.access.has_users() else None
+    if store is None or not store.access.has_users():
+        return None
+    idle_s = current_app.permanent_session_lifetime.total_seconds()
+    held = store.access.session_holds(str(session.get(SESSION_KEY, "")), idle_s)
+    return Person(name) if held else None
 
 
 def _guard() -> ResponseReturnValue | None:
     """Runs before every request; an answer here is a refusal."""
-    refused = _foreign_origin() if current_app.config["NEEDS_LOGIN"] else _not_local()
-    if refused is not None or not current_app.config["NEEDS_LOGIN"]:
+    if not current_app.config["NEEDS_LOGIN"]:
+        return _not_local() or _foreign_origin() or _refuse_proxied()
+    if (refused := _foreign_origin()) is not None:
         return refused
     if (authorization := request.authorization) is not None:
         return _by_token(authorization)
@@ -116,13 +138,22 @@ def _not_local() -> ResponseReturnValue | None:
             f"This page can only be opened as http://localhost, not as {name}; to open it from the "
             "network see docs/access.md.",
         )
-    if request.headers.get("X-Forwarded-For") or request.headers.get("Forwarded"):
-        return sentence(
-            403,
-            "A proxy forwards to this page, but the settings do not allow that, because anybody could "
-            "get in without a login; see docs/access.md.",
-        )
-    return _foreign_origin()
+    if any(name in request.headers for name in _PROXY_HEADERS):
+        return sentence(403, _BY_PROXY)
+    return None
+
+
+def _refuse_proxied() -> ResponseReturnValue | None:
+    """A proxy that says nothing of its clients: a bare proxy_pass of nginx speaks HTTP/1.0, others run as system users.
+
+    An API token is welcome from any program.
+    """
+    plain = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+    if request.endpoint == "health.healthz" or (plain and is_person(request.environ)):
+        return None
+    if (authorization := request.authorization) is not None:
+        return _by_token(authorization)
+    return sentence(403, _BY_PROXY)
 
 
 def _foreign_origin() -> ResponseReturnValue | None:

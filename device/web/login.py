@@ -6,20 +6,26 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Blueprint, current_app, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_login import login_user, logout_user
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from device.errors import InputError
 from device.machine.files import write_atomic
 from device.store import Store
-from device.web.access import USER, Person
+from device.web.access import SESSION_KEY, USER, Person
 from device.web.current import service
-from device.web.errors import sentence
+from device.web.guessing import count_failure, refuse_guessing, remember_browser
 
 login_pages = Blueprint("login", __name__)
 _log = logging.getLogger(__name__)
@@ -28,15 +34,8 @@ SETUP_CODE_NAME = "setup-code"
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 200
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-_PER_ADDRESS = RateLimitItemPerMinute(5)
-_IN_ALL = RateLimitItemPerMinute(30)
 _NOBODY = generate_password_hash(secrets.token_hex(16))
 """Checked when there is no account, so that both answers take the same time."""
-
-
-def new_limiter() -> MovingWindowRateLimiter:
-    """Counts wrong passwords and codes, per app."""
-    return MovingWindowRateLimiter(MemoryStorage())
 
 
 def setup_code(store: Store) -> str | None:
@@ -67,18 +66,18 @@ def login() -> ResponseReturnValue:
 @login_pages.post("/login")
 def log_in() -> ResponseReturnValue:
     """Check the password."""
-    too_many = _refuse_guessing()
+    too_many = refuse_guessing()
     if too_many is not None:
         return too_many
     password = request.form.get("password", "")[: MAX_PASSWORD_CHARS + 1]
     stored = service().require_store().access.password_hash(USER)
     if not check_password_hash(stored or _NOBODY, password) or stored is None:
-        _count_failure()
+        count_failure()
         text = "This password is wrong; try again."
         page = render_template("login.html", error=text, next=_local(request.form.get("next")))
         return page, 403
     _begin_session()
-    return redirect(_local(request.form.get("next")))
+    return remember_browser(make_response(redirect(_local(request.form.get("next")))))
 
 
 @login_pages.get("/setup")
@@ -92,7 +91,7 @@ def setup() -> ResponseReturnValue:
 @login_pages.post("/setup")
 def set_up() -> ResponseReturnValue:
     """Store the first password."""
-    too_many = _refuse_guessing()
+    too_many = refuse_guessing(in_all=False)
     if too_many is not None:
         return too_many
     store = service().require_store()
@@ -100,7 +99,7 @@ def set_up() -> ResponseReturnValue:
     if code is None:
         return redirect(url_for("login.login"))
     if not hmac.compare_digest(given.encode(), code.encode()):
-        _count_failure()
+        count_failure()
         text = "This set-up code is wrong; the log of the instrument shows the right one."
         return render_template("setup.html", error=text), 403
     try:
@@ -111,13 +110,15 @@ def set_up() -> ResponseReturnValue:
     setup_code(store)
     _log.info("the password was set by %s", request.remote_addr)
     _begin_session()
-    return redirect("/")
+    return remember_browser(make_response(redirect("/")))
 
 
 @login_pages.post("/logout")
 def logout() -> ResponseReturnValue:
-    """End the session."""
+    """End the session, also for a copy of its cookie."""
+    service().require_store().access.end_session(session.get(SESSION_KEY, ""))
     logout_user()
+    session.clear()
     return redirect(url_for("login.login"))
 
 
@@ -125,6 +126,8 @@ def _begin_session() -> None:
     """The session ends web.session_hours after the last request."""
     session.clear()
     session.permanent = True
+    idle_s = current_app.permanent_session_lifetime.total_seconds()
+    session[SESSION_KEY] = service().require_store().access.begin_session(idle_s)
     login_user(Person(USER))
 
 
@@ -138,23 +141,6 @@ def _chosen_password() -> str:
     if password != again:
         raise InputError("The two passwords differ; type the same password twice.")
     return password
-
-
-def _refuse_guessing() -> ResponseReturnValue | None:
-    """Refuse after too many wrong attempts from this address, or in total."""
-    limiter = current_app.extensions["login_limiter"]
-    if limiter.test(_PER_ADDRESS, request.remote_addr) and limiter.test(_IN_ALL, "all"):
-        return None
-    answer = sentence(429, "Too many wrong attempts; wait a minute and try again.")
-    answer.headers["Retry-After"] = "60"
-    return answer
-
-
-def _count_failure() -> None:
-    limiter = current_app.extensions["login_limiter"]
-    limiter.hit(_PER_ADDRESS, request.remote_addr)
-    limiter.hit(_IN_ALL, "all")
-    _log.warning("wrong password or set-up code from %s", request.remote_addr)
 
 
 def _local(target: str | None) -> str:
