@@ -3,6 +3,7 @@ import shutil
 
 import msgspec
 import pytest
+import tifffile
 from appliance import make_service, png, wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card
@@ -10,7 +11,7 @@ from conftest import FakeSegmenter, make_card
 from device.batch import replay as replay_module
 from device.batch.folder import write_image_files
 from device.batch.items import Item, count_item
-from device.batch.replay import past_of_count, past_of_file, replay
+from device.batch.replay import past_of_count, past_of_file, replay, results_in
 from device.commands.replay import command
 from device.counting.records import CountSettings
 from device.errors import InputError
@@ -235,3 +236,35 @@ class TestCommand:
             outcome = self.run(lab, monkeypatch, name)
             assert outcome.exit_code == 1
             assert outcome.exception is not None
+
+
+def test_a_folder_of_results_is_replayed_line_by_line(tmp_path, monkeypatch):
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    for number in (1, 2):
+        path = images / f"{number}.png"
+        path.write_bytes(png(number))
+        item = Item(path, path.name)
+        count_item(
+            item,
+            FakeSegmenter(),
+            CountSettings(),
+            write=lambda name, frame, counted: write_image_files(out, name, frame, counted),
+        )
+    monkeypatch.setattr("device.jobs.Segmenters.get", lambda *_: FakeSegmenter())
+    done = CliRunner().invoke(command, [str(out), "--image", str(images)])
+    assert done.exit_code == 0, done.output
+    assert "2 of 2 results are the same" in done.output
+
+    labels = tifffile.imread(out / "2.png.labels.tif")
+    labels[labels > 1] = 1
+    tifffile.imwrite(out / "2.png.labels.tif", labels)
+    done = CliRunner().invoke(command, [str(out), "--image", str(images)])
+    assert done.exit_code == 1
+    assert "2.png  outcome: the label image differs" in done.output
+    assert "1 of 2 results are the same" in done.output
+
+
+def test_a_folder_without_results_gets_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="holds no results"):
+        results_in(tmp_path)

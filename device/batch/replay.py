@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+import tifffile
 
 from device import __version__
 from device.counting.pipeline import count_frame
@@ -101,11 +102,11 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
     """A result file as `count --out`, `watch` and the store write it.
 
     Args:
-        path: the JSON file.
-        image: where its image is now; None searches the usual places.
+        path: the JSON file; a label image beside it is compared too.
+        image: where its image is now, or the folder that it is in; None searches the usual places.
 
     Raises:
-        InputError: the file is no result, or its image is not found.
+        InputError: the file is no result, or its image or label image cannot be read.
     """
     try:
         result = msgspec.json.decode(path.read_bytes(), type=CountResult)
@@ -115,8 +116,35 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
         ) from None
     except DECODE_ERRORS as error:
         raise InputError(f"{path} is not a fluocount result ({error}).") from None
+    if image is not None and image.is_dir():
+        image = image / result.image
     place = image or _find_image(path, result)
-    return Past(result, settings_of(result), result.model.name, place)
+    return Past(result, settings_of(result), result.model.name, place, _labels_beside(path))
+
+
+def _labels_beside(path: Path) -> LabelImage | None:
+    """The label image (H, W) int32 that `count --out` wrote with a result; None where there is none."""
+    labels = path.with_name(path.name.removesuffix(_BESIDE_SUFFIX) + ".labels.tif")
+    if not path.name.endswith(_BESIDE_SUFFIX) or not labels.is_file():
+        return None
+    try:
+        return np.asarray(tifffile.imread(labels)).astype(np.int32)
+    except Exception as error:  # noqa: BLE001 - tifffile raises any exception for a damaged file
+        raise InputError(f"{labels} cannot be read ({error}); restore or delete it.") from None
+
+
+def results_in(folder: Path) -> list[Path]:
+    """Result files of a folder and its sub-folders, by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(folder.rglob(f"*{_BESIDE_SUFFIX}"))
+    if not found:
+        raise InputError(
+            f"The folder {folder} holds no results; name one that `fluocount count --out` wrote."
+        )
+    return found
 
 
 def replay(past: Past, segmenter: Segmenter) -> Replay:
