@@ -65,7 +65,7 @@ def test_a_held_database_delays_a_count_and_fails_none(store, running, monkeypat
     holder = Holder(store.database.path)
     running.start()
     problem = wait_for(lambda: running.state.problem)
-    assert "Another program holds the database" in problem
+    assert "Another program uses the database" in problem
     holder.let_go()
     assert ended(store, row).count == 2
     assert store.counts.get(row.id).attempts == 1

@@ -117,7 +117,7 @@ def test_a_held_database_pauses_the_watch_with_its_cause(bench, monkeypatch, mom
     bench.image("a.png", 1)
     state = bench.once()
     assert (state.counted, state.failed) == (1, 0)
-    assert any("Another program holds the database" in sentence for sentence in bench.said)
+    assert any("Another program uses the database" in sentence for sentence in bench.said)
 
 
 def test_a_read_error_of_the_database_does_not_end_the_watch(bench, monkeypatch):

@@ -151,7 +151,7 @@ def _labels_of(store: Store, count: StoredCount) -> LabelImage:
     labels = stored_labels(store, count.row.id)
     if set(np.unique(labels)) - {0} != set(range(1, count.result.count + 1)):
         raise DamagedError(
-            f"The label image of {count.row.id} holds other cells than its result; restore a backup or count "
+            f"The label image of {count.row.image} has other cells than its result; restore a backup or count "
             "the image again."
         )
     return labels

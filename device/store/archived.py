@@ -58,7 +58,7 @@ class Archive:
         self.manifest = self._read_manifest()
         if DATABASE_MEMBER not in self._places:
             raise InputError(
-                f"{path} is not a complete backup: it holds no database; use another backup."
+                f"{path} is not a complete backup: it contains no database; use another backup."
             )
 
     @property
@@ -150,7 +150,7 @@ def check_database(database: Path, manifest: Manifest) -> set[str]:
         raise InputError(f"The backup's database is damaged ({error}); use another one.") from None
     if len(ids) != manifest.counts:
         raise InputError(
-            f"The backup speaks of {manifest.counts} counts and its database holds {len(ids)}; use another one."
+            f"The backup should have {manifest.counts} counts, but its database has {len(ids)}; use another backup."
         )
     return ids
 
@@ -167,7 +167,7 @@ def _checked_places(stream: BinaryIO, path: Path) -> dict[str, tuple[int, int]]:
                 places[member.name] = (member.offset_data, member.size)
                 if len(places) > _MOST_MEMBERS:
                     raise InputError(
-                        f"{path} is not a backup of fluocount: it holds too many files."
+                        f"{path} is not a backup of fluocount: it contains too many files."
                     )
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise InputError(

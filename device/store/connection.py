@@ -84,7 +84,7 @@ def translate(error: sqlite3.Error, path: Path, on_damage: Callable[[str], None]
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
     if code in _HELD:
         return UnavailableError(
-            f"Another program holds the database {path} ({error}); close it, or try again in a minute."
+            f"Another program uses the database {path} ({error}); close it, or try again in a minute."
         )
     if code in _DAMAGED:
         on_damage(str(error))
