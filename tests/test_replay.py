@@ -264,6 +264,11 @@ def test_a_folder_of_results_is_replayed_line_by_line(tmp_path, monkeypatch):
     assert "2.png  outcome: the label image differs" in done.output
     assert "1 of 2 results are the same" in done.output
 
+    (images / "1.png").unlink()
+    done = CliRunner().invoke(command, [str(out), "--image", str(tmp_path)])
+    assert "1.png.result.json  not compared: The image" in done.output
+    assert "0 of 2 results are the same" in done.output
+
 
 def test_a_folder_without_results_gets_a_sentence(tmp_path):
     with pytest.raises(InputError, match="holds no results"):

@@ -103,7 +103,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
 
     Args:
         path: the JSON file; a label image beside it is compared too.
-        image: where its image is now, or the folder that it is in; None searches the usual places.
+        image: where its image is now, or a folder with it in some sub-folder; None searches the usual places.
 
     Raises:
         InputError: the file is no result, or its image or label image cannot be read.
@@ -117,7 +117,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
     except DECODE_ERRORS as error:
         raise InputError(f"{path} is not a fluocount result ({error}).") from None
     if image is not None and image.is_dir():
-        image = image / result.image
+        image = next(iter(sorted(image.rglob(Path(result.image).name))), image / result.image)
     place = image or _find_image(path, result)
     return Past(result, settings_of(result), result.model.name, place, _labels_beside(path))
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from device.config import Settings, default_settings_path, load_settings
+from device.errors import InputError
 
 if TYPE_CHECKING:
     from device.batch.replay import Past, Replay
@@ -78,8 +79,13 @@ def _replay_folder(
 
     same = different = 0
     for path in results_in(folder):
-        past = _with_threshold(past_of_file(path, images), chosen["threshold"])
-        outcome = replay(past, segmenters.get(chosen["model"] or past.model))
+        try:
+            past = _with_threshold(past_of_file(path, images), chosen["threshold"])
+            outcome = replay(past, segmenters.get(chosen["model"] or past.model))
+        except InputError as error:
+            different += 1
+            click.echo(f"             {path.name}  not compared: {error}", err=chosen["as_json"])
+            continue
         same, different = same + outcome.same, different + (not outcome.same)
         if chosen["as_json"]:
             click.echo(_as_json(outcome, result=str(path)))
