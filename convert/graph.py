@@ -36,7 +36,7 @@ def _enlarging(layer: layers.Layer) -> bool:
     return isinstance(layer, layers.Conv2DTranspose) and layer.kernel_size == layer.strides
 
 
-def _rewritten(layer: layers.Layer) -> layers.Layer:
+def _rewrite(layer: layers.Layer) -> layers.Layer:
     if not _enlarging(layer):
         return layer.__class__.from_config(layer.get_config())
     step = layer.strides[0]
@@ -60,7 +60,7 @@ def deployable(model: keras.Model, height: int, width: int) -> keras.Model:
     convolution, so that no wider int8 tensor ever holds the logit.
     """
     logit = keras.Model(model.input, model.get_layer("logit").output)
-    scaled = keras.models.clone_model(logit, clone_function=_rewritten)
+    scaled = keras.models.clone_model(logit, clone_function=_rewrite)
     for original, rewritten in zip(logit.layers, scaled.layers, strict=True):
         weights = _weights(original)
         if original.name == "logit":

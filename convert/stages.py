@@ -135,7 +135,7 @@ def _signature(index: int, part: Any) -> Any:
     """The signature of a stage: its name is its number, its tensors have the names they have in the graph."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    def named(tensors: list[int]) -> list[Any]:
+    def tensor_maps(tensors: list[int]) -> list[Any]:
         maps = []
         for tensor in tensors:
             entry = schema.TensorMapT()
@@ -145,5 +145,5 @@ def _signature(index: int, part: Any) -> Any:
 
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = str(index), index
-    signature.inputs, signature.outputs = named(part.inputs), named(part.outputs)
+    signature.inputs, signature.outputs = tensor_maps(part.inputs), tensor_maps(part.outputs)
     return signature

@@ -54,7 +54,7 @@ def bring_emulator(root: Root) -> None:
     subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", plugin, source], check=True)
 
 
-def executed(root: Root, model: str, tiles: int) -> tuple[int, list[int]]:
+def count_instructions(root: Root, model: str, tiles: int) -> tuple[int, list[int]]:
     """Instructions of a program that computes so many tiles; height, width and number of a frame's tiles."""
     tools = f"/{TOOLS}"
     loader = [f"{tools}/ld-linux-x86-64.so.2", "--library-path", tools, f"{tools}/{EMULATOR}"]
@@ -82,8 +82,8 @@ def main() -> None:
     print("| model, 1600x1200 | tile | tiles | 10^9 instructions per tile | per frame |")
     print("|---|---|---|---|---|")
     for model in MODELS:
-        few, _ = executed(root, model, FEW)
-        more, (height, width, tiles) = executed(root, model, MORE)
+        few, _ = count_instructions(root, model, FEW)
+        more, (height, width, tiles) = count_instructions(root, model, MORE)
         tile = (more - few) / (MORE - FEW) / 1e9
         size = f"{width}x{height}"
         print(f"| {model} | {size} | {tiles} | {tile:.2f} | {tile * tiles:.1f} |", flush=True)

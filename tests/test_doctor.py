@@ -286,7 +286,7 @@ def test_exit_status_says_whether_counting_works(
     monkeypatch: pytest.MonkeyPatch, state: str, status: int
 ) -> None:
     verdict = msgspec.structs.replace(failure("found", "do this"), state=state)
-    monkeypatch.setattr("device.commands.doctor.examine", lambda _: [verdict.named("disk")])
+    monkeypatch.setattr("device.commands.doctor.examine", lambda _: [verdict.under("disk")])
     done = CliRunner().invoke(cli, ["doctor"])
     assert done.exit_code == status
     assert "disk" in done.output
@@ -295,7 +295,7 @@ def test_exit_status_says_whether_counting_works(
 
 def test_json_is_one_object_per_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "device.commands.doctor.examine", lambda _: [ok("a").named("x"), ok("b").named("y")]
+        "device.commands.doctor.examine", lambda _: [ok("a").under("x"), ok("b").under("y")]
     )
     done = CliRunner().invoke(cli, ["doctor", "--json"])
     assert [json.loads(line)["check"] for line in done.output.splitlines()] == ["x", "y"]

@@ -141,14 +141,14 @@ def count_item(
         counted = count_frame(frame, segmenter, settings, progress=progress, stage=watch.stage)
     except InputError as error:
         return Outcome(item, error=str(error))
-    counted = _described(counted, watch)
+    counted = _describe(counted, watch)
     if write is not None:
         with watch.stage("write"):
             write(item.name, frame, counted)
-    return Outcome(item, _described(counted, watch))
+    return Outcome(item, _describe(counted, watch))
 
 
-def _described(counted: Counted, watch: Stopwatch) -> Counted:
+def _describe(counted: Counted, watch: Stopwatch) -> Counted:
     """The same result with the time taken so far, and the software versions."""
     result = msgspec.structs.replace(
         counted.result, seconds=watch.seconds(), versions=software_versions()

@@ -91,7 +91,7 @@ def past_of_count(store: Store, count_id: str) -> Past:
     row = store.counts.get(count_id)
     return Past(
         result=load_count(store, row).result,
-        asked=_asked(row),
+        asked=_settings_asked(row),
         model=row.model,
         image_path=store.counts.original_path(row),
         labels=stored_labels(store, count_id),
@@ -176,7 +176,7 @@ def replay(past: Past, segmenter: Segmenter) -> Replay:
     return Replay(count_then=past.result.count, count_now=now.result.count, differences=differences)
 
 
-def _asked(row: CountRow) -> CountSettings:
+def _settings_asked(row: CountRow) -> CountSettings:
     """The first request, with the values of a later re-labelling."""
     if not row.relabels:
         return row.settings
@@ -256,9 +256,9 @@ def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
     then = past.result
     if then.count != now.result.count:
         texts.append(f"{now.result.count} cells, there were {then.count}")
-    if gone := _unmatched(then.cells, now.result.cells):
+    if gone := _count_unmatched(then.cells, now.result.cells):
         texts.append(f"{gone} cells are missing or changed")
-    if new := _unmatched(now.result.cells, then.cells):
+    if new := _count_unmatched(now.result.cells, then.cells):
         texts.append(f"{new} cells are new or changed")
     if past.labels is not None and not np.array_equal(past.labels, now.labels):
         texts.append("the label image differs")
@@ -268,7 +268,7 @@ def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
     return [Difference(what="outcome", text=text) for text in texts]
 
 
-def _unmatched(cells: tuple[Cell, ...], others: tuple[Cell, ...]) -> int:
+def _count_unmatched(cells: tuple[Cell, ...], others: tuple[Cell, ...]) -> int:
     """How many of `cells` have no exact equal among `others`."""
     known = {msgspec.structs.replace(cell, id=0) for cell in others}
     return sum(msgspec.structs.replace(cell, id=0) not in known for cell in cells)

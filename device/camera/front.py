@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from device.camera.base import Camera, Capture, ControlRanges, PreviewImage
-from device.camera.memory import Wanted, changed, load_wanted, save_wanted
+from device.camera.memory import Wanted, change_wanted, load_wanted, save_wanted
 from device.camera.pictures import focus_score, preview_jpeg, preview_saturation
 from device.camera.ranges import tell_fitted
 from device.camera.status import CameraStatus, State
@@ -91,7 +91,7 @@ class CameraFront:
     def change(self, values: dict[str, float]) -> CameraStatus:
         """Replace controls; see CameraThread.change."""
         with self._changed:
-            wanted = self._wanted = changed(self._wanted, values, self._ranges)
+            wanted = self._wanted = change_wanted(self._wanted, values, self._ranges)
             self._fitted = ""
             if self._state == "ready":
                 self._text = self._remark

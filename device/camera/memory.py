@@ -66,7 +66,7 @@ def save_wanted(wanted: Wanted, path: Path | None) -> None:
         _log.warning("The camera's controls could not be saved in %s: %s", path, error)
 
 
-def changed(wanted: Wanted, values: dict[str, float], ranges: ControlRanges | None) -> Wanted:
+def change_wanted(wanted: Wanted, values: dict[str, float], ranges: ControlRanges | None) -> Wanted:
     """The choice with some values replaced.
 
     Raises:

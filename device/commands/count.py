@@ -61,7 +61,7 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         batch.count(items)
         _finish(batch.report, out_dir, with_table=not chosen["as_json"])
     except KeyboardInterrupt:
-        _stopped(batch.report, out_dir)
+        _stop(batch.report, out_dir)
     except OSError as error:
         raise StorageError(
             f"{error.filename or out_dir} cannot be written ({error.strerror}); fix that and continue "
@@ -222,7 +222,7 @@ def _finish(report: BatchReport, out_dir: Path | None, *, with_table: bool) -> N
         sys.exit(1)
 
 
-def _stopped(report: BatchReport, out_dir: Path | None) -> NoReturn:
+def _stop(report: BatchReport, out_dir: Path | None) -> NoReturn:
     """After Ctrl-C: write the table of the finished images."""
     click.echo(f"Stopped. {report.summary()}", err=True)
     if out_dir is not None:

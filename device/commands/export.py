@@ -40,7 +40,7 @@ def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
 
     which = _filter(ids, chosen)
     store = _open(load_settings(chosen["config"] or default_settings_path()), chosen["data_dir"])
-    rows = _done(store, which)
+    rows = _find_done(store, which)
     if out_dir is not None:
         written, problems = write_exports(store, rows, chosen["formats"], out_dir)
         click.echo(f"{len(written)} files of {len(rows)} count(s) in {out_dir}", err=True)
@@ -82,7 +82,7 @@ def _open(settings: Settings, data_dir: Path | None) -> Store:
     return open_existing(settings.storage, data_dir)
 
 
-def _done(store: Store, which: Filter) -> list[CountRow]:
+def _find_done(store: Store, which: Filter) -> list[CountRow]:
     """Oldest first; a named count that is missing or unfinished is an error, not left out."""
     for count_id in which.ids or ():
         row = store.counts.get(count_id)

@@ -118,10 +118,10 @@ def take_reading(chosen: dict[str, Any], default: Reading) -> Reading:
         raise InputError("--plane was given twice for the same axis; give each axis once.")
     for name in ("channel", "project", "full_scale", "offset"):
         asked[name] = chosen.pop(name)
-    return merged(default, asked)
+    return merge(default, asked)
 
 
-def merged(default: Reading, asked: Mapping[str, Any]) -> Reading:
+def merge(default: Reading, asked: Mapping[str, Any]) -> Reading:
     """`default` with every value that is not None in its place."""
     given = {name: value for name, value in asked.items() if value is not None}
     return msgspec.structs.replace(default, **given)

@@ -24,5 +24,5 @@ def examine(patient: Patient, checks: dict[str, Check] = CHECKS) -> list[Verdict
             verdict = failure(str(error), "")
         except OSError as error:
             verdict = failure(f"{error.filename or 'the system'}: {error.strerror}", "")
-        verdicts.append(verdict.named(name))
+        verdicts.append(verdict.under(name))
     return verdicts

@@ -56,10 +56,10 @@ def examine_camera(patient: Patient) -> list[Verdict]:
         try:
             controls = camera.open(asked)
         except CameraError as error:
-            return [_cannot_open(error).named("start")]
+            return [_cannot_open(error).under("start")]
         bench = Bench(camera=camera, settings=settings, controls=controls)
-        started = _started(bench, asked, time.monotonic() - began)
-        return [started.named("start"), *(_run(step, name, bench) for name, step in STEPS.items())]
+        started = _verdict_of_start(bench, asked, time.monotonic() - began)
+        return [started.under("start"), *(_run(step, name, bench) for name, step in STEPS.items())]
 
 
 def _cannot_open(error: CameraError) -> Verdict:
@@ -71,7 +71,7 @@ def _cannot_open(error: CameraError) -> Verdict:
     return failure(str(error), "")
 
 
-def _started(bench: Bench, asked: CameraControls, seconds: float) -> Verdict:
+def _verdict_of_start(bench: Bench, asked: CameraControls, seconds: float) -> Verdict:
     from device.camera.ranges import tell_fitted
 
     found = f"{bench.camera.name} ({bench.camera.kind}) in {seconds:.1f} s"
@@ -83,14 +83,14 @@ def _run(step: Step, name: str, bench: Bench) -> Verdict:
     """One step; a camera that fails it is started again for the next."""
     try:
         bench.camera.apply(bench.controls)
-        return step(bench).named(name)
+        return step(bench).under(name)
     except CameraError as error:
         try:
             bench.camera.close()
             bench.camera.open(bench.controls)
         except CameraError as again:
-            return failure(f"{error} It does not start again: {again}", _REPORT).named(name)
-        return failure(str(error), _REPORT).named(name)
+            return failure(f"{error} It does not start again: {again}", _REPORT).under(name)
+        return failure(str(error), _REPORT).under(name)
 
 
 def check_size(bench: Bench) -> Verdict:

@@ -25,7 +25,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     todo: str = ""
     check: str = ""
 
-    def named(self, check: str) -> "Verdict":
+    def under(self, check: str) -> "Verdict":
         """The same with the name of its check."""
         return msgspec.structs.replace(self, check=check)
 

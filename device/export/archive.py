@@ -78,20 +78,20 @@ def _parts(store: Store, row: CountRow) -> Iterator[tuple[str, Callable[[], IO[b
     original = store.counts.original_path(row)
     yield original.name, partial(_open, original)
     for name in _AS_STORED:
-        yield name, partial(_stored, store, row, name)
+        yield name, partial(_open_stored, store, row, name)
     for file_format in get_args(FileFormat):
-        yield file_format, partial(_encoded, store, row, file_format)
+        yield file_format, partial(_encode, store, row, file_format)
 
 
 def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _stored(store: Store, row: CountRow, name: str) -> IO[bytes]:
+def _open_stored(store: Store, row: CountRow, name: str) -> IO[bytes]:
     return _open(store.product(row.id, name))
 
 
-def _encoded(store: Store, row: CountRow, file_format: FileFormat) -> IO[bytes]:
+def _encode(store: Store, row: CountRow, file_format: FileFormat) -> IO[bytes]:
     return io.BytesIO(export_file(store, load_count(store, row), file_format))
 
 

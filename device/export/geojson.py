@@ -34,14 +34,14 @@ def geojson(
     outlines = cell_polygons(remaining_labels(labels, corrections))
     features = [_detection(cells[cell_id], polygons, result) for cell_id, polygons in outlines]
     features += [
-        _added(cell_id, position, result)
+        _point_feature(cell_id, position, result)
         for cell_id, position in zip(added_ids(result, corrections), corrections.added, strict=True)
     ]
     return to_json({"type": "FeatureCollection", "features": features})
 
 
 def _detection(cell: Cell, polygons: list[Polygon], result: CountResult) -> dict[str, Any]:
-    pieces = [[_closed(ring) for ring in (piece.outer, *piece.holes)] for piece in polygons]
+    pieces = [[_close(ring) for ring in (piece.outer, *piece.holes)] for piece in polygons]
     if len(pieces) == 1:
         geometry = {"type": "Polygon", "coordinates": pieces[0]}
     else:
@@ -50,7 +50,9 @@ def _detection(cell: Cell, polygons: list[Polygon], result: CountResult) -> dict
     return _feature(cell.id, geometry, properties, result)
 
 
-def _added(cell_id: int, position: tuple[float, float], result: CountResult) -> dict[str, Any]:
+def _point_feature(
+    cell_id: int, position: tuple[float, float], result: CountResult
+) -> dict[str, Any]:
     x, y = position
     geometry = {"type": "Point", "coordinates": [x + 0.5, y + 0.5]}
     return _feature(cell_id, geometry, {"objectType": "annotation"}, result)
@@ -67,5 +69,5 @@ def _feature(
     }
 
 
-def _closed(ring: Ring) -> Ring:
+def _close(ring: Ring) -> Ring:
     return [*ring, ring[0]]

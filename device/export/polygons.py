@@ -53,7 +53,7 @@ def mask_polygons(mask: Mask, left: int = 0, top: int = 0) -> list[Polygon]:
     pieces, count = ndimage.label(mask)
     polygons = []
     for number in range(1, count + 1):
-        rings = [_moved(ring, left, top) for ring in _rings(pieces == number)]
+        rings = [_move(ring, left, top) for ring in _rings(pieces == number)]
         (outer,) = (ring for ring in rings if signed_area(ring) > 0)
         holes = tuple(ring for ring in rings if signed_area(ring) < 0)
         polygons.append(Polygon(outer, holes))
@@ -128,5 +128,5 @@ def _without_straight_corners(ring: Ring) -> Ring:
     ]
 
 
-def _moved(ring: Ring, left: int, top: int) -> Ring:
+def _move(ring: Ring, left: int, top: int) -> Ring:
     return [(x + left, y + top) for x, y in ring]

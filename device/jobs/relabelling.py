@@ -90,7 +90,7 @@ class Relabeller:
             revision = held.row.revision + 1
             self._store.folders.keep_products(count_id, revision, products)
             # Where this fails the products stay for the sweep: the commit may have been made nevertheless.
-            self._store.queue.relabelled(count_id, revision, result, _changed(result))
+            self._store.queue.relabelled(count_id, revision, result, _record_of(result))
             self._store.folders.drop_revisions(count_id, revision)
         return self._store.counts.get(count_id)
 
@@ -138,7 +138,7 @@ def _relabel(held: _Held, change: Change) -> Counted:
     return relabel(held.frame, held.probability, held.card, settings)
 
 
-def _changed(result: CountResult) -> Relabel:
+def _record_of(result: CountResult) -> Relabel:
     return Relabel(
         threshold=result.threshold,
         min_area_px=result.min_area_px,

@@ -54,7 +54,7 @@ class Archive:
     def __init__(self, stream: BinaryIO, path: Path) -> None:
         self._stream = stream
         self._path = path
-        self._places = _checked_places(stream, path)
+        self._places = _check_places(stream, path)
         self.manifest = self._read_manifest()
         if DATABASE_MEMBER not in self._places:
             raise InputError(
@@ -155,7 +155,7 @@ def check_database(database: Path, manifest: Manifest) -> set[str]:
     return ids
 
 
-def _checked_places(stream: BinaryIO, path: Path) -> dict[str, tuple[int, int]]:
+def _check_places(stream: BinaryIO, path: Path) -> dict[str, tuple[int, int]]:
     """(offset, size) of every member's bytes in the archive."""
     whole = os.fstat(stream.fileno()).st_size
     places: dict[str, tuple[int, int]] = {}

@@ -52,7 +52,7 @@ class Corrections:
                 if known.action == "add":
                     return self._take_back(count_id, known.id, who)
                 raise ConflictError(f"Cell {cell_id} is already removed; undo that first.")
-        cell = _counted_cell(result.cells, cell_id)
+        cell = _find_counted(result.cells, cell_id)
         return self._log(count_id, result, "remove", (cell.x, cell.y, cell_id), who)
 
     def undo(self, count_id: str, who: str) -> CountRow:
@@ -108,7 +108,7 @@ class Corrections:
         return rows.get(self._database, count_id)
 
 
-def _counted_cell(cells: Sequence[Cell], cell_id: int) -> Cell:
+def _find_counted(cells: Sequence[Cell], cell_id: int) -> Cell:
     for cell in cells:
         if cell.id == cell_id:
             return cell

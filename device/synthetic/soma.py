@@ -49,7 +49,7 @@ def draw_soma(
     stain = _stain(rng, reach, x, y, diameter_px)
     stain = ndimage.gaussian_filter(stain, blur_px) if blur_px > 0 else stain
     stain /= max(float(stain[mask].mean()), 1e-6)
-    return Soma(stain.astype(np.float32), mask, _turned(tips, turn))
+    return Soma(stain.astype(np.float32), mask, _turn(tips, turn))
 
 
 def _outline(
@@ -94,6 +94,6 @@ def _stain(rng: np.random.Generator, reach: Plane, x: Plane, y: Plane, diameter_
     return np.asarray(stain, np.float32)
 
 
-def _turned(tips: Plane, turn: float) -> Plane:
+def _turn(tips: Plane, turn: float) -> Plane:
     angle = tips[:, 1] + turn
     return np.stack([tips[:, 0] * np.cos(angle), tips[:, 0] * np.sin(angle), angle], axis=1)

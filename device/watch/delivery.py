@@ -106,7 +106,7 @@ class Delivery:
         rows = {row.id: row for row in self._store.counts.search(Filter(ids=asked))}
         for count_id in asked:
             if count_id not in rows:
-                self._deleted(self.waiting[count_id])
+                self._note_deleted(self.waiting[count_id])
                 del self.waiting[count_id]
         ended = [row for row in rows.values() if row.status not in ("queued", "running")]
         end_s = time.monotonic() + _TURN_S
@@ -167,7 +167,7 @@ class Delivery:
     def _may_pass(self, fault: OSError, row: CountRow) -> bool:
         return is_of_the_machine(fault) or self._troubled.get(row.id, 0) < _READ_ATTEMPTS
 
-    def _deleted(self, entry: Entry) -> None:
+    def _note_deleted(self, entry: Entry) -> None:
         """Handle a count that is no longer in the store: if it had its line before, the file may be counted again."""
         if entry.state == "counted":
             self._ledger.drop(entry)

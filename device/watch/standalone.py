@@ -46,7 +46,7 @@ def watch_folder(
         SettingsError: another process watches with the same output folder.
     """
     segmenters = Segmenters(settings.counting, load_segmenter)
-    card = _checked_card(segmenters, plan)
+    card = _check_card(segmenters, plan)
     with closing(open_store(settings.storage)) as store:
         worker = Worker(store, segmenters, conditions=system.conditions)
         watch = FolderWatch(
@@ -60,7 +60,7 @@ def watch_folder(
         return _run(watch, worker, once)
 
 
-def _checked_card(segmenters: Segmenters, plan: WatchPlan) -> ModelCard:
+def _check_card(segmenters: Segmenters, plan: WatchPlan) -> ModelCard:
     """The model's card; a missing model or a setting out of range raises before anything starts."""
     card = segmenters.card(plan.model)
     resolve(plan.settings, card)

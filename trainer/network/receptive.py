@@ -8,6 +8,9 @@ from keras import layers
 
 FRAME_WIDTH_PX, FRAME_HEIGHT_PX = 1600, 1200
 
+Sources = dict[layers.Layer, list[layers.Layer]]
+"""For each layer those whose outputs it reads."""
+
 
 class Reach(msgspec.Struct, frozen=True):
     """How far an output pixel looks, over all positions relative to the strides.
@@ -23,8 +26,8 @@ class Reach(msgspec.Struct, frozen=True):
     most_px: int
 
 
-def _sources(model: keras.Model) -> dict:
-    """For each layer those whose outputs it reads, from what Keras would save of the model."""
+def _sources(model: keras.Model) -> Sources:
+    """Of a model, from what Keras would save of it."""
     return {
         model.get_layer(saved["name"]): [
             model.get_layer(name) for name in _history(saved["inbound_nodes"])
@@ -33,7 +36,7 @@ def _sources(model: keras.Model) -> dict:
     }
 
 
-def _history(saved) -> Iterator[str]:
+def _history(saved: object) -> Iterator[str]:
     """Names of the layers whose tensors occur in a saved call."""
     if isinstance(saved, dict) and "keras_history" in saved:
         yield saved["keras_history"][0]
@@ -44,13 +47,13 @@ def _history(saved) -> Iterator[str]:
             yield from _history(part)
 
 
-def _same_padding(layer) -> tuple[int, int]:
+def _same_padding(layer: layers.Layer) -> tuple[int, int]:
     """Pixels read before and after the position by a stride-1 "same" convolution (vertical axis)."""
     span = (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
     return span // 2, span - span // 2
 
 
-def _read_interval(layer, low: int, high: int) -> tuple[int, int]:
+def _read_interval(layer: layers.Layer, low: int, high: int) -> tuple[int, int]:
     """Input rows that a layer reads for its output rows low..high."""
     if isinstance(layer, layers.MaxPooling2D | layers.AveragePooling2D):
         stride, size = layer.strides[0], layer.pool_size[0]
@@ -70,7 +73,7 @@ def _read_interval(layer, low: int, high: int) -> tuple[int, int]:
     return low, high
 
 
-def _input_rows(model: keras.Model, sources: dict, row: int) -> tuple[int, int]:
+def _input_rows(model: keras.Model, sources: Sources, row: int) -> tuple[int, int]:
     """First and last input row that output row `row` depends on."""
     wanted = {model.get_layer(model.output_names[0]): (row, row)}
     for layer in reversed(model.layers):
@@ -112,7 +115,7 @@ def reach(model: keras.Model) -> Reach:
     return Reach(stride, min(sides), max(sides))
 
 
-def _layer_macs(layer, pixels_out: int, pixels_in: int) -> int:
+def _layer_macs(layer: layers.Layer, pixels_out: int, pixels_in: int) -> int:
     """Multiply-accumulates of one layer."""
     if isinstance(layer, layers.Conv2DTranspose):
         kernel = layer.kernel.shape

@@ -23,7 +23,7 @@ exports = APIBlueprint("exports", __name__, url_prefix="/api/v1")
 def export(wish: dict[str, Any]) -> Response:
     """A table (csv) of the counts, or a ZIP with the table and every count's files."""
     store = service().require_store()
-    rows = _done(store, wish["ids"])
+    rows = _find_done(store, wish["ids"])
     if wish["format"] == "csv":
         return counts_csv(store, Filter(ids=tuple(row.id for row in rows)))
     archive = write_archive(store, rows)
@@ -32,7 +32,7 @@ def export(wish: dict[str, Any]) -> Response:
     )
 
 
-def _done(store: Store, ids: list[str]) -> list[CountRow]:
+def _find_done(store: Store, ids: list[str]) -> list[CountRow]:
     """The rows, oldest first; a missing or unfinished count raises instead of being left out."""
     rows = {count_id: store.counts.get(count_id) for count_id in ids}
     for row in rows.values():

@@ -40,7 +40,7 @@ _GEOJSON = {
 }
 
 
-def _found(count_id: str) -> tuple[Store, CountRow]:
+def _find(count_id: str) -> tuple[Store, CountRow]:
     store = service().require_store()
     return store, store.counts.get(count_id)
 
@@ -49,7 +49,7 @@ def _found(count_id: str) -> tuple[Store, CountRow]:
 @answers(products, BINARY, 404, media="*/*")
 def image(count_id: str) -> Response:
     """The original image, byte for byte."""
-    store, row = _found(count_id)
+    store, row = _find(count_id)
     path = store.counts.original_path(row)
     return _file(path, download_name=row.image, as_attachment=True)
 
@@ -58,7 +58,7 @@ def image(count_id: str) -> Response:
 @answers(products, BINARY, 400, 404, media="image/jpeg")
 def viewable(count_id: str) -> Response:
     """The image as a browser can show it: 8 bits, full size."""
-    store, row = _found(count_id)
+    store, row = _find(count_id)
     if row.status == "done":
         return _file(store.product(count_id, "image.jpg"))
     frame = read_frame(store.counts.original_path(row), row.settings.reading)
@@ -76,7 +76,7 @@ def overlay_jpg(count_id: str) -> Response:
 @answers(products, BINARY, 400, 404, 409, media="image/png")
 def overlay_png(count_id: str) -> Response:
     """The same without compression loss, rendered on request."""
-    store, row = _found(count_id)
+    store, row = _find(count_id)
     labels = stored_labels(store, count_id)
     frame = read_frame(store.counts.original_path(row), row.settings.reading)
     picture = overlay_image(frame, store.result(count_id), labels)
@@ -109,7 +109,7 @@ def _export(name: FileFormat) -> None:
     media = _MEDIA[Path(name).suffix]
 
     def view(count_id: str) -> Response:
-        store, row = _found(count_id)
+        store, row = _find(count_id)
         data = io.BytesIO(export_file(store, load_count(store, row), name))
         download = f"{Path(row.image).stem or 'count'}.{name}"
         return send_file(data, mimetype=media, as_attachment=True, download_name=download)
