@@ -3,6 +3,7 @@
 import threading
 import time
 
+import msgspec
 import pytest
 from appliance import wait_for
 
@@ -151,6 +152,18 @@ def hold_case(factory, **changes):
     made = Case(factory, settings, on_hold=lambda: held.append(1))
     made.panel.open()
     return made, held
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+def test_closing_switches_the_light_off_before_its_pin_is_released(factory, active_high):
+    settings = msgspec.structs.replace(SETTINGS, excitation_active_high=active_high)
+    made = Case(factory, settings)
+    made.panel.open()
+    made.panel.light(True)
+    assert made.pin[LIGHT].state is active_high
+    made.pin[LIGHT].clear_states()
+    made.panel.close()
+    assert [state.state for state in made.pin[LIGHT].states][1] is not active_high
 
 
 def test_hold_shuts_down_once_and_its_release_captures_nothing(factory):

@@ -118,7 +118,10 @@ class Panel:
             self._events.put("stop")
             self._thread.join()
             self._thread = None
-        self._button = self._led = self._light = None
+        light, self._light = self._light, None
+        if light is not None:
+            light.off()  # not left to the pin: whether a released one keeps its level is the kernel's choice
+        self._button = self._led = None
         self._opened.close()
 
     def light(self, on: bool) -> None:
@@ -127,14 +130,15 @@ class Panel:
         Raises:
             CameraError: the pin of the light is not open; an unlit frame would count as empty.
         """
-        if self._light is None:
+        light = self._light
+        if light is None:
             if on:
                 raise CameraError(
                     "The excitation light cannot be switched on, so no picture is taken; "
                     "see the message about the pins."
                 )
             return
-        self._light.value = on
+        light.value = on
         if on:
             time.sleep(self._settings.excitation_settle_s)
 
