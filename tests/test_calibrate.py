@@ -5,13 +5,21 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from conftest import DATA_DIR, draw_discs, make_card, make_confidence, make_frame
+from conftest import (
+    DATA_DIR,
+    USUAL,
+    USUAL_CELLS,
+    draw_discs,
+    make_card,
+    make_confidence,
+    make_frame,
+)
 
 from device.counting.card import Range
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.probabilities import cell_probabilities, sigmoid
-from device.counting.confidence.statistics import CellStatistics, FrameStatistics
+from device.counting.confidence.statistics import CellStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
 from trainer.confidence.calibrate import (
@@ -31,16 +39,6 @@ from trainer.confidence.report import bins, coverage_table, write_confidence_rep
 from trainer.frames.corrupt import CORRUPTIONS, corrupt
 from trainer.frames.datasets import Example
 
-USUAL = FrameStatistics(
-    contrast=60.0,
-    background=10.0,
-    noise=0.3,
-    sharpness=0.33,
-    green_share=0.43,
-    blue_share=0.04,
-    saturated_share=0.0,
-)
-USUAL_CELLS = CellStatistics(cell_size_ratio=1.0, covered_share=0.01)
 TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
 
 

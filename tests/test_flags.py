@@ -3,7 +3,15 @@
 import msgspec
 import numpy as np
 import pytest
-from conftest import FakeSegmenter, draw_discs, make_card, make_confidence, make_frame
+from conftest import (
+    USUAL,
+    USUAL_CELLS,
+    FakeSegmenter,
+    draw_discs,
+    make_card,
+    make_confidence,
+    make_frame,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,23 +19,12 @@ from device.counting.card import NormalFrame, Range
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.statistics import (
     CellStatistics,
-    FrameStatistics,
     frame_statistics,
     quantile,
 )
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 
-USUAL = FrameStatistics(
-    contrast=60.0,
-    background=10.0,
-    noise=0.3,
-    sharpness=0.33,
-    green_share=0.43,
-    blue_share=0.04,
-    saturated_share=0.0,
-)
-USUAL_CELLS = CellStatistics(cell_size_ratio=1.0, covered_share=0.01)
 NORMAL = NormalFrame(
     contrast=Range(low=1.5, high=None),
     background=Range(low=None, high=80.0),
