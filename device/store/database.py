@@ -7,18 +7,16 @@ Migrations are plain numbered SQL files. Each runs in one transaction together w
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from device.errors import StorageError, UnavailableError
-from device.machine.files import FileIdentity, identity, sync_folder
 from device.store.connection import StoreConnection, damage_sentence, translate
+from device.store.inplace import InPlace, copy_whole
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
-_SIDE_FILES = ("-wal", "-shm")
 _log = logging.getLogger(__name__)
 
 
@@ -43,12 +41,10 @@ class Database:
         self.path = path
         self._local = threading.local()
         self._damage: str | None = None
-        self._identity: FileIdentity | None = None
-        self._rescued: Path | None = None
-        self._rescuing = threading.Lock()
+        self._files = InPlace(path)
         try:
             self._migrate()
-            self._identity = identity(path)
+            self._files.remember()
         except (sqlite3.Error, StorageError) as error:
             if isinstance(error, StorageError) and self._damage is None:
                 raise
@@ -78,7 +74,7 @@ class Database:
             UnavailableError: it may work later.
         """
         connection = self.connection()
-        self._require_in_place(connection)
+        self._files.require(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -86,14 +82,14 @@ class Database:
         except BaseException:
             self._roll_back(connection)
             raise
-        self._require_in_place(connection)  # else the commit went into a file that nobody finds
+        self._files.require(connection)  # else the commit went into a file that nobody finds
 
     def problem(self) -> str | None:
         """Why nothing must be accepted now, in one sentence; cheap enough for every request."""
         if self._damage is not None:
             return damage_sentence(self.path, self._damage)
         try:
-            self._require_in_place(self.connection())
+            self._files.require(self.connection())
             if self.path.stat().st_size == 0:
                 self._note_damage("it is empty")
             else:
@@ -125,6 +121,11 @@ class Database:
         """
         if found := self.problem():
             raise StorageError(found)
+
+    def be_patient(self, seconds: float) -> None:
+        """How long this thread's connections wait for another program that holds the database (else BUSY_TIMEOUT_S)."""
+        for connection in (self.connection(), self.hasty_connection()):
+            connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
     def look_over(self) -> None:
         """Read the whole file as a program that starts now would; what is wrong becomes a `problem`."""
@@ -159,14 +160,17 @@ class Database:
         if known is None:
             try:
                 known = self._connect(synchronous)
-            except sqlite3.Error as error:
-                raise translate(error, self.path, self._note_damage) from error
+            except (sqlite3.Error, UnavailableError) as error:
+                said: Exception = error
+                if isinstance(error, sqlite3.Error):
+                    said = translate(error, self.path, self._note_damage)
+                raise self._files.explain(said) from error
             self._local.__dict__[name] = known
         return known
 
     def _connect(self, synchronous: str) -> StoreConnection:
         # Once it was there, a missing file is a fault: SQLite would quietly begin an empty one.
-        mode = "rwc" if self._identity is None else "rw"
+        mode = "rw" if self._files.made else "rwc"
         made = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -181,64 +185,11 @@ class Database:
             made.execute(f"PRAGMA synchronous = {synchronous}")
             made.execute("PRAGMA foreign_keys = ON")
             made.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # opens the -wal
-            made.side_files = self._side_files()
+            made.side_files = self._files.side_files()
         except BaseException:
             made.close()
             raise
         return made
-
-    def _side_files(self) -> tuple[FileIdentity | None, ...]:
-        """While a connection is open SQLite never replaces its -wal and -shm: whoever does takes commits away."""
-        return tuple(identity(self.path.with_name(self.path.name + end)) for end in _SIDE_FILES)
-
-    def _require_in_place(self, connection: StoreConnection) -> None:
-        """Refuse to work on files that were deleted or replaced under the running program.
-
-        Raises:
-            StorageError: they were; what the connection still knows is saved beside them.
-            UnavailableError: nobody can tell now.
-        """
-        if self._identity is None:  # being made
-            return
-        try:
-            if (
-                identity(self.path) == self._identity
-                and self._side_files() == connection.side_files
-            ):
-                return
-        except OSError as error:
-            raise UnavailableError(
-                f"The database {self.path} cannot be read ({error.strerror}); check the disk."
-            ) from error
-        saved = self._rescue(connection)
-        raise StorageError(
-            f"The database {self.path} was deleted or replaced while fluocount ran; nothing is accepted. {saved}"
-        )
-
-    def _rescue(self, connection: StoreConnection) -> str:
-        """An open file outlives its name: copy it while there is a connection to it."""
-        with self._rescuing:
-            try:
-                if self._rescued is None:
-                    stamp = time.strftime("rescued-%Y%m%d-%H%M%S")
-                    target = self.path.with_name(f"{self.path.name}.{stamp}")
-                    self._copy_whole(connection, target)
-                    self._rescued = target
-            except (sqlite3.Error, OSError) as error:
-                return f"Stop fluocount and restore a backup; no copy could be made ({error})."
-        return (
-            f"What it held is saved in {self._rescued}: stop fluocount, give that file the name "
-            f"{self.path.name}, remove {self.path.name}-wal and {self.path.name}-shm, and start it again."
-        )
-
-    @staticmethod
-    def _copy_whole(connection: sqlite3.Connection, target: Path) -> None:
-        partial = target.with_name(target.name + ".part")
-        partial.unlink(missing_ok=True)
-        with closing(sqlite3.connect(partial)) as copy:
-            connection.backup(copy)
-        partial.replace(target)
-        sync_folder(target.parent)
 
     def _roll_back(self, connection: StoreConnection) -> None:
         """After a failed roll-back the connection would refuse every later transaction: open a new one then."""
@@ -281,7 +232,7 @@ class Database:
     def _copy_before(self, version: int) -> None:
         target = self.path.with_name(f"{self.path.name}.before-{version + 1}")
         if not target.exists():
-            self._copy_whole(self.connection(), target)
+            copy_whole(self.connection(), target)
 
     @staticmethod
     def _version(connection: sqlite3.Connection) -> int:

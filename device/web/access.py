@@ -7,6 +7,7 @@ token, except /healthz, the login, the set-up and their style sheets.
 """
 
 import secrets
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from apiflask import APIFlask
@@ -115,14 +116,27 @@ def _load_user(name: str) -> Person | None:
 
 def _guard() -> ResponseReturnValue | None:
     """Runs before every request; an answer here is a refusal."""
+    return refuse_outsiders(_check_csrf)
+
+
+def _check_csrf() -> None:
+    if request.method not in _SAFE_METHODS:
+        _csrf.protect()
+
+
+def refuse_outsiders(check_body: Callable[[], None] = lambda: None) -> ResponseReturnValue | None:
+    """Refuse whoever may not come in, by the headers alone.
+
+    Args:
+        check_body: called for browsers, before it is asked whether they are logged in.
+    """
     if not current_app.config["NEEDS_LOGIN"]:
         return _not_local() or _foreign_origin() or _refuse_proxied()
     if (refused := _foreign_origin()) is not None:
         return refused
     if (authorization := request.authorization) is not None:
         return _by_token(authorization)
-    if request.method not in _SAFE_METHODS:
-        _csrf.protect()
+    check_body()
     if request.endpoint in OPEN_ENDPOINTS or current_user.is_authenticated:
         return None
     return _ask_to_log_in()

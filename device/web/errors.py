@@ -100,7 +100,7 @@ def _http(error: HTTPError) -> Response:
     detail = _flatten(error.detail)
     text = f"{detail}." if detail else _SENTENCES.get(status)
     if status == 413:
-        text = _too_large()
+        text = too_large(request.content_length or 0)
     answer = sentence(status, text or f"{error.message}.".replace("..", "."))
     for name, value in dict(error.headers or {}).items():
         if name.lower() not in ("content-type", "content-length"):
@@ -108,11 +108,11 @@ def _http(error: HTTPError) -> Response:
     return answer
 
 
-def _too_large() -> str:
-    """Names the limit that was passed: of the file, of the texts beside it, or of a call without a file."""
+def too_large(length: int) -> str:
+    """Name the limit that a body of `length` bytes passed: of the file, of the texts beside it, or of a call."""
     if request.endpoint != UPLOAD_ENDPOINT:
         return f"The request is too large; at most {MAX_TEXT_BYTES // 1000} kB are accepted here."
-    if (request.content_length or 0) > (request.max_content_length or 0):
+    if length > (request.max_content_length or 0):
         limit_mb = service().settings.web.max_upload_mb
         return f"The file is too large; at most {limit_mb} MB are accepted."
     return (

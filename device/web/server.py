@@ -4,14 +4,16 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from waitress.server import create_server
+from waitress.proxy_headers import proxy_headers_middleware
+from waitress.server import BaseWSGIServer, create_server
 
 from device.errors import SettingsError
 from device.service import Service
 from device.web import create_app
+from device.web.connections import MOST_CONNECTIONS, Channel, Environ, Gate, Refused, close_overdue
+from device.web.gate import make_gate
 
-_BODY_SLACK_BYTES = 10_000_000
-"""The app refuses a large upload with a sentence; waitress drops only much larger ones."""
+_HEADER_BYTES = 65_536
 
 _PROXY: dict[str, Any] = {
     "trusted_proxy": "127.0.0.1",
@@ -56,20 +58,58 @@ def make_server(service: Service, inherited: Sequence[socket.socket] = ()) -> Se
     options: dict[str, Any] = {
         "threads": web.threads,
         "ident": "fluocount",
-        "max_request_body_size": 2 * web.max_upload_mb * 1_000_000 + _BODY_SLACK_BYTES,
+        # Announced bodies are refused by the gate, with a sentence; this is for those of unknown length.
+        "max_request_body_size": app.config["MAX_CONTENT_LENGTH"] + 1,
+        "max_request_header_size": _HEADER_BYTES,
+        "connection_limit": MOST_CONNECTIONS,
+        "cleanup_interval": 1,
+        "asyncore_use_poll": True,  # select() fails above descriptor 1023
         "clear_untrusted_proxy_headers": web.behind_proxy,
     }
     if web.behind_proxy:
         options |= _PROXY
     where = {"sockets": list(inherited)} if inherited else {"host": web.host, "port": web.port}
     try:
-        bound = create_server(app, **where, **options)
+        sockets: dict[int, Any] = {}
+        bound = create_server(app, map=sockets, **where, **options)
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"The page cannot listen on {web.host}:{web.port} ({error}); "
             "choose another host or port."
         ) from None
+    for listener in [one for one in sockets.values() if isinstance(one, BaseWSGIServer)]:
+        _protect(listener, make_gate(app))
     return Server(bound, _addresses(bound))
+
+
+def _protect(listener: BaseWSGIServer, gate: Gate) -> None:
+    """Give a listening socket of waitress our connections, and look for overdue ones every second."""
+    adjusted = listener.adj
+    behind = proxy_headers_middleware(
+        lambda environ, _: environ["fluocount.answers"].append(gate(environ)) or [],
+        trusted_proxy=adjusted.trusted_proxy,
+        trusted_proxy_count=adjusted.trusted_proxy_count,
+        trusted_proxy_headers=adjusted.trusted_proxy_headers,
+        clear_untrusted=adjusted.clear_untrusted_proxy_headers,
+        log_untrusted=False,
+        logger=listener.logger,
+    )
+
+    def ask(environ: Environ) -> Refused | None:
+        answers: list[Refused | None] = []
+        environ["fluocount.answers"] = answers
+        list(behind(environ, lambda *_: None))
+        # Without an answer the proxy's headers were malformed.
+        return answers[0] if answers else Refused(400, [], b"")
+
+    silence = listener.maintenance
+
+    def maintain(now: float) -> None:
+        silence(now)
+        close_overdue(listener.active_channels.values())
+
+    listener.channel_class = type("GatedChannel", (Channel,), {"gate": staticmethod(ask)})
+    listener.maintenance = maintain
 
 
 def _addresses(bound: Any) -> list[str]:
