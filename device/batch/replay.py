@@ -262,9 +262,15 @@ def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
         texts.append(f"{new} cells are new or changed")
     if past.labels is not None and not np.array_equal(past.labels, now.labels):
         texts.append("the label image differs")
-    for name in ("doubtful", "interval", "flags"):
-        if getattr(then, name) != getattr(now.result, name):
-            texts.append(f"{name} differs")
+    if then.doubtful != now.result.doubtful:
+        texts.append("the doubtful objects differ")
+    if then.interval != now.result.interval:
+        texts.append(
+            "the interval is {} to {}, it was {} to {}".format(*now.result.interval, *then.interval)
+        )
+    before, after = ({flag.code for flag in result.flags} for result in (then, now.result))
+    if before != after:  # their sentences may be worded anew
+        texts.append("the flags differ")
     return [Difference(what="outcome", text=text) for text in texts]
 
 
