@@ -46,6 +46,7 @@ class ScriptedCamera:
     """Does what the test says: raises `trouble`, or takes `takes_s` for each picture."""
 
     kind, name, remark = "simulated", "scripted", ""
+    field = None
     ranges = ControlRanges(
         exposure_s=(0.001, 1.0), gain=(1.0, 8.0), red_gain=(0.1, 4.0), blue_gain=(0.1, 4.0)
     )
@@ -488,6 +489,42 @@ def test_controls_kept_from_another_sensor_are_brought_into_range(own, tmp_path)
     status = reaches(own(other, remember=kept), "ready")
     assert (status.gain, status.exposure_s) == (4.0, 0.5)
     assert "exposure 0.5 s instead of 1 s" in status.text
+
+
+def opened(own, kept, model, **settings):
+    """Status of an owner whose sensor is that model."""
+    fake_picamera2.SENSOR.model = model
+    owner = own(PiCamera(pi_settings(**settings)), pi_settings(**settings), remember=kept)
+    status = reaches(owner, "ready")
+    owner.stop()
+    return status
+
+
+def test_a_pixel_size_that_was_set_for_another_camera_or_field_is_said(own, sensor, tmp_path):
+    kept = tmp_path / "camera.json"
+    first = {"pixel_size_um": 0.65}
+    assert "pixel size" not in opened(own, kept, "imx477", **first).text
+    assert "pixel size" not in opened(own, kept, "imx477", **first).text
+    changed = opened(own, kept, "imx708", **first).text
+    assert "0.65 µm was set for imx477 at 320 x 240 pixels, but this is imx708" in changed
+    larger = opened(own, kept, "imx477", width_px=640, height_px=480, **first).text
+    assert "but this is imx477 at 640 x 480 pixels" in larger
+    assert "pixel size" not in opened(own, kept, "imx708", pixel_size_um=0.3).text  # measured again
+    wide = opened(own, kept, "imx708", height_px=180, pixel_size_um=0.3)  # all of a wide sensor
+    assert "pixel size" in wide.text
+    assert "pixel size" in opened(own, kept, "imx477", pixel_size_um=0.3).text
+
+
+def test_what_the_pixel_size_was_set_for_leaves_the_controls_to_the_settings(own, sensor, tmp_path):
+    kept = tmp_path / "camera.json"
+    opened(own, kept, "imx477", pixel_size_um=0.65, gain=2.0)
+    assert opened(own, kept, "imx477", pixel_size_um=0.65, gain=3.0).gain == 3.0
+    owner = own(PiCamera(pi_settings(pixel_size_um=0.65)), remember=kept)
+    reaches(owner, "ready")
+    owner.change(gain=4.0)
+    owner.stop()
+    assert opened(own, kept, "imx477", pixel_size_um=0.65, gain=3.0).gain == 4.0
+    assert "pixel size" in opened(own, kept, "imx708", pixel_size_um=0.65).text
 
 
 # The camera's process

@@ -109,6 +109,10 @@ class Camera(Protocol):
         """What the controls accept, known after `open`."""
 
     @property
+    def field(self) -> SensorField | None:
+        """Part of the sensor that the open camera shows, None where it does not say."""
+
+    @property
     def remark(self) -> str:
         """What a person should know about the open camera, in a sentence; mostly empty."""
 

@@ -61,9 +61,8 @@ class CameraServer:
             case say.Open():
                 self._camera = PiCamera(request.settings, self._progress)
                 controls = self._camera.open(request.controls)
-                return say.Opened(
-                    self._camera.name, self._camera.ranges, controls, self._camera.remark
-                )
+                camera = self._camera
+                return say.Opened(camera.name, camera.ranges, controls, camera.field, camera.remark)
             case say.Apply():
                 self._opened().apply(request.controls)
                 return say.Done()

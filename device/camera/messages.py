@@ -53,6 +53,7 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     name: str
     ranges: ControlRanges
     controls: CameraControls
+    field: SensorField | None
     remark: str
 
 

@@ -14,6 +14,7 @@ class NoCamera:
     kind = "none"
     name = "none"
     remark = ""
+    field = None
 
     @property
     def ranges(self) -> ControlRanges:

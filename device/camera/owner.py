@@ -15,6 +15,7 @@ from device.camera.base import Camera, Capture
 from device.camera.front import CameraFront
 from device.camera.light import Switch, lit
 from device.camera.memory import Wanted
+from device.camera.scale import check_scale
 from device.camera.status import CameraStatus
 from device.config import CameraSettings
 from device.errors import CameraError, CameraMissingError
@@ -59,6 +60,7 @@ class CameraThread:
         from device.camera import open_camera
 
         self._camera = camera or open_camera(settings)
+        self._settings, self._remember = settings, remember
         self._light = excitation
         lit_period_s = settings.lit_preview_period_s if excitation else 0.0
         self._period_s = max(settings.preview_period_s, lit_period_s)
@@ -147,7 +149,9 @@ class CameraThread:
             controls=self._camera.open(wanted.controls), average_frames=wanted.average_frames
         )
         self._used = used
-        self._front.opened(self._camera.ranges, wanted, used, self._camera.remark)
+        camera = self._camera
+        scale = check_scale(self._settings, camera.name, camera.field, self._remember)
+        self._front.opened(camera.ranges, wanted, used, f"{camera.remark} {scale}".strip())
         _log.info("The camera %s is ready. %s", self._camera.name, self._front.status.text)
 
     def _serve(self) -> None:

@@ -91,12 +91,17 @@ class PiCamera:
         return self._ranges
 
     @property
+    def field(self) -> SensorField | None:
+        """All that the mode in use sees; None before `open` and where the camera does not say."""
+        return None if self._camera is None else self._field()
+
+    @property
     def remark(self) -> str:
         """Where the field is cut or the response is not fixed."""
         if self._camera is None:
             return ""
         remarks = []
-        if not sees_everything(field := self._field()) and field is not None:
+        if (field := self.field) is not None and not sees_everything(field):
             remarks.append(
                 f"At this picture size the sensor shows only {field.crop_px[2]} x {field.crop_px[3]} "
                 f"of its {field.full_px[0]} x {field.full_px[1]} pixels."

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from device import errors
 from device.camera import messages as say
-from device.camera.base import CameraControls, Capture, ControlRanges, PreviewImage
+from device.camera.base import CameraControls, Capture, ControlRanges, PreviewImage, SensorField
 from device.camera.ranges import check_controls
 from device.config import CameraSettings
 from device.counting.records import Frame
@@ -81,6 +81,11 @@ class ProcessCamera:
         if self._opened is None:
             raise CameraError("The camera has not started; its ranges are not known yet.")
         return self._opened.ranges
+
+    @property
+    def field(self) -> SensorField | None:
+        """What the camera itself says."""
+        return None if self._opened is None else self._opened.field
 
     @property
     def remark(self) -> str:

@@ -42,6 +42,7 @@ class SimulatedCamera:
     kind = "simulated"
     name = "simulated neurons"
     remark = ""
+    field = None
     ranges = ControlRanges(
         exposure_s=(0.0001, 60.0), gain=(1.0, 16.0), red_gain=(0.1, 8.0), blue_gain=(0.1, 8.0)
     )

@@ -9,6 +9,7 @@ from device.doctor import page
 from device.doctor.verdict import Check, Patient, Verdict, failure, ok, warning
 from device.errors import CameraBusyError, CameraError
 
+_SEE = "See docs/camera.md; fluocount doctor --camera checks the camera in detail."
 _SELF_COUNT_SEED = 7
 _SELF_COUNT_TOLERANCE = 0.2
 
@@ -118,7 +119,8 @@ def check_camera(patient: Patient) -> Verdict:
     try:
         with closing(camera):
             camera.open(controls)
-            return ok(f"{camera.name} ({camera.kind})")
+            found = f"{camera.name} ({camera.kind})"
+            return warning(f"{found}. {camera.remark}", _SEE) if camera.remark else ok(found)
     except CameraBusyError:
         return ok("in use by the running service; see the Status page")
     except CameraError as error:
