@@ -53,6 +53,10 @@ class QueueFullError(FluocountError):
     """The job queue is at its limit; nothing was accepted (HTTP 503)."""
 
 
+class BusyError(FluocountError):
+    """Memory or processes are taken by others for longer than a request can wait (HTTP 503)."""
+
+
 class NotFoundError(FluocountError):
     """No such count, image or token (HTTP 404)."""
 

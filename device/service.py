@@ -12,6 +12,7 @@ from functools import partial
 
 import msgspec
 
+from device import sandbox
 from device.bench.limit import usual_limit_gmac_s
 from device.camera import CameraThread, safe_camera
 from device.config import Settings
@@ -24,12 +25,18 @@ from device.jobs.segmenters import Loader
 from device.machine import system
 from device.machine.cores import share_cores
 from device.machine.records import prepare_records
+from device.models.estimate import PROGRAM_MB
 from device.panel.button import LedState, Panel, led_state, power_off
+from device.sandbox.room import memory_mb
 from device.store import Store, open_store
 from device.store.retention import Retention
 from device.watch import FolderWatch, plans_from_settings
 
 _log = logging.getLogger(__name__)
+
+
+_DECODERS = 2
+"""One for the worker, one for uploads and previews; each holds some 40 MB."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +114,7 @@ class Service:
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
         prepare_records()
+        sandbox.configure(_DECODERS)
         self._part("worker", self._start_worker)
         self._part("storage", self._start_retention)
         self._part("button", self._start_panel)
@@ -180,6 +188,7 @@ class Service:
     def _open_counter(self) -> None:
         store = open_store(self.settings.storage)
         counting = self.settings.counting
+        memory_mb.resize(counting.max_memory_mb - PROGRAM_MB)
         intake = Intake(
             store,
             self.segmenters,

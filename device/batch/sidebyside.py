@@ -28,31 +28,6 @@ class _Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
     """The other images are no longer wanted."""
 
 
-class Room:
-    """Memory that workers share: a worker waits until the memory it needs is free.
-
-    Args:
-        capacity_mb: the most that one worker may request.
-    """
-
-    def __init__(self, capacity_mb: float) -> None:
-        self._free_mb = capacity_mb
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, needed_mb: float) -> Iterator[None]:
-        """Wait for memory, and release it at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free_mb >= needed_mb)
-            self._free_mb -= needed_mb
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free_mb += needed_mb
-                self._changed.notify_all()
-
-
 def in_order(
     items: Iterable[I],
     segmenters: Sequence[Segmenter],

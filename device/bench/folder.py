@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from device import sandbox
 from device.batch.folder import write_image_files
 from device.batch.items import Item, count_item, find_images
 from device.batch.sidebyside import in_order
@@ -104,14 +105,14 @@ def main(model: Path, folder: Path, out: Path, workers: int, threads: int) -> No
         if error:
             raise BenchError(error)
         if 4 * number <= len(items):
-            early_mb = peak_memory_mb()
+            early_mb = peak_memory_mb() + sandbox.peak_memory_mb()
     timing = FolderTiming(
         workers=workers,
         threads=threads,
         seconds=time.perf_counter() - begin,
         frames=len(items),
         early_mb=early_mb,
-        peak_mb=peak_memory_mb(),
+        peak_mb=peak_memory_mb() + sandbox.peak_memory_mb(),
     )
     conversation.write(msgspec.json.encode(timing).decode())
     conversation.flush()

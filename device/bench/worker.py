@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+from device import sandbox
 from device.batch.folder import folder_writer
 from device.batch.items import Item, count_item
 from device.bench.limit import int8_limit_gmac_s
@@ -33,7 +34,7 @@ def _timing(result: CountResult, cpu_s: float, card: ModelCard) -> Timing:
         seconds=result.seconds,
         cpu_s=cpu_s,
         count=result.count,
-        peak_mb=peak_memory_mb(),
+        peak_mb=peak_memory_mb() + sandbox.peak_memory_mb(),
         gmac=gmac_of(plan, plan_of(*STANDARD_FRAME_PX, card), card),
         computed_px=round(computed_px(plan, card)),
         frame_px=plan.canvas_shape[0] * plan.canvas_shape[1],

@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
+from device import sandbox
 from device.batch.items import Item, count_item, search
 from device.batch.report import BatchReport
-from device.batch.sidebyside import Room, in_order
+from device.batch.sidebyside import in_order
 from device.bench.limit import int8_limit_gmac_s
 from device.commands.options import reading_options, settings_options, take_settings
 from device.config import default_settings_path, load_settings
@@ -22,10 +23,10 @@ from device.counting.records import Counted, CountResult, CountSettings, Frame, 
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
-from device.imageio.header import read_header
 from device.machine.cores import share_cores
 from device.machine.files import display_name
 from device.models.estimate import PROGRAM_MB, Estimate, require_memory
+from device.sandbox.room import memory_mb
 
 _PATH = click.Path(path_type=Path)
 _STEPS = 100
@@ -52,8 +53,10 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
     counting = configured.counting
     workers, threads = share_cores(len(items), counting.threads)
     model = chosen["model"] or counting.model
+    sandbox.configure(workers)
     segmenters = [_open_model(model, threads) for _ in range(workers)]
     room_mb = counting.max_memory_mb
+    memory_mb.resize(room_mb - PROGRAM_MB)
     batch = _Batch(segmenters, settings, out_dir, chosen["resume"], chosen["as_json"], room_mb)
     batch.report.pass_over(found)
     batch.announce(items)
@@ -113,10 +116,6 @@ class _Batch:
     as_json: bool
     max_memory_mb: float
     report: BatchReport = field(default_factory=BatchReport)
-    room: Room = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.room = Room(self.max_memory_mb - PROGRAM_MB)
 
     def count(self, items: list[Item]) -> None:
         """Count several images at once; on a terminal show a bar with the remaining time."""
@@ -146,13 +145,14 @@ class _Batch:
         except InputError as error:
             return _Done(item, error=str(error))
         write = None if self.out_dir is None else partial(_write, self.out_dir)
-        with self.room.take(needed.memory_mb - PROGRAM_MB):
+        with memory_mb.take(needed.memory_mb - PROGRAM_MB):
             outcome = count_item(item, segmenter, self.settings, write=write, progress=progress)
         result = None if outcome.counted is None else outcome.counted.result
         return _Done(item, result, outcome.error)
 
     def _require_memory(self, item: Item, card: ModelCard) -> Estimate:
-        header = read_header(item.path, item.name)
+        with sandbox.open_image(item.path, display_name(item.name)) as image:
+            header = image.header()
         return require_memory(header, card, self.settings, self.max_memory_mb, item.name)
 
     def announce(self, items: list[Item]) -> None:

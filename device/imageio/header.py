@@ -1,6 +1,8 @@
 """Reads the size of an image from its header, before anything is decoded."""
 
 import io
+import math
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ class Header:
         channels: 1 for grey, else 3.
         sample_bytes: 1 or 2.
         file_bytes: size of the file.
+        decode_bytes: memory that decoding takes at most, all samples of a pixel and what codecs hold beside them
+            included.
     """
 
     height: int
@@ -37,6 +41,7 @@ class Header:
     channels: int
     sample_bytes: int
     file_bytes: int
+    decode_bytes: int
 
 
 def read_header(source: Path | bytes, name: str) -> Header:
@@ -56,7 +61,8 @@ def read_header(source: Path | bytes, name: str) -> Header:
             suffix = vendor_suffix(start)
             if suffix is not None:
                 height, width = vendor_shape(stream.read(), name, suffix)
-                return Header(height, width, 1, 2, file_bytes)
+                decoded = _VENDOR_BYTES * height * width
+                return Header(height, width, 1, 2, file_bytes, file_bytes + decoded)
     except InputError:
         raise
     except OSError as error:
@@ -82,7 +88,35 @@ def _tiff(stream: IO[bytes], file_bytes: int) -> Header:
             channels=1 if grey else 3,
             sample_bytes=1 if page.bitspersample <= 8 else 2,
             file_bytes=file_bytes,
+            decode_bytes=max(_tiff_bytes(page) for page in pages),
         )
+
+
+def _tiff_bytes(page: Any) -> int:
+    """What one page takes: all its samples, those that are wanted once more, and the segments under way."""
+    sample_bytes = page.dtype.itemsize if page.dtype is not None else 4
+    whole = math.prod(page.shape)
+    pixels = page.imagelength * page.imagewidth
+    kept = sample_bytes * (whole + 3 * pixels) + _AFTER_DECODING * pixels
+    if page.compression == 1:
+        return int(kept)
+    at_once = min(max(len(page.dataoffsets), 1), os.cpu_count() or 1)
+    codec = _CODEC_BYTES_PER_SAMPLE.get(page.compression.name, 0)
+    segments = at_once * min(math.prod(page.chunks), whole) * (2 * sample_bytes + codec)
+    return int(kept + segments)
+
+
+_CODEC_BYTES_PER_SAMPLE = {
+    # Wavelets and lossy codecs compute in 32 bits, in two planes at a time.
+    **dict.fromkeys(("JPEG2000", "APERIO_JP2000_YCBC", "APERIO_JP2000_RGB"), 12),
+    **dict.fromkeys(("JPEGXL", "JPEGXL_DNG", "WEBP", "JPEGXR", "JPEGXR_NDPI", "LERC"), 12),
+    # Progressive ones keep two bytes of every coefficient.
+    **dict.fromkeys(("JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY"), 6),
+}
+_VENDOR_BYTES = 16
+"""Bytes per pixel of a plane in a microscope's file: as it lies there, as decoded, and as it is wanted."""
+_AFTER_DECODING = 5
+"""Bytes per pixel of what is worked out from the samples: masks, ranges, the channel that is taken."""
 
 
 def _raster(stream: IO[bytes], file_bytes: int) -> Header:
@@ -100,4 +134,17 @@ def _raster(stream: IO[bytes], file_bytes: int) -> Header:
                 channels=1 if picture.mode in ("1", "L", "LA", "I", "I;16", "F") else 3,
                 sample_bytes=2 if deep else 1,
                 file_bytes=file_bytes,
+                decode_bytes=_raster_bytes(picture, deep) * picture.height * picture.width,
             )
+
+
+def _raster_bytes(picture: Any, deep: bool) -> int:
+    """Memory per pixel."""
+    bands = len(picture.getbands())
+    copied = bands in (2, 4) or "exif" in picture.info
+    wanted = _AFTER_DECODING + (3 * (1 + deep) if copied else 0)
+    if picture.format == "PNG" and picture.mode != "P":
+        return wanted + bands * (1 + deep)
+    # Pillow keeps four bytes a pixel before and after the conversion, then the array; twice where there is alpha.
+    alpha = 8 if "transparency" in picture.info else 0
+    return wanted + 4 + 4 + 3 + alpha + (6 if "progressive" in picture.info else 0)

@@ -42,8 +42,8 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
         if kind == "PNG":
             depth, colour = data[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 2]
             if depth == 16 or (depth == 8 and colour != _PNG_PALETTE):
-                return _chosen(_upright(_decode_png(data, depth), picture), asked, name)
-        return _chosen(_upright(_decode_picture(picture), picture), asked, name)
+                return _chosen(_upright(_decode_png(data, depth), picture, data), asked, name)
+        return _chosen(_upright(_decode_picture(picture), picture, data), asked, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -76,8 +76,10 @@ def _transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
     return (("transparent", clear),) if clear.any() else ()
 
 
-def _upright(decoded: Decoded, picture: Image.Image) -> Decoded:
+def _upright(decoded: Decoded, picture: Image.Image, data: bytes) -> Decoded:
     """The picture as every viewer shows it: phones store how they were held (EXIF)."""
+    if picture.format == "PNG" and b"eXIf" not in data:
+        return decoded  # Pillow would decode the whole picture to look behind it
     turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
     if turn is None:
         return decoded

@@ -1,7 +1,6 @@
 """Accepts images: every image to be counted passes the same checks here."""
 
 import hashlib
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -13,11 +12,11 @@ from device.counting.card import ModelCard
 from device.counting.records import CountSettings
 from device.counting.settings import resolve
 from device.errors import InputError, ModelError
-from device.imageio import decode_frame
-from device.imageio.header import read_header
+from device.imageio.header import Header
 from device.jobs import Segmenters
 from device.models.card import available_models
-from device.models.estimate import require_memory
+from device.models.estimate import reading_mb, require_memory
+from device.sandbox import open_image
 from device.store import CountRow, NewCount, Store
 from device.store.counts import require_same
 from device.store.records import Needs, Origin
@@ -72,7 +71,6 @@ class Intake:
         self._default_model = default_model
         self._max_memory_mb = max_memory_mb
         self._int8_gmac_s = int8_gmac_s
-        self._decoding = threading.Lock()
 
     def accept(
         self,
@@ -95,7 +93,7 @@ class Intake:
             InputError: not an image, outside the limits, or a setting outside its range.
             ModelError: the model is missing or damaged.
             ConflictError: the key was used for another image or other settings.
-            QueueFullError, StorageError: nothing was accepted.
+            BusyError, QueueFullError, StorageError: nothing was accepted.
         """
         known = self._store.counts.find_once(wishes.once_key)
         if known is not None:
@@ -118,20 +116,23 @@ class Intake:
         card = self._segmenters.card(new.model)
         resolve(new.settings, card)
         check_text(new.sample, new.notes)
-        needs = self._needs(new, card)
-        with self._decoding:  # one at a time: a large image takes hundreds of megabytes
-            decode_frame(new.data, new.image, new.settings.reading)
+        # An upload can be sent again; a capture has cost the sample light, and a watched file waits by itself.
+        waits = new.origin == "upload"
+        with open_image(new.data, new.image, new.settings.reading, request=waits) as image:
+            header = image.header()
+            needs = self._needs(header, new, card)
+            with image.reserve(reading_mb(header)):
+                image.frame()
         return needs
 
-    def _needs(self, new: NewCount, card: ModelCard) -> Needs | None:
+    def _needs(self, header: Header, new: NewCount, card: ModelCard) -> Needs | None:
         """Estimated memory and time of the image; None without a limit.
 
         Raises:
-            InputError: not an image, or it would need more memory than is allowed.
+            InputError: it would need more memory than is allowed.
         """
         if self._max_memory_mb is None:
             return None
-        header = read_header(new.data, new.image)
         needed = require_memory(header, card, new.settings, self._max_memory_mb, new.image)
         seconds = None
         if self._int8_gmac_s is not None:

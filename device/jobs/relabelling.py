@@ -3,6 +3,8 @@
 import dataclasses
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -20,16 +22,18 @@ from device.counting.records import (
 from device.counting.scale import working_shape
 from device.counting.settings import resolve
 from device.errors import ConflictError, DamagedError, InputError, NotFoundError
-from device.imageio import read_frame
 from device.jobs import Segmenters
 from device.jobs.products import decode_probability, encode_products
 from device.machine import clock
 from device.machine.clock import Stopwatch
+from device.models.estimate import labelling_mb, reading_mb
+from device.sandbox import open_image
+from device.sandbox.room import PATIENCE_S, memory_mb
 from device.store import CountRow, Store
 from device.store.records import Relabel
 
-_HELD = 2
-"""Decoded counts kept for the sliders; a full frame and its map take about 10 MB."""
+_HELD_BYTES = 30_000_000
+"""Decoded counts kept for the sliders: some full frames of about 10 MB with their maps; larger ones are read again."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +54,12 @@ class _Held:
     frame: Frame
     probability: ProbabilityMap
     card: ModelCard
+    labelling_mb: float
+
+    @property
+    def kept_bytes(self) -> int:
+        """What stays in memory between two looks at it."""
+        return self.frame.image.nbytes + self.probability.nbytes
 
 
 class Relabeller:
@@ -68,8 +78,7 @@ class Relabeller:
             NotFoundError, ConflictError: no such count, not done, or counted by another model.
             InputError: a value outside its range.
         """
-        with self._lock:
-            held = self._get(count_id)
+        with self._lock, self._hold(count_id) as held:
             return _relabel(held, change)
 
     def store(self, count_id: str, change: Change = KEEP) -> CountRow:
@@ -78,8 +87,7 @@ class Relabeller:
         Raises:
             ConflictError: as `preview`, or the count has corrections by hand.
         """
-        with self._lock:
-            held = self._get(count_id)
+        with self._lock, self._hold(count_id) as held:
             if any(known.undone_s is None for known in self._store.corrections.of(count_id)):
                 raise ConflictError(
                     f"The count of {held.row.image} has corrections by hand, which belong to the present "
@@ -94,15 +102,18 @@ class Relabeller:
             self._store.folders.drop_revisions(count_id, revision)
         return self._store.counts.get(count_id)
 
-    def _get(self, count_id: str) -> _Held:
+    @contextmanager
+    def _hold(self, count_id: str) -> Iterator[_Held]:
+        """A decoded count, with the memory that labelling it anew takes."""
         row = self._store.counts.get(count_id)
         key = (row.id, row.revision)
-        if key not in self._held:
-            self._held[key] = self._load(row)
+        held = self._held[key] if key in self._held else self._load(row)
+        self._held[key] = held
         self._held.move_to_end(key)
-        while len(self._held) > _HELD:
+        while sum(one.kept_bytes for one in self._held.values()) > _HELD_BYTES:
             self._held.popitem(last=False)
-        return self._held[key]
+        with memory_mb.take(held.labelling_mb, PATIENCE_S):
+            yield held
 
     def _load(self, row: CountRow) -> _Held:
         result = self._store.result(row.id)
@@ -113,11 +124,7 @@ class Relabeller:
                 f"{row.image} was counted with the model {result.model.name} {result.model.version}, "
                 "which is no longer installed; count the image again to change its threshold."
             )
-        try:
-            frame = read_frame(self._store.counts.original_path(row), row.settings.reading)
-        except InputError as error:
-            raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
-        frame = dataclasses.replace(frame, source=row.image)
+        frame, needed_mb = self._read(row)
         if frame.sha256 != row.image_sha256:
             raise DamagedError(
                 f"The stored image {row.image} is not the one that was counted; restore a backup."
@@ -129,7 +136,18 @@ class Relabeller:
         scale = resolve(CountSettings(cell_diameter_px=result.cell_diameter_px), card).scale
         if probability.shape != working_shape(frame.height, frame.width, scale):
             raise DamagedError(f"{path} is not of this image; restore a backup or count it again.")
-        return _Held(row, result, frame, probability, card)
+        return _Held(row, result, frame, probability, card, needed_mb)
+
+    def _read(self, row: CountRow) -> tuple[Frame, float]:
+        """The frame, and the memory that labelling it takes."""
+        path = self._store.counts.original_path(row)
+        try:
+            with open_image(path, row.image, row.settings.reading, request=True) as image:
+                header = image.header()
+                with image.reserve(reading_mb(header)):
+                    return image.frame(), labelling_mb(header)
+        except InputError as error:
+            raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
 
 
 def _relabel(held: _Held, change: Change) -> Counted:

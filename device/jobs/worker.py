@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from device.errors import FluocountError, StorageError
+from device.errors import BusyError, FluocountError, StorageError
 from device.jobs.run import Cancelled, Report, run_count
 from device.jobs.segmenters import Segmenters
 from device.machine.faults import is_of_the_machine
@@ -170,7 +170,7 @@ class Worker:
             queue.cancelled(row.id)
         except _Stopped:
             queue.requeue_blameless()
-        except StorageError:
+        except (BusyError, StorageError):
             raise
         except OSError as error:
             self._failed_to_read(row, error)
@@ -206,7 +206,7 @@ class Worker:
         """A full disk or a locked database pauses the worker; nothing accepted is given up. False when paused."""
         try:
             step()
-        except (StorageError, OSError) as error:
+        except (BusyError, StorageError, OSError) as error:
             _log.error("worker paused: %s", error)
             self._pause(str(error))
             return False

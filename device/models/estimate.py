@@ -17,8 +17,8 @@ from device.errors import InputError
 from device.imageio.header import Header
 from device.models.staging import gmac_of, stage_tile_px
 
-PROGRAM_MB = 100.0
-"""Part of every estimate that each process needs once: Python, the libraries, the model."""
+PROGRAM_MB = 145.0
+"""Part of every estimate that is spent once: Python, the libraries, the model, and 45 MB in the decoding process."""
 _LATER_LIBRARIES_BYTES = 60e6
 """Watershed and encoders, which are loaded after the network."""
 _NETWORK_BYTES = 920.0
@@ -27,6 +27,8 @@ _BETWEEN_STAGES_BYTES = 60.0
 """Tensors between stages, per pixel of a tile."""
 _LABELLING_BYTES = 50.0
 """Masks, labels and distances alive at the same time per pixel that is labelled at once, among many cells."""
+_DRAWING_BYTES = 20
+"""Labels, their outlines, the 8-bit picture and its encoder, per pixel."""
 _RELATIVE_RATE = 0.4
 """The rate of networks as a fraction of the rate of a plain int8 matrix product."""
 _AFTERWARDS_S_PER_PX = 6e-8
@@ -74,7 +76,7 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     kept = sample * pixels + rescaled + working_px
     afterwards = kept + _LATER_LIBRARIES_BYTES + (0 if large else network)
     stages = {
-        "read": header.file_bytes + sample * pixels,
+        "read": _reading_bytes(header),
         "network": kept + network,
         "label": afterwards + (label_bytes + 1) * pixels + _LABELLING_BYTES * block_px,
         "write": afterwards + (label_bytes + overlay_bytes + 2) * pixels,
@@ -85,6 +87,29 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
         gmac=gmac_of(plan, standard, card),
         pixels=pixels,
     )
+
+
+def reading_mb(header: Header) -> float:
+    """Memory for a file and its frame, in both processes that hold them, in 1e6 bytes."""
+    return _reading_bytes(header) / 1e6
+
+
+def drawing_mb(header: Header) -> float:
+    """The same while the frame is drawn with labels and encoded for a browser."""
+    return (_reading_bytes(header) + _DRAWING_BYTES * header.height * header.width) / 1e6
+
+
+def labelling_mb(header: Header) -> float:
+    """What labelling a stored map anew takes, with the pictures of the new result."""
+    pixels = header.height * header.width
+    at_once = min(pixels, LARGE_FRAME_PX)
+    return (_LABELLING_BYTES * at_once + _DRAWING_BYTES * pixels) / 1e6
+
+
+def _reading_bytes(header: Header) -> int:
+    sample = header.channels * header.sample_bytes
+    # The file lies in the decoding process and, for those who hand in bytes, here; the samples are handed over whole.
+    return 2 * header.file_bytes + header.decode_bytes + sample * header.height * header.width
 
 
 def _network_bytes(tile_px: int, card: ModelCard) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
 
+from device import sandbox
 from device.config import Settings
 from device.counting.card import ModelCard
 from device.counting.settings import resolve
@@ -15,6 +16,8 @@ from device.jobs.segmenters import Loader
 from device.machine import system
 from device.machine.notify import Watchdog, notify
 from device.machine.records import prepare_records
+from device.models.estimate import PROGRAM_MB
+from device.sandbox.room import memory_mb
 from device.store import open_store
 from device.watch.folder import FolderWatch, WatchState
 from device.watch.plan import WatchPlan
@@ -57,6 +60,8 @@ def watch_folder(
             worker_problem=lambda: worker.state.problem,
             say=say,
         )
+        memory_mb.resize(settings.counting.max_memory_mb - PROGRAM_MB)
+        sandbox.configure(1)
         return _run(watch, worker, once)
 
 

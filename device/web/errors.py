@@ -10,6 +10,7 @@ from flask import Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from device.errors import (
+    BusyError,
     CameraBusyError,
     CameraError,
     ConflictError,
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 STATUS_OF: dict[type[FluocountError], int] = {
     FluocountError: 400,
     InputError: 400,
+    BusyError: 503,
     CameraBusyError: 409,
     NotFoundError: 404,
     ConflictError: 409,

@@ -1,17 +1,21 @@
 """Pictures and files below /counts/{id}/."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from apiflask import APIBlueprint
 from flask import Response, send_file
 
+from device.counting.records import Frame
 from device.drawing.overlay import encode_png, overlay_image
 from device.errors import NotFoundError, StorageError
 from device.export.stored import FileFormat, export_file, load_count, stored_labels
-from device.imageio import read_frame
 from device.jobs.products import view_jpeg
+from device.models.estimate import drawing_mb
+from device.sandbox import open_image
 from device.store import CountRow, Store
 from device.web.api.answers import BINARY, answers
 from device.web.api.corrections import preview_outlines
@@ -45,6 +49,17 @@ def _find(count_id: str) -> tuple[Store, CountRow]:
     return store, store.counts.get(count_id)
 
 
+@contextmanager
+def _frame(store: Store, row: CountRow) -> Iterator[Frame]:
+    """The stored image, with the memory that a picture of it takes."""
+    path = store.counts.original_path(row)
+    with (
+        open_image(path, row.image, row.settings.reading, request=True) as image,
+        image.reserve(drawing_mb(image.header())),
+    ):
+        yield image.frame()
+
+
 @products.get("/counts/<count_id>/image")
 @answers(products, BINARY, 404, media="*/*")
 def image(count_id: str) -> Response:
@@ -61,8 +76,8 @@ def viewable(count_id: str) -> Response:
     store, row = _find(count_id)
     if row.status == "done":
         return _file(store.product(count_id, "image.jpg"))
-    frame = read_frame(store.counts.original_path(row), row.settings.reading)
-    return Response(view_jpeg(frame), mimetype="image/jpeg")
+    with _frame(store, row) as frame:
+        return Response(view_jpeg(frame), mimetype="image/jpeg")
 
 
 @products.get("/counts/<count_id>/overlay.jpg")
@@ -78,9 +93,9 @@ def overlay_png(count_id: str) -> Response:
     """The same without compression loss, rendered on request."""
     store, row = _find(count_id)
     labels = stored_labels(store, count_id)
-    frame = read_frame(store.counts.original_path(row), row.settings.reading)
-    picture = overlay_image(frame, store.result(count_id), labels)
-    return Response(encode_png(picture), mimetype="image/png")
+    with _frame(store, row) as frame:
+        picture = overlay_image(frame, store.result(count_id), labels)
+        return Response(encode_png(picture), mimetype="image/png")
 
 
 @products.get("/counts/<count_id>/outlines.png")
