@@ -54,7 +54,9 @@ def without_ignored(image: np.ndarray, ignored: np.ndarray | None) -> np.ndarray
         hidden = ignored[around]
         if hidden.all():
             continue
-        nearest = scipy.ndimage.distance_transform_edt(hidden, False, True)
+        nearest = scipy.ndimage.distance_transform_edt(
+            hidden, return_distances=False, return_indices=True
+        )
         piece = filled[around]
         thin = hidden & ~wide[around]
         piece[thin] = piece[tuple(nearest)][thin]

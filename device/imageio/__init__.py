@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 
 from device.counting.records import AS_THE_FILE_SAYS, Frame, ImageArray, Reading, Taken
+from device.imageio.annotations import find_annotations
 from device.imageio.decoded import (
     MAX_SIDE_PX,
     MIN_SIDE_PX,
@@ -74,6 +75,9 @@ def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) ->
 
 def _frame(decoded: Decoded, name: str, sha256: str, reading: Reading) -> Frame:
     reasons = dict(decoded.hidden)
+    drawn = find_annotations(decoded.samples)
+    if drawn is not None:
+        reasons["annotations"] = drawn
     ignored = np.logical_or.reduce(list(reasons.values())) if reasons else None
     levels = find_levels(decoded, reading, None if ignored is None else ~ignored)
     channels = 1 if levels.samples.ndim == 2 else 3

@@ -1,0 +1,221 @@
+"""What software draws on a picture: scale bars, lettering, lines, colour bars, strips and borders.
+
+A camera never gives two rows of pixels that are equal to the last bit, nor an edge that falls from full light to the
+background within two pixels on all sides: lenses blur and sensors are noisy. Drawn things have both. A saturated cell
+is uniform too, but its edge is soft and its outline round, so it is never taken for one of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.counting.records import ImageArray
+from device.imageio.lettering import mark_lettering
+
+Mask = NDArray[np.bool_]
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+
+_LEAST_RUN_PX = 10
+"""Equal neighbours in a row or a column."""
+_LEAST_BAR_PX, _LEAST_BAR_LENGTH_PX = 32, 16
+"""Area and length of the smallest bar; the saturated middle of a small nucleus may be a rectangle of 3 by 8."""
+_LEAST_STEPS = 12
+"""Rows of a colour bar, each of one value, that begin and end in the same columns."""
+_LEAST_LINE_PX = 40
+"""Length of a line one pixel thick."""
+_LEAST_TOP = 8
+"""In a frame as dark as this nothing stands out."""
+_NEARLY_FULL = 0.93
+"""Of the highest level: what is drawn white is not quite equal after JPEG."""
+_SAME_COLOUR = 0.08
+_SAME_PART = 0.85
+"""Part of a row that must be within that share of the highest level of its middle; outlines differ."""
+_DARK_SHARE = 0.12
+"""Of the brightest level; below it is the background, which cameras clip to one value."""
+_SHARP_SHARE = 0.15
+"""What an edge must fall by within two pixels, as a part of the brightest level."""
+_SHARP_SIDES = 0.8
+"""Part of an outline that must be as sharp as that."""
+_EDGE_PX = 2
+"""Lettering is smoothed over one pixel; the second is background."""
+_STRIP_SHARE = 0.9
+"""Of the frame's width or height: a border or a strip of information."""
+
+
+def find_annotations(samples: ImageArray) -> Mask | None:
+    """Find what is drawn on a picture.
+
+    Args:
+        samples: (height, width) or (height, width, 3), uint8 or uint16.
+
+    Returns:
+        (height, width), True where something is drawn; None where nothing is.
+    """
+    bright = samples if samples.ndim == 2 else brightest(samples)
+    top = int(_NEARLY_FULL * int(bright.max()))
+    if top < _LEAST_TOP:
+        return None
+    bright = np.minimum(bright, bright.dtype.type(top))
+    drawn = np.zeros(bright.shape, dtype=bool)
+    mark_lettering(drawn, bright, top)
+    rows, columns = (_lines_with_runs(bright, top, axis) for axis in (1, 0))
+    if len(rows):
+        _mark_rectangles(drawn, samples, bright, rows, top)
+    if len(columns):
+        turned = samples.T if samples.ndim == 2 else samples.transpose(1, 0, 2)
+        _mark_rectangles(drawn.T, turned, bright.T, columns, top)
+    return _widened(drawn) if drawn.any() else None
+
+
+def _lines_with_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
+    """A quick look: the rows (axis 1) or columns (0) that have runs of equal pixels brighter than the background."""
+    equal = np.equal(*_neighbours(bright, 1, axis))
+    equal &= _neighbours(bright, 1, axis)[0] > _DARK_SHARE * top
+    run = 2
+    while run < _LEAST_RUN_PX:
+        step = min(run, _LEAST_RUN_PX - run)
+        equal = np.logical_and(*_neighbours(equal, step, axis))
+        run += step
+    return np.flatnonzero(equal.any(axis=axis))
+
+
+def _neighbours(image: NDArray[np.generic], step: int, axis: int) -> tuple[NDArray[Any], ...]:
+    """All pixels that have one `step` further along an axis, and those."""
+    if axis == 1:
+        return image[:, :-step], image[:, step:]
+    return image[:-step], image[step:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rectangle:
+    """Rows `top` to `bottom` and columns `left` to `right`, half-open; each row of one value."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def rows(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def columns(self) -> int:
+        return self.right - self.left
+
+
+def _mark_rectangles(
+    drawn: Mask,
+    samples: NDArray[np.generic],
+    bright: Levels,
+    lines: NDArray[np.intp],
+    top: int,
+) -> None:
+    """Mark bars, lines, colour bars, strips and borders whose rows have one value each."""
+    height, width = bright.shape
+    for found in _rectangles(bright, lines, top):
+        if not _is_drawn(found, samples, bright, top):
+            continue
+        if found.columns >= _STRIP_SHARE * width:
+            # The lettering of a strip breaks its rows: everything between it and the frame's edge belongs to it.
+            below = found.top >= height / 2
+            rows = slice(found.top, height) if below else slice(0, found.bottom)
+            near = height - found.bottom if below else found.top
+            if near <= height / 4:
+                drawn[rows] = True
+                continue
+        drawn[found.top : found.bottom, found.left : found.right] = True
+
+
+def _rectangles(bright: Levels, lines: NDArray[np.intp], top: int) -> list[_Rectangle]:
+    """Runs of equal pixels that begin and end in the same columns in consecutive rows."""
+    rows, left, right = _runs(bright[lines])
+    rows = lines[rows]
+    keep = bright[rows, left] > _DARK_SHARE * top
+    rows, left, right = rows[keep], left[keep], right[keep]
+    order = np.lexsort((rows, right, left))
+    rows, left, right = rows[order], left[order], right[order]
+    if len(rows) == 0:
+        return []
+    begins = np.ones(len(rows), dtype=bool)
+    begins[1:] = (np.diff(rows) != 1) | (np.diff(left) != 0) | (np.diff(right) != 0)
+    starts = np.flatnonzero(begins)
+    ends = np.append(starts[1:], len(rows))
+    return [
+        _Rectangle(int(rows[i]), int(rows[j - 1]) + 1, int(left[i]), int(right[i]))
+        for i, j in zip(starts, ends, strict=True)
+    ]
+
+
+def _runs(
+    bright: Levels,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Row, first and last column (half-open) of every longest run of equal pixels, of _LEAST_RUN_PX or more."""
+    equal = np.zeros((bright.shape[0], bright.shape[1] + 1), dtype=np.int8)
+    equal[:, 1:-1] = bright[:, 1:] == bright[:, :-1]
+    change = np.diff(equal, axis=1)
+    rows, left = np.nonzero(change == 1)
+    _, right = np.nonzero(change == -1)
+    right = right + 1
+    keep = right - left >= _LEAST_RUN_PX
+    return rows[keep], left[keep], right[keep]
+
+
+def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, top: int) -> bool:
+    """Whether a rectangle is large, of one colour a row, and sharp on its sides."""
+    inside = samples[found.top : found.bottom, found.left : found.right].astype(np.int32)
+    middle = inside[:, found.columns // 2][:, None]
+    if (np.abs(inside - middle) <= _SAME_COLOUR * top).mean() < _SAME_PART:
+        return False
+    above, below, *ends = _sharp_sides(found, bright, _SHARP_SHARE * top)
+    if found.columns >= _STRIP_SHARE * bright.shape[1]:
+        return (above and below) or (found.rows > 1 and (above or below))
+    if found.rows >= _LEAST_STEPS:
+        # A colour bar may begin and end in the background's colour; straight sides of that length are enough.
+        return all(ends)
+    long = max(found.rows, found.columns)
+    if found.rows == 1 and found.columns < _LEAST_LINE_PX:
+        return False
+    if found.rows * found.columns < _LEAST_BAR_PX or long < _LEAST_BAR_LENGTH_PX:
+        return False
+    return above and below and all(ends)
+
+
+def _sharp_sides(found: _Rectangle, bright: Levels, fall: float) -> list[bool]:
+    """Above, below, left and right: does the brightness change steeply there? The frame's edge counts as steep."""
+    height, width = bright.shape
+    inside = bright[found.top : found.bottom, found.left : found.right].astype(np.int64)
+    sides = []
+    for inner, row in (
+        (inside[0], found.top - _EDGE_PX),
+        (inside[-1], found.bottom + _EDGE_PX - 1),
+    ):
+        outer = bright[row, found.left : found.right] if 0 <= row < height else None
+        sides.append(_is_steep(inner, outer, fall))
+    for inner, column in (
+        (inside[:, 0], found.left - _EDGE_PX),
+        (inside[:, -1], found.right + _EDGE_PX - 1),
+    ):
+        outer = bright[found.top : found.bottom, column] if 0 <= column < width else None
+        sides.append(_is_steep(inner, outer, fall))
+    return sides
+
+
+def _is_steep(inner: NDArray[np.int64], outer: Levels | None, fall: float) -> bool:
+    return outer is None or bool((np.abs(inner - outer) >= fall).mean() >= _SHARP_SIDES)
+
+
+def brightest(image: ImageArray) -> Levels:
+    """(h, w, 3) to the (h, w) maximum over the channels."""
+    highest: Levels = np.maximum(image[..., 0], image[..., 1])
+    np.maximum(highest, image[..., 2], out=highest)
+    return highest
+
+
+def _widened(drawn: Mask) -> Mask:
+    """With the smoothed edge, which is no picture of the sample either."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_dilation(drawn, np.ones((3, 3)), iterations=_EDGE_PX))

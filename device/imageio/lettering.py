@@ -1,0 +1,208 @@
+"""Letters, digits, arrows and outlines of one colour, drawn on a picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+
+_INK_SHARE = 0.5
+"""Of the brightest level: darker lettering does not stand out."""
+_LEAST_INK_PX = 20
+_MOST_INKS = 4
+"""Colours that are looked at, the most frequent first."""
+_BESIDE = 6
+"""Levels on both sides that a level is compared with."""
+_CLOSE_SHARE = 0.85
+"""Of the highest level."""
+_SPIKE = 4.0
+"""How much more often than its neighbours a level must occur to be an ink."""
+_MOST_INK_SHARE = 0.1
+"""Of the frame; more of one colour is saturation."""
+_STROKE_SHARE = 0.5
+"""Of the ink's brightness: a stroke with its smoothed edge is brighter."""
+_FALL_SHARE, _FALL_ALONE_SHARE = 0.35, 0.12
+"""And what lies around it, two pixels out, is darker than that part of the way from the background to the ink."""
+_SHARP_PART, _SHARP_ALONE_PART = 0.9, 0.95
+_INKED_PART, _INKED_ALONE_PART = 0.25, 0.5
+"""Part of a letter that has exactly the ink's level, in a line and alone."""
+_LEAST_HEIGHT_PX, _ALONE_HEIGHT_PX = 5, 16
+"""A letter without neighbours must be larger to be told from a bright speck."""
+_THIN_SHARE = 0.3
+"""Width of the strokes per height of a letter; a nucleus is wider, also while it divides."""
+_HEIGHT_RATIO = 2.5
+"""Between a small and a tall letter of one line."""
+_GRID = 4
+"""Every fourth pixel of every fourth row is enough for the background's level."""
+_LEAST_LETTERS = 3
+_THIN_PART = 0.5
+"""Part of the letters of a line that must be as thin as that: a full stop is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A connected piece of strokes.
+
+    Attributes:
+        number: its label.
+        box: where it lies.
+        inked: part of it that has exactly the ink's level.
+        stroke_px: width of its widest stroke.
+        sharp: whether its edge is so steep that it may stand alone.
+        at_edge: whether it goes on beyond the frame.
+    """
+
+    number: int
+    box: tuple[slice, slice]
+    inked: float
+    stroke_px: float
+    sharp: bool
+    at_edge: bool
+
+    @property
+    def height(self) -> int:
+        return self.box[0].stop - self.box[0].start
+
+    @property
+    def width(self) -> int:
+        return self.box[1].stop - self.box[1].start
+
+    @property
+    def thin(self) -> bool:
+        return self.stroke_px <= _THIN_SHARE * max(self.height, self.width)
+
+
+def mark_lettering(drawn: Mask, bright: NDArray[np.generic], top: int) -> None:
+    """Mark letters and outlines.
+
+    Args:
+        drawn: (height, width), gets True where one is.
+        bright: (height, width), the brightest channel.
+        top: the highest value in it.
+    """
+    for level in _levels(_histogram(bright), top):
+        _mark_ink(drawn, bright, level)
+
+
+def _histogram(bright: NDArray[np.generic]) -> NDArray[np.intp]:
+    if bright.dtype == np.uint8:  # several times as fast as numpy
+        return np.asarray(Image.fromarray(bright).histogram())
+    return np.bincount(bright.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
+
+
+def _levels(histogram: NDArray[np.intp], top: int) -> list[int]:
+    """Bright levels that occur far more often than those beside them."""
+    beside = np.convolve(histogram, (1, 1, 1, 0, 1, 1, 1), "same")
+    spikes = (histogram >= _LEAST_INK_PX) & (histogram * _BESIDE >= _SPIKE * beside)
+    # All nearly full levels were made one: it is an ink where less than half as many come close to it.
+    close = int(histogram[int(_CLOSE_SHARE * top) : top].sum())
+    spikes[top] = histogram[top] >= max(_LEAST_INK_PX, 2 * close)
+    spikes[: int(_INK_SHARE * top)] = False
+    found = np.flatnonzero(spikes)
+    return [int(level) for level in found[np.argsort(histogram[found])[::-1][:_MOST_INKS]]]
+
+
+def _mark_ink(drawn: Mask, bright: NDArray[np.generic], level: int) -> None:
+    """Mark the letters of one level that stand in a line, and large ones that stand alone."""
+    ink = bright == level
+    ink &= ~drawn
+    if not ink.any() or ink.mean() > _MOST_INK_SHARE:
+        return
+    strokes = (bright > _STROKE_SHARE * level) & ~drawn
+    labels, count = ndimage.label(strokes, np.ones((3, 3)))
+    inked = np.bincount(labels[ink], minlength=count + 1)
+    floor = float(np.median(bright[::_GRID, ::_GRID]))
+    letters = []
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if inked[number] == 0 or box[0].stop - box[0].start < _LEAST_HEIGHT_PX:
+            continue
+        own = labels[box] == number
+        part = float(inked[number] / own.sum())
+        beyond = (_around(labels, number, box, bright) - floor) / max(1.0, level - floor)
+        if part < _INKED_PART or (beyond < _FALL_SHARE).mean() < _SHARP_PART:
+            continue
+        sharp = bool((beyond < _FALL_ALONE_SHARE).mean() >= _SHARP_ALONE_PART)
+        letters.append(_Letter(number, box, part, _stroke_px(own), sharp, _at_edge(box, bright)))
+    for line in _lines(letters):
+        if _is_text(line):
+            for letter in line:
+                drawn[letter.box] |= labels[letter.box] == letter.number
+            _mark_small(drawn, strokes, line)
+
+
+def _is_text(line: list[_Letter]) -> bool:
+    if len(line) >= _LEAST_LETTERS:
+        return sum(letter.thin for letter in line) >= _THIN_PART * len(line)
+    return any(
+        letter.thin
+        and letter.sharp
+        and not letter.at_edge
+        and letter.inked >= _INKED_ALONE_PART
+        and letter.height >= _ALONE_HEIGHT_PX
+        for letter in line
+    )
+
+
+def _mark_small(drawn: Mask, ink: Mask, line: list[_Letter]) -> None:
+    """Dots, dashes and broken strokes between the letters of a line."""
+    down = slice(
+        min(letter.box[0].start for letter in line), max(letter.box[0].stop for letter in line)
+    )
+    tallest = max(letter.height for letter in line)
+    left = min(letter.box[1].start for letter in line) - tallest
+    right = max(letter.box[1].stop for letter in line) + tallest
+    around = down, slice(max(0, left), right)
+    drawn[around] |= ink[around]
+
+
+def _around(
+    labels: NDArray[np.int32],
+    number: int,
+    box: tuple[slice, ...],
+    bright: NDArray[np.generic],
+) -> NDArray[np.float64]:
+    """The pixels two away from a piece, without those of others."""
+    wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in box)
+    own = labels[wide] == number
+    near = ndimage.binary_dilation(own, np.ones((3, 3)))
+    ring = ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & (labels[wide] == 0)
+    return bright[wide][ring].astype(np.float64)
+
+
+def _at_edge(box: tuple[slice, ...], image: NDArray[np.generic]) -> bool:
+    return any(
+        side.start == 0 or side.stop == length
+        for side, length in zip(box, image.shape, strict=True)
+    )
+
+
+def _stroke_px(own: Mask) -> float:
+    """Width of the widest stroke."""
+    return 2 * float(ndimage.distance_transform_edt(np.pad(own, 1)).max()) - 1
+
+
+def _lines(letters: list[_Letter]) -> list[list[_Letter]]:
+    """Letters side by side at about one height, in lines; each letter in one."""
+    lines: list[list[_Letter]] = []
+    for letter in sorted(letters, key=lambda letter: letter.box[1].start):
+        for line in lines:
+            if _follows(letter, line[-1]):
+                line.append(letter)
+                break
+        else:
+            lines.append([letter])
+    return lines
+
+
+def _follows(letter: _Letter, last: _Letter) -> bool:
+    tall = max(letter.height, last.height)
+    gap = letter.box[1].start - last.box[1].stop
+    overlap = min(letter.box[0].stop, last.box[0].stop) - max(
+        letter.box[0].start, last.box[0].start
+    )
+    if tall > _HEIGHT_RATIO * min(letter.height, last.height):
+        return False
+    return gap <= 1.5 * tall and overlap >= 0.5 * min(letter.height, last.height)
