@@ -10,6 +10,8 @@ from device.counting.scale import average_blocks, to_8_bit
 from device.drawing.lettering import stamp_texts
 
 OUTLINE_RGB = (0, 255, 170)
+IGNORED_RGB = (255, 0, 200)
+"""Around what is no picture of the sample; no stain shines in that colour."""
 OVERLAY_PX = 24_000_000
 """Of larger frames the overlay shows two by two pixels as one: a browser cannot open an image of 64 million."""
 _BAND_ROWS = 512
@@ -77,6 +79,8 @@ def overlay_image(
     pixels[np.minimum(rows // step, height - 1), np.minimum(columns // step, width - 1)] = (
         OUTLINE_RGB
     )
+    if frame.ignored is not None:
+        _outline_ignored(pixels, frame.ignored, step)
     size = max(10, min(height, width) // 60)
     numbers = (
         (min((cell.bbox[2] + 1) // step, width - size), cell.bbox[1] // step, str(cell.id))
@@ -87,6 +91,15 @@ def overlay_image(
     if result.pixel_size_um is not None:
         _scale_bar(pixels, step * result.pixel_size_um, size)
     return pixels
+
+
+def _outline_ignored(pixels: np.ndarray, ignored: np.ndarray, step: int) -> None:
+    """Draw around what was left out: scale bars, lettering, transparent areas."""
+    import scipy
+
+    small = ignored[::step, ::step][: pixels.shape[0], : pixels.shape[1]]
+    inner = scipy.ndimage.binary_erosion(small, np.ones((3, 3)), border_value=1)
+    pixels[: small.shape[0], : small.shape[1]][small & ~inner] = IGNORED_RGB
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = 85) -> bytes:

@@ -6,9 +6,9 @@ frame.taken                                             # what was taken, and ho
 """
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -70,12 +70,12 @@ def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) ->
     with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(hashlib.sha256, data)
         decoded = _decode(data, name, reading)
-    return _frame(decoded, name, digest.result().hexdigest(), reading)
+        return _frame(decoded, name, digest, reading)
 
 
-def _frame(decoded: Decoded, name: str, sha256: str, reading: Reading) -> Frame:
+def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -> Frame:
     reasons = dict(decoded.hidden)
-    drawn = find_annotations(decoded.samples)
+    drawn = find_annotations(_as_light(decoded))
     if drawn is not None:
         reasons["annotations"] = drawn
     ignored = np.logical_or.reduce(list(reasons.values())) if reasons else None
@@ -85,7 +85,7 @@ def _frame(decoded: Decoded, name: str, sha256: str, reading: Reading) -> Frame:
     return Frame(
         image=levels.samples if channels == 3 else _as_three_channels(levels.samples),
         source=name,
-        sha256=sha256,
+        sha256=digest.result().hexdigest(),
         bits=levels.bits,
         channels=channels,
         # The square pixel of the same area: areas and densities stay right where a pixel is no square.
@@ -93,6 +93,13 @@ def _frame(decoded: Decoded, name: str, sha256: str, reading: Reading) -> Frame:
         taken=_taken(decoded, levels, reading, ignored, tuple(reasons)),
         ignored=ignored,
     )
+
+
+def _as_light(decoded: Decoded) -> ImageArray:
+    """Samples in which more is brighter, whatever their range."""
+    if not decoded.inverted:
+        return decoded.samples
+    return cast(ImageArray, decoded.samples.max() - decoded.samples)
 
 
 def _taken(

@@ -54,6 +54,8 @@ def find_annotations(samples: ImageArray) -> Mask | None:
         (height, width), True where something is drawn; None where nothing is.
     """
     bright = samples if samples.ndim == 2 else brightest(samples)
+    if (floor := bright.min()) > 0:
+        bright = bright - floor
     top = int(_NEARLY_FULL * int(bright.max()))
     if top < _LEAST_TOP:
         return None

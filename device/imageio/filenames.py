@@ -84,13 +84,8 @@ class Judged:
 _COUNTED = Judged(Kind.IMAGE)
 
 
-def judge_file(folder: Path, relative: PurePath) -> Judged:
-    """Judge a file by its name, then by its first bytes: suffixes are missing, wrong or new.
-
-    Args:
-        folder: that is counted.
-        relative: the file's path below it.
-    """
+def judge_name(relative: PurePath) -> Judged | None:
+    """Judge a file by its path below the folder that is counted; None where its content must tell."""
     if any(part in _SYSTEM_FOLDERS or part.startswith(".") for part in relative.parts[:-1]):
         return Judged(Kind.OTHER, "in a folder of the system")
     name = relative.name
@@ -100,11 +95,22 @@ def judge_file(folder: Path, relative: PurePath) -> Judged:
         return Judged(Kind.OTHER, "hidden or temporary")
     if PurePath(name).suffix.lower() in _TEMPORARY_SUFFIXES:
         return Judged(Kind.OTHER, "not complete")
+    return _COUNTED if kind_of(relative) is Kind.IMAGE else None
+
+
+def judge_file(folder: Path, relative: PurePath) -> Judged:
+    """Judge a file by its name, then by its first bytes: suffixes are missing, wrong or new.
+
+    Args:
+        folder: that is counted.
+        relative: the file's path below it.
+    """
+    judged = judge_name(relative)
+    if judged is not None and judged.kind is Kind.OTHER:
+        return judged
     if (original := _companion_of(folder / relative)) is not None:
         return Judged(Kind.OTHER, f"mask or small copy of {original}")
-    if kind_of(relative) is Kind.IMAGE:
-        return _COUNTED
-    return _judge_content(folder / relative)
+    return judged or _judge_content(folder / relative)
 
 
 def _judge_content(path: Path) -> Judged:

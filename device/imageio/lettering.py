@@ -1,6 +1,7 @@
 """Letters, digits, arrows and outlines of one colour, drawn on a picture."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,18 +65,18 @@ class _Letter:
 
     @property
     def height(self) -> int:
-        return self.box[0].stop - self.box[0].start
+        return int(self.box[0].stop - self.box[0].start)
 
     @property
     def width(self) -> int:
-        return self.box[1].stop - self.box[1].start
+        return int(self.box[1].stop - self.box[1].start)
 
     @property
     def thin(self) -> bool:
         return self.stroke_px <= _THIN_SHARE * max(self.height, self.width)
 
 
-def mark_lettering(drawn: Mask, bright: NDArray[np.generic], top: int) -> None:
+def mark_lettering(drawn: Mask, bright: NDArray[Any], top: int) -> None:
     """Mark letters and outlines.
 
     Args:
@@ -87,7 +88,7 @@ def mark_lettering(drawn: Mask, bright: NDArray[np.generic], top: int) -> None:
         _mark_ink(drawn, bright, level)
 
 
-def _histogram(bright: NDArray[np.generic]) -> NDArray[np.intp]:
+def _histogram(bright: NDArray[Any]) -> NDArray[np.intp]:
     if bright.dtype == np.uint8:  # several times as fast as numpy
         return np.asarray(Image.fromarray(bright).histogram())
     return np.bincount(bright.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
@@ -105,7 +106,7 @@ def _levels(histogram: NDArray[np.intp], top: int) -> list[int]:
     return [int(level) for level in found[np.argsort(histogram[found])[::-1][:_MOST_INKS]]]
 
 
-def _mark_ink(drawn: Mask, bright: NDArray[np.generic], level: int) -> None:
+def _mark_ink(drawn: Mask, bright: NDArray[Any], level: int) -> None:
     """Mark the letters of one level that stand in a line, and large ones that stand alone."""
     ink = bright == level
     ink &= ~drawn
@@ -162,17 +163,18 @@ def _around(
     labels: NDArray[np.int32],
     number: int,
     box: tuple[slice, ...],
-    bright: NDArray[np.generic],
+    bright: NDArray[Any],
 ) -> NDArray[np.float64]:
     """The pixels two away from a piece, without those of others."""
     wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in box)
     own = labels[wide] == number
     near = ndimage.binary_dilation(own, np.ones((3, 3)))
     ring = ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & (labels[wide] == 0)
-    return bright[wide][ring].astype(np.float64)
+    beyond: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
+    return beyond
 
 
-def _at_edge(box: tuple[slice, ...], image: NDArray[np.generic]) -> bool:
+def _at_edge(box: tuple[slice, ...], image: NDArray[Any]) -> bool:
     return any(
         side.start == 0 or side.stop == length
         for side, length in zip(box, image.shape, strict=True)
@@ -205,4 +207,4 @@ def _follows(letter: _Letter, last: _Letter) -> bool:
     )
     if tall > _HEIGHT_RATIO * min(letter.height, last.height):
         return False
-    return gap <= 1.5 * tall and overlap >= 0.5 * min(letter.height, last.height)
+    return bool(gap <= 1.5 * tall and overlap >= 0.5 * min(letter.height, last.height))

@@ -17,6 +17,7 @@ from device.machine.clock import local_time
 from device.machine.faults import is_of_the_machine
 from device.machine.files import remove_partial, write_beside
 from device.store import CountRow, Filter, Store
+from device.watch.growth import continues
 from device.watch.ledger import Entry, Ledger
 from device.watch.table import AppendTable
 
@@ -126,6 +127,50 @@ class Delivery:
         """What could not be written comes last, so that it keeps nothing else from its line."""
         return self._troubled.get(row.id, 0), row.finished_s or 0.0, row.sequence
 
+    def take_back(self, path: str, sha256: str, data: bytes) -> None:
+        """Remove what was written about a file before it was complete: one file has one line.
+
+        Another picture under the same name is another image, whose line stays.
+
+        Args:
+            path: relative to the watched folder.
+            sha256: of its present content.
+            data: that content.
+
+        Raises:
+            OSError: the output folder cannot be written now.
+        """
+        earlier = [
+            entry
+            for entry in self._ledger.of_path(path)
+            if entry.sha256 != sha256 and (entry.state == "failed" or self._grew(entry, data))
+        ]
+        if not earlier:
+            return
+        image, contents = csv_text(path), {"", *(entry.sha256 for entry in earlier)}
+        for table in (self._counts, self._errors, self._duplicates):
+            table.remove(
+                lambda line: line.get("image") == image and line.get("image_sha256") in contents
+            )
+        target = self._out_dir / output_name(PurePath(path))
+        for suffix in (*_COPIED.values(), "cells.csv"):
+            target.with_name(f"{target.name}.{suffix}").unlink(missing_ok=True)
+        self.waiting = {key: entry for key, entry in self.waiting.items() if entry.path != path}
+        for entry in earlier:
+            self._ledger.drop(entry)
+            self.released |= self._ledger.release(entry.sha256) > 0
+        self._read_tables()
+
+    def _grew(self, entry: Entry, data: bytes) -> bool:
+        """Whether the counted content was the beginning of the present one."""
+        if entry.count_id is None:
+            return False
+        try:
+            row = self._store.counts.get(entry.count_id)
+            return continues(self._store.counts.original_path(row).read_bytes(), data)
+        except (FluocountError, OSError):
+            return False
+
     def refuse(self, name: str, reason: str, sha256: str = "") -> None:
         """List a file that cannot be counted in errors.csv, once.
 
@@ -139,6 +184,11 @@ class Delivery:
         self._listed_errors |= {(image, reason), (image, sha256 or reason)}
         self.failed += 1
         self._say(f"{name}: not counted. {reason}")
+
+    def pass_over(self, name: str, reason: str) -> None:
+        """Say that a file is no image to count."""
+        if reason:
+            self._say(f"{name}: passed over ({reason}).")
 
     def duplicate(self, name: str, same_as: str, sha256: str) -> None:
         """List a file with the content of a counted image in duplicates.csv."""

@@ -62,6 +62,10 @@ class Ledger:
         )
         return entries[0] if entries else None
 
+    def of_path(self, path: str) -> list[Entry]:
+        """Every version of one file."""
+        return self._select("path = ?", path)
+
     def in_state(self, state: State) -> list[Entry]:
         """All entries of a state."""
         return self._select("state = ?", state)

@@ -1,14 +1,15 @@
 """A CSV file that grows by complete lines, even after a power cut or while somebody has it open."""
 
+import codecs
 import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from device.export.tables import csv_lines
-from device.machine.files import sync_folder
+from device.machine.files import sync_folder, write_atomic
 
 _ENCODING = "utf-8"
 _DELIMITERS = ",;\t"
@@ -53,6 +54,24 @@ class AppendTable:
         if size == 0:
             sync_folder(self.path.parent)
 
+    def remove(self, unwanted: Callable[[dict[str, str]], bool]) -> None:
+        """Remove lines; the file is replaced as a whole, or not at all.
+
+        Raises:
+            OSError: as `append`.
+        """
+        if not self.path.exists() or self._is_other_table():
+            return
+        lines = list(_read(self.path))
+        kept = [line for line in lines if not unwanted(line)]
+        if len(kept) == len(lines):
+            return
+        rows = [[line.get(name) or "" for name in self._header] for line in kept]
+        text = csv_lines([self._header, *rows])
+        write_atomic(self.path, text.encode(_ENCODING, errors="backslashreplace"))
+        status = self.path.stat()
+        self._state = (status.st_ino, status.st_size, status.st_mtime_ns)
+
     def changed_by_others(self) -> bool:
         """True if the file has changed since the last `append` or `rows`."""
         try:
@@ -72,7 +91,7 @@ class AppendTable:
     def _is_other_table(self) -> bool:
         try:
             with self.path.open("rb") as stream:
-                first = stream.readline()
+                first = stream.readline().removeprefix(codecs.BOM_UTF8)  # a spreadsheet saved it
         except FileNotFoundError:
             return False
         torn = not first.endswith(b"\n") and self._header_line.startswith(first)

@@ -12,7 +12,7 @@ import msgspec
 
 from device.errors import ConflictError, InputError
 from device.export.tables import csv_text
-from device.imageio.filenames import Kind, kind_of
+from device.imageio.filenames import Kind, judge_file, judge_name
 from device.jobs.intake import Intake, Wishes
 from device.machine.faults import is_of_the_machine
 from device.machine.files import display_name
@@ -35,8 +35,6 @@ _TURN_S = 5.0
 """How long reading files and writing results alternate."""
 
 _LOOK = "check its permissions, and the disk."
-
-FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 
 
 class Taking:
@@ -69,12 +67,15 @@ class Taking:
         self._run = secrets.token_hex(4) if plan.recount or plan.retry_failed else ""
         self._out_dir = plan.out_dir.resolve()
         self._unreadable_since: dict[Path, float] = {}
+        self._passed: dict[Path, Version] = {}
         self.unlisted: set[Path] = set()
         self.settling = Settling(plan.settle_s)
 
     def wants(self, path: Path) -> bool:
-        """True if this is the name of an image to count."""
-        return kind_of(path.relative_to(self._plan.folder)) is Kind.IMAGE and not self._in_out(path)
+        """True if this may be an image to count; what its name does not tell, its content does when it is complete."""
+        relative = path.relative_to(self._plan.folder)
+        judged = judge_name(relative)
+        return (judged is None or judged.kind is Kind.IMAGE) and not self._in_out(path)
 
     def scan(self, now_s: float) -> None:
         """Look at every file of the folder: what the events missed, and what was there before.
@@ -87,10 +88,9 @@ class Taking:
         self.unlisted.clear()
         for path, status in self._files(now_s):
             relative = path.relative_to(self._plan.folder)
-            kind = kind_of(relative)
-            if kind is Kind.FOREIGN:
-                self._delivery.refuse(display_name(relative), FOREIGN_REASON)
-            if kind is Kind.IMAGE and not (status and self._ledger.knows(relative, status)):
+            if not self.wants(path) or (status and self._passed.get(path) == status):
+                continue
+            if not (status and self._ledger.knows(relative, status)):
                 self.settling.notice(path, now_s)
 
     def take_complete(self, now_s: float, stopped: Callable[[], bool]) -> bool:
@@ -117,6 +117,8 @@ class Taking:
                 if known:
                     self.settling.forget(path)
                 return False
+            if self._pass_over(path, version):
+                return False
             data = self._read(path, version)
         except (FileNotFoundError, NotRegularError):
             self.settling.forget(path)
@@ -131,6 +133,19 @@ class Taking:
             self._hand_in(path.relative_to(self._plan.folder), version, data)
             self.settling.forget(path)
         return data is not None
+
+    def _pass_over(self, path: Path, version: Version) -> bool:
+        """Whether a complete file is no image to count; it is named once, with the reason."""
+        judged = judge_file(self._plan.folder, path.relative_to(self._plan.folder))
+        if judged.kind is Kind.IMAGE:
+            return False
+        if judged.kind is Kind.FOREIGN:
+            self._delivery.refuse(self._name(path), judged.reason)
+        elif self._passed.get(path) is None:
+            self._delivery.pass_over(self._name(path), judged.reason)
+        self._passed[path] = version
+        self.settling.forget(path)
+        return True
 
     def _read(self, path: Path, version: Version) -> bytes | None:
         """The bytes of exactly this version; None if the file has changed."""
@@ -150,6 +165,7 @@ class Taking:
     def _hand_in(self, relative: Path, version: Version, data: bytes) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
         name = display_name(relative)
+        self._delivery.take_back(name, sha256, data)
         entry = Entry(
             path=name,
             size=version.size,
