@@ -218,6 +218,6 @@ def brightest(image: ImageArray) -> Levels:
 
 def _widened(drawn: Mask) -> Mask:
     """With the smoothed edge, which is no picture of the sample either."""
-    from scipy import ndimage
+    import scipy
 
-    return np.asarray(ndimage.binary_dilation(drawn, np.ones((3, 3)), iterations=_EDGE_PX))
+    return np.asarray(scipy.ndimage.binary_dilation(drawn, np.ones((3, 3)), iterations=_EDGE_PX))

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 Mask = NDArray[np.bool_]
 
@@ -113,11 +113,11 @@ def _mark_ink(drawn: Mask, bright: NDArray[Any], level: int) -> None:
     if not ink.any() or ink.mean() > _MOST_INK_SHARE:
         return
     strokes = (bright > _STROKE_SHARE * level) & ~drawn
-    labels, count = ndimage.label(strokes, np.ones((3, 3)))
+    labels, count = scipy.ndimage.label(strokes, np.ones((3, 3)))
     inked = np.bincount(labels[ink], minlength=count + 1)
     floor = float(np.median(bright[::_GRID, ::_GRID]))
     letters = []
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+    for number, box in enumerate(scipy.ndimage.find_objects(labels), start=1):
         if inked[number] == 0 or box[0].stop - box[0].start < _LEAST_HEIGHT_PX:
             continue
         own = labels[box] == number
@@ -168,8 +168,8 @@ def _around(
     """The pixels two away from a piece, without those of others."""
     wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in box)
     own = labels[wide] == number
-    near = ndimage.binary_dilation(own, np.ones((3, 3)))
-    ring = ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & (labels[wide] == 0)
+    near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
+    ring = scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & (labels[wide] == 0)
     beyond: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
     return beyond
 
@@ -183,7 +183,7 @@ def _at_edge(box: tuple[slice, ...], image: NDArray[Any]) -> bool:
 
 def _stroke_px(own: Mask) -> float:
     """Width of the widest stroke."""
-    return 2 * float(ndimage.distance_transform_edt(np.pad(own, 1)).max()) - 1
+    return 2 * float(scipy.ndimage.distance_transform_edt(np.pad(own, 1)).max()) - 1
 
 
 def _lines(letters: list[_Letter]) -> list[list[_Letter]]:
