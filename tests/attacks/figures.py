@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 HANG_S = 20.0
 """An answer that takes longer is a hang."""
@@ -87,3 +88,13 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         self._figures.took(time.monotonic() - self._begin_s)
+
+
+def write_row(page: Path, name: str, row: str) -> None:
+    """Put an attack's line into the page's table, in place of its last one or at the table's end."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    start = lines.index(HEADER.splitlines()[1]) + 1
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    rows = [line for line in lines[start:end] if not line.startswith(f"| {name} |")]
+    lines[start:end] = sorted([*rows, row])
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ import hostile
 import pytest
 
 from attacks import inputs
-from attacks.figures import Figures
+from attacks.figures import HEADER, Figures, write_row
 from device.web import create_app
 
 
@@ -23,3 +23,11 @@ def test_a_trick_is_answered_with_a_sentence(name, tmp_path):
     client = create_app(inputs.make_service(tmp_path)).test_client()
     inputs._hand_in(client, hostile.TRICKS[name](), f"{name}.tif", figures)
     assert figures.sound, figures
+
+
+def test_a_line_replaces_the_last_one_of_its_attack(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Title\n\n{HEADER}\n| b | 1 |\n\nMore.\n")
+    for row in ("| a | 1 |", "| b | 2 |", "| b | 3 |"):
+        write_row(page, row.split()[1], row)
+    assert page.read_text() == f"# Title\n\n{HEADER}\n| a | 1 |\n| b | 3 |\n\nMore.\n"
