@@ -43,6 +43,13 @@ def many_sub_pages(number: int) -> bytes:
     )
 
 
+def endless_size() -> bytes:
+    """A page of 2,147,483,647 pixels each way, 1000 samples each."""
+    entries = [*_sizes(2**31 - 1, 2**31 - 1, samples=1000), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(273, 4, 1, 8), (279, 4, 1, 4096)]
+    return b"II*\0" + struct.pack("<I", 8) + _ifd(entries, 0) + bytes(8000)
+
+
 def ring_of_pages() -> bytes:
     """The second directory points to the first."""
     size = len(_ifd(_sizes(64, 64), 0))
@@ -167,6 +174,7 @@ TRICKS = {
     "pages": lambda: many_pages(1_000_000),
     "sub-pages": lambda: many_sub_pages(100_000),
     "ring": ring_of_pages,
+    "size": endless_size,
     "samples": lambda: many_samples(200, 1000, 1000),
     "header": lambda: long_header(40),
     "strips": lambda: many_strips(7_900),

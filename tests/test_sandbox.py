@@ -128,6 +128,11 @@ def test_what_swells_beyond_its_size_is_refused(fresh):
     assert sandbox.decode_frame(png(), "good.png").height == 120
 
 
+def test_a_size_that_no_machine_has_is_refused_by_the_decoders(fresh):
+    with pytest.raises(InputError, match="2147483647x2147483647"):
+        sandbox.decode_frame(hostile.endless_size(), "a.tif")
+
+
 def test_a_process_that_lost_memory_is_replaced(fresh):
     """Each of these leaves 18 MB in libpng's wrapper."""
     data = hostile.wrong_filter_png()

@@ -64,8 +64,8 @@ def _answer(job: Job, file: int) -> tuple[Answer, int | None]:
     """What is said to a question, and the memory that goes with it."""
     refused = failed = None
     out_of_memory = False
-    _allow(job.memory_bytes)
     try:
+        _allow(job.memory_bytes)
         return _work(job, file)
     except InputError as error:
         refused, out_of_memory = str(error), isinstance(error.__context__, MemoryError)

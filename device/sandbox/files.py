@@ -27,6 +27,9 @@ REQUEST_LIMIT_S = 14.0
 _SLACK_BYTES = 200_000_000
 """Address space for threads' stacks and for what libraries load with the first file of a kind."""
 
+_MOST_BYTES = 1 << 40
+"""A header may claim any size; the decoders refuse it, but the kernel takes no number above 63 bits."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -100,7 +103,7 @@ class ImageFile:
     def _ask(
         self, what: Literal["header", "frame"], memory_bytes: int
     ) -> tuple[Answer, int | None]:
-        memory_bytes += _SLACK_BYTES
+        memory_bytes = min(memory_bytes + _SLACK_BYTES, _MOST_BYTES)
         job = Job(what=what, name=self._name, reading=self._reading, memory_bytes=memory_bytes)
         try:
             answer, memory = self._ask_once(job)

@@ -14,7 +14,7 @@ def test_damaged_files_are_refused_or_read_and_never_end_the_program(tmp_path):
     assert figures.sound, figures
 
 
-QUICK = ("ring", "header", "segments", "16-bit RGBA", "filter")
+QUICK = ("ring", "size", "header", "segments", "16-bit RGBA", "filter")
 
 
 @pytest.mark.parametrize("name", QUICK)
