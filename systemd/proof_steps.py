@@ -14,9 +14,10 @@ class ProofError(Exception):
 class Steps:
     """The kept text of finished steps: FOLDER/NAME.txt."""
 
-    def __init__(self, folder: Path, again: tuple[str, ...] = ()) -> None:
-        """`again` names the steps to repeat although they are finished."""
+    def __init__(self, folder: Path, again: tuple[str, ...] = (), how: str = ", emulated") -> None:
+        """`again` names the steps to repeat although they are finished; `how` follows each time."""
         self.folder = folder
+        self.how = how
         self.again = again
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -46,6 +47,6 @@ class Steps:
         for line in step():
             print(line, flush=True)
             lines.append(line)
-        lines.append(f"({time.monotonic() - begin_s:.0f} s, emulated)\n")
+        lines.append(f"({time.monotonic() - begin_s:.0f} s{self.how})\n")
         print(lines[-1], flush=True)
         kept.write_text("\n".join(lines))

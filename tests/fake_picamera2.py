@@ -472,17 +472,23 @@ def _yuv420(picture, stride):
     return out
 
 
-@contextmanager
-def installed(version="0.3.36"):
-    """Make `import picamera2` find the stand-in, here and in processes started here; yields the Sensor."""
-    global SENSOR
-    folder = Path(tempfile.mkdtemp(prefix="fake-picamera2-"))
+def lay_out(folder, version="0.3.36"):
+    """Write what makes `import picamera2` find the stand-in, for a PYTHONPATH with this folder in it."""
     (folder / "picamera2.py").write_text("from fake_picamera2 import Picamera2 as Picamera2\n")
     metadata = folder / f"picamera2-{version}.dist-info/METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: picamera2\nVersion: {version}\n")
-    SENSOR = Sensor(folder)
-    SENSOR.update(lambda state: state)
+    sensor = Sensor(folder)
+    sensor.update(lambda state: state)
+    return sensor
+
+
+@contextmanager
+def installed(version="0.3.36"):
+    """The stand-in, in this process and in those started from here; yields the Sensor."""
+    global SENSOR
+    folder = Path(tempfile.mkdtemp(prefix="fake-picamera2-"))
+    SENSOR = lay_out(folder, version)
     Picamera2._cm = _CameraManager()
     os.environ["FAKE_PICAMERA2"] = str(folder)
     sys.path.insert(0, str(folder))
