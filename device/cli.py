@@ -12,6 +12,7 @@ COMMANDS = {
     "count": "Count the cells in images and folders.",
     "serve": "Start the page, the API, the camera and the button.",
     "watch": "Count every new image that appears in a folder.",
+    "assay": "List, show, export, import and teach assays.",
     "export": "Export stored results as CSV, ROIs, label image or GeoJSON.",
     "replay": "Count a stored image again and report what differs.",
     "bench": "Measure speed and memory on this computer.",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from device.counting.records import AS_THE_FILE_SAYS, Reading
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import SettingsError
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -73,6 +73,7 @@ class ButtonSettings(_Section, frozen=True):
     bounce_s: Positive = 0.05
     hold_s: Positive = 5.0
     shutdown_on_hold: bool = False
+    assay: str | None = None
 
 
 class WebSettings(_Section, frozen=True):
@@ -90,6 +91,7 @@ class WatchSettings(_Section, frozen=True):
     """`[watch]`: folders that the service watches."""
 
     folders: tuple[str, ...] = ()
+    assays: dict[str, str] = {}
     out_dir: str | None = None
     recursive: bool = False
     settle_s: Positive = 2.0

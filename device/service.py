@@ -13,13 +13,14 @@ from functools import partial
 import msgspec
 
 from device import sandbox
+from device.assays.library import stock
 from device.bench.limit import usual_limit_gmac_s
 from device.camera import CameraThread, safe_camera
 from device.config import Settings
 from device.errors import FluocountError, ModelError, SettingsError, StorageError
 from device.jobs import Segmenters, Worker
 from device.jobs.captures import Capturer
-from device.jobs.intake import Intake
+from device.jobs.intake import Intake, Wishes
 from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
 from device.machine import system
@@ -187,6 +188,7 @@ class Service:
 
     def _open_counter(self) -> None:
         store = open_store(self.settings.storage)
+        stock(store, self.settings)
         counting = self.settings.counting
         memory_mb.resize(counting.max_memory_mb - PROGRAM_MB)
         intake = Intake(
@@ -225,11 +227,14 @@ class Service:
             return None
         return Panel(
             self.settings.button,
-            on_press=lambda: self.require_accepting().capturer.capture(),
+            on_press=self._capture,
             led=self._led_state,
             on_refused=self._press_refused,
             on_hold=power_off,
         )
+
+    def _capture(self) -> None:
+        self.require_accepting().capturer.capture(Wishes(assay=self.settings.button.assay))
 
     def _start_panel(self) -> None:
         if self.panel is not None:
@@ -251,8 +256,8 @@ class Service:
         if self.counter is None or self.settings_problem is not None:
             return
         for plan in plans_from_settings(self.settings):
-            card = self.segmenters.card(plan.model)
-            watch = FolderWatch(self.counter.store, self.counter.intake, plan, card.sha256)
+            self.counter.intake.require_usable(plan.wishes())
+            watch = FolderWatch(self.counter.store, self.counter.intake, plan)
             watch.start()
             self.watches.append(watch)
             self._closers.append(watch.stop)

@@ -38,7 +38,7 @@ class Bench:
     def watch(self, **options):
         plan = replace(make_plan(self.settings, self.folder, self.out), retry_s=0.1, **options)
         intake = Intake(self.store, self.segmenters, "fake")
-        return FolderWatch(self.store, intake, plan, "0" * 64, say=self.said.append)
+        return FolderWatch(self.store, intake, plan, say=self.said.append)
 
     def once(self, **options):
         return self.watch(**options).run(once=True)

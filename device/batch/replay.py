@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 
 from device import __version__
+from device.counting.assay import adapt_card
 from device.counting.pipeline import count_frame
 from device.counting.records import (
     DECODE_ERRORS,
@@ -182,7 +183,10 @@ def _settings_asked(row: CountRow) -> CountSettings:
         return row.settings
     used = settings_of(row.relabels[-1])  # a re-labelling never changes the cell diameter
     return msgspec.structs.replace(
-        used, cell_diameter_px=row.settings.cell_diameter_px, reading=row.settings.reading
+        used,
+        cell_diameter_px=row.settings.cell_diameter_px,
+        reading=row.settings.reading,
+        assay=row.settings.assay,
     )
 
 
@@ -208,7 +212,7 @@ def _image_differences(past: Past, data: bytes) -> list[Difference]:
 
 
 def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
-    then, now = past.result.model, segmenter.card.ref
+    then, now = past.result.model, adapt_card(segmenter.card, past.asked.assay).ref
     if then.sha256 != now.sha256:
         text = (
             f"{now.name} {now.version} (sha256 {now.sha256[:12]}...), it was {then.name} "
@@ -222,11 +226,11 @@ def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
 
 
 def _settings_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
-    now = resolve(past.asked, segmenter.card)
+    card = adapt_card(segmenter.card, past.asked.assay)
+    now = resolve(past.asked, card, past.result.pixel_size_um)
     found = []
-    for name in set(CountSettings.__struct_fields__) - {
-        "reading"
-    }:  # read again as it was asked for
+    # The image is read again as it was asked for, and the assay is the one that the result keeps.
+    for name in set(CountSettings.__struct_fields__) - {"reading", "assay"}:
         before, after = getattr(past.result, name), getattr(now, name)
         if before != after:
             text = f"{name} is {_show(after)}, it was {_show(before)}"

@@ -8,6 +8,7 @@ import msgspec
 from device import __version__
 from device.batch.folder import result_file
 from device.batch.items import Item
+from device.counting.assay import adapt_card
 from device.counting.card import ModelCard
 from device.counting.records import DECODE_ERRORS, CountResult, CountSettings, settings_of
 from device.counting.settings import resolve
@@ -39,7 +40,9 @@ def done_before(
         digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
     except (OSError, *DECODE_ERRORS):
         return None
-    wanted = msgspec.structs.replace(settings_of(resolve(settings, card)), reading=settings.reading)
+    card = adapt_card(card, settings.assay)
+    resolved = settings_of(resolve(settings, card, result.pixel_size_um))
+    wanted = msgspec.structs.replace(resolved, reading=settings.reading)
     agrees = (
         result.image_sha256 == digest
         and result.model == card.ref

@@ -12,14 +12,17 @@ from typing import Any, NoReturn
 import click
 
 from device import sandbox
+from device.assays.library import find_assay
 from device.batch.items import Item, count_item, search
 from device.batch.report import BatchReport
 from device.batch.sidebyside import in_order
 from device.bench.limit import int8_limit_gmac_s
-from device.commands.options import reading_options, settings_options, take_settings
+from device.commands.options import assay_option, reading_options, settings_options, take_settings
 from device.config import default_settings_path, load_settings
+from device.counting.assay import adapt_card
 from device.counting.card import ModelCard
-from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json
+from device.counting.reading import AS_THE_FILE_SAYS
+from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json, with_assay
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
@@ -38,6 +41,7 @@ _STEPS = 100
 @click.option("--out", "out_dir", type=_PATH, help="Write overlays, labels and tables here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image and line.")
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
+@assay_option
 @settings_options
 @reading_options
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
@@ -49,10 +53,11 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         raise InputError("Name the output folder of the interrupted run with --out.")
     found = search(paths, recursive=chosen["recursive"])
     items, configured = found.items, load_settings(chosen["config"] or default_settings_path())
-    settings = take_settings(chosen, configured.reading)
+    assay = find_assay(chosen["assay"], configured)
+    settings = with_assay(take_settings(chosen, AS_THE_FILE_SAYS), assay)
     counting = configured.counting
     workers, threads = share_cores(len(items), counting.threads)
-    model = chosen["model"] or counting.model
+    model = chosen["model"] or assay.model
     sandbox.configure(workers)
     segmenters = [_open_model(model, threads) for _ in range(workers)]
     room_mb = counting.max_memory_mb
@@ -153,6 +158,7 @@ class _Batch:
     def _require_memory(self, item: Item, card: ModelCard) -> Estimate:
         with sandbox.open_image(item.path, display_name(item.name)) as image:
             header = image.header()
+        card = adapt_card(card, self.settings.assay)
         return require_memory(header, card, self.settings, self.max_memory_mb, item.name)
 
     def announce(self, items: list[Item]) -> None:

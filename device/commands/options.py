@@ -1,17 +1,26 @@
 """Options that several commands share: how cells are counted, and which picture of a file, in which range."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
-from device.counting.records import CountSettings, Reading
+from device.counting.reading import Reading, merge
+from device.counting.records import CountSettings
 from device.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _AXES = ("z", "t", "scene", "page")
+
+
+def assay_option(command: F) -> F:
+    """Add --assay."""
+    return click.option(
+        "--assay",
+        metavar="NAME|FILE",
+        help="What to count and how: a stored or shipped assay, or an exported .json (default: from the settings).",
+    )(command)
 
 
 def reading_options(command: F) -> F:
@@ -97,7 +106,7 @@ def take_settings(chosen: dict[str, Any], reading: Reading) -> CountSettings:
         threshold=chosen.pop("threshold"),
         cell_diameter_px=chosen.pop("cell_diameter"),
         min_area_px=chosen.pop("min_area"),
-        exclude_border=chosen.pop("exclude_border"),
+        exclude_border=chosen.pop("exclude_border") or None,
         reading=take_reading(chosen, reading),
     )
 
@@ -118,10 +127,4 @@ def take_reading(chosen: dict[str, Any], default: Reading) -> Reading:
         raise InputError("--plane was given twice for the same axis; give each axis once.")
     for name in ("channel", "project", "full_scale", "offset"):
         asked[name] = chosen.pop(name)
-    return merge(default, asked)
-
-
-def merge(default: Reading, asked: Mapping[str, Any]) -> Reading:
-    """`default` with every value that is not None in its place."""
-    given = {name: value for name, value in asked.items() if value is not None}
-    return msgspec.structs.replace(default, **given)
+    return merge(default, Reading(**asked))

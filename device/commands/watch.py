@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from device.commands.options import reading_options, settings_options, take_settings
+from device.commands.options import assay_option, reading_options, settings_options, take_settings
 from device.config import Settings, default_settings_path, load_settings
+from device.counting.reading import AS_THE_FILE_SAYS
+from device.counting.records import CountSettings, with_assay
 
 if TYPE_CHECKING:
     from device.watch import WatchPlan
@@ -37,6 +39,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--settle", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="A file counts as complete when it has not changed for this long.")  # fmt: skip
+@assay_option
 @settings_options
 @reading_options
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
@@ -73,16 +76,27 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
 
 def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
     """Command-line options override the settings."""
+    assay: str | None = chosen["assay"]
     return replace(
         plan,
         poll=plan.poll or chosen["poll"],
         recursive=plan.recursive or chosen["recursive"],
         settle_s=chosen["settle"] or plan.settle_s,
         model=chosen["model"] or plan.model,
-        settings=take_settings(chosen, plan.settings.reading),
+        settings=_with_file(take_settings(chosen, AS_THE_FILE_SAYS), assay),
+        assay=None if assay is not None and assay.endswith(".json") else assay,
         recount=chosen["recount"],
         retry_failed=chosen["retry_failed"],
     )
+
+
+def _with_file(settings: CountSettings, assay: str | None) -> CountSettings:
+    """An assay from a file goes with every count; a stored one is looked up at every image, for its newest version."""
+    if assay is None or not assay.endswith(".json"):
+        return settings
+    from device.assays.library import read_assay
+
+    return with_assay(settings, read_assay(Path(assay)))
 
 
 def _settings(config: Path | None, data_dir: Path | None) -> Settings:

@@ -4,7 +4,14 @@ import hashlib
 
 import msgspec
 
-from device.counting.records import ModelRef
+
+class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model counted: `sha256` of the .tflite, `card_sha256` of everything its card says."""
+
+    name: str
+    version: str
+    sha256: str
+    card_sha256: str = ""
 
 
 class StageTiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

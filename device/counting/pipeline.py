@@ -4,10 +4,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from device import __version__
+from device.counting.assay import adapt_card
 from device.counting.blocks import Owns, find_in_blocks, is_large, owns_all
-from device.counting.card import ModelCard
+from device.counting.card import ModelCard, NormalFrame
 from device.counting.confidence.features import measure_features
-from device.counting.confidence.flags import file_flags, frame_flags, model_flags
+from device.counting.confidence.flags import assay_flags, file_flags, frame_flags, model_flags
 from device.counting.confidence.probabilities import count_interval
 from device.counting.confidence.statistics import cell_statistics, frame_statistics
 from device.counting.judge import judge
@@ -20,6 +21,7 @@ from device.counting.records import (
     Frame,
     ProbabilityMap,
     Taken,
+    measured,
 )
 from device.counting.scale import to_working_scale
 from device.counting.segmented import Segmented
@@ -56,8 +58,9 @@ def count_frame(
     Raises:
         InputError: a setting outside its range.
     """
-    card = segmenter.card
-    chosen = resolve(settings, card)
+    frame = measured(frame, settings.assay)
+    card = adapt_card(segmenter.card, settings.assay)
+    chosen = resolve(settings, card, frame.pixel_size_um)
     with stage("network"):
         image = to_working_scale(frame, chosen.scale)
         plan = plan_for(image.shape[0], image.shape[1], card)
@@ -90,7 +93,9 @@ def see_again(
     frame: Frame, probability: ProbabilityMap, card: ModelCard, settings: CountSettings
 ) -> Segmented:
     """What the steps after the network need, from a map that was made before; arguments as of `relabel`."""
-    chosen = resolve(settings, card)
+    frame = measured(frame, settings.assay)
+    card = adapt_card(card, settings.assay)
+    chosen = resolve(settings, card, frame.pixel_size_um)
     image = to_working_scale(frame, chosen.scale)
     statistics = frame_statistics(frame, image, card.cell_diameter_px)
     return Segmented(frame, image, probability, card, chosen, statistics)
@@ -132,7 +137,8 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         flags=(
             *model_flags(seen.card),
             *file_flags(frame.taken),
-            *frame_flags(seen.statistics, confidence.normal_frame, cells),
+            *assay_flags(settings.assay, frame),
+            *frame_flags(seen.statistics, usual_frame(seen), cells),
         ),
         model=seen.card.ref,
         threshold=settings.threshold,
@@ -146,4 +152,12 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         pixel_size_um=frame.pixel_size_um,
         taken=frame.taken or Taken(full_scale=frame.full_scale),
         software=__version__,
+        assay=settings.assay,
     )
+
+
+def usual_frame(seen: Segmented) -> NormalFrame:
+    """What is usual for the assay, else for the model; only the model's own ranges say where its calibration holds."""
+    assay = seen.settings.assay
+    own = seen.card.confidence.normal_frame
+    return own if assay is None or assay.usual is None else assay.usual

@@ -1,17 +1,20 @@
 """The values that travel: a frame comes in, a count result goes out."""
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from device.counting.assay import Assay
+from device.counting.card import ModelRef
+from device.counting.reading import AS_THE_FILE_SAYS, Reading, merge
+
 ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 ProbabilityMap = npt.NDArray[np.uint8]
 LabelImage = npt.NDArray[np.int32]
-Number = Annotated[int, msgspec.Meta(ge=1)]
 
 PROBABILITY_STEPS = 256
 """A probability map holds codes 0..255 as the int8 network emits them; a code stands for code / 256.
@@ -19,32 +22,6 @@ PROBABILITY_STEPS = 256
 Kept as uint8 rather than float32: it is exact for an int8 network, a quarter of the memory, and the
 very bytes that are stored for re-labelling.
 """
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which picture of a file is counted, and the range of its samples; None: as the file says.
-
-    Attributes:
-        channel: name, or number from 1.
-        scene: position or series, from 1.
-        z, t, page: plane, time point and page of a plain TIFF, from 1.
-        project: one picture of all z planes (or time points, or pages): their maximum, their mean, or the one
-            that is most in focus.
-        full_scale: sample value of full light after the offset is subtracted.
-        offset: sample value of no light.
-    """
-
-    channel: str | None = None
-    scene: Number | None = None
-    z: Number | None = None
-    t: Number | None = None
-    page: Number | None = None
-    project: Literal["max", "mean", "focus"] | None = None
-    full_scale: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    offset: Annotated[int, msgspec.Meta(ge=0, le=65534)] | None = None
-
-
-AS_THE_FILE_SAYS = Reading()
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +99,15 @@ class Frame:
         return int(self.image.shape[1])
 
 
+def measured(frame: Frame, assay: Assay | None) -> Frame:
+    """The frame with the assay's pixel size, where the file gives none."""
+    if assay is None or assay.pixel_size_um is None or frame.pixel_size_um is not None:
+        return frame
+    taken = frame.taken or Taken(full_scale=frame.full_scale)
+    taken = msgspec.structs.replace(taken, pixel_size_from="assay")
+    return replace(frame, pixel_size_um=assay.pixel_size_um, taken=taken)
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One detected cell; lengths in pixels of the original image, axes x right and y down.
 
@@ -146,15 +132,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     max_intensity: tuple[float, ...]
     score: float
     probability: float
-
-
-class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model counted: `sha256` of the .tflite, `card_sha256` of everything its card says."""
-
-    name: str
-    version: str
-    sha256: str
-    card_sha256: str = ""
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +174,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
         taken: what of the file was counted, and how its samples were understood.
         software: version of fluocount.
         versions: of the interpreter, the libraries, Python and the machine that counted, by name.
+        assay: with its whole content; None where none was used.
     """
 
     image: str
@@ -220,6 +198,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Seconds = Seconds()
     software: str = ""
     versions: dict[str, str] = {}
+    assay: Assay | None = None
 
     @property
     def reading(self) -> Reading:
@@ -232,21 +211,31 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person may choose for one count; None means the model card's value.
+    """What a person may choose for one count; None means the assay's value, else the model card's.
 
     Attributes:
         threshold: cut-off on the probability map, 0 to 1.
         cell_diameter_px: how large a cell is in this image, in original pixels.
         min_area_px: smallest object that counts, in original pixels.
         exclude_border: leave out cells that touch the frame's edge.
-        reading: which picture of the file is counted.
+        reading: which picture of the file is counted; the assay's choice is in it already.
+        assay: for everything that is not chosen here.
     """
 
     threshold: float | None = None
     cell_diameter_px: float | None = None
     min_area_px: float | None = None
-    exclude_border: bool = False
+    exclude_border: bool | None = None
     reading: Reading = AS_THE_FILE_SAYS
+    assay: Assay | None = None
+
+
+def with_assay(settings: CountSettings, assay: Assay | None) -> CountSettings:
+    """The settings under an assay: its reading fills in what they leave open."""
+    if assay is None:
+        return settings
+    reading = merge(assay.reading, settings.reading)
+    return msgspec.structs.replace(settings, assay=assay, reading=reading)
 
 
 def settings_of(value: object) -> CountSettings:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from device.counting.assay import Assay
 from device.counting.card import ModelCard, Postprocessing
 from device.counting.records import CountSettings, disc_area
 from device.errors import InputError
@@ -17,7 +18,7 @@ DIAMETER_RANGE_PX = (2.0, 1000.0)
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSettings:
-    """The settings of one count, with the card's values where a person chose nothing.
+    """The settings of one count, with the assay's or the card's values where a person chose nothing.
 
     Attributes:
         threshold: cut-off on the probability map, 0 to 1, exclusive.
@@ -25,6 +26,7 @@ class ResolvedSettings:
         min_area_px: smallest object that counts, in original pixels.
         exclude_border: leave out cells that touch the frame's edge.
         scale: working pixels per original pixel.
+        assay: None where none was used.
     """
 
     threshold: float
@@ -32,16 +34,27 @@ class ResolvedSettings:
     min_area_px: float
     exclude_border: bool
     scale: float
+    assay: Assay | None = None
 
 
-def resolve(settings: CountSettings, card: ModelCard) -> ResolvedSettings:
-    """Fill in the card's values and check the ranges.
+def resolve(
+    settings: CountSettings, card: ModelCard, pixel_size_um: float | None = None
+) -> ResolvedSettings:
+    """Fill in the assay's and the card's values and check the ranges.
+
+    Args:
+        settings: what a person chose.
+        card: of the model, adapted to the assay (device.counting.assay.adapt_card).
+        pixel_size_um: of the image, where it says so.
 
     Raises:
-        InputError: a value outside its range.
+        InputError: a value outside its range, or a diameter in micrometres for pixels of unknown size.
     """
-    threshold = card.threshold if settings.threshold is None else settings.threshold
-    diameter = settings.cell_diameter_px or card.frame_cell_diameter_px
+    assay = settings.assay or _NO_ASSAY
+    threshold = _first(settings.threshold, assay.threshold, card.threshold)
+    diameter = (
+        settings.cell_diameter_px or assay.diameter_px(pixel_size_um) or card.frame_cell_diameter_px
+    )
     low, high = THRESHOLD_RANGE
     if not low < threshold < high:
         raise InputError(f"The threshold must lie between 0 and 1 (exclusive), not {threshold:g}.")
@@ -49,16 +62,28 @@ def resolve(settings: CountSettings, card: ModelCard) -> ResolvedSettings:
     if not low <= diameter <= high:
         raise InputError(f"The cell diameter must be {low:g} to {high:g} px, not {diameter:g}.")
     least = card.postprocessing.min_area_ratio * disc_area(diameter)
-    min_area = least if settings.min_area_px is None else settings.min_area_px
+    min_area = _first(settings.min_area_px, assay.min_area_px, least)
     if min_area < 0:
         raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
+    chosen = settings.exclude_border
     return ResolvedSettings(
         threshold=threshold,
         cell_diameter_px=diameter,
         min_area_px=min_area,
-        exclude_border=settings.exclude_border,
+        exclude_border=assay.exclude_border if chosen is None else chosen,
         scale=card.cell_diameter_px / diameter,
+        assay=settings.assay,
     )
+
+
+_NO_ASSAY = Assay(name="none")
+
+
+def _first(chosen: float | None, assays: float | None, cards: float) -> float:
+    """The first value that is known."""
+    if chosen is not None:
+        return chosen
+    return cards if assays is None else assays
 
 
 def postprocessing_at(

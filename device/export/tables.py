@@ -42,6 +42,8 @@ COUNTS_COLUMNS = (
     "image_sha256",
     "model_sha256",
     "software",
+    "assay",
+    "assay_version",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
 _FORMULA_STARTS = "=+-@\u2212"
@@ -93,7 +95,13 @@ def counts_row(
         result.image_sha256,
         result.model.sha256,
         result.software,
+        *_assay(result),
     ]
+
+
+def _assay(result: CountResult) -> list[str]:
+    assay = result.assay
+    return ["", ""] if assay is None else [csv_text(assay.name), str(assay.version)]
 
 
 def _frame_and_settings(result: CountResult) -> list[str]:

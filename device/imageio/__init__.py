@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from device.counting.records import AS_THE_FILE_SAYS, Frame, ImageArray, Reading, Taken
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
+from device.counting.records import Frame, ImageArray, Taken
 from device.imageio.annotations import find_annotations
 from device.imageio.decoded import (
     MAX_SIDE_PX,

@@ -11,7 +11,8 @@ from typing import cast
 
 import numpy as np
 
-from device.counting.records import ImageArray, Reading
+from device.counting.reading import Reading
+from device.counting.records import ImageArray
 from device.imageio.decoded import Decoded
 
 _BITS = (8, 10, 12, 14, 16)

@@ -7,7 +7,8 @@ from typing import cast
 
 import numpy as np
 
-from device.counting.records import ImageArray, Reading
+from device.counting.reading import Reading
+from device.counting.records import ImageArray
 from device.errors import InputError
 from device.imageio.stains import only_stain
 

@@ -9,7 +9,8 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from device.counting.records import AS_THE_FILE_SAYS, ImageArray, Reading
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
+from device.counting.records import ImageArray
 from device.errors import InputError
 from device.imageio.decoded import Decoded, check_size, damaged
 from device.imageio.pictures import Channel, Picture, choose

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import tifffile
 
-from device.counting.records import AS_THE_FILE_SAYS, ImageArray, Reading
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
+from device.counting.records import ImageArray
 from device.errors import InputError
 from device.imageio.decoded import Decoded, check_kind, check_size, damaged
 from device.imageio.ome import OmeImage, read_ome

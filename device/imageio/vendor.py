@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from device.counting.records import AS_THE_FILE_SAYS, Reading
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
 from device.imageio.decoded import Decoded, PixelSize, check_size, damaged
 

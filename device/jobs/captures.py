@@ -3,6 +3,8 @@
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
+import msgspec
+
 from device.camera import CameraThread, Capture, capture_tiff
 from device.errors import CameraError
 from device.jobs.intake import NO_WISHES, Intake, Wishes
@@ -23,10 +25,12 @@ class Capturer:
         """Take a picture now; when this returns, it is saved and in the queue.
 
         Raises:
+            InputError, NotFoundError: the assay does not exist, or asks the camera for what it cannot do.
             CameraError: the camera is missing, busy or failed; nothing was accepted.
             QueueFullError, StorageError, ModelError: nothing was accepted.
         """
         self._intake.require_room()
+        self._expose(wishes)
         status = self._camera.status
         limit_s = _PATIENCE_S + 3 * status.exposure_s * status.average_frames
         taken = self._wait(self._camera.capture(), limit_s)
@@ -37,6 +41,16 @@ class Capturer:
             wishes,
             capture=taken.record(),
         )
+
+    def _expose(self, wishes: Wishes) -> None:
+        """Set the camera as the assay says; what it leaves open stays as a person set it."""
+        _, settings = self._intake.settle(wishes)
+        if settings.assay is None:
+            return
+        chosen = msgspec.structs.asdict(settings.assay.exposure)
+        changes = {name: value for name, value in chosen.items() if value is not None}
+        if changes:
+            self._camera.change(**changes)
 
     @staticmethod
     def _wait(future: "Future[Capture]", limit_s: float) -> Capture:

@@ -8,14 +8,15 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from device.counting.assay import DEFAULT, Assay, adapt_card
 from device.counting.card import ModelCard
-from device.counting.records import CountSettings
+from device.counting.records import CountSettings, with_assay
 from device.counting.settings import resolve
 from device.errors import InputError, ModelError
 from device.imageio.header import Header
 from device.jobs import Segmenters
 from device.models.card import available_models
-from device.models.estimate import reading_mb, require_memory
+from device.models.estimate import reading_mb, require_memory, without_unknown_size
 from device.sandbox import open_image
 from device.store import CountRow, NewCount, Store
 from device.store.counts import require_same
@@ -31,16 +32,19 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         sample, notes: free text.
-        model: name of a shipped model, None for the model in the settings.
-        settings: for this count.
-        once_key: see NewCount.
+        model: name of a shipped model, None for the assay's.
+        settings: for this count; where they have an assay already, it is the one.
+        assay: name of a stored assay, None for the default.
+        once_key, version_of: see NewCount.
     """
 
     sample: str = ""
     notes: str = ""
     model: str | None = None
     settings: CountSettings = CountSettings()
+    assay: str | None = None
     once_key: str | None = None
+    version_of: str | None = None
 
 
 NO_WISHES = Wishes()
@@ -97,24 +101,78 @@ class Intake:
         """
         known = self._store.counts.find_once(wishes.once_key)
         if known is not None:
-            return require_same(known, hashlib.sha256(data).hexdigest(), wishes.settings)
+            return self._accepted_before(known, data, wishes)
+        model, settings = self.settle(wishes)
         new = NewCount(
             data=data,
             image=_printable(image),
             origin=origin,
-            model=self._model(wishes.model),
-            settings=wishes.settings,
+            model=model,
+            settings=settings,
             sample=wishes.sample,
             notes=wishes.notes,
             once_key=wishes.once_key,
             capture=capture,
+            version_of=wishes.version_of,
         )
         return self._store.counts.accept(replace(new, needs=self._check(new)))
 
+    def _accepted_before(self, known: CountRow, data: bytes, wishes: Wishes) -> CountRow:
+        """A second try means the assay as it was at the first."""
+        settings = self._settings(wishes, known.settings.assay)
+        return require_same(known, hashlib.sha256(data).hexdigest(), settings)
+
+    def settle(self, wishes: Wishes) -> tuple[str, CountSettings]:
+        """The model and the settings that some wishes come to, with the newest version of the assay.
+
+        Raises:
+            InputError: there is no such model.
+            NotFoundError: there is no such assay.
+        """
+        settings = self._settings(wishes, None)
+        named = None if settings.assay is None else settings.assay.model
+        return self._model(wishes.model or named), settings
+
+    def card(self, model: str) -> ModelCard:
+        """The card of a model.
+
+        Raises:
+            ModelError: missing or damaged.
+        """
+        return self._segmenters.card(model)
+
+    def require_model(self, name: str) -> None:
+        """Raise unless images may be counted with this model.
+
+        Raises:
+            InputError: there is none of that name.
+            ModelError: it is damaged.
+        """
+        self.card(self._model(name))
+
+    def require_usable(self, wishes: Wishes) -> None:
+        """Raise before anything starts where no image could be accepted with these wishes.
+
+        Raises:
+            InputError, NotFoundError, ModelError: there is no such model or assay, or a setting is outside its range.
+        """
+        model, settings = self.settle(wishes)
+        resolve(without_unknown_size(settings), adapt_card(self.card(model), settings.assay))
+
+    def _settings(self, wishes: Wishes, known: Assay | None) -> CountSettings:
+        """The settings under the assay that is wished for; `known` is taken where it has that name."""
+        if wishes.settings.assay is not None:
+            return with_assay(wishes.settings, wishes.settings.assay)
+        name = wishes.assay or DEFAULT
+        if known is not None and known.name == name:
+            return with_assay(wishes.settings, known)
+        assays = self._store.assays
+        assay = assays.find(name) if wishes.assay is None else assays.get(name)
+        return with_assay(wishes.settings, assay)
+
     def _check(self, new: NewCount) -> Needs | None:
         """Check the image; returns its estimated memory and time."""
-        card = self._segmenters.card(new.model)
-        resolve(new.settings, card)
+        card = adapt_card(self._segmenters.card(new.model), new.settings.assay)
         check_text(new.sample, new.notes)
         # An upload can be sent again; a capture has cost the sample light, and a watched file waits by itself.
         waits = new.origin == "upload"
@@ -122,7 +180,8 @@ class Intake:
             header = image.header()
             needs = self._needs(header, new, card)
             with image.reserve(reading_mb(header)):
-                image.frame()
+                pixel_size_um = image.frame().pixel_size_um
+        resolve(new.settings, card, pixel_size_um)
         return needs
 
     def _needs(self, header: Header, new: NewCount, card: ModelCard) -> Needs | None:

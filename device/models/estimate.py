@@ -59,7 +59,7 @@ def estimate(header: Header, card: ModelCard, settings: CountSettings) -> Estima
     Raises:
         InputError: a setting outside its range.
     """
-    chosen = resolve(settings, card)
+    chosen = resolve(without_unknown_size(settings), card)
     scale = chosen.scale
     height, width = working_shape(header.height, header.width, scale)
     plan = plan_for(height, width, card)
@@ -110,6 +110,16 @@ def _reading_bytes(header: Header) -> int:
     sample = header.channels * header.sample_bytes
     # The file lies in the decoding process and, for those who hand in bytes, here; the samples are handed over whole.
     return 2 * header.file_bytes + header.decode_bytes + sample * header.height * header.width
+
+
+def without_unknown_size(settings: CountSettings) -> CountSettings:
+    """Without a diameter in micrometres where the pixel size is known only once the image is decoded."""
+    assay = settings.assay
+    if assay is None or assay.cell_diameter_um is None or assay.pixel_size_um is not None:
+        return settings
+    return msgspec.structs.replace(
+        settings, assay=msgspec.structs.replace(assay, cell_diameter_um=None)
+    )
 
 
 def _network_bytes(tile_px: int, card: ModelCard) -> float:

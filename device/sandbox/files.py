@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from device.counting.records import AS_THE_FILE_SAYS, Frame, Reading
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
+from device.counting.records import Frame
 from device.errors import InputError
 from device.imageio.decoded import unreadable
 from device.imageio.header import Header

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from device.counting.records import AS_THE_FILE_SAYS, Frame, Reading
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
+from device.counting.records import Frame
 from device.imageio.header import Header
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE

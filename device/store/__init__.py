@@ -19,6 +19,7 @@ from device.errors import ConflictError, DamagedError, NotFoundError, StorageErr
 from device.machine.faults import is_of_the_machine
 from device.store import rows
 from device.store.access import Access
+from device.store.assays import Assays
 from device.store.corrections import Corrections
 from device.store.counts import Counts
 from device.store.database import Database
@@ -43,6 +44,7 @@ class Store:
         corrections: cells added and removed by hand.
         folders: original images and products.
         access: users, tokens, secrets.
+        assays: every version of every assay.
     """
 
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
@@ -54,6 +56,7 @@ class Store:
         self.queue = JobQueue(self.database, settings)
         self.corrections = Corrections(self.database)
         self.access = Access(self.database)
+        self.assays = Assays(self.database)
 
     def disk(self) -> DiskState:
         """Free space on the file system of the data folder."""

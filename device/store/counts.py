@@ -22,6 +22,10 @@ from device.store.results import ResultFolders, safe_suffix
 _PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
 NEXT_FIRST = f"{_PRIORITY}, sequence"
 EVERYTHING = Filter()
+_NEWEST = (
+    "NOT EXISTS (SELECT 1 FROM counts AS later WHERE later.status = 'done' AND later.sequence > counts.sequence "
+    "AND later.version_of = COALESCE(counts.version_of, counts.id))"
+)
 
 
 class Counts:
@@ -210,6 +214,7 @@ class Counts:
             "model": new.model,
             "settings": _json(new.settings),
             "capture": None if new.capture is None else _json(new.capture),
+            "version_of": new.version_of,
             "needs": None if new.needs is None else _json(new.needs),
             "sample": new.sample,
             "notes": new.notes,
@@ -257,6 +262,8 @@ def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
     }
     used = {text: value for text, value in conditions.items() if value is not None}
     texts, values = list(used), list(used.values())
+    if which.newest:
+        texts.append(_NEWEST)
     if which.ids is not None:
         texts.append(f"id IN ({', '.join('?' * len(which.ids))})")
         values.extend(which.ids)

@@ -40,6 +40,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
             never counts an image twice.
         capture: real settings of the camera (exposure and so on), None for files.
         needs: estimated memory and time, None if not estimated.
+        version_of: id of the first count of this image, where it is counted again.
     """
 
     data: bytes
@@ -52,6 +53,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
     once_key: str | None = None
     capture: dict[str, Any] | None = None
     needs: Needs | None = None
+    version_of: str | None = None
 
 
 class Relabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
             of the CountResult, None until done.
         conditions: temperature and throttling when it was counted.
         needs: memory and time estimated when it was accepted.
+        version_of: id of the first count of this image, where it was counted again.
     """
 
     sequence: int
@@ -123,6 +126,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     conditions: dict[str, Any] | None
     relabels: tuple[Relabel, ...]
     needs: Needs | None
+    version_of: str | None
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +158,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         since_s, until_s: created in [since_s, until_s), seconds since 1970.
         status, kept, origin: as stored.
         before: only sequences below this (paging, newest first).
+        newest: without the counts that were counted again since.
         ids: only these.
     """
 
@@ -164,6 +169,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool | None = None
     origin: Origin | None = None
     before: int | None = None
+    newest: bool | None = None
     ids: tuple[str, ...] | None = None
 
 

@@ -1,6 +1,6 @@
 """Counts the images that appear in a folder: `fluocount watch` and the `[watch]` settings of the service.
 
-    watch = FolderWatch(store, intake, make_plan(settings, folder), model_sha256)
+    watch = FolderWatch(store, intake, make_plan(settings, folder))
     watch.start()            # or run(once=True)
 
 A file passes four modules: `events` notices it, `settling` waits until it is complete, `taking` gives

@@ -62,7 +62,6 @@ class FolderWatch:
         store: for images and counts.
         intake: accepts images.
         plan: which folder, and how.
-        model_sha256: of the present weights.
         worker_problem: why counting is paused, if it is; no files are read meanwhile.
         say: called with one sentence per image and problem; the default writes them to the log.
     """
@@ -72,7 +71,6 @@ class FolderWatch:
         store: Store,
         intake: Intake,
         plan: WatchPlan,
-        model_sha256: str,
         *,
         worker_problem: Callable[[], str | None] = lambda: None,
         say: Callable[[str], None] = _log.info,
@@ -83,7 +81,7 @@ class FolderWatch:
         self._say = say
         self._ledger = Ledger(store.database, plan.out_dir)
         self._delivery = Delivery(store, self._ledger, plan.out_dir, say)
-        self._taking = Taking(store, intake, self._ledger, self._delivery, plan, model_sha256)
+        self._taking = Taking(store, intake, self._ledger, self._delivery, plan)
         self._events = FolderEvents(
             plan.folder, plan.recursive, plan.poll, plan.poll_interval_s, self
         )

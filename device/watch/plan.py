@@ -6,6 +6,7 @@ from pathlib import Path
 from device.config import Settings
 from device.counting.records import CountSettings
 from device.errors import SettingsError
+from device.jobs.intake import Wishes
 
 _CARDS_SETTINGS = CountSettings()
 DEFAULT_OUT = "fluocount"
@@ -19,8 +20,9 @@ class WatchPlan:
     Attributes:
         folder: absolute; what is counted.
         out_dir: absolute; where results are written.
-        model: name or path.
+        model: name or path; None: the assay's.
         settings: for every count.
+        assay: name of a stored assay, in its newest version; None for the default.
         recursive: include sub-folders.
         settle_s: a file is complete when it has not changed for this long.
         poll: read the folder regularly even if the kernel reports events.
@@ -34,8 +36,9 @@ class WatchPlan:
 
     folder: Path
     out_dir: Path
-    model: str
+    model: str | None
     settings: CountSettings = _CARDS_SETTINGS
+    assay: str | None = None
     recursive: bool = False
     settle_s: float = 2.0
     poll: bool = False
@@ -46,16 +49,25 @@ class WatchPlan:
     retry_failed: bool = False
     retry_s: float = 5.0
 
+    def wishes(self, once_key: str | None = None) -> Wishes:
+        """What every image of the folder is accepted with."""
+        return Wishes(model=self.model, settings=self.settings, assay=self.assay, once_key=once_key)
 
-def make_plan(settings: Settings, folder: Path, out_dir: Path | None = None) -> WatchPlan:
-    """The plan from the settings. The folder may be missing, such as a share that is not mounted yet."""
+
+def make_plan(
+    settings: Settings, folder: Path, out_dir: Path | None = None, assay: str | None = None
+) -> WatchPlan:
+    """The plan from the settings; model and reading are those of the assay.
+
+    The folder may be missing, such as a share that is not mounted yet.
+    """
     folder = folder.resolve()
     watch = settings.watch
     return WatchPlan(
         folder=folder,
         out_dir=(out_dir or folder / DEFAULT_OUT).resolve(),
-        model=settings.counting.model,
-        settings=CountSettings(reading=settings.reading),
+        model=None,
+        assay=assay,
         recursive=watch.recursive,
         settle_s=watch.settle_s,
         poll=watch.poll,
@@ -69,16 +81,24 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
     """The plans of `[watch]`; several folders share `out_dir` by sub-folders of their names.
 
     Raises:
-        SettingsError: two would write to the same output folder.
+        SettingsError: two would write to the same output folder, or an assay is set for a folder that is not watched.
     """
     folders = [Path(text).expanduser() for text in settings.watch.folders]
+    named = settings.watch.assays.items()
+    assays = {Path(text).expanduser().resolve(): assay for text, assay in named}
     plans = []
     for folder in folders:
         out_dir = None
         if settings.watch.out_dir is not None:
             out_dir = Path(settings.watch.out_dir).expanduser()
             out_dir = out_dir / folder.name if len(folders) > 1 else out_dir
-        plans.append(make_plan(settings, folder, out_dir))
+        assay = assays.pop(folder.resolve(), None)
+        plans.append(make_plan(settings, folder, out_dir, assay))
+    if assays:
+        raise SettingsError(
+            f"An assay is set for {next(iter(assays))}, which is not watched: write the folder as it stands under "
+            "`folders`."
+        )
     if len({plan.out_dir for plan in plans}) < len(plans):
         raise SettingsError(
             "Two watched folders would write to the same output folder; give them different "

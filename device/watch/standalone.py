@@ -7,9 +7,8 @@ from contextlib import closing
 from types import FrameType
 
 from device import sandbox
+from device.assays.library import stock
 from device.config import Settings
-from device.counting.card import ModelCard
-from device.counting.settings import resolve
 from device.jobs import Segmenters, Worker
 from device.jobs.intake import Intake
 from device.jobs.segmenters import Loader
@@ -44,32 +43,23 @@ def watch_folder(
 
     Raises:
         ModelError: the model is missing or damaged.
-        InputError: a setting is outside its range.
+        InputError, NotFoundError: a setting is outside its range, or there is no such assay.
         StorageError: the data folder cannot be used.
         SettingsError: another process watches with the same output folder.
     """
     segmenters = Segmenters(settings.counting, load_segmenter)
-    card = _check_card(segmenters, plan)
     with closing(open_store(settings.storage)) as store:
+        stock(store, settings)
+        default = plan.model or settings.counting.model
+        intake = Intake(store, segmenters, default, settings.counting.max_memory_mb)
+        intake.require_usable(plan.wishes())
         worker = Worker(store, segmenters, conditions=system.conditions)
         watch = FolderWatch(
-            store,
-            Intake(store, segmenters, plan.model, settings.counting.max_memory_mb),
-            plan,
-            card.sha256,
-            worker_problem=lambda: worker.state.problem,
-            say=say,
+            store, intake, plan, worker_problem=lambda: worker.state.problem, say=say
         )
         memory_mb.resize(settings.counting.max_memory_mb - PROGRAM_MB)
         sandbox.configure(1)
         return _run(watch, worker, once)
-
-
-def _check_card(segmenters: Segmenters, plan: WatchPlan) -> ModelCard:
-    """The model's card; a missing model or a setting out of range raises before anything starts."""
-    card = segmenters.card(plan.model)
-    resolve(plan.settings, card)
-    return card
 
 
 def _run(watch: FolderWatch, worker: Worker, once: bool) -> WatchState:

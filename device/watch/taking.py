@@ -13,7 +13,7 @@ import msgspec
 from device.errors import ConflictError, InputError
 from device.export.tables import csv_text
 from device.imageio.filenames import Kind, judge_file, judge_name
-from device.jobs.intake import Intake, Wishes
+from device.jobs.intake import Intake
 from device.machine.faults import is_of_the_machine
 from device.machine.files import display_name
 from device.store import CountRow, Store
@@ -46,7 +46,6 @@ class Taking:
         ledger: of the output folder.
         delivery: informed of files read or refused.
         plan: what to watch.
-        model_sha256: of the present weights; counts with other weights are not reused.
     """
 
     def __init__(
@@ -56,14 +55,12 @@ class Taking:
         ledger: Ledger,
         delivery: Delivery,
         plan: WatchPlan,
-        model_sha256: str,
     ) -> None:
         self._store = store
         self._intake = intake
         self._ledger = ledger
         self._delivery = delivery
         self._plan = plan
-        self._model_sha256 = model_sha256
         self._run = secrets.token_hex(4) if plan.recount or plan.retry_failed else ""
         self._out_dir = plan.out_dir.resolve()
         self._unreadable_since: dict[Path, float] = {}
@@ -200,14 +197,13 @@ class Taking:
 
     def _accept(self, entry: Entry, data: bytes) -> CountRow:
         """Reuse a count of the same image with the same settings in the store."""
-        plan = self._plan
-        if not plan.recount:
-            same = self._store.counts.find_same(
-                entry.sha256, plan.model, plan.settings, self._model_sha256
-            )
+        wishes = self._plan.wishes(entry.once_key)
+        if not self._plan.recount:
+            model, settings = self._intake.settle(wishes)
+            weights = self._intake.card(model).sha256
+            same = self._store.counts.find_same(entry.sha256, model, settings, weights)
             if same is not None:
                 return same
-        wishes = Wishes(settings=plan.settings, once_key=entry.once_key)
         return self._intake.accept(data, entry.path, "watch", wishes)
 
     def _unreadable(self, path: Path, error: OSError, now_s: float) -> None:

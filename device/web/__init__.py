@@ -11,6 +11,7 @@ from device.machine.records import prepare_records
 from device.service import Service
 from device.web import access, errors
 from device.web.api import document
+from device.web.api.assays import assays
 from device.web.api.camera import camera
 from device.web.api.corrections import corrections
 from device.web.api.counts import counts
@@ -59,7 +60,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     document.configure(app)
     for blueprint in (pages, login_pages, health, status, counts, products):
         app.register_blueprint(blueprint)
-    for blueprint in (corrections, camera, exports):
+    for blueprint in (corrections, camera, exports, assays):
         app.register_blueprint(blueprint)
     return app
 

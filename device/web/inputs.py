@@ -3,7 +3,7 @@
 from typing import Any
 
 from apiflask import Schema
-from apiflask.fields import Boolean, File, Float, Integer, List, String
+from apiflask.fields import Boolean, Dict, File, Float, Integer, List, String
 from apiflask.validators import Length, OneOf, Range
 from marshmallow import ValidationError, pre_load
 
@@ -48,6 +48,7 @@ class CountForm(_Strict):
     min_area_px = Float(validate=_AREAS_PX)
     exclude_border = Boolean()
     model = _text(100)
+    assay = _text(100)
 
     @pre_load
     def _drop_empty(self, data: Any, **_: Any) -> dict[str, Any]:
@@ -106,7 +107,9 @@ class CorrectionForm(_Strict):
 
 
 class CaptureForm(_Strict):
-    """Sample name and notes of a capture."""
+    """Sample name, notes and assay of a capture."""
+
+    assay = _text(100)
 
     sample = _text(MAX_SAMPLE_CHARS)
     notes = _text(MAX_NOTES_CHARS)
@@ -120,6 +123,26 @@ class CameraForm(_Strict):
     red_gain = Float(validate=Range(0, 1e6, min_inclusive=False))
     blue_gain = Float(validate=Range(0, 1e6, min_inclusive=False))
     average_frames = Integer(validate=Range(1, 10_000))
+
+
+class AssayForm(_Strict):
+    """An assay as it is exported; it becomes the newest version of its name."""
+
+    assay = Dict(required=True, keys=String())
+    who = _text(100)
+
+
+class AssayQuery(_Strict):
+    """Which version; absent means the newest."""
+
+    version = Integer(validate=Range(0, _LARGEST))
+
+
+class RestoreForm(_Strict):
+    """The version that becomes the newest again."""
+
+    version = Integer(required=True, validate=Range(0, _LARGEST))
+    who = _text(100)
 
 
 class ExportForm(_Strict):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from device.camera import CameraStatus
+from device.counting.assay import Assay
 from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
 from device.machine.system import Memory, Throttling
@@ -90,6 +91,7 @@ class CountSummary(CountEntry, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     width: int | None
     height: int | None
+    assay: str | None
 
 
 class CountList(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +178,39 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok", "degraded"]
 
 
+class AssayEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One assay in its newest version; `taught_frames` is 0 where it was never taught."""
+
+    name: str
+    version: int
+    about: str
+    model: str
+    taught_frames: int
+
+
+class AssayList(msgspec.Struct, frozen=True, kw_only=True):
+    """All assays by name; `default` is used where none is named."""
+
+    assays: tuple[AssayEntry, ...]
+    default: str
+
+
+class AssayVersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of an assay; `when` is ISO 8601 in UTC."""
+
+    version: int
+    who: str
+    when: str
+    taught_frames: int
+
+
+class AssayVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions of an assay, newest first."""
+
+    name: str
+    versions: tuple[AssayVersionView, ...]
+
+
 DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     Error,
     Accepted,
@@ -185,6 +220,9 @@ DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     CountState,
     CountResult,
     SampleList,
+    Assay,
+    AssayList,
+    AssayVersions,
     StatusView,
     CameraStatus,
     Health,

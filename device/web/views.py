@@ -58,6 +58,7 @@ def summary(row: CountRow) -> CountSummary:
         flags=row.flags,
         width=row.width,
         height=row.height,
+        assay=None if row.settings.assay is None else row.settings.assay.name,
         **_common(row),
     )
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 
+from device.counting.assay import Assay
 from device.counting.card import ModelCard, NormalFrame, Range
 from device.counting.confidence.statistics import CellStatistics, FrameStatistics
-from device.counting.records import Flag, Taken
+from device.counting.records import Flag, Frame, Taken
 
 DIM_SHARE = 0.65
 """At two thirds of the light the models still find three cells of four, at half of it every other one."""
+
+LARGEST_SIZE_RATIO = 1.1
+"""Two objectives differ by a quarter or more, two calibrations of one by a few percent."""
 
 
 def model_flags(card: ModelCard) -> tuple[Flag, ...]:
@@ -61,6 +65,20 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
             text=f"A pixel is {taken.pixel_aspect:.2f} times as high as wide: cells look squeezed to the model; "
             "resample the image to square pixels.",
         )
+
+
+def assay_flags(assay: Assay | None, frame: Frame) -> tuple[Flag, ...]:
+    """Warn where the file contradicts the assay about the size of a pixel."""
+    if assay is None or assay.pixel_size_um is None or frame.pixel_size_um is None:
+        return ()
+    ratio = frame.pixel_size_um / assay.pixel_size_um
+    if max(ratio, 1 / ratio) <= LARGEST_SIZE_RATIO:
+        return ()
+    text = (
+        f"The image has {frame.pixel_size_um:.3g} µm per pixel, the assay {assay.name} was made for "
+        f"{assay.pixel_size_um:.3g}: check the objective; cells of another size may be missed or split."
+    )
+    return (Flag(code="pixel_size", text=text),)
 
 
 def frame_flags(

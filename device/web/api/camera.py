@@ -53,9 +53,11 @@ def preview() -> Response:
 
 @camera.post("/captures")
 @camera.input(CaptureForm, location="json", arg_name="wish")
-@answers(camera, ref("Accepted"), 409, 503, status=202, text="Captured and saved")
+@answers(camera, ref("Accepted"), 404, 409, 503, status=202, text="Captured and saved")
 def capture(wish: dict[str, Any]) -> Response:
     """Take a picture and count it; answers when the picture is on the disk."""
-    wishes = Wishes(sample=wish.get("sample", ""), notes=wish.get("notes", ""))
+    wishes = Wishes(
+        sample=wish.get("sample", ""), notes=wish.get("notes", ""), assay=wish.get("assay")
+    )
     row = service().require_accepting().capturer.capture(wishes)
     return json(Accepted.of(row), 202)

@@ -20,7 +20,7 @@ from device.web.views import count_view, summary, to_filter
 
 counts = APIBlueprint("counts", __name__, url_prefix="/api/v1")
 
-_SETTINGS = CountSettings.__struct_fields__
+_SETTINGS = set(CountSettings.__struct_fields__) - {"assay"}
 
 
 def _store() -> Store:
@@ -30,7 +30,7 @@ def _store() -> Store:
 @counts.post("/counts")
 @counts.input(CountForm, location="form_and_files", arg_name="form")
 @counts.input(KeyHeader, location="headers", arg_name="headers")
-@answers(counts, ref("Accepted"), 409, 503, status=202, text="Accepted and saved")
+@answers(counts, ref("Accepted"), 404, 409, 503, status=202, text="Accepted and saved")
 def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Upload an image to be counted."""
     image = form.pop("image")
@@ -39,6 +39,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
         sample=form.get("sample", ""),
         notes=form.get("notes", ""),
         model=form.get("model"),
+        assay=form.get("assay"),
         settings=CountSettings(**{name: form[name] for name in _SETTINGS if name in form}),
         once_key=f"client:{key}" if key else None,
     )

@@ -1,5 +1,6 @@
 // The capture page: live view, camera settings, capture button, latest count.
 import * as api from "./api.js";
+import { offerAssays } from "./assay-choice.js";
 import { CameraForm } from "./camera-form.js";
 import { announce, byId, element, icon, memory } from "./dom.js";
 import { interval, moment, number, plural } from "./format.js";
@@ -83,8 +84,10 @@ async function press(event) {
   current = { id: null };
   const sample = byId("sample").value.trim();
   memory.write("sample", sample);
+  const named = Object.entries({ sample, assay: byId("assay").value });
+  const wishes = Object.fromEntries(named.filter(([, value]) => value));
   try {
-    const { id } = await api.post("/captures", sample ? { sample } : {});
+    const { id } = await api.post("/captures", wishes);
     current = { id };
     byId("cancel").hidden = false;
     const count = await follow(id, (found) => {
@@ -134,5 +137,6 @@ byId("sample").value = memory.read("sample");
 byId("capture-form").addEventListener("submit", press);
 byId("cancel").addEventListener("click", cancel);
 onStatus((found) => { showCamera(found); showRefusal(found); });
+offerAssays("assay");
 readCamera();
 showLast();

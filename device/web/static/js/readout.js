@@ -51,6 +51,7 @@ export function showProvenance(count) {
   const capture = count.capture ?? {};
   byId("provenance").hidden = false;
   byId("provenance-list").replaceChildren(...pairs([
+    ["Assay", count.assay && `${count.assay.name}, version ${number(count.assay.version)}`],
     ["Model", count.model && `${count.model.name} ${count.model.version}`],
     ["Threshold", number(count.threshold, 3)],
     ["Smallest cell", `${number(count.min_area_px)} px²`],

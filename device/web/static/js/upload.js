@@ -1,5 +1,6 @@
 // Drop images: two upload at a time, and each row shows the state of its file.
 import * as api from "./api.js";
+import { offerAssays } from "./assay-choice.js";
 import { announce, byId, memory, pause } from "./dom.js";
 import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
@@ -30,6 +31,7 @@ function options() {
   const value = (id) => byId(id).value.trim();
   return {
     sample: value("sample"),
+    assay: value("assay"),
     threshold: value("threshold"),
     cell_diameter_px: value("cell-diameter"),
     exclude_border: byId("exclude-border").checked ? "true" : "",
@@ -175,4 +177,5 @@ window.addEventListener("beforeunload", (event) => {
   if (rows.some((row) => ["waiting", "held", "sending"].includes(row.state))) event.preventDefault();
 });
 dropTarget(byId("drop"));
+offerAssays("assay");
 onStatus(showLimits);
