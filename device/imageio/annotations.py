@@ -56,12 +56,13 @@ def find_annotations(samples: ImageArray) -> Mask | None:
     bright = samples if samples.ndim == 2 else brightest(samples)
     if (floor := bright.min()) > 0:
         bright = bright - floor
-    top = int(_NEARLY_FULL * int(bright.max()))
+    top = int(bright.max())
     if top < _LEAST_TOP:
         return None
-    bright = np.minimum(bright, bright.dtype.type(top))
     drawn = np.zeros(bright.shape, dtype=bool)
     mark_lettering(drawn, bright, top)
+    top = int(_NEARLY_FULL * top)
+    bright = np.minimum(bright, bright.dtype.type(top))
     rows, columns = (_lines_with_runs(bright, top, axis) for axis in (1, 0))
     if len(rows):
         _mark_rectangles(drawn, samples, bright, rows, top)
@@ -176,7 +177,7 @@ def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, t
         return (above and below) or (found.rows > 1 and (above or below))
     if found.rows >= _LEAST_STEPS:
         # A colour bar may begin and end in the background's colour; straight sides of that length are enough.
-        return all(ends)
+        return all(ends) and found.left > 0 and found.right < bright.shape[1]
     long = max(found.rows, found.columns)
     if found.rows == 1 and found.columns < _LEAST_LINE_PX:
         return False

@@ -17,8 +17,9 @@ _MOST_INKS = 4
 """Colours that are looked at, the most frequent first."""
 _BESIDE = 6
 """Levels on both sides that a level is compared with."""
-_CLOSE_SHARE = 0.85
+_FULL_SHARE, _CLOSE_SHARE = 0.93, 0.79
 """Of the highest level."""
+_MARGIN_PX = 16
 _SPIKE = 4.0
 """How much more often than its neighbours a level must occur to be an ink."""
 _MOST_INK_SHARE = 0.1
@@ -38,6 +39,8 @@ _HEIGHT_RATIO = 2.5
 """Between a small and a tall letter of one line."""
 _GRID = 4
 """Every fourth pixel of every fourth row is enough for the background's level."""
+_MOST_STROKE_PX = 12
+"""Strokes of letters a hundred pixels high."""
 _LEAST_LETTERS = 3
 _THIN_PART = 0.5
 """Part of the letters of a line that must be as thin as that: a full stop is not."""
@@ -73,7 +76,8 @@ class _Letter:
 
     @property
     def thin(self) -> bool:
-        return self.stroke_px <= _THIN_SHARE * max(self.height, self.width)
+        most = min(_MOST_STROKE_PX, _THIN_SHARE * max(self.height, self.width))
+        return self.stroke_px <= most
 
 
 def mark_lettering(drawn: Mask, bright: NDArray[Any], top: int) -> None:
@@ -84,8 +88,15 @@ def mark_lettering(drawn: Mask, bright: NDArray[Any], top: int) -> None:
         bright: (height, width), the brightest channel.
         top: the highest value in it.
     """
-    for level in _levels(_histogram(bright), top):
-        _mark_ink(drawn, bright, level)
+    for low, high in _inks(_histogram(bright), top):
+        ink = (bright >= low) & (bright <= high) & ~drawn
+        lines = [np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0)]
+        if not len(lines[0]) or ink.mean() > _MOST_INK_SHARE:
+            continue
+        around = tuple(
+            slice(max(0, found[0] - _MARGIN_PX), found[-1] + _MARGIN_PX) for found in lines
+        )
+        _mark_ink(drawn[around], ink[around], bright[around], high)
 
 
 def _histogram(bright: NDArray[Any]) -> NDArray[np.intp]:
@@ -94,24 +105,25 @@ def _histogram(bright: NDArray[Any]) -> NDArray[np.intp]:
     return np.bincount(bright.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
 
 
-def _levels(histogram: NDArray[np.intp], top: int) -> list[int]:
-    """Bright levels that occur far more often than those beside them."""
+def _inks(histogram: NDArray[np.intp], top: int) -> list[tuple[int, int]]:
+    """Ranges of bright levels that occur far more often than those beside them.
+
+    One level as a rule; after JPEG all nearly full ones, where less than half as many come close to them.
+    """
     beside = np.convolve(histogram, (1, 1, 1, 0, 1, 1, 1), "same")
     spikes = (histogram >= _LEAST_INK_PX) & (histogram * _BESIDE >= _SPIKE * beside)
-    # All nearly full levels were made one: it is an ink where less than half as many come close to it.
-    close = int(histogram[int(_CLOSE_SHARE * top) : top].sum())
-    spikes[top] = histogram[top] >= max(_LEAST_INK_PX, 2 * close)
     spikes[: int(_INK_SHARE * top)] = False
     found = np.flatnonzero(spikes)
-    return [int(level) for level in found[np.argsort(histogram[found])[::-1][:_MOST_INKS]]]
+    inks = [(int(level), int(level)) for level in found[np.argsort(histogram[found])[::-1]]]
+    full = int(_FULL_SHARE * top)
+    many = int(histogram[full:].sum())
+    if many >= max(_LEAST_INK_PX, 2 * int(histogram[int(_CLOSE_SHARE * top) : full].sum())):
+        inks.insert(_MOST_INKS - 1, (full, top))
+    return inks[:_MOST_INKS]
 
 
-def _mark_ink(drawn: Mask, bright: NDArray[Any], level: int) -> None:
-    """Mark the letters of one level that stand in a line, and large ones that stand alone."""
-    ink = bright == level
-    ink &= ~drawn
-    if not ink.any() or ink.mean() > _MOST_INK_SHARE:
-        return
+def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
+    """Mark the letters of one ink that stand in a line, and large ones that stand alone."""
     strokes = (bright > _STROKE_SHARE * level) & ~drawn
     labels, count = scipy.ndimage.label(strokes, np.ones((3, 3)))
     inked = np.bincount(labels[ink], minlength=count + 1)
