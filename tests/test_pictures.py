@@ -158,8 +158,6 @@ class TestPlanes:
 
 
 class TestChannels:
-    NAMES = {"Channel": {"Name": ["DAPI", "CTb", "Cy5"]}}
-
     def test_three_channels_are_no_colours(self):
         said = refusal(ome(STACK, "CYX", Channel={"Name": ["DAPI", "GFP", "Cy5"]}))
         assert "1 DAPI, 2 GFP, 3 Cy5" in said
@@ -182,7 +180,7 @@ class TestChannels:
         assert "it has 3 channels" in refusal(data, channel="CTb")
 
     def test_the_one_that_is_the_stain_is_taken_and_said(self):
-        frame = read(ome(STACK, "CYX", **self.NAMES))
+        frame = read(ome(STACK, "CYX", Channel={"Name": ["DAPI", "CTb", "Cy5"]}))
         assert same(frame)
         assert frame.taken.channel == "CTb"
         assert frame.taken.notes == ("Channel CTb was taken as the stain.",)
