@@ -263,10 +263,10 @@ class Service:
             self._closers.append(watch.stop)
 
     def _part(self, code: str, start: Callable[[], object]) -> None:
-        """Run one start-up step; a fluocount error becomes a problem, other exceptions are raised."""
+        """Run one start-up step; a fluocount error or a sick disk becomes a problem, other exceptions are raised."""
         try:
             start()
-        except FluocountError as error:
+        except (FluocountError, OSError) as error:
             _log.error("%s: %s", code, error)
             self._failed[code] = str(error)
 

@@ -383,6 +383,15 @@ def test_logging_out_ends_the_session_on_the_server(lan):
     assert other.get("/api/v1/counts").status_code == 200, "only this session was ended"
 
 
+def test_a_forged_cookie_that_remembers_is_refused_with_a_sentence(lan):
+    set_up(lan.test_client(), lan)
+    for value in ("lab|1", "lab|\xe4", "|", "lab|" + "0" * 128):
+        answer = lan.test_client().get(
+            "/api/v1/counts", headers={"Cookie": f"remember_token={value}"}
+        )
+        assert answer.status_code == 401
+
+
 def test_a_session_ends_when_it_was_idle_too_long(lan, monkeypatch):
     client = lan.test_client()
     set_up(client, lan)

@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 from appliance import make_service, make_settings, png, wait_for
 from conftest import FakeSegmenter
+from msgspec import structs
 
+from device.config import WatchSettings
 from device.errors import ConflictError, NotFoundError, StorageError, UnavailableError
 from device.jobs import Segmenters, Worker, worker
+from device.service import Service
 from device.store import DATABASE_NAME, NewCount, database, open_store
+from device.watch import FolderWatch
 from device.web import create_app
 
 
@@ -321,3 +325,27 @@ def test_looking_for_problems_lets_go_of_no_lock(store):
         subprocess.run([sys.executable, "-c", code, store.database.path], check=True)
     assert store.database.problem() is None
     assert store.counts.get(row.id).status == "queued"
+
+
+def test_on_a_read_only_disk_the_page_comes_up_and_says_so(tmp_path, monkeypatch):
+    """At a start after the kernel found errors: nothing can be written, not even a new secret or a lock file."""
+
+    def read_only(*_):
+        raise StorageError("attempt to write a readonly database")
+
+    def locked(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(database.Database, "transaction", read_only)
+    monkeypatch.setattr(FolderWatch, "start", locked)
+    settings = make_settings(tmp_path)
+    monkeypatch.setattr(database.Database, "_migrate", lambda self: self.connection())
+    (tmp_path / "in").mkdir()
+    settings = structs.replace(settings, watch=WatchSettings(folders=(str(tmp_path / "in"),)))
+    service = Service(settings, load_segmenter=lambda _: FakeSegmenter())
+    service.start()
+    try:
+        assert create_app(service).test_client().get("/healthz").json == {"status": "degraded"}
+        assert "Read-only" in {known.code: known.text for known in service.problems}["watch"]
+    finally:
+        service.stop()

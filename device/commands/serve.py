@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from device.config import Settings, default_settings_path, load_settings
-from device.errors import SettingsError
+from device.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
     from device.service import Service
@@ -98,7 +98,14 @@ def _announce(service: "Service", addresses: list[str], inherited: bool) -> None
     for address in addresses:
         click.echo(f"fluocount answers at {address}")
     if service.needs_login(inherited) and service.store is not None:
-        code = setup_code(service.store)
+        try:
+            code = setup_code(service.store)
+        except (
+            StorageError,
+            OSError,
+        ) as error:  # a read-only disk: the page must come up to say so
+            click.echo(f"no set-up code could be written: {error}", err=True)
+            code = None
         if code is not None:
             click.echo(f"set-up code: {code}")
     for problem in service.problems:

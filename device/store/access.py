@@ -62,6 +62,11 @@ class Access:
 
     def secret(self, name: str) -> str:
         """A random secret, created on first use, that survives restarts."""
+        known = self._database.connection().execute(
+            "SELECT value FROM secrets WHERE name = ?", (name,)
+        )
+        if (row := known.fetchone()) is not None:  # readable on a read-only disk too
+            return str(row[0])
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32))

@@ -1,14 +1,17 @@
 """The page and the API: `create_app(service)` gives a Flask app for any WSGI server."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from apiflask import APIFlask
 
 from device import __version__
+from device.errors import StorageError
 from device.machine.records import prepare_records
 from device.service import Service
+from device.store import Store
 from device.web import access, errors
 from device.web.api import document
 from device.web.api.assays import assays
@@ -65,12 +68,19 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     return app
 
 
+def _session_secret(store: Store | None) -> str:
+    """Where nobody can log in, without a store or with one that cannot be written, a secret of this moment does."""
+    if store is not None:
+        with suppress(StorageError):
+            return store.access.secret("session")
+    return access.passing_secret()
+
+
 def _flask_settings(service: Service) -> dict[str, Any]:
     web = service.settings.web
     store = service.store
     return {
-        # Without a store nobody can log in, so a temporary secret is enough.
-        "SECRET_KEY": access.passing_secret() if store is None else store.access.secret("session"),
+        "SECRET_KEY": _session_secret(store),
         "MAX_CONTENT_LENGTH": web.max_upload_mb * _MB + errors.MAX_TEXT_BYTES,
         "MAX_FORM_MEMORY_SIZE": errors.MAX_TEXT_BYTES,
         "MAX_FORM_PARTS": errors.MAX_FORM_PARTS,

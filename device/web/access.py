@@ -64,8 +64,16 @@ _BY_PROXY = (
     "set web.behind_proxy, or send an API token, see docs/access.md."
 )
 
+
+class _Logins(LoginManager):  # type: ignore[misc]
+    """Sessions only: nothing here remembers a login, and Flask-Login fails on a forged cookie for that."""
+
+    def _load_user_from_remember_cookie(self, cookie: str) -> None:
+        del cookie
+
+
 _csrf = CSRFProtect()
-_logins = LoginManager()
+_logins = _Logins()
 
 
 class Person(UserMixin):  # type: ignore[misc]
