@@ -4,6 +4,7 @@ import threading
 import time
 import zipfile
 
+import numpy as np
 import pytest
 import tifffile
 from appliance import make_service, make_settings, png, wait_for, with_storage
@@ -71,6 +72,24 @@ def test_an_upload_is_accepted_counted_and_told_with_every_field(client):
     assert state["origin"] == "upload"
     assert state["progress"] == 1
     assert state["model"]["name"] == "fake"
+
+
+def test_channel_and_plane_of_the_form_are_used(client):
+    stack = np.zeros((2, 3, 120, 400), np.uint8)
+    stack[1, 2] = np.asarray(Image.open(io.BytesIO(png(3))))
+    data = io.BytesIO()
+    metadata = {"axes": "CZYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(data, stack, ome=True, photometric="minisblack", metadata=metadata)
+
+    refused = hand_in(client, data.getvalue(), "a.ome.tif")
+    state = counted(client, data.getvalue(), channel="GFP", z=3)
+
+    assert refused.status_code == 400
+    assert "1 DAPI, 2 GFP" in refused.get_data(as_text=True)
+    assert state["count"] == 3
+    assert state["taken"]["channel"] == "GFP"
+    assert state["taken"]["plane"] == "z 3 of 3"
+    assert hand_in(client, data.getvalue(), z=0).status_code in (400, 422)
 
 
 def test_settings_of_the_form_are_used(client):

@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -111,12 +113,20 @@ def vendor_shape(data: bytes, name: str, suffix: str) -> tuple[int, int]:
     )
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What readers warn of is raised, or got around."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _opened(data: bytes, name: str, suffix: str, use: Callable[[list[Scene]], T]) -> T:
     if missing := missing_reader(suffix):
         raise InputError(f"{name} cannot be read here: {missing}")
     reader = importlib.import_module(f"device.imageio.microscopes.{suffix[1:]}")
     try:
-        with reader.open_scenes(data, name) as scenes:
+        with _without_warnings(), reader.open_scenes(data, name) as scenes:
             if not scenes:
                 raise InputError(f"{name} holds no image; export it as TIFF.")
             for scene in scenes:

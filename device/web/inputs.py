@@ -35,8 +35,12 @@ class _Strict(Schema):
         unknown = "raise"
 
 
+def _from_one() -> Integer:
+    return Integer(validate=Range(1, _LARGEST))
+
+
 class CountForm(_Strict):
-    """An image and its settings; see CountSettings for the numbers."""
+    """An image and its settings; see CountSettings for the numbers and Reading for the channel, plane and range."""
 
     image = File(  # type: ignore[no-untyped-call]
         required=True, metadata={"description": "PNG, JPEG or TIFF, 8 or 16 bit"}
@@ -49,6 +53,14 @@ class CountForm(_Strict):
     exclude_border = Boolean()
     model = _text(100)
     assay = _text(100)
+    channel = _text(100)
+    scene = _from_one()
+    z = _from_one()
+    t = _from_one()
+    page = _from_one()
+    project = String(validate=OneOf(["max", "mean", "focus"]))
+    full_scale = Integer(validate=Range(1, 65535))
+    offset = Integer(validate=Range(0, 65534))
 
     @pre_load
     def _drop_empty(self, data: Any, **_: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
+from device.counting.reading import Reading
 from device.counting.records import CountSettings
 from device.errors import InputError
 from device.export.stored import counts_lines
@@ -21,6 +22,7 @@ from device.web.views import count_view, summary, to_filter
 counts = APIBlueprint("counts", __name__, url_prefix="/api/v1")
 
 _SETTINGS = set(CountSettings.__struct_fields__) - {"assay"}
+_READING = Reading.__struct_fields__
 
 
 def _store() -> Store:
@@ -40,7 +42,10 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
         notes=form.get("notes", ""),
         model=form.get("model"),
         assay=form.get("assay"),
-        settings=CountSettings(**{name: form[name] for name in _SETTINGS if name in form}),
+        settings=CountSettings(
+            **{name: form[name] for name in _SETTINGS if name in form},
+            reading=Reading(**{name: form[name] for name in _READING if name in form}),
+        ),
         once_key=f"client:{key}" if key else None,
     )
     intake = service().require_accepting().intake

@@ -34,6 +34,12 @@ function options() {
     assay: value("assay"),
     threshold: value("threshold"),
     cell_diameter_px: value("cell-diameter"),
+    channel: value("channel"),
+    z: value("plane-z"),
+    t: value("plane-t"),
+    scene: value("plane-scene"),
+    project: value("project"),
+    full_scale: value("full-scale"),
     exclude_border: byId("exclude-border").checked ? "true" : "",
   };
 }
