@@ -3,6 +3,8 @@
 import io
 import json
 import struct
+import tempfile
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -100,3 +102,70 @@ def few_bits(array, bits: int, white_is_zero: bool) -> bytes:
         for tag, kind, value in tags
     )
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + data
+
+
+def small_czi(stack, compression: str = "uncompressed:") -> bytes:
+    """A Zeiss file of two channels, DAPI and GFP, with the planes of a stack turned on by one in the second."""
+    from pylibCZIrw import czi
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.czi"
+        with czi.create_czi(str(path), compression_options=compression) as document:
+            for channel in range(2):
+                for z in range(len(stack)):
+                    plane = stack[(channel + z) % len(stack)][..., None]
+                    document.write(data=plane, plane={"C": channel, "Z": z, "T": 0})
+            document.write_metadata(
+                "a", channel_names={0: "DAPI", 1: "GFP"}, scale_x=0.5e-6, scale_y=0.5e-6
+            )
+        return path.read_bytes()
+
+
+def lif(planes, names) -> bytes:
+    """A Leica file of one image with several channels."""
+    count, (height, width) = len(planes), planes[0].shape
+
+    def channel(index: int, name: str) -> str:
+        return (
+            f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="12" LUTName="{name}" Unit="" '
+            'NameOfMeasuredQuantity="" Min="0" Max="4095" IsLUTInverted="0" '
+            f'BytesInc="{index * height * width * 2}" BitInc="0"/>'
+        )
+
+    def axis(number: int, size: int, step: int) -> str:
+        return (
+            f'<DimensionDescription DimID="{number}" NumberOfElements="{size}" Origin="0" Unit="m" '
+            f'Length="{0.5e-6 * (size - 1)}" BitInc="0" BytesInc="{step}"/>'
+        )
+
+    channels = "".join(channel(index, name) for index, name in enumerate(names))
+    size = count * height * width * 2
+    xml = (
+        '<LMSDataContainerHeader Version="2"><Element Name="a" Visibility="1" UniqueID="1"><Data/>'
+        '<Memory Size="0" MemoryBlockID="MemBlock_1"/><Children>'
+        '<Element Name="Series1" Visibility="1" UniqueID="2"><Data><Image TextDescription="">'
+        f"<ImageDescription><Channels>{channels}</Channels><Dimensions>"
+        f"{axis(1, width, 2)}{axis(2, height, 2 * width)}</Dimensions></ImageDescription></Image>"
+        f'</Data><Memory Size="{size}" MemoryBlockID="MemBlock_2"/>'
+        "</Element></Children></Element></LMSDataContainerHeader>"
+    ).encode("utf-16-le")
+    pixels = b"".join(plane.astype("<u2").tobytes() for plane in planes)
+
+    def block(name: str, content: bytes) -> bytes:
+        text = name.encode("utf-16-le")
+        head = (
+            b"\x2a"
+            + struct.pack("<Q", len(content))
+            + b"\x2a"
+            + struct.pack("<I", len(name))
+            + text
+        )
+        return struct.pack("<II", 0x70, len(head)) + head + content
+
+    text = b"\x2a" + struct.pack("<I", len(xml) // 2) + xml
+    return (
+        struct.pack("<II", 0x70, len(text))
+        + text
+        + block("MemBlock_1", b"")
+        + block("MemBlock_2", pixels)
+    )

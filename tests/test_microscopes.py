@@ -1,10 +1,8 @@
 """Files as microscopes write them, by the readers of the extra `microscopes`."""
 
-import struct
-
 import numpy as np
 import pytest
-from forms import DEEP, GREY, OTHER
+from forms import DEEP, GREY, OTHER, lif, small_czi
 
 from device.counting.records import Reading
 from device.errors import InputError
@@ -25,23 +23,12 @@ def refusal(data, name="a.czi", **reading):
 
 
 @pytest.fixture(scope="module")
-def czi(tmp_path_factory):
+def czi():
     """Two channels of three planes, 0.5 micrometres a pixel, uncompressed or zstd."""
-    writer = pytest.importorskip("pylibCZIrw.czi")
+    pytest.importorskip("pylibCZIrw.czi")
     pytest.importorskip("czifile")
-    made = {}
-    for compression in ("uncompressed:", "zstd1:ExplicitLevel=2", "zstd0:ExplicitLevel=2"):
-        path = tmp_path_factory.mktemp("czi") / "a.czi"
-        with writer.create_czi(str(path), compression_options=compression) as document:
-            for channel in range(2):
-                for z in range(3):
-                    plane = STACK[(channel + z) % 3][..., None]
-                    document.write(data=plane, plane={"C": channel, "Z": z, "T": 0})
-            document.write_metadata(
-                "a", channel_names={0: "DAPI", 1: "GFP"}, scale_x=0.5e-6, scale_y=0.5e-6
-            )
-        made[compression] = path.read_bytes()
-    return made
+    kinds = ("uncompressed:", "zstd0:ExplicitLevel=2", "zstd1:ExplicitLevel=2")
+    return {compression: small_czi(STACK, compression) for compression in kinds}
 
 
 def test_planes_and_channels_of_czi(czi):
@@ -76,56 +63,6 @@ def test_scenes_and_mosaics_of_czi(tmp_path):
     assert "2 scenes" in refusal(data)
     assert np.array_equal(read(data, scene=1).image[..., 0], GREY)
     assert np.array_equal(read(data, scene=2).image[..., 0], OTHER)
-
-
-def lif(planes, names) -> bytes:
-    """A Leica file of one image with several channels."""
-    count, (height, width) = len(planes), planes[0].shape
-
-    def channel(index: int, name: str) -> str:
-        return (
-            f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="12" LUTName="{name}" Unit="" '
-            'NameOfMeasuredQuantity="" Min="0" Max="4095" IsLUTInverted="0" '
-            f'BytesInc="{index * height * width * 2}" BitInc="0"/>'
-        )
-
-    def axis(number: int, size: int, step: int) -> str:
-        return (
-            f'<DimensionDescription DimID="{number}" NumberOfElements="{size}" Origin="0" Unit="m" '
-            f'Length="{0.5e-6 * (size - 1)}" BitInc="0" BytesInc="{step}"/>'
-        )
-
-    channels = "".join(channel(index, name) for index, name in enumerate(names))
-    size = count * height * width * 2
-    xml = (
-        '<LMSDataContainerHeader Version="2"><Element Name="a" Visibility="1" UniqueID="1"><Data/>'
-        '<Memory Size="0" MemoryBlockID="MemBlock_1"/><Children>'
-        '<Element Name="Series1" Visibility="1" UniqueID="2"><Data><Image TextDescription="">'
-        f"<ImageDescription><Channels>{channels}</Channels><Dimensions>"
-        f"{axis(1, width, 2)}{axis(2, height, 2 * width)}</Dimensions></ImageDescription></Image>"
-        f'</Data><Memory Size="{size}" MemoryBlockID="MemBlock_2"/>'
-        "</Element></Children></Element></LMSDataContainerHeader>"
-    ).encode("utf-16-le")
-    pixels = b"".join(plane.astype("<u2").tobytes() for plane in planes)
-
-    def block(name: str, content: bytes) -> bytes:
-        text = name.encode("utf-16-le")
-        head = (
-            b"\x2a"
-            + struct.pack("<Q", len(content))
-            + b"\x2a"
-            + struct.pack("<I", len(name))
-            + text
-        )
-        return struct.pack("<II", 0x70, len(head)) + head + content
-
-    text = b"\x2a" + struct.pack("<I", len(xml) // 2) + xml
-    return (
-        struct.pack("<II", 0x70, len(text))
-        + text
-        + block("MemBlock_1", b"")
-        + block("MemBlock_2", pixels)
-    )
 
 
 def test_channels_of_lif():

@@ -4,19 +4,23 @@ Each must be refused with a sentence, or give a frame; an undamaged one must giv
 decodes may end, the program may not.
 """
 
+import importlib.util
 import io
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import forms
 import hostile
 import imagecodecs
 import numpy as np
 import tifffile
 from appliance import make_service
+from conftest import DATA_DIR
 from PIL import Image
 
 from attacks.figures import Figures, Stopwatch
+from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
 from device.sandbox import open_image
 from device.web import create_app
@@ -49,21 +53,26 @@ def _decode(data: bytes, name: str, samples: np.ndarray | None, figures: Figures
     """True when it cost the process that decodes."""
     figures.tried += 1
     try:
-        with Stopwatch(figures), open_image(data, name) as image:
+        with Stopwatch(figures), open_image(data, name, _reading(figures.tried)) as image:
             image.header()
             frame = image.frame()
     except InputError as error:
-        figures.wrong += samples is not None
+        figures.wrong += samples is not None and _reading(figures.tried) == AS_THE_FILE_SAYS
         return _was_contained(str(error))
     except Exception as error:  # noqa: BLE001 - that is what is looked for
         figures.crashes += 1
         figures.check(False, f"{type(error).__name__}: {error}")
         return False
-    if samples is not None:
+    if samples is not None and _reading(figures.tried) == AS_THE_FILE_SAYS:
         figures.wrong += not np.array_equal(
             np.squeeze(frame.image[..., : samples.shape[2]]), np.squeeze(samples)
         )
     return False
+
+
+def _reading(number: int) -> Reading:
+    """Every other file is asked for one of its channels, and for all its planes as one."""
+    return Reading(channel="1", project="max") if number % 2 else AS_THE_FILE_SAYS
 
 
 def _hand_in(client, data: bytes, name: str, figures: Figures) -> bool:
@@ -116,8 +125,25 @@ def _good_files() -> Iterator[tuple[bytes, np.ndarray | None]]:
         stream = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(stream, "JPEG", **options)
         yield stream.getvalue(), None
+    stack = rng.integers(0, 4096, (3, 48, 64), np.uint16)
+    for axes in ("ZYX", "CYX", "TYX"):
+        metadata = {"axes": axes, "PhysicalSizeX": 0.5, "SignificantBits": 12}
+        yield _tiff(stack, ome=True, metadata=metadata), None
+    yield _tiff(stack, imagej=True), None
+    yield from ((data, None) for data in _microscope_files())
     for codec in ("jpeg", "jpeg2000", "webp", "jpegxl", "zstd", "packbits"):
         yield _tiff(rng.integers(0, 256, (48, 64, 3), np.uint8), compression=codec), None
+
+
+def _microscope_files() -> Iterator[bytes]:
+    """Small files of microscopes, as far as their writers are installed and examples lie beside the real images."""
+    planes = np.random.default_rng(4).integers(0, 4096, (2, 48, 64), np.uint16)
+    yield forms.lif(list(planes), ["Blue", "Green"])
+    if importlib.util.find_spec("pylibCZIrw"):
+        yield forms.small_czi(planes)
+        yield forms.small_czi(planes, "zstd1:ExplicitLevel=1")
+    for path in sorted((DATA_DIR / "vendor").glob("*.nd2")):
+        yield path.read_bytes()
 
 
 def _tiff(samples: np.ndarray, **options: object) -> bytes:
