@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -56,6 +57,16 @@ def test_sixteen_bits_take_two_bytes(kind):
 def test_what_is_no_image_gets_a_sentence(data):
     with pytest.raises(InputError, match=r"^bad\.png "):
         read_header(data, "bad.png")
+
+
+def test_a_size_that_the_header_only_claims_is_refused_before_anything_is_planned():
+    """Tiles for two billion pixels a row once took all memory of the machine."""
+    data = bytearray(encoded(np.zeros((48, 64), np.uint8), "TIFF"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages[0].tags["ImageWidth"]
+    data[tag.offset + 2 : tag.offset + 12] = struct.pack("<HII", 4, 1, 2_000_000_000)
+    with pytest.raises(InputError, match=r"^wide\.tif has 2000000000x48 pixels; at most 8000x8000"):
+        read_header(bytes(data), "wide.tif")
 
 
 @given(

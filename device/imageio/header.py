@@ -12,6 +12,7 @@ from device.errors import InputError
 from device.imageio.decoded import (
     RASTER_STARTS,
     TIFF_STARTS,
+    check_size,
     damaged,
     not_an_image,
     unreadable,
@@ -48,8 +49,16 @@ def read_header(source: Path | bytes, name: str) -> Header:
     """Read the header of an image file, or of one in memory.
 
     Raises:
-        InputError: missing, unreadable or not an image.
+        InputError: missing, unreadable, not an image, or one of a size that is not counted. What a header claims is
+            refused here, before anybody plans tiles or memory for it.
     """
+    header = _read(source, name)
+    check_size(name, header.height, header.width)
+    return header
+
+
+def _read(source: Path | bytes, name: str) -> Header:
+    """The header as it stands in the file."""
     try:
         with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
             start, file_bytes = stream.read(_START_BYTES), stream.seek(0, io.SEEK_END)
