@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from device.counting.scale import to_working_scale
+from device.counting.card import View
 from device.counting.tiles import extend, round_up
+from device.counting.view import network_view
 from device.errors import ModelError
 from trainer.frames.datasets import Example
 
@@ -11,9 +12,9 @@ CALIBRATION_TILES = 128
 TILE_PX = 128
 
 
-def _view(example: Example, working_scale: float, tile_px: int) -> np.ndarray:
+def _seen(example: Example, working_scale: float, tile_px: int, view: View) -> np.ndarray:
     """What the device's network sees of a frame, extended to at least one tile."""
-    image = to_working_scale(example.frame, example.scale * working_scale)
+    image = network_view(example.frame, example.scale * working_scale, view)
     shape = max(image.shape[0], tile_px), max(image.shape[1], tile_px)
     return extend(image, shape)
 
@@ -35,6 +36,7 @@ def calibration_tiles(
     stride_px: int,
     count: int = CALIBRATION_TILES,
     seed: int = 1,
+    view: View = "colour",
 ) -> np.ndarray:
     """Tiles from every frame, the darkest and the brightest of many candidates always among them.
 
@@ -44,6 +46,7 @@ def calibration_tiles(
         stride_px: of the network; tiles are a multiple of it.
         count: tiles to return, at least 100.
         seed: of the positions.
+        view: what the network sees of a frame.
 
     Returns:
         (count, t, t, 3) uint8, t = 128 rounded up to the stride.
@@ -59,7 +62,7 @@ def calibration_tiles(
     candidates = [
         tile
         for example in examples
-        for tile in _tiles(_view(example, working_scale, tile_px), each, tile_px, rng)
+        for tile in _tiles(_seen(example, working_scale, tile_px, view), each, tile_px, rng)
     ]
     by_light = np.argsort([float(tile.mean()) for tile in candidates])
     ends = count // 8

@@ -32,7 +32,11 @@ def write_tflite(
 ) -> None:
     """Quantise with tiles of `frames`, check, and write NAME.tflite and NAME.json."""
     tiles = calibration_tiles(
-        frames, training.run.working_scale, card.tiling.stride_px, seed=training.run.seed
+        frames,
+        training.run.working_scale,
+        card.tiling.stride_px,
+        seed=training.run.seed,
+        view=card.view,
     )
     whole = quantize(model, tiles)
     check_integer(whole)

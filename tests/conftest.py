@@ -75,6 +75,8 @@ def make_card(**changes) -> ModelCard:
         name="fake",
         version="0",
         architecture="brightness",
+        view="colour",
+        diameter_reader=None,
         sha256="0" * 64,
         tiling=Tiling(stride_px=8, receptive_field_px=0, margin_px=8, max_tile_px=512 * 512),
         normalisation=Normalisation(

@@ -13,7 +13,7 @@ from conftest import FakeSegmenter, make_card
 from device.batch.items import find_images
 from device.commands import count
 from device.errors import InputError, StorageError
-from device.models import interpreter
+from device.models import auto
 
 
 class Lab:
@@ -21,7 +21,7 @@ class Lab:
         self.folder, self.out = root / "in", root / "out"
         self.folder.mkdir()
         self.segmenter = FakeSegmenter()
-        monkeypatch.setattr(interpreter, "load_segmenter", lambda *_: self.segmenter)
+        monkeypatch.setattr(auto, "load_segmenter", lambda *_: self.segmenter)
 
     def image(self, name, cells):
         path = self.folder / name
@@ -134,7 +134,7 @@ def test_ctrl_c_keeps_what_is_done(lab, monkeypatch):
     monkeypatch.setattr(count, "count_item", interrupted)
     outcome = lab.run()
     monkeypatch.undo()
-    monkeypatch.setattr(interpreter, "load_segmenter", lambda *_: lab.segmenter)
+    monkeypatch.setattr(auto, "load_segmenter", lambda *_: lab.segmenter)
 
     assert outcome.exit_code == 130
     assert "with --resume" in outcome.stderr

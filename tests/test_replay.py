@@ -198,8 +198,7 @@ def test_a_file_that_is_no_result(tmp_path, content):
 
 class TestCommand:
     def run(self, lab, monkeypatch, *arguments):
-        monkeypatch.setattr("device.jobs.segmenters.load_segmenter", lambda *_: FakeSegmenter())
-        monkeypatch.setattr("device.jobs.segmenters.find_model", lambda name: name)
+        monkeypatch.setattr("device.jobs.segmenters.open_model", lambda *_: FakeSegmenter())
         return CliRunner().invoke(command, [*arguments, "--data-dir", str(lab.data_dir)])
 
     def test_same(self, lab, monkeypatch):

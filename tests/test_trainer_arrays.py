@@ -11,14 +11,8 @@ from PIL import Image
 from device.errors import InputError
 from trainer.fitting.runs import Phase, Source
 from trainer.frames.augment import Augment, Layers, crop, grid_centres
-from trainer.frames.datasets import (
-    archive_split,
-    load_source,
-    mask_objects,
-    paper_test_names,
-    part_touching,
-    read_archive,
-)
+from trainer.frames.datasets import archive_split, load_source, paper_test_names, read_archive
+from trainer.frames.objects import mask_objects, part_touching
 from trainer.frames.sampling import (
     Pool,
     Prefetch,

@@ -79,6 +79,24 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
 
 
 @cli.command()
+@click.argument("recipe")
+@click.option(
+    "--card",
+    "cards",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Card that receives the reader; may be repeated.",
+)
+@OUT
+@DATA
+def diameter(recipe: str, cards: tuple[Path, ...], out: Path | None, data: Path | None) -> None:
+    """Fit what estimates the cell diameter on the frames of RECIPE; print how near it comes to unseen frames."""
+    from trainer.fitting.diameter import fit_diameter
+
+    click.echo(fit_diameter(_training(recipe, out, data), cards))
+
+
+@cli.command()
 @click.argument("model")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(

@@ -15,6 +15,7 @@ import tifffile
 
 from device import __version__
 from device.counting.assay import adapt_card
+from device.counting.diameter import Diameter
 from device.counting.pipeline import count_frame
 from device.counting.records import (
     DECODE_ERRORS,
@@ -30,6 +31,7 @@ from device.counting.settings import resolve
 from device.errors import InputError
 from device.export.stored import load_count, stored_labels
 from device.machine.provenance import software_versions
+from device.models.auto import counted_by
 from device.sandbox import decode_frame
 from device.store import CountRow, Store
 
@@ -90,10 +92,11 @@ def past_of_count(store: Store, count_id: str) -> Past:
         StorageError: its files are damaged.
     """
     row = store.counts.get(count_id)
+    result = load_count(store, row).result
     return Past(
-        result=load_count(store, row).result,
+        result=result,
         asked=_settings_asked(row),
-        model=row.model,
+        model=counted_by(row.model, result),
         image_path=store.counts.original_path(row),
         labels=stored_labels(store, count_id),
     )
@@ -120,7 +123,15 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
     if image is not None and image.is_dir():
         image = next(iter(sorted(image.rglob(Path(result.image).name))), image / result.image)
     place = image or _find_image(path, result)
-    return Past(result, settings_of(result), result.model.name, place, _labels_beside(path))
+    return Past(result, _asked_of(result), result.model.name, place, _labels_beside(path))
+
+
+def _asked_of(result: CountResult) -> CountSettings:
+    """The settings of a result; a cell diameter that nobody set is left open again."""
+    used = settings_of(result)
+    if result.cell_diameter_from == "set":
+        return used
+    return msgspec.structs.replace(used, cell_diameter_px=None)
 
 
 def _labels_beside(path: Path) -> LabelImage | None:
@@ -227,7 +238,9 @@ def _model_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
 
 def _settings_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
     card = adapt_card(segmenter.card, past.asked.assay)
-    now = resolve(past.asked, card, past.result.pixel_size_um)
+    past_px = past.result.cell_diameter_px
+    estimated = Diameter(past_px, past_px, past_px)
+    now = resolve(past.asked, card, past.result.pixel_size_um, estimated)
     found = []
     # The image is read again as it was asked for, and the assay is the one that the result keeps.
     for name in set(CountSettings.__struct_fields__) - {"reading", "assay"}:

@@ -10,8 +10,9 @@ from device.batch.folder import result_file
 from device.batch.items import Item
 from device.counting.assay import adapt_card
 from device.counting.card import ModelCard
+from device.counting.diameter import Diameter
 from device.counting.records import DECODE_ERRORS, CountResult, CountSettings, settings_of
-from device.counting.settings import resolve
+from device.counting.settings import resolve, set_diameter_px
 
 
 def done_before(
@@ -41,12 +42,16 @@ def done_before(
     except (OSError, *DECODE_ERRORS):
         return None
     card = adapt_card(card, settings.assay)
-    resolved = settings_of(resolve(settings, card, result.pixel_size_um))
+    # Where nobody sets a diameter, it is estimated from the image, and from the same image alike.
+    is_open = set_diameter_px(settings, result.pixel_size_um) is None
+    estimated = Diameter(*(3 * (result.cell_diameter_px,)))
+    resolved = settings_of(resolve(settings, card, result.pixel_size_um, estimated))
     wanted = msgspec.structs.replace(resolved, reading=settings.reading)
     agrees = (
         result.image_sha256 == digest
         and result.model == card.ref
         and result.software == __version__
+        and is_open == (result.cell_diameter_from != "set")
         and settings_of(result) == wanted
     )
     return (result, file.stat().st_mtime) if agrees else None

@@ -92,7 +92,8 @@ def as_table(one_by_one: FolderTiming, side_by_side: FolderTiming) -> str:
 
 def _count(out: Path, item: Item, segmenter: Segmenter, progress: Progress) -> str:
     write = partial(write_image_files, out)
-    return count_item(item, segmenter, CountSettings(), write=write, progress=progress).error
+    settings = CountSettings(cell_diameter_px=segmenter.card.frame_cell_diameter_px)
+    return count_item(item, segmenter, settings, write=write, progress=progress).error
 
 
 def main(model: Path, folder: Path, out: Path, workers: int, threads: int) -> None:

@@ -45,12 +45,14 @@ def main(model: Path, threads: int) -> None:
     """Serve jobs on standard input."""
     conversation = own_stdout()
     segmenter = load_segmenter(model, threads)
+    # The diameter is set, as in a laboratory that measures every day; estimating it is not part of the protocol.
+    settings = CountSettings(cell_diameter_px=segmenter.card.frame_cell_diameter_px)
 
     def count(job: Job) -> Timing:
         begin_s = time.process_time()
         image = Path(job.image)
         outcome = count_item(
-            Item(image, image.name), segmenter, CountSettings(), write=folder_writer(Path(job.out))
+            Item(image, image.name), segmenter, settings, write=folder_writer(Path(job.out))
         )
         if outcome.counted is None:
             raise InputError(outcome.error)

@@ -78,12 +78,10 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
 
 
 def _open_model(model: str, threads: int) -> Segmenter:
-    from device.models.card import find_model
-    from device.models.interpreter import load_segmenter
+    from device.models.auto import open_model
 
-    path = find_model(model)
     with _without_native_chatter():
-        return load_segmenter(path, threads)
+        return open_model(model, threads)
 
 
 @contextmanager

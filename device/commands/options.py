@@ -60,6 +60,23 @@ def reading_options(command: F) -> F:
     return _with(options, command)
 
 
+class _PixelsOrAuto(click.ParamType[float | None]):
+    """A length in pixels, or `auto`, which is None: it is estimated."""
+
+    name = "PX|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | None:
+        """Read what was typed."""
+        if str(value).strip().lower() == "auto":
+            return None
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of pixels nor auto.", param, ctx)
+
+
 def settings_options(command: F) -> F:
     """Add --threshold, --cell-diameter, --min-area and --exclude-border; `take_settings` takes them out."""
     options = (
@@ -68,9 +85,9 @@ def settings_options(command: F) -> F:
         ),
         click.option(
             "--cell-diameter",
-            type=float,
-            metavar="PX",
-            help="Typical cell diameter in the images, in pixels.",
+            type=_PixelsOrAuto(),
+            default="auto",
+            help="Typical cell diameter in the images, in pixels; auto (default) estimates it in each image.",
         ),
         click.option(
             "--min-area",

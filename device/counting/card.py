@@ -1,8 +1,15 @@
 """The numbers that travel with the weights. A missing or unknown field is an error, never a silent default."""
 
 import hashlib
+from typing import Literal
 
 import msgspec
+
+View = Literal["colour", "grey"]
+"""What a network sees of a frame (device.counting.view).
+
+`colour`: the samples as they are, of full scale; `grey`: one plane that is the same whatever the stain's colour.
+"""
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,11 +172,32 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     normal_frame: NormalFrame
 
 
+class DiameterReader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Weights of the network that reads a scale spectrum (trainer.fitting.diameter).
+
+    Attributes:
+        mean, sd: (6,) of the features.
+        first, first_bias: (taps, 7, hidden) and (hidden,): convolution over the scales, then ReLU.
+        second, second_bias: (taps, hidden) and one number: how likely each scale is, before the softmax.
+        fitted_on: one sentence: on what.
+    """
+
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    first: tuple[tuple[tuple[float, ...], ...], ...]
+    first_bias: tuple[float, ...]
+    second: tuple[tuple[float, ...], ...]
+    second_bias: float
+    fitted_on: str
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one .tflite file.
 
     Attributes:
+        view: what the network sees of a frame (device.counting.view).
         cell_diameter_px: typical cell diameter at the scale the network works at.
+        diameter_reader: estimates the cell diameter of a frame; None: it is never estimated.
         frame_cell_diameter_px: typical cell diameter in a full-size frame; assumed where nobody says otherwise.
         threshold: best cut-off on the training frames, 0 to 1.
         gmac_per_frame: multiply-accumulates for one 1600x1200 frame without overlap, in 1e9.
@@ -179,11 +207,13 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
     version: str
     architecture: str
+    view: View
     sha256: str
     tiling: Tiling
     normalisation: Normalisation
     cell_diameter_px: float
     frame_cell_diameter_px: float
+    diameter_reader: DiameterReader | None
     threshold: float
     postprocessing: Postprocessing
     confidence: Confidence

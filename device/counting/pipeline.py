@@ -2,18 +2,24 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import msgspec
 
 from device import __version__
 from device.counting.assay import adapt_card
 from device.counting.blocks import Owns, find_in_blocks, is_large, owns_all
 from device.counting.card import ModelCard, NormalFrame
+from device.counting.choice import choose
 from device.counting.confidence.features import measure_features
 from device.counting.confidence.flags import assay_flags, file_flags, frame_flags, model_flags
 from device.counting.confidence.probabilities import count_interval
 from device.counting.confidence.statistics import cell_statistics, frame_statistics
+from device.counting.diameter import Diameter
 from device.counting.judge import judge
 from device.counting.labelling.objects import find_objects
 from device.counting.measure import Found, measure_cells
+from device.counting.readings import settle, size_up
 from device.counting.records import (
     Counted,
     CountResult,
@@ -23,11 +29,11 @@ from device.counting.records import (
     Taken,
     measured,
 )
-from device.counting.scale import to_working_scale
 from device.counting.segmented import Segmented
 from device.counting.segmenter import Releasable, Segmenter
-from device.counting.settings import resolve
+from device.counting.settings import ResolvedSettings, resolve, set_diameter_px
 from device.counting.tiles import Progress, plan_for, segment
+from device.counting.view import network_view
 
 Stage = Callable[[str], AbstractContextManager[object]]
 """Opens a context around a stage (network, label, measure): a caller with a clock measures, this package has none."""
@@ -59,17 +65,44 @@ def count_frame(
         InputError: a setting outside its range.
     """
     frame = measured(frame, settings.assay)
-    card = adapt_card(segmenter.card, settings.assay)
-    chosen = resolve(settings, card, frame.pixel_size_um)
+    said_px = set_diameter_px(settings, frame.pixel_size_um)
     with stage("network"):
-        image = to_working_scale(frame, chosen.scale)
+        size = size_up(frame, said_px, segmenter.card)
+        likely = said_px or (size.estimated and size.estimated.px)
+        choice = choose(segmenter, frame, likely or segmenter.card.frame_cell_diameter_px)
+    network = choice.segmenter
+    card = adapt_card(network.card, settings.assay)
+
+    def count_at(diameter: Diameter | None) -> Counted:
+        wanted = settings
+        if diameter is not None and said_px is not None:  # a second opinion
+            wanted = msgspec.structs.replace(settings, cell_diameter_px=diameter.px)
+        chosen = resolve(wanted, card, frame.pixel_size_um, diameter)
+        return count_map(_look(frame, network, card, chosen, (progress, stage)), stage)
+
+    counted = settle(frame, said_px, card, size, count_at)
+    result = msgspec.structs.replace(counted.result, model_reason=choice.reason)
+    return replace(counted, result=result)
+
+
+def _look(
+    frame: Frame,
+    segmenter: Segmenter,
+    card: ModelCard,
+    settings: ResolvedSettings,
+    watching: tuple[Progress | None, Stage],
+) -> Segmented:
+    """Show the frame to the network; `card` is adapted to the assay, `watching` as of `count_frame`."""
+    progress, stage = watching
+    with stage("network"):
+        image = network_view(frame, settings.scale, card.view)
         plan = plan_for(image.shape[0], image.shape[1], card)
         probability = segment(image, segmenter, plan, progress)
         if is_large(frame) and isinstance(segmenter, Releasable):
             segmenter.release()
     with stage("measure"):
         statistics = frame_statistics(frame, image, card.cell_diameter_px)
-    return count_map(Segmented(frame, image, probability, card, chosen, statistics), stage)
+    return Segmented(frame, image, probability, card, settings, statistics)
 
 
 def relabel(
@@ -96,7 +129,7 @@ def see_again(
     frame = measured(frame, settings.assay)
     card = adapt_card(card, settings.assay)
     chosen = resolve(settings, card, frame.pixel_size_um)
-    image = to_working_scale(frame, chosen.scale)
+    image = network_view(frame, chosen.scale, card.view)
     statistics = frame_statistics(frame, image, card.cell_diameter_px)
     return Segmented(frame, image, probability, card, chosen, statistics)
 
@@ -143,6 +176,8 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         model=seen.card.ref,
         threshold=settings.threshold,
         cell_diameter_px=settings.cell_diameter_px,
+        cell_diameter_from=settings.cell_diameter_from,
+        cell_diameter_range_px=settings.cell_diameter_range_px,
         min_area_px=settings.min_area_px,
         exclude_border=settings.exclude_border,
         width=frame.width,

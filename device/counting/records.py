@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from device.counting.reading import AS_THE_FILE_SAYS, Reading, merge
 ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 ProbabilityMap = npt.NDArray[np.uint8]
 LabelImage = npt.NDArray[np.int32]
+
+DiameterFrom = Literal["set", "estimated", "usual"]
+"""Who said how large a cell is."""
 
 PROBABILITY_STEPS = 256
 """A probability map holds codes 0..255 as the int8 network emits them; a code stands for code / 256.
@@ -164,7 +167,11 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
         flags: why this frame may be unlike what the model was trained on.
         model: which network.
         threshold: cut-off on the probability map, 0 to 1, exclusive.
+        model_reason: why this model was taken, half a sentence; empty where a person chose it.
         cell_diameter_px: typical cell diameter assumed in this image.
+        cell_diameter_from: "set" by a person, "estimated" from the image, or "usual" for the model where nothing in
+            the image tells it.
+        cell_diameter_range_px: what an estimated diameter could be; None where it was not estimated.
         min_area_px: objects smaller than this many original pixels are not counted.
         exclude_border: True where cells touching the frame's edge are not counted.
         width, height: of the original image.
@@ -185,8 +192,11 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     interval: tuple[int, int]
     flags: tuple[Flag, ...] = ()
     model: ModelRef
+    model_reason: str = ""
     threshold: float
     cell_diameter_px: float
+    cell_diameter_from: DiameterFrom = "set"
+    cell_diameter_range_px: tuple[float, float] | None = None
     min_area_px: float
     exclude_border: bool = False
     width: int
@@ -212,6 +222,8 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
 
 class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a person may choose for one count; None means the assay's value, else the model card's.
+
+    An open cell diameter is estimated from the image.
 
     Attributes:
         threshold: cut-off on the probability map, 0 to 1.

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from device.counting.assay import Assay
 from device.counting.card import ModelCard, Postprocessing
-from device.counting.records import CountSettings, disc_area
+from device.counting.diameter import Diameter
+from device.counting.records import CountSettings, DiameterFrom, disc_area
 from device.errors import InputError
 
 THRESHOLD_RANGE = (0.0, 1.0)
@@ -23,6 +25,7 @@ class ResolvedSettings:
     Attributes:
         threshold: cut-off on the probability map, 0 to 1, exclusive.
         cell_diameter_px: of a typical cell, in original pixels.
+        cell_diameter_from, cell_diameter_range_px: as of device.counting.records.CountResult.
         min_area_px: smallest object that counts, in original pixels.
         exclude_border: leave out cells that touch the frame's edge.
         scale: working pixels per original pixel.
@@ -35,26 +38,41 @@ class ResolvedSettings:
     exclude_border: bool
     scale: float
     assay: Assay | None = None
+    cell_diameter_from: DiameterFrom = "set"
+    cell_diameter_range_px: tuple[float, float] | None = None
+
+
+def set_diameter_px(settings: CountSettings, pixel_size_um: float | None) -> float | None:
+    """The cell diameter that a person or the assay set, in original pixels; None where it is open.
+
+    Raises:
+        InputError: it is in micrometres and the pixel size is unknown.
+    """
+    if settings.cell_diameter_px is not None or settings.assay is None:
+        return settings.cell_diameter_px
+    return settings.assay.diameter_px(pixel_size_um)
 
 
 def resolve(
-    settings: CountSettings, card: ModelCard, pixel_size_um: float | None = None
+    settings: CountSettings,
+    card: ModelCard,
+    pixel_size_um: float | None = None,
+    estimated: Diameter | None = None,
 ) -> ResolvedSettings:
-    """Fill in the assay's and the card's values and check the ranges.
+    """Fill in the assay's values, what was estimated and the card's values, and check the ranges.
 
     Args:
         settings: what a person chose.
         card: of the model, adapted to the assay (device.counting.assay.adapt_card).
         pixel_size_um: of the image, where it says so.
+        estimated: cell diameter of the frame; takes the place of what is open.
 
     Raises:
         InputError: a value outside its range, or a diameter in micrometres for pixels of unknown size.
     """
     assay = settings.assay or _NO_ASSAY
     threshold = _first(settings.threshold, assay.threshold, card.threshold)
-    diameter = (
-        settings.cell_diameter_px or assay.diameter_px(pixel_size_um) or card.frame_cell_diameter_px
-    )
+    diameter, origin = _diameter(set_diameter_px(settings, pixel_size_um), estimated, card)
     low, high = THRESHOLD_RANGE
     if not low < threshold < high:
         raise InputError(f"The threshold must lie between 0 and 1 (exclusive), not {threshold:g}.")
@@ -65,21 +83,39 @@ def resolve(
     min_area = _first(settings.min_area_px, assay.min_area_px, least)
     if min_area < 0:
         raise InputError(f"The minimum area must be 0 px or more, not {min_area:g}.")
-    chosen = settings.exclude_border
     return ResolvedSettings(
         threshold=threshold,
         cell_diameter_px=diameter,
         min_area_px=min_area,
-        exclude_border=assay.exclude_border if chosen is None else chosen,
+        exclude_border=_first(settings.exclude_border, None, assay.exclude_border),
         scale=card.cell_diameter_px / diameter,
         assay=settings.assay,
+        cell_diameter_from=origin,
+        cell_diameter_range_px=_range(estimated) if origin == "estimated" else None,
     )
 
+
+def _range(estimated: Diameter | None) -> tuple[float, float] | None:
+    return None if estimated is None else (estimated.low_px, estimated.high_px)
+
+
+def _diameter(
+    said_px: float | None, estimated: Diameter | None, card: ModelCard
+) -> tuple[float, DiameterFrom]:
+    """The cell diameter, and who said it."""
+    if said_px is not None:
+        return said_px, "set"
+    if estimated is not None:
+        return estimated.px, "estimated"
+    return card.frame_cell_diameter_px, "usual"
+
+
+T = TypeVar("T", bool, float)
 
 _NO_ASSAY = Assay(name="none")
 
 
-def _first(chosen: float | None, assays: float | None, cards: float) -> float:
+def _first(chosen: T | None, assays: T | None, cards: T) -> T:
     """The first value that is known."""
     if chosen is not None:
         return chosen

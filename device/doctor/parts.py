@@ -23,9 +23,9 @@ def check_settings(patient: Patient) -> Verdict:
 
 def check_model(patient: Patient) -> Verdict:
     """Model, card and hash."""
-    from device.models.card import find_model, load_card
+    from device.models.auto import card_of
 
-    card = load_card(find_model(patient.settings.counting.model))
+    card = card_of(patient.settings.counting.model)
     return ok(f"{card.name} {card.version}, sha256 {card.sha256[:12]}... as its card says")
 
 
@@ -33,12 +33,11 @@ def check_count(patient: Patient) -> Verdict:
     """Count a synthetic frame whose number of cells is known."""
     from device.counting.pipeline import count_frame
     from device.counting.records import CountSettings
-    from device.models.card import find_model
-    from device.models.interpreter import load_segmenter
+    from device.models.auto import open_model
     from device.synthetic import make_frame
 
     counting = patient.settings.counting
-    segmenter = load_segmenter(find_model(counting.model), counting.threads)
+    segmenter = open_model(counting.model, counting.threads)
     truth = make_frame(_SELF_COUNT_SEED)
     result = count_frame(truth.frame, segmenter, CountSettings()).result
     found = f"{result.count} cells in a synthetic frame of {truth.count}"

@@ -15,7 +15,7 @@ from device.counting.settings import resolve
 from device.errors import InputError, ModelError
 from device.imageio.header import Header
 from device.jobs import Segmenters
-from device.models.card import available_models
+from device.models.auto import model_names
 from device.models.estimate import reading_mb, require_memory, without_unknown_size
 from device.sandbox import open_image
 from device.store import CountRow, NewCount, Store
@@ -212,10 +212,9 @@ class Intake:
         """Only shipped names, because a path from a client could open any file of the device."""
         if asked is None or asked == self._default_model:
             return self._default_model
-        if asked not in available_models():
+        if asked not in model_names():
             raise InputError(
-                f"There is no model called {asked!r}; "
-                f"installed are: {', '.join(available_models()) or 'none'}."
+                f"There is no model called {asked!r}; installed are: {', '.join(model_names()) or 'none'}."
             )
         return asked
 

@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 
 from device.counting.card import ModelCard
 from device.counting.pipeline import relabel
+from device.counting.readings import SCALE_FLAG
 from device.counting.records import (
     Counted,
     CountResult,
@@ -26,6 +27,7 @@ from device.jobs import Segmenters
 from device.jobs.products import decode_probability, encode_products
 from device.machine import clock
 from device.machine.clock import Stopwatch
+from device.models.auto import counted_by
 from device.models.estimate import labelling_mb, reading_mb
 from device.sandbox import open_image
 from device.sandbox.room import PATIENCE_S, memory_mb
@@ -118,7 +120,7 @@ class Relabeller:
     def _load(self, row: CountRow) -> _Held:
         result = self._store.result(row.id)
         path = self._store.product(row.id, "probability.png")
-        card = self._segmenters.card(row.model)
+        card = self._segmenters.card(counted_by(row.model, result))
         if card.sha256 != result.model.sha256:
             raise ConflictError(
                 f"{row.image} was counted with the model {result.model.name} {result.model.version}, "
@@ -153,7 +155,24 @@ class Relabeller:
 def _relabel(held: _Held, change: Change) -> Counted:
     wanted = {name: value for name, value in asdict(change).items() if value is not None}
     settings = replace(settings_of(held.result), **wanted)
-    return relabel(held.frame, held.probability, held.card, settings)
+    counted = relabel(held.frame, held.probability, held.card, settings)
+    return dataclasses.replace(counted, result=_as_known_before(counted.result, held.result))
+
+
+def _as_known_before(result: CountResult, before: CountResult) -> CountResult:
+    """The result with what only the network's run could tell: model, diameter, and doubts about the diameter."""
+    doubts = tuple(flag for flag in before.flags if flag.code == SCALE_FLAG)
+    low, high = result.interval
+    if doubts:
+        low, high = min(low, before.interval[0]), max(high, before.interval[1])
+    return msgspec.structs.replace(
+        result,
+        model_reason=before.model_reason,
+        cell_diameter_from=before.cell_diameter_from,
+        cell_diameter_range_px=before.cell_diameter_range_px,
+        interval=(low, high),
+        flags=(*result.flags, *doubts),
+    )
 
 
 def _record_of(result: CountResult) -> Relabel:

@@ -7,8 +7,7 @@ from device.config import CountingSettings
 from device.counting.card import ModelCard
 from device.counting.segmenter import Segmenter
 from device.machine.cores import share_cores
-from device.models.card import find_model, load_card
-from device.models.interpreter import load_segmenter
+from device.models.auto import card_of, open_model
 
 Loader = Callable[[str], Segmenter]
 
@@ -24,11 +23,9 @@ class Segmenters:
     """
 
     def __init__(self, settings: CountingSettings, load: Loader | None = None) -> None:
-        self._load = load or (
-            lambda model: load_segmenter(find_model(model), share_cores(1, settings.threads)[1])
-        )
+        self._load = load or (lambda model: open_model(model, share_cores(1, settings.threads)[1]))
         self._read_card: Callable[[str], ModelCard] = (
-            (lambda model: load_card(find_model(model))) if load is None else self._card_of_open
+            card_of if load is None else self._card_of_open
         )
         self._open: dict[str, Segmenter] = {}
         self._cards: dict[str, ModelCard] = {}

@@ -12,7 +12,7 @@ from device.counting.confidence.statistics import (
     frame_statistics,
 )
 from device.counting.records import Frame
-from device.counting.scale import to_working_scale
+from device.counting.view import network_view
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
 from trainer.confidence.evidence import Evidence, UnseenFrame
 from trainer.confidence.normal import normal_frame
@@ -93,5 +93,5 @@ def corrupted_rates(
 
 def light_statistics(frame: Frame, card: ModelCard, diameter_px: float) -> FrameStatistics:
     """What can be said of a frame before anything is counted in it."""
-    image = to_working_scale(frame, card.cell_diameter_px / diameter_px)
+    image = network_view(frame, card.cell_diameter_px / diameter_px, card.view)
     return frame_statistics(frame, image, card.cell_diameter_px)

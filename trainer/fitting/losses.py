@@ -17,6 +17,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             code has them the other way round).
         map_amplitude: factor of the crowding map; 0 switches the maps off.
         sigma_px: sigma of the maps in pixels of a 1600x1200 frame.
+        gap_weight: added to the weight of the background between two touching objects.
         dice: weight of a soft Dice term added to the cross-entropy.
         focal_gamma: exponent that turns down easy pixels; 0 is plain cross-entropy.
         smoothing: targets are pulled this far towards 0.5.
@@ -26,6 +27,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     background_weight: float = 1.5
     map_amplitude: float = 1.0
     sigma_px: float = 25.0
+    gap_weight: float = 0.0
     dice: float = 0.0
     focal_gamma: float = 0.0
     smoothing: float = 0.0

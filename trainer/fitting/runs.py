@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from device.counting.card import Postprocessing
+from device.counting.card import Postprocessing, View
 from device.errors import SettingsError
 from trainer.fitting.losses import Loss
 from trainer.frames import resources
@@ -30,12 +30,16 @@ class Source(_Section, frozen=True, kw_only=True):
     """`[[...sources]]`: one set of annotated frames.
 
     Attributes:
-        kind: "reduced" (pairs with index.csv), "pairs" (images/ and masks/), "labels" (images/ and
-            labels/), "fnc_v1", "fnc_v2" (layouts of the original archives), "synthetic".
+        kind: "reduced" (images/ with masks/ or labels/ and an index.csv), "pairs" (images/ and masks/), "labels"
+            (images/ and labels/), "fnc_v1", "fnc_v2" (layouts of the original archives), "synthetic".
         path: folder, relative to the data folder; unused for "synthetic".
         name, licence: for the model card.
+        group: regular expression; frames whose names match it alike are never split up. Empty: each frame for itself,
+            or what index.csv says.
         scale: "width" (full-size pixels per pixel = 1600 / width) or "diameter" (the objects' median
             diameter becomes `frame_cell_diameter_px`).
+        match: where cells give the scale, how near a detection must be to a target: 50 px of a 1600 px wide frame
+            ("paper"), or half a cell ("half").
         diameter_factor: objects of this set are made larger by it ("diameter") or are larger ("width").
         recolour: grey or single-stain frames get the colours of the yellow frames.
         held_out: this set's frames take turns as test frames (True for the target domain only).
@@ -49,7 +53,9 @@ class Source(_Section, frozen=True, kw_only=True):
     path: str = ""
     name: str
     licence: str
+    group: str = ""
     scale: Scale = "width"
+    match: Literal["paper", "half"] = "paper"
     diameter_factor: float = 1.0
     recolour: bool = False
     held_out: bool = False
@@ -99,6 +105,7 @@ class Phase(_Section, frozen=True, kw_only=True):
         validation_share: part of the training frames that is watched, not trained on (paper: 0.3).
         crowd_bonus: a frame is drawn (1 + crowd_bonus x min(cells, 40)) times as often.
         oversample: extra factor by frame name: the table of artefacts and crowds.
+        kind_weights: extra factor by the kind that index.csv names: frames with poor masks are drawn less often.
         undersample_crops: factor for square crops, of which parts are in other frames as well.
         loss, augment, schedule: see there.
     """
@@ -114,6 +121,7 @@ class Phase(_Section, frozen=True, kw_only=True):
     validation_share: float = 0.0
     crowd_bonus: float = 0.0
     oversample: dict[str, float] = {}
+    kind_weights: dict[str, float] = {}
     undersample_crops: float = 1.0
     loss: Loss = Loss()
     augment: Augment = Augment()
@@ -136,6 +144,7 @@ class Run(_Section, frozen=True, kw_only=True):
         name, version: of the model.
         seed: of everything drawn by chance.
         network: its shape.
+        view: what it sees of a frame (device.counting.view).
         cell_diameter_px: typical cell at the working scale: the resolution the network sees.
         frame_cell_diameter_px: typical cell in a 1600x1200 frame.
         margin_px: overlap of tiles; None takes the receptive field (exact).
@@ -157,6 +166,7 @@ class Run(_Section, frozen=True, kw_only=True):
     version: str = "1"
     seed: int = 1
     network: Network = Network()
+    view: View = "colour"
     cell_diameter_px: float = FRAME_CELL_DIAMETER_PX
     frame_cell_diameter_px: float = FRAME_CELL_DIAMETER_PX
     margin_px: int | None = None

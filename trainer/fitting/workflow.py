@@ -114,9 +114,10 @@ class Training:
         seed = self.run.seed
         train, watched = validation_part(frames, phase.validation_share, seed)
         self.log(f"{name}: {len(train)} frames to train on, {len(watched)} to watch")
-        pool = make_pool(train, phase, self.run.working_scale)
-        watch = make_pool(watched, phase, self.run.working_scale) if watched else None
-        task = Task(pool=pool, watched=watch, phase=phase, seed=seed, jit=self.run.jit)
+        run = self.run
+        pool = make_pool(train, phase, run.working_scale, run.view)
+        watch = make_pool(watched, phase, run.working_scale, run.view) if watched else None
+        task = Task(pool=pool, watched=watch, phase=phase, seed=seed, jit=run.jit)
         return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
 
     def pretrained(self) -> keras.Model:

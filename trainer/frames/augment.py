@@ -56,7 +56,7 @@ class Layers:
     """A frame ready for crops.
 
     Attributes:
-        stack: (h, w, 5) float32: image 0 to 255 in three channels, target 0 to 1, crowding map.
+        stack: (h, w, c + 2) float32: image 0 to 255 in 3 channels or 1, target 0 to 1, extra weights.
         pixel: edge of a stack pixel in working pixels (1 unless the frame is kept larger or smaller).
         centres: (n, 2) float (y, x) of the cells in stack pixels.
     """
@@ -139,7 +139,7 @@ def look_up(stack: np.ndarray, where: np.ndarray) -> npt.NDArray[np.float32]:
 def change_image(
     image: npt.NDArray[np.float32], augment: Augment, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Blur or sharpen, brightness, colour, background, noise; (s, s, 3) in and out, 0 to 1 in 255 steps."""
+    """Blur or sharpen, brightness, colour, background, noise; (s, s, c) in and out, 0 to 1 in 255 steps."""
     kind = rng.random()
     if kind < augment.blur:
         sigma = rng.uniform(0.2, 1.0) * augment.blur_px
@@ -147,11 +147,11 @@ def change_image(
     elif kind < augment.blur + augment.sharpen:
         image = image + (image - ndimage.gaussian_filter(image, (1, 1, 0))) * rng.uniform(0.2, 0.9)
     image = np.maximum(image, 0) ** np.float32(np.exp(rng.normal(0, augment.gamma)))
-    image = image * np.exp(rng.normal(0, augment.gain) + rng.normal(0, augment.colour, 3)).astype(
-        np.float32
-    )
+    tint = rng.normal(0, augment.colour, 3)[: image.shape[2]]
+    image = image * np.exp(rng.normal(0, augment.gain) + tint).astype(np.float32)
     if rng.random() < 0.5:
-        image = image + BACKGROUND_COLOUR * np.float32(rng.normal(0, augment.offset))
+        colour = BACKGROUND_COLOUR[: image.shape[2]]
+        image = image + colour * np.float32(rng.normal(0, augment.offset))
     if rng.random() < 0.5:
         level = np.float32(rng.uniform(0, augment.noise))
         image = image + level * rng.standard_normal(image.shape, np.float32)
@@ -171,9 +171,10 @@ def crop(
         rng: decides.
 
     Returns:
-        image (size, size, 3) float32 0 to 1; target (size, size, 1) 0 or 1; crowding (size, size, 1).
+        image (size, size, 3) float32 0 to 1; target (size, size, 1) 0 or 1; extra weights (size, size, 1).
     """
     where = _coordinates(size, centre, 1 / layers.pixel, augment, rng)
     values = look_up(layers.stack, where)
-    image = change_image(values[..., :3] / np.float32(255), augment, rng)
-    return image, (values[..., 3:4] > 0.5).astype(np.float32), values[..., 4:5]
+    image = change_image(values[..., :-2] / np.float32(255), augment, rng)
+    image = np.broadcast_to(image, (*image.shape[:2], 3))
+    return image, (values[..., -2:-1] > 0.5).astype(np.float32), values[..., -1:]

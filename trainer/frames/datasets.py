@@ -1,6 +1,7 @@
 """Annotated frames from the layouts people have them in, and the numbers that make them comparable."""
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from device.counting.records import Frame
 from device.errors import InputError
@@ -16,9 +16,8 @@ from device.imageio import read_frame
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
 from trainer.fitting.runs import Source
 from trainer.frames import resources
-
-CRUMB_RATIO = 0.1
-"""Objects under this part of the median area are slips of the annotator's pen."""
+from trainer.frames.objects import mask_objects, median_diameter
+from trainer.scores.matching import RADIUS_PX
 
 CROP_EDGE_PX = 512
 """Square crops of the reduced set are taken for the paper's 512x512 crops of a full-size frame."""
@@ -45,6 +44,8 @@ class Example:
         group: frames with the same group show the same tissue and are never split up.
         source: name of the data set.
         kind: "whole_frame", "crop", ...
+        match_px: a detection nearer to a target's centre than this many pixels of this frame has found it; 0: the
+            paper's 50 px of a full-size frame.
         held_out: takes turns as a test frame.
         recolour: whether the training sees it in the colours of the yellow frames.
     """
@@ -55,6 +56,7 @@ class Example:
     group: str
     source: str
     kind: str = "whole_frame"
+    match_px: float = 0.0
     held_out: bool = False
     recolour: bool = False
 
@@ -67,39 +69,6 @@ class Example:
     def count(self) -> int:
         """Number of target objects."""
         return int(self.labels.max(initial=0))
-
-
-def mask_objects(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """8-connected components without crumbs (under a tenth of the median area), numbered 1..n."""
-    labels, count = ndimage.label(mask, np.ones((3, 3)), output=np.int32)
-    return without_crumbs(labels) if count else labels
-
-
-def without_crumbs(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """Label image with only the objects of at least a tenth of the median area, renumbered."""
-    areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    present = areas > 0
-    if not present.any():
-        return np.zeros(labels.shape, np.int32)
-    keep = present & (areas >= CRUMB_RATIO * np.median(areas[present]))
-    table = np.zeros(len(areas), np.int32)
-    table[keep] = np.arange(1, keep.sum() + 1)
-    return table[labels]
-
-
-def part_touching(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Mask of the objects with a gap between touching ones, so that a network can learn to separate them."""
-    largest = ndimage.maximum_filter(labels, 3)
-    smallest = ndimage.minimum_filter(np.where(labels == 0, np.iinfo(np.int32).max, labels), 3)
-    return (labels > 0) & (largest == smallest)
-
-
-def median_diameter(labels: npt.NDArray[np.int32]) -> float:
-    """Median equivalent diameter of the objects in pixels; 0 if there are none."""
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
-    return float(np.sqrt(4 * np.median(areas) / np.pi)) if len(areas) else 0.0
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -149,18 +118,21 @@ def _as_labels(values: np.ndarray) -> npt.NDArray[np.int32]:
     return labels if values.min() == 0 else labels + 1
 
 
-def _scale_of(source: Source, frame: Frame, labels: np.ndarray, cell_diameter_px: float) -> float:
+def _scale_of(source: Source, frame: Frame, diameter_px: float, cell_diameter_px: float) -> float:
     """Full-size pixels per pixel; 0 if unknown (no objects)."""
     if source.scale == "width":
         return 1600 / frame.width * source.diameter_factor
-    diameter = median_diameter(labels)
-    return cell_diameter_px * source.diameter_factor / diameter if diameter else 0.0
+    return cell_diameter_px * source.diameter_factor / diameter_px if diameter_px else 0.0
 
 
 def _pairs(
     source: Source, folder: Path, other: str, cell_diameter_px: float, names: set[str] | None = None
 ) -> Iterator[Example]:
-    """Examples of images/ with masks/ or labels/ beside it."""
+    """Examples of images/ with masks/ or labels/ beside it.
+
+    Where cells give the scale, a frame without any takes the median of the others that are as wide.
+    """
+    read: list[tuple[Frame, np.ndarray, float]] = []
     for path in image_paths(folder / "images"):
         if names is not None and path.name not in names:
             continue
@@ -168,9 +140,19 @@ def _pairs(
         labels = read_labels(
             partner(path, folder / other), (frame.height, frame.width), other != "labels"
         )
-        scale = _scale_of(source, frame, labels, cell_diameter_px)
+        read.append((frame, labels, median_diameter(labels)))
+    for frame, labels, diameter in read:
+        alike = [d for f, _, d in read if d and f.width == frame.width]
+        usual = diameter or (float(np.median(alike)) if alike else 0.0)
+        scale = _scale_of(source, frame, usual, cell_diameter_px)
         if scale:
-            yield _example(source, frame, labels, scale, path.stem)
+            yield _example(source, frame, labels, scale, group_of(source, Path(frame.source).stem))
+
+
+def group_of(source: Source, stem: str) -> str:
+    """What the source's regular expression finds in a file name, else the name itself."""
+    found = re.search(source.group, stem) if source.group else None
+    return found.group(0) if found else stem
 
 
 def _example(
@@ -181,6 +163,14 @@ def _example(
     group: str,
     kind: str = "whole_frame",
 ) -> Example:
+    """An example of a source.
+
+    Where cells gave the scale, the radius is half a cell, or 50 px of a frame of 1600 px in Fluorescent Neuronal Cells.
+    """
+    match_px = 0.0
+    if source.scale == "diameter":
+        half = source.match == "half"
+        match_px = median_diameter(labels) / 2 if half else RADIUS_PX * frame.width / 1600
     return Example(
         frame=frame,
         labels=labels,
@@ -188,21 +178,30 @@ def _example(
         group=group,
         source=source.name,
         kind=kind,
+        match_px=match_px,
         held_out=source.held_out,
         recolour=source.recolour,
     )
 
 
 def _reduced(source: Source, folder: Path, cell_diameter_px: float) -> Iterator[Example]:
-    """Pairs with an index.csv that knows crops and twins."""
+    """Pairs with an index.csv that knows kinds, crops, twins, and the picture a frame was cut from."""
     with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
-        rows = {row["name"]: row for row in csv.DictReader(stream)}
-    for example in _pairs(source, folder, "masks", cell_diameter_px):
+        rows = {_stem_of(row): row for row in csv.DictReader(stream)}
+    other = "masks" if (folder / "masks").is_dir() else "labels"
+    for example in _pairs(source, folder, other, cell_diameter_px):
         row = rows[example.name]
-        is_crop = row["kind"].startswith("crop")
-        scale = CROP_EDGE_PX / example.frame.width if is_crop else example.scale
-        group = Path(row["same_frame_as"]).stem or RELATED_FRAMES.get(example.name, example.name)
-        yield _example(source, example.frame, example.labels, scale, group, row["kind"])
+        kind = row.get("kind") or "whole_frame"
+        scale = CROP_EDGE_PX / example.frame.width if kind.startswith("crop") else example.scale
+        twin = Path(row.get("same_frame_as") or "").stem
+        cut_from = (row.get("source") or "").partition("@")
+        group = twin or (cut_from[0] if cut_from[1] else RELATED_FRAMES.get(example.name))
+        yield _example(source, example.frame, example.labels, scale, group or example.group, kind)
+
+
+def _stem_of(row: dict[str, str]) -> str:
+    """Name of a row's frame without suffix."""
+    return Path(row.get("name") or row["file"]).stem
 
 
 def paper_test_names() -> set[str]:
@@ -247,7 +246,7 @@ def read_archive(
             frame = read_frame(path)
             mask = partner(path, folder / "all_masks" / "masks")
             labels = read_labels(mask, (frame.height, frame.width), True)
-            scale = _scale_of(source, frame, labels, cell_diameter_px)
+            scale = _scale_of(source, frame, median_diameter(labels), cell_diameter_px)
             yield _example(source, frame, labels, scale, path.stem)
 
 

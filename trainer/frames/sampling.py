@@ -9,11 +9,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
-from device.counting.scale import to_8_bit
+from device.counting.card import View
+from device.counting.scale import nearest_indices, to_8_bit
+from device.counting.view import network_view
+from trainer.fitting.losses import Loss
 from trainer.fitting.runs import Phase
 from trainer.frames.augment import Augment, Layers, crop, grid_centres, pick_centre
-from trainer.frames.datasets import Example, mask_objects, part_touching
+from trainer.frames.datasets import Example
+from trainer.frames.objects import mask_objects, part_labels, part_touching
 from trainer.frames.weightmaps import crowding_map, pixel_weights
 from trainer.scores.matching import centroids
 
@@ -47,24 +52,60 @@ def _shrink(image: np.ndarray, factor: float) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
 
 
-def prepare(example: Example, working_scale: float, sigma_px: float) -> Layers:
-    """A frame's image, target and crowding map at the resolution training needs.
+def prepare(example: Example, working_scale: float, loss: Loss, view: View = "colour") -> Layers:
+    """A frame's image, target and weights at the resolution training needs.
 
     Args:
         example: the frame.
         working_scale: working pixels per full-size pixel.
-        sigma_px: of the crowding map, in full-size pixels.
+        loss: sigma of the crowding map in full-size pixels, and what the maps weigh.
+        view: what the network sees of the frame.
     """
-    pixel = example.scale * working_scale
+    if view == "grey":
+        image, labels, pixel = _grey_layers(example, example.scale * working_scale)
+        target, gap = part_labels(labels)
+    else:
+        image, target, pixel = _colour_layers(example, example.scale * working_scale)
+        labels = mask_objects(target)
+        gap = np.zeros_like(target)
+    crowding = crowding_map(labels, loss.sigma_px * working_scale / pixel)
+    extra = loss.map_amplitude * crowding + loss.gap_weight * gap
+    stack = np.dstack([image, target, extra]).astype(np.float32)
+    return Layers(stack, pixel, centroids(labels))
+
+
+def _colour_layers(example: Example, pixel: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Samples (h, w, 3), target (h, w) bool, and the edge of a stack pixel in working pixels."""
     factor = FINEST_PX / pixel
     image = to_8_bit(example.frame.image, example.frame.full_scale)
     image = _shrink(_recoloured(image, example.frame.sha256) if example.recolour else image, factor)
     mask = _shrink(part_touching(example.labels).astype(np.uint8) * 255, factor) > 127
-    pixel *= example.frame.width / image.shape[1]
-    labels = mask_objects(mask)
-    crowding = crowding_map(labels, sigma_px * working_scale / pixel)
-    stack = np.dstack([image, mask, crowding]).astype(np.float32)
-    return Layers(stack, pixel, centroids(labels))
+    return image, mask, pixel * example.frame.width / image.shape[1]
+
+
+def _grey_layers(example: Example, pixel: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Grey plane (h, w), objects (h, w) int32, and the edge of a stack pixel in working pixels.
+
+    Coarse frames are enlarged, so that the background between two touching objects is as wide in all of them.
+    """
+    image = network_view(example.frame, pixel / FINEST_PX, "grey")[..., 0]
+    labels = _resized_labels(example.labels, image.shape)
+    present = np.unique(labels[labels > 0])
+    return image, np.searchsorted(np.r_[0, present], labels).astype(np.int32), FINEST_PX
+
+
+def _resized_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Objects at another size, with smooth outlines: (h, w) int32."""
+    rows, columns = (
+        nearest_indices(side, own) for side, own in zip(shape, labels.shape, strict=True)
+    )
+    nearest = labels[rows][:, columns]
+    size = shape[1], shape[0]
+    mask = Image.fromarray((labels > 0).astype(np.uint8) * 255).resize(
+        size, Image.Resampling.BILINEAR
+    )
+    grown = np.where(nearest == 0, ndimage.maximum_filter(nearest, 3), nearest)
+    return np.where(np.asarray(mask) > 127, grown, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +129,15 @@ def draw_chances(examples: list[Example], phase: Phase) -> npt.NDArray[np.float6
 
 def _frame_weight(example: Example, phase: Phase) -> float:
     weight = 1 + phase.crowd_bonus * min(example.count, 40)
-    weight *= phase.oversample.get(example.name, 1.0)
+    weight *= phase.oversample.get(example.name, 1.0) * phase.kind_weights.get(example.kind, 1.0)
     return weight * (phase.undersample_crops if example.kind.startswith("crop") else 1.0)
 
 
-def make_pool(examples: list[Example], phase: Phase, working_scale: float) -> Pool:
+def make_pool(
+    examples: list[Example], phase: Phase, working_scale: float, view: View = "colour"
+) -> Pool:
     """Prepare every frame (minutes for hundreds of full-size ones)."""
-    layers = [prepare(example, working_scale, phase.loss.sigma_px) for example in examples]
+    layers = [prepare(example, working_scale, phase.loss, view) for example in examples]
     return Pool(layers, draw_chances(examples, phase))
 
 
@@ -128,7 +171,7 @@ def make_batch(pool: Pool, phase: Phase, rng: np.random.Generator, scale: float 
         )
         weight = pixel_weights(
             target,
-            np.float32(phase.loss.map_amplitude) * crowding,
+            crowding,
             phase.loss.cell_weight,
             phase.loss.background_weight,
         )

@@ -8,22 +8,23 @@ from trainer.frames.datasets import Example
 def fold_numbers(examples: list[Example], folds: int, seed: int) -> dict[str, int]:
     """Fold 0..folds-1 of every held-out frame by name.
 
-    Groups are sorted by their cells and dealt out in rounds, so that every fold has empty, sparse
-    and crowded frames.
+    Each source is dealt out by itself, its groups from crowded to empty, each to the fold that has the fewest frames
+    of it so far: every fold has every kind, and empty, sparse and crowded frames of it.
     """
-    cells: dict[str, int] = {}
+    members: dict[str, list[Example]] = {}
     for example in examples:
         if example.held_out:
-            cells[example.group] = max(cells.get(example.group, 0), example.count)
+            members.setdefault(example.group, []).append(example)
     rng = np.random.default_rng(seed)
-    tie = {group: rng.random() for group in sorted(cells)}
-    groups = sorted(cells, key=lambda group: (cells[group], tie[group]))
+    tie = {group: rng.random() for group in sorted(members)}
+    order = sorted(members, key=lambda group: (-max(e.count for e in members[group]), tie[group]))
+    load: dict[str, np.ndarray] = {}
     fold: dict[str, int] = {}
-    for start in range(0, len(groups), folds):
-        for group, number in zip(
-            groups[start : start + folds], rng.permutation(folds), strict=False
-        ):
-            fold[group] = int(number)
+    for group in order:
+        frames = load.setdefault(members[group][0].source, np.zeros(folds))
+        least = np.flatnonzero(frames == frames.min())
+        fold[group] = int(rng.choice(least))
+        frames[fold[group]] += len(members[group])
     return {example.name: fold[example.group] for example in examples if example.held_out}
 
 

@@ -96,6 +96,8 @@ def make_card(
         name=run.name,
         version=run.version,
         architecture=describe(run),
+        view=run.view,
+        diameter_reader=None,
         sha256=weights_digest(model),
         tiling=tiling_of(run, model),
         normalisation=EXACT_ENDS,

@@ -11,7 +11,7 @@ from skimage.segmentation import watershed
 
 from device.counting.records import Frame, disc_area
 from device.counting.scale import to_8_bit
-from trainer.frames.datasets import without_crumbs
+from trainer.frames.objects import without_crumbs
 
 BLUR_RATIO = 0.06
 """Sigma of the Gaussian blur in cell diameters (2 px at full size)."""

@@ -12,7 +12,14 @@ from device.counting.pipeline import count_frame, relabel
 from device.counting.records import Counted, CountSettings
 from device.counting.segmenter import Segmenter
 from trainer.frames.datasets import Example
-from trainer.scores.matching import RADIUS_PX, Matches, centroids, match, merge_within_targets
+from trainer.scores.matching import (
+    RADIUS_PX,
+    Matches,
+    centroids,
+    match,
+    merge_within_targets,
+    overlapping_pairs,
+)
 
 SPARSE_CELLS, CROWDED_CELLS = 10, 20
 """Up to so many cells a frame is sparse, from so many on it is crowded."""
@@ -22,6 +29,7 @@ class FrameScore(msgspec.Struct, frozen=True, kw_only=True):
     """One frame's outcome; counts are whole numbers.
 
     `merged_detections`, `merged_found`: when several detections inside one target count as one.
+    `overlapping`: pairs of a detection and a target whose intersection is more than half of their union.
     `cell_iou`, `background_iou`: overlap of the binary masks' two classes, 0 to 1 (1 where both masks lack the class).
     """
 
@@ -34,6 +42,7 @@ class FrameScore(msgspec.Struct, frozen=True, kw_only=True):
     found: int
     merged_detections: int
     merged_found: int
+    overlapping: int = 0
     cell_iou: float
     background_iou: float
 
@@ -49,7 +58,12 @@ class FrameScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """Pooled over frames; `f1_merged` counts several detections inside one target as one."""
+    """Pooled over frames.
+
+    `f1_merged` counts several detections inside one target as one. `precision_at_half` is TP / (TP + FP + FN) of
+    objects that overlap by more than half: the average precision at IoU 0.5 of StarDist's and Cellpose's papers.
+    `relative_error` is the median over the frames with cells of the error per target, 0 and up.
+    """
 
     frames: int
     cells: int
@@ -57,8 +71,10 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     precision: float
     recall: float
     f1_merged: float
+    precision_at_half: float
     mae: float
     medae: float
+    relative_error: float
     bias: float
     mean_iou: float
     cell_iou: float
@@ -101,8 +117,8 @@ def recount(
 
 
 def radius_px(example: Example, at_full_size: float = RADIUS_PX) -> float:
-    """Matching radius in the frame's pixels: 50 px at 1600x1200 scale."""
-    return at_full_size / example.scale
+    """Matching radius in the frame's pixels: the example's own, else 50 px at 1600x1200 scale."""
+    return example.match_px or at_full_size / example.scale
 
 
 class Labelled(Protocol):
@@ -143,6 +159,7 @@ def score(example: Example, counted: Labelled, at_full_size: float = RADIUS_PX) 
         found=len(found.pairs),
         merged_detections=len(merged),
         merged_found=len(merged_found.pairs),
+        overlapping=overlapping_pairs(counted.labels, example.labels),
         cell_iou=_overlap(ours, theirs),
         background_iou=_overlap(~ours, ~theirs),
     )
@@ -160,7 +177,9 @@ def pool_scores(frames: Iterable[FrameScore]) -> Scores:
     detections = sum(frame.detections for frame in frames)
     merged = sum(frame.merged_detections for frame in frames)
     merged_found = sum(frame.merged_found for frame in frames)
+    overlapping = sum(frame.overlapping for frame in frames)
     errors = np.array([frame.error for frame in frames], float)
+    relative = [abs(frame.error) / frame.targets for frame in frames if frame.targets]
     return Scores(
         frames=len(frames),
         cells=targets,
@@ -168,8 +187,10 @@ def pool_scores(frames: Iterable[FrameScore]) -> Scores:
         precision=_ratio(found, detections),
         recall=_ratio(found, targets),
         f1_merged=_ratio(2 * merged_found, targets + merged),
+        precision_at_half=_ratio(overlapping, targets + detections - overlapping),
         mae=float(np.abs(errors).mean()) if len(errors) else 0.0,
         medae=float(np.median(np.abs(errors))) if len(errors) else 0.0,
+        relative_error=float(np.median(relative)) if relative else 0.0,
         bias=float(errors.mean()) if len(errors) else 0.0,
         mean_iou=float(np.mean([frame.mean_iou for frame in frames])) if frames else 0.0,
         cell_iou=float(np.mean([frame.cell_iou for frame in frames])) if frames else 0.0,

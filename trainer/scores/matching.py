@@ -79,3 +79,18 @@ def merge_within_targets(detections: Points, target_labels: npt.NDArray[np.int32
         for value in np.unique(owner[owner > 0])
     ]
     return np.concatenate(merged)
+
+
+def overlapping_pairs(detections: npt.NDArray[np.int32], targets: npt.NDArray[np.int32]) -> int:
+    """Pairs whose intersection is more than half of their union; none can have two partners.
+
+    Args:
+        detections, targets: (h, w) label images, 0 background, 1..n.
+    """
+    columns = int(targets.max(initial=0)) + 1
+    shared = np.bincount(
+        detections.ravel().astype(np.int64) * columns + targets.ravel(),
+        minlength=columns * (int(detections.max(initial=0)) + 1),
+    ).reshape(-1, columns)
+    union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
+    return int((2 * shared > union)[1:, 1:].sum())

@@ -40,8 +40,10 @@ def _numbers(pooled: Scores) -> list[str]:
         f"{pooled.precision:.3f}",
         f"{pooled.recall:.3f}",
         f"{pooled.f1_merged:.3f}",
+        f"{pooled.precision_at_half:.3f}",
         f"{pooled.mae:.2f}",
         f"{pooled.medae:.1f}",
+        f"{pooled.relative_error:.0%}",
         f"{pooled.bias:+.2f}",
         f"{pooled.mean_iou:.3f}",
         f"{pooled.cell_iou:.3f}",
@@ -51,7 +53,16 @@ def _numbers(pooled: Scores) -> list[str]:
 def table(frames: list[FrameScore], artefacts: frozenset[str] = frozenset()) -> str:
     """Markdown: one row for all frames, one per class of frames and per source."""
     head = ["frames of", "frames", "cells", "F1 (95 % interval)", "precision", "recall"]
-    head += ["F1, merged", "MAE", "MedAE", "bias", "mean IoU", "cell IoU"]
+    head += [
+        "F1, merged",
+        "AP at IoU 0.5",
+        "MAE",
+        "MedAE",
+        "median relative error",
+        "bias",
+        "mean IoU",
+        "cell IoU",
+    ]
     rows = [_row("all", frames, True)]
     groups = {name: [f for f in frames if name in classes(f, artefacts)] for name in ROWS}
     for source in sorted({frame.source for frame in frames}):

@@ -10,7 +10,7 @@ from device.counting.card import ModelCard
 from device.errors import ModelError, StorageError
 from device.imageio import IMAGE_SUFFIXES, MAX_SIDE_PX, MIN_SIDE_PX
 from device.machine import system
-from device.models.card import available_models
+from device.models.auto import model_names
 from device.service import Service
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
@@ -37,7 +37,7 @@ def about() -> Response:
         StatusView(
             version=__version__,
             model=_card(found),
-            models=tuple(available_models()),
+            models=tuple(model_names()),
             camera=CameraState(state=camera.state, kind=camera.kind, text=camera.text),
             queue=_queue(found),
             disk=None if found.store is None else found.store.disk(),

@@ -1,0 +1,176 @@
+"""How large a cell is: said, or estimated; and what is done when the image disagrees.
+
+A network sees cells at one size. Where the size is wrong it finds nothing, or pieces, and is sure of it; so each count
+is compared with the size of what was counted, and with the frame's own scale spectrum where too little was counted.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from device.counting.card import ModelCard
+from device.counting.confidence.statistics import cell_statistics
+from device.counting.diameter import Diameter, estimate_diameter
+from device.counting.records import Counted, Flag, Frame
+from device.counting.settings import DIAMETER_RANGE_PX
+
+NEAR = 1.3
+"""Networks are trained on cells that are up to so many times as large or as small as they should be."""
+APART = 1.5
+"""A set diameter that differs from the image's by more is called wrong."""
+MOST_WORKING_PX = 4_000_000
+"""A frame is not enlarged beyond this: the estimate may be wrong, and the memory of a Raspberry Pi is short."""
+
+SCALE_FLAG = "scale"
+"""Code of the warning that the cells may have another size than assumed."""
+
+CountAt = Callable[[Diameter | None], Counted]
+"""Counts the frame with an estimated diameter; None: with the one that was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What is known of the cells' size before a count.
+
+    Attributes:
+        estimated: from the image; None where a person set the diameter or nothing can be told.
+        smallest_px: smaller cells would make the working image too large.
+    """
+
+    estimated: Diameter | None
+    smallest_px: float
+
+
+def size_up(frame: Frame, said_px: float | None, card: ModelCard) -> Size:
+    """Estimate the diameter where nobody has set it.
+
+    Args:
+        frame: the capture.
+        said_px: what a person set; None: nothing.
+        card: of the model.
+    """
+    pixels = frame.height * frame.width
+    largest_scale = math.sqrt(max(MOST_WORKING_PX, pixels / 2) / pixels)
+    smallest = card.cell_diameter_px / largest_scale
+    if said_px is not None or card.diameter_reader is None:
+        return Size(None, smallest)
+    found = estimate_diameter(frame, card.diameter_reader)
+    return Size(found and _at_least(found, smallest), smallest)
+
+
+def settle(
+    frame: Frame, said_px: float | None, card: ModelCard, size: Size, count_at: CountAt
+) -> Counted:
+    """Count a frame, and once more where what was counted speaks for another diameter.
+
+    Args:
+        frame: the capture.
+        said_px: diameter that a person set; None: nothing.
+        card: of the model that counts.
+        size: from `size_up`.
+        count_at: counts with a diameter.
+
+    Returns:
+        The count with the better diameter; where both remain possible its interval holds both, and a flag says so.
+    """
+    first = count_at(size.estimated)
+    if card.diameter_reader is None:
+        return first
+    if size.estimated is not None:
+        return _estimated(first, frame, size, count_at)
+    if said_px is None:
+        return first
+    seen = _diameter_of(frame, first, card)
+    used = first.result.cell_diameter_px
+    if seen is None or max(seen.px / used, used / seen.px) <= APART:
+        return first
+    other = count_at(_at_least(seen, size.smallest_px))
+    return _holding_both(first, other, _set_flag(first, other))
+
+
+def _estimated(first: Counted, frame: Frame, size: Size, count_at: CountAt) -> Counted:
+    """The count with an estimated diameter, made better by the size of what was counted."""
+    guess = size.estimated
+    assert guess is not None
+    ratio = _size_ratio(frame, first)
+    if ratio is not None and not 1 / NEAR <= ratio <= NEAR:
+        nearer = _at_least(_scaled(guess, ratio), size.smallest_px)
+        second = count_at(nearer)
+        again = _size_ratio(frame, second)
+        agreed = again is not None and 1 / APART <= again <= APART
+        return second if agreed else _holding_both(second, first, _estimate_flag(second, first))
+    if first.result.count == 0:
+        return _empty(first, guess, size, count_at)
+    return first
+
+
+def _empty(first: Counted, guess: Diameter, size: Size, count_at: CountAt) -> Counted:
+    """Nothing was found: the ends of the range are tried before that is believed."""
+    for px in (guess.low_px, guess.high_px):
+        other = count_at(_at_least(replace(guess, px=px), size.smallest_px))
+        if other.result.count:
+            return _holding_both(first, other, _estimate_flag(first, other))
+    return first
+
+
+def _diameter_of(frame: Frame, counted: Counted, card: ModelCard) -> Diameter | None:
+    """What the counted cells say, else the scale spectrum where it excludes the diameter used."""
+    used = counted.result.cell_diameter_px
+    ratio = _size_ratio(frame, counted)
+    if ratio is not None:
+        return Diameter(*(round(used * ratio * side, 2) for side in (1, 1 / NEAR, NEAR)))
+    assert card.diameter_reader is not None
+    seen = estimate_diameter(frame, card.diameter_reader)
+    return None if seen is None or seen.low_px <= used <= seen.high_px else seen
+
+
+def _size_ratio(frame: Frame, counted: Counted) -> float | None:
+    """Median diameter of the counted cells per diameter used; None where there are too few."""
+    result = counted.result
+    return cell_statistics(result.cells, frame, result.cell_diameter_px).cell_size_ratio
+
+
+def _scaled(diameter: Diameter, factor: float) -> Diameter:
+    return Diameter(
+        *(round(px * factor, 2) for px in (diameter.px, diameter.low_px, diameter.high_px))
+    )
+
+
+def _at_least(diameter: Diameter, smallest_px: float) -> Diameter:
+    largest_px = max(DIAMETER_RANGE_PX[1], smallest_px)
+    return replace(
+        diameter,
+        px=min(max(diameter.px, smallest_px), largest_px),
+        high_px=max(diameter.high_px, smallest_px),
+    )
+
+
+def _holding_both(kept: Counted, other: Counted, flag: Flag) -> Counted:
+    """One count whose interval holds the other's too, with a warning."""
+    intervals = (kept.result.interval, other.result.interval)
+    result = msgspec.structs.replace(
+        kept.result,
+        interval=(min(low for low, _ in intervals), max(high for _, high in intervals)),
+        flags=(*kept.result.flags, flag),
+    )
+    return replace(kept, result=result)
+
+
+def _set_flag(first: Counted, other: Counted) -> Flag:
+    return Flag(
+        code=SCALE_FLAG,
+        text=f"The cells look about {other.result.cell_diameter_px:.0f} px wide, but the cell diameter is set to "
+        f"{first.result.cell_diameter_px:.0f} px; with {other.result.cell_diameter_px:.0f} px the count is "
+        f"{other.result.count}. Check the cell diameter.",
+    )
+
+
+def _estimate_flag(kept: Counted, other: Counted) -> Flag:
+    return Flag(
+        code=SCALE_FLAG,
+        text=f"It is not clear how large a cell is: with {kept.result.cell_diameter_px:.0f} px the count is "
+        f"{kept.result.count}, with {other.result.cell_diameter_px:.0f} px it is {other.result.count}. "
+        "Set the cell diameter.",
+    )

@@ -1,0 +1,81 @@
+"""What the network sees of a frame: its colours, or one grey plane that is the same whatever the stain's colour.
+
+The grey plane is made for networks that count any stain. Each channel loses its own background, the brightest channel
+decides, and the range of the frame is compressed to 0..255, so that neither the exposure nor the colour changes what
+the network sees. The range has a floor: the noise of a frame without any structure stays dark.
+"""
+
+import numpy as np
+from PIL import Image
+
+from device.counting.card import View
+from device.counting.records import Frame
+from device.counting.scale import to_working_scale, without_ignored, working_shape
+
+BACKGROUND_PART = 0.10
+"""Part of a channel's pixels that are darker than what is taken for its background."""
+TOP_PART = 0.999
+"""Part of the pixels that are darker than what is taken for bright: a cell or two are brighter."""
+NOISE_FLOOR = 20.0
+"""The bright end lies at least so many standard deviations of the noise above the background."""
+LEVEL_FLOOR = 4.0
+"""And at least so many steps of the samples."""
+KNEE = 0.1
+"""Below this part of the bright end the plane is linear, above it logarithmic."""
+HEADROOM = 1.5
+"""What is this many times the bright end is 255."""
+
+
+def network_view(frame: Frame, scale: float, view: View) -> np.ndarray:
+    """The frame at the working scale as the network takes it.
+
+    Args:
+        frame: the capture.
+        scale: working pixels per original pixel.
+        view: which of the two.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    if view == "colour":
+        return to_working_scale(frame, scale)
+    if frame.image.dtype == np.uint8:
+        image = to_working_scale(frame, scale)
+        image = image[..., :1] if frame.channels == 1 else image
+        return grey_plane(image.astype(np.float32))
+    samples = without_ignored(frame.image, frame.ignored)
+    shape = working_shape(frame.height, frame.width, scale)
+    planes = [_resized(samples[..., index], shape) for index in range(frame.channels)]
+    per_sample = 255 / frame.full_scale
+    return grey_plane(np.stack(planes, axis=2) * np.float32(per_sample), per_sample)
+
+
+def grey_plane(image: np.ndarray, step: float = 1.0) -> np.ndarray:
+    """The grey plane in three equal channels: (h, w, 3) uint8.
+
+    Args:
+        image: (h, w, 1 or 3) float32, 255 is full scale.
+        step: between two neighbouring sample values.
+    """
+    background = np.quantile(image.reshape(-1, image.shape[2]), BACKGROUND_PART, axis=0)
+    above = np.clip(image - background.astype(np.float32), 0, None).max(axis=2)
+    floor = max(NOISE_FLOOR * noise_of(image), LEVEL_FLOOR * step)
+    top = max(float(np.quantile(above, TOP_PART)), floor)
+    bright = np.arcsinh(above / (KNEE * top)) * (255 / np.arcsinh(HEADROOM / KNEE))
+    plane = np.rint(np.minimum(bright, 255)).astype(np.uint8)
+    return np.broadcast_to(plane[..., None], (*plane.shape, 3))
+
+
+def noise_of(image: np.ndarray) -> float:
+    """Standard deviation of the noisiest channel of (h, w, c) float32, from the differences of neighbours."""
+    if image.shape[1] < 2:
+        return 0.0
+    apart = np.abs(np.diff(image, axis=1)).reshape(-1, image.shape[2])
+    return float(np.median(apart, axis=0).max()) / (0.6745 * 2**0.5)
+
+
+def _resized(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(height, width) samples at another size, float32, area-averaged where it shrinks."""
+    height, width = shape
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))

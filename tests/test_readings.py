@@ -1,0 +1,101 @@
+"""How large a cell is: estimated where nobody said it, doubted where the image says something else."""
+
+import numpy as np
+import pytest
+from conftest import FakeSegmenter, draw_discs, make_card, make_frame
+
+from device.counting.card import DiameterReader
+from device.counting.diameter import (
+    LEVELS,
+    Diameter,
+    estimate_diameter,
+    level_of,
+    scale_spectrum,
+)
+from device.counting.pipeline import count_frame
+from device.counting.records import CountSettings
+
+READER = DiameterReader(
+    mean=(0.0,) * 6,
+    sd=(1.0,) * 6,
+    first=(((0.0,), (0.0,), (1.0,), (0.0,), (0.0,), (0.0,), (0.0,)),),
+    first_bias=(10.0,),
+    second=((6.0,),),
+    second_bias=0.0,
+    fitted_on="tests: the scale whose brightest structures stand out most",
+)
+TEN = [(40 + 60 * (i % 5), 40 + 60 * (i // 5), 37) for i in range(10)]
+
+
+def count(monkeypatch, discs, seen, **settings):
+    """Count discs with a fake estimate."""
+    estimate = None if seen is None else Diameter(seen, seen / 1.3, seen * 1.3)
+    monkeypatch.setattr("device.counting.readings.estimate_diameter", lambda *_: estimate)
+    frame = make_frame(draw_discs((180, 340), discs) // 255 * 230)
+    segmenter = FakeSegmenter(make_card(diameter_reader=READER))
+    return count_frame(frame, segmenter, CountSettings(**settings)).result
+
+
+def codes(result):
+    return {flag.code for flag in result.flags}
+
+
+def test_an_open_diameter_is_estimated_and_the_result_says_so(monkeypatch):
+    result = count(monkeypatch, TEN, 36.0)
+    assert (result.count, result.cell_diameter_px) == (10, 36.0)
+    assert result.cell_diameter_from == "estimated"
+    low, high = result.cell_diameter_range_px
+    assert low < 36 < high
+    assert "scale" not in codes(result)
+
+
+def test_an_estimate_that_the_cells_contradict_is_corrected_by_them(monkeypatch):
+    result = count(monkeypatch, TEN, 22.0)
+    assert result.count == 10
+    assert result.cell_diameter_px == pytest.approx(37, rel=0.1)
+
+
+def test_a_set_diameter_that_the_cells_contradict_is_kept_and_doubted(monkeypatch):
+    result = count(monkeypatch, TEN, None, cell_diameter_px=20.0)
+    assert result.cell_diameter_px == 20
+    assert result.cell_diameter_from == "set"
+    assert "scale" in codes(result)
+    assert result.interval[0] <= 10 <= result.interval[1]
+
+
+def test_where_nothing_is_counted_the_frame_itself_is_asked(monkeypatch):
+    result = count(monkeypatch, TEN, 37.0, cell_diameter_px=150.0)
+    assert result.count == 0
+    assert "scale" in codes(result)
+    assert result.interval[1] >= 10
+
+
+def test_a_right_diameter_is_not_doubted(monkeypatch):
+    for seen in (37.0, 300.0):
+        assert "scale" not in codes(count(monkeypatch, TEN, seen, cell_diameter_px=37.0))
+
+
+def test_a_blank_frame_takes_the_usual_diameter(monkeypatch):
+    result = count(monkeypatch, [], None)
+    assert result.cell_diameter_from == "usual"
+    assert result.count == 0
+
+
+@pytest.mark.parametrize("diameter", [8, 16, 32])
+def test_the_estimate_grows_with_the_picture(diameter):
+    places = range(2 * diameter, 320 - diameter, 3 * diameter)
+    image = draw_discs((320, 320), [(x, y, diameter) for x in places for y in places])
+    found = estimate_diameter(make_frame(image), READER)
+    assert found.px == pytest.approx(diameter, rel=0.35)
+    assert found.low_px < found.px < found.high_px
+
+
+def test_a_spectrum_has_a_level_for_each_scale_and_none_beyond_the_frame():
+    small = scale_spectrum(np.zeros((40, 60), np.uint8))
+    large = scale_spectrum(np.zeros((600, 600), np.uint8))
+    assert len(small) < len(large) <= LEVELS
+    assert level_of(2 * 9.0) == pytest.approx(level_of(9.0) + 3)
+
+
+def test_nothing_is_estimated_in_a_black_frame():
+    assert estimate_diameter(make_frame(np.zeros((100, 100), np.uint8)), READER) is None
