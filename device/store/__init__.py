@@ -9,6 +9,7 @@
 A process that accepts images needs no worker: see device.jobs.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from device.config import StorageSettings
 from device.counting.records import DECODE_ERRORS, CountResult
 from device.errors import ConflictError, DamagedError, NotFoundError, StorageError, UnavailableError
 from device.machine.faults import is_of_the_machine
+from device.machine.files import sync_folder
 from device.store import rows
 from device.store.access import Access
 from device.store.assays import Assays
@@ -111,7 +113,14 @@ def open_store(settings: StorageSettings) -> Store:
     data_dir = Path(settings.data_dir).expanduser()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        return Store(data_dir, settings)
+        store = Store(data_dir, settings)
+        # A new folder is on the disk only when the folder above is: else the first counts go with it.
+        for folder in (data_dir, *data_dir.absolute().parents):
+            with suppress(PermissionError):
+                sync_folder(folder)
+            if folder.is_mount():
+                break
+        return store
     except OSError as error:
         raise StorageError(
             f"The data folder {data_dir} cannot be used ({error.strerror}); check its permissions "

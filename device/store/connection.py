@@ -13,11 +13,11 @@ from typing import Any
 
 from device.errors import StorageError, UnavailableError
 
-_PRIMARY_CODE = 0xFF
+PRIMARY_CODE = 0xFF
 """SQLite's extended result codes carry the primary one in the low byte."""
 
 _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PASSING = (
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,  # also what too many open files look like
@@ -31,12 +31,12 @@ class StoreConnection(sqlite3.Connection):
 
     Attributes:
         path: the file, for the sentences.
-        on_damage: told once per fault that the file is damaged.
+        on_damage: asked at such a fault whether the file on the disk is really damaged.
         side_files: identities of the -wal and -shm files that this connection uses.
     """
 
     path: Path
-    on_damage: Callable[[str], None]
+    on_damage: Callable[[], bool]
     side_files: tuple[object, ...] = ()
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -77,19 +77,18 @@ class _StoreCursor(sqlite3.Cursor):
             raise translate(error, self.connection.path, self.connection.on_damage) from error
 
 
-def translate(error: sqlite3.Error, path: Path, on_damage: Callable[[str], None]) -> Exception:
+def translate(error: sqlite3.Error, path: Path, on_damage: Callable[[], bool]) -> Exception:
     """What an error of SQLite means here; `error` itself where it is a mistake of the program."""
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return error
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY_CODE
     if code in _HELD:
         return UnavailableError(
             f"Another program uses the database {path} ({error}); close it, or try again in a minute."
         )
-    if code in _DAMAGED:
-        on_damage(str(error))
+    if code in DAMAGED and on_damage():
         return StorageError(damage_sentence(path, str(error)))
-    if code in _PASSING:
+    if code in _PASSING or code in DAMAGED:  # a disk that dies looks like a damaged file too
         return UnavailableError(
             f"The database {path} could not be used just now ({error}); try again. If this stays, "
             "check the disk with `fluocount doctor`."

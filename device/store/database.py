@@ -12,7 +12,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from device.errors import StorageError, UnavailableError
-from device.store.connection import StoreConnection, damage_sentence, translate
+from device.store.connection import (
+    DAMAGED,
+    PRIMARY_CODE,
+    StoreConnection,
+    damage_sentence,
+    translate,
+)
 from device.store.inplace import InPlace, copy_whole
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
@@ -111,7 +117,10 @@ class Database:
             with closing(sqlite3.connect(uri, uri=True)) as fresh:
                 fresh.execute("PRAGMA schema_version").fetchone()
         except sqlite3.Error as error:
-            raise translate(error, self.path, self._note_damage) from error
+            if getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
+                self._note_damage(str(error))  # others may read good pages in the -wal for a while
+                return
+            raise translate(error, self.path, self._is_damaged) from error
 
     def require_sound(self) -> None:
         """Refuse while there is a `problem`.
@@ -129,15 +138,25 @@ class Database:
 
     def look_over(self) -> None:
         """Read the whole file as a program that starts now would; what is wrong becomes a `problem`."""
+        if found := self._find_damage():
+            self._note_damage(found)
+
+    def _find_damage(self) -> str | None:
+        """What a fresh connection finds; None where it is sound, or where the disk cannot be read now."""
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
         try:
-            uri = f"{self.path.absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as fresh:
-                found = fresh.execute("PRAGMA quick_check(1)").fetchone()[0]
+                found = str(fresh.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.Error as error:
-            translate(error, self.path, self._note_damage)
-        else:
-            if found != "ok":
-                self._note_damage(found)
+            code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+            return str(error) if code in DAMAGED else None
+        return None if found == "ok" else found
+
+    def _is_damaged(self) -> bool:
+        """Look before saying so: who restores a backup for nothing loses what came after it."""
+        if self._damage is None:
+            self.look_over()
+        return self._damage is not None
 
     def check(self) -> list[str]:
         """Findings of `PRAGMA integrity_check`; empty if the database is intact."""
@@ -163,7 +182,7 @@ class Database:
             except (sqlite3.Error, UnavailableError) as error:
                 said: Exception = error
                 if isinstance(error, sqlite3.Error):
-                    said = translate(error, self.path, self._note_damage)
+                    said = translate(error, self.path, self._is_damaged)
                 raise self._files.explain(said) from error
             self._local.__dict__[name] = known
         return known
@@ -178,7 +197,7 @@ class Database:
             isolation_level=None,
             factory=StoreConnection,
         )
-        made.path, made.on_damage = self.path, self._note_damage
+        made.path, made.on_damage = self.path, self._is_damaged
         try:
             made.row_factory = sqlite3.Row
             made.execute("PRAGMA journal_mode = WAL")

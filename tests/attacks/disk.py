@@ -64,10 +64,21 @@ class Disk:
         """After everybody has let go of it."""
         for _ in range(100):
             done = subprocess.run(["umount", str(self.place)], capture_output=True, check=False)
-            if done.returncode == 0:
+            if done.returncode == 0 and self._is_let_go():
                 return
             time.sleep(0.05)
         raise AssertionError(done.stderr.decode())
+
+    def _is_let_go(self) -> bool:
+        """The kernel lets go of a dead file system when its last user has ended: until then it may still write."""
+        for _ in range(200):
+            held = subprocess.run(
+                ["losetup", "-j", str(self._image)], capture_output=True, check=True
+            )
+            if not held.stdout.strip():
+                return True
+            time.sleep(0.05)
+        return False
 
     def cut_power(self) -> None:
         """From now on nothing reaches the disk, and what was not synced is gone."""

@@ -109,7 +109,9 @@ def _check(data_dir: Path, told: Told, figures: Figures) -> None:
         figures.check(store.database.check() == [], "the database is damaged")
         _count_the_rest(store)
         rows = {row.id: row for row in store.counts.search()}
-        figures.lost += len(told.keys() - rows.keys())
+        missing = len(told.keys() - rows.keys())
+        figures.lost += missing
+        figures.check(missing == 0, f"{missing} of {len(told)} rows are gone")
         for count_id in told.keys() & rows.keys():
             _check_one(store, rows[count_id], told[count_id], figures)
         keys = [row.image_sha256 for row in rows.values()]
@@ -123,6 +125,8 @@ def _check_one(store: Store, row, sha256: str, figures: Figures) -> None:
     there = path.read_bytes() if path.is_file() else None
     if there is None or row.status != "done":
         figures.lost += 1
+        what = "there" if there is not None else "gone"
+        figures.check(False, f"a count is {row.status} ({row.error}) and its image is {what}")
         return
     result = store.result(row.id)
     expected = int(row.image.split(".")[0])

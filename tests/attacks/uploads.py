@@ -26,7 +26,7 @@ class Uploads:
 
     url: str
     figures: Figures
-    patience_s: float = 120.0
+    patience_s: float = 600.0
     accepted: dict[str, int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
