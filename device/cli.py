@@ -13,6 +13,8 @@ COMMANDS = {
     "serve": "Start the page, the API, the camera and the button.",
     "watch": "Count every new image that appears in a folder.",
     "assay": "List, show, export, import and teach assays.",
+    "correct": "Read cells that were marked in another program as corrections.",
+    "recount": "Count stored images again with another assay or cell diameter.",
     "export": "Export stored results as CSV, ROIs, label image or GeoJSON.",
     "replay": "Count a stored image again and report what differs.",
     "bench": "Measure speed and memory on this computer.",

@@ -1,5 +1,6 @@
 """The settings: one frozen value, read from a TOML file. Every field is documented in docs/settings.md (a test)."""
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -85,6 +86,14 @@ class WebSettings(_Section, frozen=True):
     max_upload_mb: PositiveInt = 200
     session_hours: Positive = 12.0
     behind_proxy: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """True for addresses and names that only this machine reaches."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 class WatchSettings(_Section, frozen=True):

@@ -3,7 +3,6 @@
 If a part cannot start, the others still start; its sentence is in `problems`, which the page shows.
 """
 
-import ipaddress
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from device.errors import FluocountError, ModelError, SettingsError, StorageErro
 from device.jobs import Segmenters, Worker
 from device.jobs.captures import Capturer
 from device.jobs.intake import Intake, Wishes
+from device.jobs.recounting import Recounter
 from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
 from device.machine import system
@@ -68,6 +68,7 @@ class Counter:
     intake: Intake
     capturer: Capturer
     relabeller: Relabeller
+    recounter: Recounter
 
 
 class Service:
@@ -142,7 +143,7 @@ class Service:
             inherited: systemd opened the address, which may be any.
         """
         web = self.settings.web
-        return inherited or web.behind_proxy or not _is_loopback(web.host)
+        return inherited or web.behind_proxy or not web.is_loopback
 
     @property
     def store(self) -> Store | None:
@@ -204,6 +205,7 @@ class Service:
             intake=intake,
             capturer=Capturer(self.camera, intake),
             relabeller=Relabeller(store, self.segmenters),
+            recounter=Recounter(store, intake),
         )
 
     def _start_worker(self) -> None:
@@ -288,11 +290,3 @@ class Service:
             if scarce := self.store.disk().problem:
                 found["disk"] = scarce
         return found
-
-
-def _is_loopback(host: str) -> bool:
-    """True for addresses and names that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -23,6 +23,9 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
 @click.option("--since", type=_DATE, help="Export the counts from this date or time on.")
 @click.option("--until", type=_DATE, help="Export the counts before this date or time.")
 @click.option("--kept", is_flag=True, help="Export the counts that are marked to be kept.")
+@click.option(
+    "--every-version", is_flag=True, help="With the counts that were counted again since."
+)
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True,
               default=("counts",), show_default=True, help="Format; may be given several times.")  # fmt: skip
 @click.option("--out", "out_dir", type=_PATH, help="Folder for the files; a table can also go to the terminal.")  # fmt: skip # noqa: E501
@@ -69,7 +72,7 @@ def _filter(ids: tuple[str, ...], chosen: dict[str, Any]) -> Filter:
         raise InputError(
             "Choose counts by their ids, by --sample, --since, --until or --kept, or with --all."
         )
-    return Filter(**given, status="done")
+    return Filter(**given, newest=None if chosen["every_version"] else True, status="done")
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from device.errors import BusyError, FluocountError, StorageError
+from device.jobs.recounting import carry_over
 from device.jobs.run import Cancelled, Report, run_count
 from device.jobs.segmenters import Segmenters
 from device.machine.faults import is_of_the_machine
@@ -184,7 +185,8 @@ class Worker:
                 "Details are in the log; please report it.",
             )
         else:
-            queue.finish(row.id, revision, result, self._conditions())
+            marks = carry_over(self._store, row, result)
+            queue.finish(row.id, revision, result, self._conditions(), marks)
             self._store.folders.drop_revisions(row.id, revision)
 
     def _failed_to_read(self, row: CountRow, error: OSError) -> None:

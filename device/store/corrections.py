@@ -10,7 +10,7 @@ from device.errors import ConflictError, InputError
 from device.machine import clock
 from device.store import rows
 from device.store.database import Database
-from device.store.records import Correction, CountRow
+from device.store.records import Correction, CountRow, Mark
 
 
 class Corrections:
@@ -54,6 +54,25 @@ class Corrections:
                 raise ConflictError(f"Cell {cell_id} is already removed; undo that first.")
         cell = _find_counted(result.cells, cell_id)
         return self._log(count_id, result, "remove", (cell.x, cell.y, cell_id), who)
+
+    def replace(
+        self, count_id: str, result: CountResult, marks: Sequence[Mark], who: str
+    ) -> CountRow:
+        """Undo every correction in force and write these instead, all or nothing.
+
+        Raises:
+            ConflictError: the count was changed meanwhile.
+        """
+        with self._database.transaction() as connection:
+            row = rows.get(self._database, count_id)
+            if (row.count, row.threshold) != (result.count, result.threshold):
+                raise ConflictError("This count has changed in the meantime; reload the page.")
+            connection.execute(
+                "UPDATE corrections SET undone_by = ?, undone_s = ? WHERE count_id = ? AND undone_s IS NULL",
+                (who, clock.now_s(), count_id),
+            )
+            write_marks(connection, count_id, marks)
+        return rows.get(self._database, count_id)
 
     def undo(self, count_id: str, who: str) -> CountRow:
         """Undo the last correction in force.
@@ -106,6 +125,18 @@ class Corrections:
         except sqlite3.IntegrityError:
             raise changed from None
         return rows.get(self._database, count_id)
+
+
+def write_marks(connection: sqlite3.Connection, count_id: str, marks: Sequence[Mark]) -> None:
+    """Write several corrections within a transaction of the caller, and the corrected count."""
+    connection.executemany(
+        "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (count_id, mark.action, mark.x, mark.y, mark.cell_id, mark.who, clock.now_s())
+            for mark in marks
+        ],
+    )
+    connection.execute(*_recount(count_id))
 
 
 def _find_counted(cells: Sequence[Cell], cell_id: int) -> Cell:

@@ -121,6 +121,14 @@ class Counts:
         found = self._database.connection().execute(sql, (*values, -1 if limit is None else limit))
         return [rows.to_row(row) for row in found]
 
+    def versions(self, first_id: str) -> list[CountRow]:
+        """The first count of an image and those made by counting it again, oldest first."""
+        found = self._database.connection().execute(
+            "SELECT * FROM counts WHERE id = ? OR version_of = ? ORDER BY sequence",
+            (first_id, first_id),
+        )
+        return [rows.to_row(row) for row in found]
+
     def samples(self) -> list[str]:
         """Every sample name in use, sorted."""
         found = self._database.connection().execute(

@@ -1,5 +1,7 @@
 """The queue of counts: one worker claims, reports and finishes; anybody may cancel."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from device.config import StorageSettings
@@ -7,9 +9,10 @@ from device.counting.records import CountResult
 from device.errors import ConflictError
 from device.machine import clock
 from device.store import rows
+from device.store.corrections import write_marks
 from device.store.counts import NEXT_FIRST
 from device.store.database import Database
-from device.store.records import CountRow, Relabel
+from device.store.records import CountRow, Mark, Relabel
 
 MAX_ATTEMPTS = 3
 """After so many crashes an image counts as failed, before systemd stops restarting the service."""
@@ -145,8 +148,17 @@ class JobQueue:
         revision: int,
         result: CountResult,
         conditions: dict[str, object] | None,
+        marks: Sequence[Mark] = (),
     ) -> None:
-        """Mark a count as done; the products of `revision` must be on the disk."""
+        """Mark a count as done; the products of `revision` must be on the disk.
+
+        Args:
+            count_id: which one.
+            revision: of the products.
+            result: its value.
+            conditions: temperature and throttling.
+            marks: corrections that it has from the beginning.
+        """
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET status = 'done', progress = 1, remaining_s = 0, finished_s = "
@@ -155,6 +167,8 @@ class JobQueue:
                 (clock.now_s(), _json(conditions), count_id),
             )
             connection.execute(*_result_update(count_id, revision, result))
+            if marks:
+                write_marks(connection, count_id, marks)
 
     def relabelled(
         self, count_id: str, revision: int, result: CountResult, change: Relabel

@@ -150,6 +150,16 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     undone_s: float | None
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction to be written; the fields are those of Correction."""
+
+    action: Action
+    x: float
+    y: float
+    cell_id: int
+    who: str
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which counts to list; None means any.
 

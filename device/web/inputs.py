@@ -82,6 +82,7 @@ class CountFilter(_Strict):
     until = _text(40)
     status = String(validate=OneOf(["queued", "running", "done", "failed", "cancelled"]))
     kept = Boolean()
+    versions = String(validate=OneOf(["newest", "all"]))
     origin = String(validate=OneOf(["upload", "capture", "watch", "batch"]))
 
 
@@ -115,6 +116,18 @@ class CorrectionForm(_Strict):
     x = Float(validate=Range(-_LARGEST, _LARGEST))
     y = Float(validate=Range(-_LARGEST, _LARGEST))
     cell_id = Integer(validate=Range(0, _LARGEST))
+    who = _text(100)
+
+
+class PointsForm(_Strict):
+    """Points that were set in another program."""
+
+    points = File(  # type: ignore[no-untyped-call]
+        required=True,
+        metadata={
+            "description": "ImageJ .roi or .zip, Cell Counter .xml, QuPath .geojson, .csv with x and y"
+        },
+    )
     who = _text(100)
 
 
@@ -155,6 +168,15 @@ class RestoreForm(_Strict):
 
     version = Integer(required=True, validate=Range(0, _LARGEST))
     who = _text(100)
+
+
+class RecountForm(_Strict):
+    """Which counts (their ids, or a sample's) are counted again, and what is done otherwise."""
+
+    ids = List(_text(64), validate=Length(1, MAX_PAGE))
+    sample = _text(MAX_SAMPLE_CHARS)
+    assay = _text(100)
+    cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
 
 
 class ExportForm(_Strict):

@@ -101,12 +101,24 @@ class CountList(msgspec.Struct, frozen=True, kw_only=True):
     next_before: int | None
 
 
+class CountVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the counts of an image that was counted again; the numbers of settings are those asked for."""
+
+    id: str
+    status: Status
+    corrected_count: int | None
+    assay: str | None
+    cell_diameter_px: float | None
+    created: str
+
+
 class CountState(CountEntry, frozen=True, kw_only=True):
     """One count. If `status` is `done`, it has every field of CountResult too.
 
     `remaining_s` is an estimate while running; `needs` is the estimate made when
     the image was accepted; `revision` rises when another threshold or size is saved; `capture` has
-    the real settings of the camera, `conditions` the temperature of the device.
+    the real settings of the camera, `conditions` the temperature of the device; `versions` are all counts of the
+    image, oldest first, empty where it was counted once.
     """
 
     remaining_s: float | None
@@ -117,6 +129,14 @@ class CountState(CountEntry, frozen=True, kw_only=True):
     corrections: tuple[CorrectionView, ...]
     capture: dict[str, Any] | None
     conditions: dict[str, Any] | None
+    versions: tuple[CountVersion, ...]
+
+
+class RecountView(msgspec.Struct, frozen=True, kw_only=True):
+    """The new counts, and a sentence for each image that was not accepted."""
+
+    accepted: tuple[Accepted, ...]
+    problems: tuple[str, ...]
 
 
 class SampleList(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,6 +243,7 @@ DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     Assay,
     AssayList,
     AssayVersions,
+    RecountView,
     StatusView,
     CameraStatus,
     Health,

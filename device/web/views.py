@@ -13,6 +13,7 @@ from device.web.records import (
     CorrectionView,
     CountState,
     CountSummary,
+    CountVersion,
 )
 
 
@@ -46,6 +47,7 @@ def to_filter(query: dict[str, Any]) -> Filter:
         kept=query.get("kept"),
         origin=query.get("origin"),
         before=query.get("before"),
+        newest=True if query.get("versions", "newest") == "newest" else None,
     )
 
 
@@ -73,11 +75,30 @@ def count_view(store: Store, row: CountRow) -> dict[str, Any]:
         corrected_count=row.corrected_count,
         corrections=_log(store.corrections.of(row.id)),
         capture=row.capture,
+        versions=_versions(store, row),
         conditions=row.conditions,
         **_common(row),
     )
     result = msgspec.to_builtins(store.result(row.id)) if row.status == "done" else {}
     return {**result, **msgspec.to_builtins(state)}
+
+
+def _versions(store: Store, row: CountRow) -> tuple[CountVersion, ...]:
+    """All counts of the image that belong together, if it was counted again."""
+    family = store.counts.versions(row.version_of or row.id)
+    if len(family) == 1:
+        return ()
+    return tuple(
+        CountVersion(
+            id=one.id,
+            status=one.status,
+            corrected_count=one.corrected_count,
+            assay=None if one.settings.assay is None else one.settings.assay.name,
+            cell_diameter_px=one.settings.cell_diameter_px,
+            created=iso(one.created_s + (one.clock_correction_s or 0)),
+        )
+        for one in family
+    )
 
 
 def corrections_view(store: Store, row: CountRow) -> CorrectionsView:

@@ -7,11 +7,14 @@ from flask import Response
 
 from device.drawing.overlay import outline_png
 from device.errors import InputError
+from device.export.stored import stored_labels
+from device.imageio.points import read_points
+from device.jobs.marking import marks_of_points
 from device.jobs.relabelling import Change
 from device.web.access import who
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
-from device.web.inputs import CorrectionForm, RelabelQuery
+from device.web.inputs import CorrectionForm, PointsForm, RelabelQuery
 from device.web.views import corrections_view, count_view
 
 corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
@@ -56,6 +59,19 @@ def correct(count_id: str, wish: dict[str, Any]) -> Response:
     else:
         (cell_id,) = _need(wish, "cell_id")
         row = log.remove(count_id, result, cell_id, name)
+    return json(corrections_view(found, row))
+
+
+@corrections.post("/counts/<count_id>/points")
+@corrections.input(PointsForm, location="form_and_files", arg_name="form")
+@answers(corrections, ref("CorrectionsView"), 404, 409)
+def take_points(count_id: str, form: dict[str, Any]) -> Response:
+    """Read points made in another program as the cells of this image; earlier corrections are undone."""
+    found, name = service().require_store(), who(form.get("who"))
+    result, sent = found.result(count_id), form["points"]
+    points = read_points(sent.read(), sent.filename or "The file")
+    marked = marks_of_points(points, result, stored_labels(found, count_id), name)
+    row = found.corrections.replace(count_id, result, marked.marks, name)
     return json(corrections_view(found, row))
 
 

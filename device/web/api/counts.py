@@ -11,12 +11,13 @@ from device.errors import InputError
 from device.export.stored import counts_lines
 from device.export.tables import counts_header, csv_lines
 from device.jobs.intake import Wishes
+from device.jobs.recounting import Again
 from device.store import Store
 from device.store.records import Filter
 from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
-from device.web.inputs import CountEdit, CountFilter, CountForm, CountPage, KeyHeader
-from device.web.records import Accepted, CountList, SampleList
+from device.web.inputs import CountEdit, CountFilter, CountForm, CountPage, KeyHeader, RecountForm
+from device.web.records import Accepted, CountList, RecountView, SampleList
 from device.web.views import count_view, summary, to_filter
 
 counts = APIBlueprint("counts", __name__, url_prefix="/api/v1")
@@ -128,6 +129,26 @@ def cancel(count_id: str) -> Response:
     """Cancel a waiting count, or a running one at its next tile."""
     row = _store().queue.cancel(count_id)
     return json(Accepted.of(row))
+
+
+@counts.post("/recounts")
+@counts.input(RecountForm, location="json", arg_name="wish")
+@answers(counts, ref("RecountView"), 404, 503, status=202, text="In the queue")
+def count_again(wish: dict[str, Any]) -> Response:
+    """Count images again with another assay or diameter; the old counts stay."""
+    counter = service().require_accepting()
+    if ("ids" in wish) == ("sample" in wish):
+        raise InputError("Name either counts or a sample to be counted again, not both.")
+    if "ids" in wish:
+        chosen = [counter.store.counts.get(count_id) for count_id in dict.fromkeys(wish["ids"])]
+    else:
+        chosen = counter.recounter.of_sample(wish["sample"])
+    again = Again(assay=wish.get("assay"), cell_diameter_px=wish.get("cell_diameter_px"))
+    if again.assay is not None:
+        counter.store.assays.get(again.assay)
+    done = counter.recounter.recount(chosen, again)
+    accepted = tuple(Accepted.of(row) for row in done.accepted)
+    return json(RecountView(accepted=accepted, problems=done.problems), 202)
 
 
 @counts.post("/counts/<count_id>/retry")

@@ -66,6 +66,7 @@ const asJson = async (response) => (response.status === 204 ? null : response.js
 
 export const get = async (path, parameters, signal) => asJson(await call("GET", path, { parameters, signal }));
 export const post = async (path, json) => asJson(await call("POST", path, { json: json ?? {} }));
+export const sendForm = async (path, form) => asJson(await call("POST", path, { body: form }));
 export const patch = async (path, json) => asJson(await call("PATCH", path, { json }));
 export const remove = async (path) => asJson(await call("DELETE", path));
 

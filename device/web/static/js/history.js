@@ -1,5 +1,6 @@
 // All counts: filter, select, plot, download, keep, delete.
 import * as api from "./api.js";
+import { offerAssays } from "./assay-choice.js";
 import { byId, confirmed, debounce, element, saveBlob, toast } from "./dom.js";
 import { number, plural } from "./format.js";
 import "./header.js";
@@ -60,7 +61,7 @@ function showSelection() {
   all.indeterminate = chosen.size > 0 && !all.checked;
   const words = chosen.size ? `${number(chosen.size)} of ${number(counts.length)} selected` : plural(counts.length, "count");
   byId("selection-summary").textContent = before && !chosen.size ? `${words} shown, more below` : words;
-  for (const id of ["keep-selected", "delete-selected"]) byId(id).disabled = !chosen.size;
+  for (const id of ["again-selected", "keep-selected", "delete-selected"]) byId(id).disabled = !chosen.size;
   for (const id of ["export-csv", "export-zip"]) byId(id).disabled = !selection().some((count) => count.status === "done");
   plotSoon();
 }
@@ -111,6 +112,17 @@ async function removeChosen() {
   await load();
 }
 
+/** The new counts stand beside the old ones, which the list shows no longer once they are done. */
+async function countAgain() {
+  try {
+    const answer = await api.post("/recounts", { ids: selection().map((count) => count.id), assay: byId("again-assay").value });
+    toast([`${plural(answer.accepted.length, "image")} in the queue.`, ...answer.problems].join(" "), answer.problems.length ? "fault" : undefined);
+    await load();
+  } catch (error) {
+    toast(error.message, "fault");
+  }
+}
+
 async function take(format) {
   const ids = selection().filter((count) => count.status === "done").map((count) => count.id);
   const button = byId(`export-${format}`);
@@ -138,6 +150,7 @@ byId("select-all").addEventListener("change", (event) => {
 });
 byId("export-csv").addEventListener("click", () => take("csv"));
 byId("export-zip").addEventListener("click", () => take("zip"));
+byId("again-selected").addEventListener("click", countAgain);
 byId("keep-selected").addEventListener("click", keepChosen);
 byId("delete-selected").addEventListener("click", removeChosen);
 async function suggestSamples() {
@@ -151,4 +164,5 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden && !c
 // On a phone the list comes first; the plots open on request.
 byId("plots").open = !matchMedia("(max-width: 860px)").matches;
 suggestSamples();
+offerAssays("again-assay", null);
 load();

@@ -1,5 +1,6 @@
 // The page of one count: picture, readings, corrections.
 import * as api from "./api.js";
+import { offerAgain } from "./again.js";
 import { announce, byId, confirmed } from "./dom.js";
 import { plural } from "./format.js";
 import "./header.js";
@@ -23,6 +24,7 @@ const corrections = new Corrections(id, (answer) => {
   show();
   announce(`corrected count ${count.corrected_count}`);
 });
+const showAgain = offerAgain(id, (answer) => { count = { ...count, ...answer }; show(); });
 const notes = new Notes(id, (values) => { count = { ...count, ...values }; showName(count); });
 const tuning = new Tuning(id, { onTrial: showTrial, onKept: load });
 
@@ -67,6 +69,7 @@ async function load() {
     if (count.status !== "done") return;
     for (const panel of ["downloads", "tuning", "corrections"]) byId(panel).hidden = false;
     showProvenance(count);
+    showAgain(count);
     await picture.open(count);
     tuning.reset(count);
   } catch (error) {
