@@ -117,6 +117,7 @@ environment() {
     /usr/bin/python3 -m venv --system-site-packages "$venv"
     logged "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
         --constraint "$constraints" "${snapshot}[device]"
+    readers
     "$venv/bin/python" - <<'PYTHON' || { rm -rf "$venv"; exit 1; }
 import sys, numpy, scipy
 for module in (numpy, scipy):
@@ -124,6 +125,19 @@ for module in (numpy, scipy):
         sys.exit(f"install.sh: {module.__file__} hides apt's {module.__name__}, which picamera2 needs.")
 PYTHON
     touch "$venv/complete"
+}
+
+# Files as microscopes write them: each reader where it goes with this system's versions, none is needed.
+readers() {
+    for reader in czifile nd2 liffile oiffile; do
+        if "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+            --constraint "$constraints" "$reader" >>"$log" 2>&1 </dev/null &&
+            "$venv/bin/python" -c "import $reader" >>"$log" 2>&1; then
+            continue
+        fi
+        "$venv/bin/python" -m pip uninstall --yes "$reader" >>"$log" 2>&1 </dev/null || true
+        say "the package $reader does not go with this system: its files must be exported as TIFF (all else works)"
+    done
 }
 
 place() { # source, target, mode
