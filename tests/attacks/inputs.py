@@ -148,7 +148,7 @@ def _microscope_files() -> Iterator[bytes]:
 
 def _tiff(samples: np.ndarray, **options: object) -> bytes:
     stream = io.BytesIO()
-    photometric = "rgb" if samples.ndim == 3 else "minisblack"
+    photometric = "rgb" if samples.ndim == 3 and samples.shape[2] == 3 else "minisblack"
     if options.get("imagej") and samples.dtype == np.uint16 and samples.ndim == 3:
         options.pop("imagej")  # ImageJ knows no colours of 16 bits
     tifffile.imwrite(stream, samples, photometric=photometric, **options)
