@@ -59,10 +59,10 @@ def test_the_chosen_counts_are_exported_as_table_and_archive(history):
     history.get_by_role("checkbox", name="Select mouse 1").first.check()
     history.get_by_role("checkbox", name="Select mouse 2").check()
     expect_text(history, "#selection-summary", "2 of 3 selected")
-    lines = list(csv.DictReader(io.StringIO(download(history, "CSV").decode("utf-8-sig"))))
+    lines = list(csv.DictReader(io.StringIO(download(history, "CSV (2)").decode("utf-8-sig"))))
     assert {line["sample"] for line in lines} == {"mouse 1", "mouse 2"}
     assert len(lines) == 2
-    with zipfile.ZipFile(io.BytesIO(download(history, "ZIP"))) as archive:
+    with zipfile.ZipFile(io.BytesIO(download(history, "ZIP (2)"))) as archive:
         assert archive.testzip() is None
         assert any(name.endswith("cells.csv") for name in archive.namelist())
 
@@ -73,7 +73,7 @@ def test_history_filters_by_sample_and_plots_what_is_shown(bench, history):
     cells = sum(row.count for row in rows(bench))
     expect_text(history, "#sizes-note", re.compile(f"^{cells} cells"))
     shoot(history, "history-1920")
-    history.get_by_label("Sample").fill("mouse 2")
+    history.get_by_label("Sample or file").fill("OUSE 2")
     history.locator("#counts-plot circle").nth(1).wait_for(state="detached")
     assert history.locator(".history-row").count() == 1
 

@@ -7,7 +7,7 @@ from conftest import FakeSegmenter
 
 from device.config import StorageSettings
 from device.service import Service
-from device.store import NewCount, Store, open_store
+from device.store import Edit, NewCount, Store, open_store
 from device.store.retention import Retention, delete_old
 
 DAY_S = 86_400
@@ -38,7 +38,7 @@ def test_only_old_finished_and_unmarked_counts_go(store: Store) -> None:
     old = accept(store, "old", age_days=31)
     accept(store, "young", age_days=29)
     accept(store, "waiting", age_days=31, done=False)
-    store.counts.edit(accept(store, "marked", age_days=400), keep=True)
+    store.counts.edit(accept(store, "marked", age_days=400), Edit(keep=True))
     assert delete_old(store, 30, time.time()) == 1
     assert left(store) == {"young", "waiting", "marked"}
     assert not store.folders.folder(old).exists()

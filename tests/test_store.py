@@ -16,7 +16,7 @@ from device.errors import (
     StorageError,
 )
 from device.machine import clock
-from device.store import DATABASE_NAME, Filter, NewCount, open_store
+from device.store import DATABASE_NAME, Edit, Filter, NewCount, open_store
 from device.store import database as database_module
 from device.store.records import Relabel
 from device.store.sweep import Sweep
@@ -188,7 +188,7 @@ def test_pages_of_the_history_lose_and_repeat_nothing(store):
 
 def test_filters_of_time_status_keep_and_ids(store):
     a, b = store.counts.accept(new()), store.counts.accept(new())
-    store.counts.edit(b.id, keep=True, notes="n")
+    store.counts.edit(b.id, Edit(keep=True, notes="n"))
     assert [row.id for row in store.counts.search(Filter(kept=True))] == [b.id]
     assert store.counts.search(Filter(since_s=clock.now_s() + 10)) == []
     assert len(store.counts.search(Filter(until_s=clock.now_s() + 10))) == 2
@@ -199,10 +199,10 @@ def test_filters_of_time_status_keep_and_ids(store):
 
 def test_a_kept_or_running_count_is_not_deleted(store):
     row = store.counts.accept(new())
-    store.counts.edit(row.id, keep=True)
+    store.counts.edit(row.id, Edit(keep=True))
     with pytest.raises(ConflictError, match="marked to be kept"):
         store.counts.delete(row.id)
-    store.counts.edit(row.id, keep=False)
+    store.counts.edit(row.id, Edit(keep=False))
     store.queue.claim()
     with pytest.raises(ConflictError, match="running"):
         store.counts.delete(row.id)

@@ -3,82 +3,88 @@
 import io
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, get_args
+from typing import IO, Any, get_args
 
-from device.errors import DamagedError, NotFoundError, StorageError
+import msgspec
+
+from device.counting.records import to_json
+from device.errors import DamagedError, NotFoundError
+from device.export.corrected import corrected_count
+from device.export.pictures import draw_corrected
 from device.export.stored import FileFormat, counts_lines, export_file, load_count
 from device.export.tables import counts_header, csv_lines
 from device.store import CountRow, Store
 
-_AS_STORED = ("overlay.jpg", "outlines.png", "probability.png", "result.json")
+
+class _Pipe(io.RawIOBase):
+    """Collects what the archive writes until it is sent; it cannot seek, so sizes stand behind each member."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(self._parts[-1])
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        taken, self._parts = b"".join(self._parts), []
+        return taken
 
 
-def write_archive(store: Store, rows: Iterable[CountRow]) -> IO[bytes]:
-    """Write the archive to a nameless file in the data folder.
+def archive_parts(store: Store, rows: Iterable[CountRow]) -> Iterator[bytes]:
+    """The archive in pieces as it is made, so that thousands of counts need neither memory nor disk.
 
     What cannot be read of a count is left out and named in problems.txt.
 
     Args:
         store: where the counts are.
-        rows: done counts.
-
-    Returns:
-        The open file at its beginning; closing it frees its space.
-
-    Raises:
-        StorageError: the disk is full.
+        rows: done counts; read one at a time.
     """
-    # Not in /tmp, which is memory on many systems.
-    stream = tempfile.TemporaryFile(dir=store.data_dir)  # noqa: SIM115 - the caller closes it
-    problems: list[str] = []
-    there = list(rows)
+    pipe, problems = _Pipe(), list[str]()
+    table = csv_lines([counts_header()])
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for row in rows:
+            table += csv_lines(counts_lines(store, [row]))
+            for name, open_part in _parts(store, row):
+                problems += _add(archive, f"{plain_name(row)}/{name}", open_part)
+                yield pipe.take()
+        archive.writestr("counts.csv", table)
+        if problems:
+            archive.writestr("problems.txt", "\n".join([*problems, ""]))
+    yield pipe.take()
+
+
+def _add(archive: zipfile.ZipFile, name: str, open_part: Callable[[], IO[bytes]]) -> list[str]:
+    """One file; returns a sentence if it cannot be read."""
     try:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-            for row in there:
-                problems += _add(archive, store, row)
-            archive.writestr(
-                "counts.csv", csv_lines([counts_header(), *counts_lines(store, there)])
-            )
-            if problems:
-                archive.writestr("problems.txt", "\n".join([*problems, ""]))
-    except OSError as error:
-        stream.close()
-        raise StorageError(
-            f"The archive cannot be written ({error.strerror}); free some space in {store.data_dir}."
-        ) from None
-    stream.seek(0)
-    return stream
-
-
-def _add(archive: zipfile.ZipFile, store: Store, row: CountRow) -> list[str]:
-    """One count's folder; returns a sentence for each part that cannot be read."""
-    folder, problems = plain_name(row), []
-    for name, open_part in _parts(store, row):
-        try:
-            source = open_part()
-        except (DamagedError, NotFoundError, OSError) as error:
-            problems.append(f"{folder}/{name} is missing: {error}")
-            continue
-        entry = zipfile.ZipInfo(f"{folder}/{name}")
-        # Images are compressed already.
-        packed = name.endswith((".jpg", ".jpeg", ".png"))
-        entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-        with source, archive.open(entry, "w") as target:
-            shutil.copyfileobj(source, target)
-    return problems
+        source = open_part()
+    except (DamagedError, NotFoundError, OSError) as error:
+        return [f"{name} is missing: {error}"]
+    entry = zipfile.ZipInfo(name)
+    # Images are compressed already.
+    packed = name.endswith((".jpg", ".jpeg", ".png"))
+    entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+    with source, archive.open(entry, "w") as target:
+        shutil.copyfileobj(source, target)
+    return []
 
 
 def _parts(store: Store, row: CountRow) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
     """Names within the count's folder, and how each is opened."""
     original = store.counts.original_path(row)
     yield original.name, partial(_open, original)
-    for name in _AS_STORED:
-        yield name, partial(_open_stored, store, row, name)
+    yield "probability.png", partial(_open_stored, store, row, "probability.png")
+    yield "result.json", partial(_open_result, store, row)
+    for name in ("overlay.jpg", "outlines.png"):
+        yield name, partial(_open_picture, store, row, name)
     for file_format in get_args(FileFormat):
         yield file_format, partial(_encode, store, row, file_format)
 
@@ -89,6 +95,23 @@ def _open(path: Path) -> IO[bytes]:
 
 def _open_stored(store: Store, row: CountRow, name: str) -> IO[bytes]:
     return _open(store.product(row.id, name))
+
+
+def _open_picture(store: Store, row: CountRow, name: str) -> IO[bytes]:
+    count = load_count(store, row)
+    if not count.corrections:
+        return _open_stored(store, row, name)
+    return io.BytesIO(draw_corrected(store, count, name))
+
+
+def _open_result(store: Store, row: CountRow) -> IO[bytes]:
+    """The automatic result, and what people corrected."""
+    log = store.corrections.of(row.id)
+    if not log:
+        return _open_stored(store, row, "result.json")
+    corrected = corrected_count(store.result(row.id), load_count(store, row).corrections)
+    made = {"corrected_count": corrected, "corrections": log}
+    return io.BytesIO(to_json({**msgspec.to_builtins(store.result(row.id)), **made}))
 
 
 def _encode(store: Store, row: CountRow, file_format: FileFormat) -> IO[bytes]:

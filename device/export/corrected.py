@@ -12,18 +12,30 @@ class Corrections(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         added: (x, y) of cells that a person added, in pixels like `Cell.x`, `Cell.y`.
         removed: ids of cells that a person removed.
+        accepted: ids of doubtful objects, not counted, that a person accepted: cells with an outline of their own.
     """
 
     added: tuple[tuple[float, float], ...] = ()
     removed: frozenset[int] = frozenset()
+    accepted: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        """True if they change the count."""
+        return bool(self.added or self.removed or self.accepted)
 
 
 NO_CORRECTIONS = Corrections()
 
 
 def remaining_cells(result: CountResult, corrections: Corrections) -> tuple[Cell, ...]:
-    """The automatic cells that nobody removed."""
-    return tuple(cell for cell in result.cells if cell.id not in corrections.removed)
+    """The cells with an outline: the automatic ones that nobody removed, and doubtful ones that somebody accepted."""
+    kept = (cell for cell in result.cells if cell.id not in corrections.removed)
+    return (*kept, *accepted_cells(result, corrections))
+
+
+def accepted_cells(result: CountResult, corrections: Corrections) -> tuple[Cell, ...]:
+    """The doubtful objects, not counted, that somebody accepted."""
+    return tuple(cell for cell in result.doubtful if cell.id in corrections.accepted)
 
 
 def corrected_count(result: CountResult, corrections: Corrections) -> int:

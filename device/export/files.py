@@ -1,12 +1,11 @@
 """Stored counts as files in a folder: what `fluocount export` writes."""
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
 from device.errors import DamagedError, NotFoundError
-from device.export.archive import plain_name, write_archive
+from device.export.archive import archive_parts, plain_name
 from device.export.stored import FileFormat, StoredCount, counts_lines, export_file, load_count
 from device.export.tables import counts_header, csv_lines
 from device.machine.files import display_name, open_atomic, write_atomic
@@ -46,8 +45,7 @@ def write_exports(
         The files, and a sentence for each that could not be made.
 
     Raises:
-        StorageError: there is no room for the archive.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or there is no room for the archive.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     chosen = set(formats)
@@ -58,8 +56,8 @@ def write_exports(
         write_atomic(written[-1], counts_table(store, rows).encode())
     if "archive" in chosen:
         written.append(out_dir / "counts.zip")
-        with write_archive(store, rows) as archive, open_atomic(written[-1]) as target:
-            shutil.copyfileobj(archive, target)
+        with open_atomic(written[-1]) as target:
+            target.writelines(archive_parts(store, rows))
     per_count = [kind for kind in FORMATS if kind in chosen and kind in _PER_COUNT]
     for row in rows if per_count else []:
         try:

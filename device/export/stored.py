@@ -9,7 +9,8 @@ import tifffile
 
 from device.counting.records import CountResult, LabelImage
 from device.errors import DamagedError, NotFoundError
-from device.export.corrected import Corrections, remaining_labels
+from device.export.accepted import map_in_frame, paint_accepted
+from device.export.corrected import Corrections, accepted_cells, remaining_labels
 from device.export.geojson import geojson
 from device.export.ometiff import labels_ome_tiff
 from device.export.rois import rois_zip
@@ -42,15 +43,18 @@ def load_count(store: Store, row: CountRow) -> StoredCount:
         DamagedError: its file is damaged.
     """
     result = store.result(row.id)
-    return StoredCount(row, result, in_force(store.corrections.of(row.id)))
+    return StoredCount(row, result, in_force(store.corrections.of(row.id), result))
 
 
-def in_force(log: Iterable[Correction]) -> Corrections:
+def in_force(log: Iterable[Correction], result: CountResult) -> Corrections:
     """The corrections in force from a log: all except the undone ones."""
     holding = [entry for entry in log if entry.undone_s is None]
+    adds = [entry for entry in holding if entry.action == "add"]
+    doubtful = {cell.id for cell in result.doubtful}
     return Corrections(
-        added=tuple((entry.x, entry.y) for entry in holding if entry.action == "add"),
+        added=tuple((entry.x, entry.y) for entry in adds if entry.cell_id not in doubtful),
         removed=frozenset(entry.cell_id for entry in holding if entry.action == "remove"),
+        accepted=frozenset(entry.cell_id for entry in adds if entry.cell_id in doubtful),
     )
 
 
@@ -157,18 +161,31 @@ def _labels_of(store: Store, count: StoredCount) -> LabelImage:
     return labels
 
 
+def corrected_labels(store: Store, count: StoredCount) -> LabelImage:
+    """The label image (H, W) int32 without removed cells and with the accepted doubtful ones.
+
+    Raises:
+        NotFoundError, DamagedError: as `stored_labels`.
+    """
+    labels = _labels_of(store, count)
+    accepted = accepted_cells(count.result, count.corrections)
+    if accepted:
+        codes = map_in_frame(store, count.row.id, count.result)
+        labels = paint_accepted(labels, accepted, codes)
+    return remaining_labels(labels, count.corrections)
+
+
 def _labels(store: Store, count: StoredCount) -> bytes:
-    labels = remaining_labels(_labels_of(store, count), count.corrections)
-    return labels_ome_tiff(labels, count.result.pixel_size_um)
+    return labels_ome_tiff(corrected_labels(store, count), count.result.pixel_size_um)
 
 
 def _rois(store: Store, count: StoredCount) -> bytes:
-    labels = _labels_of(store, count)
+    labels = corrected_labels(store, count)
     return rois_zip(count.result, labels, corrections=count.corrections)
 
 
 def _geojson(store: Store, count: StoredCount) -> bytes:
-    labels = _labels_of(store, count)
+    labels = corrected_labels(store, count)
     return geojson(count.result, labels, corrections=count.corrections)
 
 

@@ -119,8 +119,8 @@ def _frame_and_settings(result: CountResult) -> list[str]:
 def cells_csv(result: CountResult, *, corrections: Corrections = NO_CORRECTIONS) -> str:
     """The table of cells with header: as many lines as the corrected count.
 
-    Removed cells are left out. Added cells have a position and `origin` "added", and no
-    measurements. There are columns in micrometres only if the pixel size is known.
+    Removed cells are left out. Doubtful objects that a person accepted have `origin` "accepted". Added cells have a
+    position and `origin` "added", and no measurements. Columns in micrometres need a known pixel size.
     """
     columns = _cell_columns(result)
     rows: list[dict[str, str]] = [
@@ -133,10 +133,10 @@ def cells_csv(result: CountResult, *, corrections: Corrections = NO_CORRECTIONS)
     return csv_lines([columns, *([row.get(column, "") for column in columns] for row in rows)])
 
 
-def csv_lines(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as CSV text (RFC 4180: comma, quotes where needed, CR LF)."""
+def csv_lines(rows: Iterable[Sequence[str]], separator: str = ",") -> str:
+    """Rows as CSV text (RFC 4180: quotes where needed, CR LF)."""
     stream = io.StringIO()
-    csv.writer(stream).writerows(rows)
+    csv.writer(stream, delimiter=separator).writerows(rows)
     return stream.getvalue()
 
 
@@ -183,7 +183,7 @@ def _cell_row(cell: Cell, result: CountResult) -> dict[str, str]:
     return {
         **_position(cell.x, cell.y, result),
         "id": str(cell.id),
-        "origin": "automatic",
+        "origin": "automatic" if cell.id <= result.count else "accepted",
         "bbox_x0_px": str(x0),
         "bbox_y0_px": str(y0),
         "bbox_x1_px": str(x1),

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from device.counting.records import Counted, CountResult, Frame, ProbabilityMap, to_json
+from device.counting.records import Counted, CountResult, Frame, to_json
 from device.counting.scale import to_8_bit
 from device.drawing.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
-from device.errors import DamagedError
+from device.export.maps import decode_probability as decode_probability
 from device.export.ometiff import labels_ome_tiff
 from device.machine.clock import Stopwatch
 from device.machine.provenance import software_versions
@@ -52,22 +52,6 @@ def _thumbnail(overlay: np.ndarray) -> bytes:
     picture = Image.fromarray(overlay)
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     return encode_jpeg(np.asarray(picture))
-
-
-def decode_probability(data: bytes, name: str) -> ProbabilityMap:
-    """The stored probability map, (h, w) uint8 codes.
-
-    Raises:
-        DamagedError: the file is damaged.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            codes: ProbabilityMap = np.asarray(picture.convert("L"))
-    except Exception as error:  # noqa: BLE001 - Pillow raises any exception for a damaged file
-        raise DamagedError(
-            f"{name} is damaged ({error}); restore a backup or count the image again."
-        ) from None
-    return codes
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -26,11 +26,12 @@ from device.store.corrections import Corrections
 from device.store.counts import Counts
 from device.store.database import Database
 from device.store.disk import DiskState, disk_state
+from device.store.feed import Feed
 from device.store.queue import JobQueue
-from device.store.records import CountRow, Filter, NewCount
+from device.store.records import CountRow, Edit, Filter, NewCount
 from device.store.results import ResultFolders
 
-__all__ = ["CountRow", "DiskState", "Filter", "NewCount", "Store", "open_store"]
+__all__ = ["CountRow", "DiskState", "Edit", "Filter", "NewCount", "Store", "open_store"]
 
 DATABASE_NAME = "fluocount.sqlite"
 
@@ -47,6 +48,7 @@ class Store:
         folders: original images and products.
         access: users, tokens, secrets.
         assays: every version of every assay.
+        feed: what changed since somebody asked.
     """
 
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
@@ -59,6 +61,7 @@ class Store:
         self.corrections = Corrections(self.database)
         self.access = Access(self.database)
         self.assays = Assays(self.database)
+        self.feed = Feed(self.database)
 
     def disk(self) -> DiskState:
         """Free space on the file system of the data folder."""

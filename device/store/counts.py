@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from device.machine import clock
 from device.store import rows
 from device.store.database import Database
 from device.store.disk import require_space
-from device.store.records import WAITING, CountRow, Filter, NewCount
+from device.store.records import WAITING, CountRow, Edit, Filter, NewCount
 from device.store.results import ResultFolders, safe_suffix
 
 _PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
@@ -129,6 +129,46 @@ class Counts:
         )
         return [rows.to_row(row) for row in found]
 
+    def number(self, which: Filter = EVERYTHING) -> int:
+        """How many match."""
+        where, values = _where(which)
+        sql = f"SELECT COUNT(*) FROM counts WHERE {where}"
+        return int(self._database.connection().execute(sql, values).fetchone()[0])
+
+    def oldest_first(self, which: Filter = EVERYTHING, at_once: int = 200) -> Iterator[CountRow]:
+        """Counts that match, read some at a time, so that thousands need no memory."""
+        where, values = _where(which)
+        sql = f"SELECT * FROM counts WHERE {where} AND sequence > ? ORDER BY sequence LIMIT ?"
+        last = 0
+        while (
+            found := self._database.connection().execute(sql, (*values, last, at_once)).fetchall()
+        ):
+            yield from map(rows.to_row, found)
+            last = found[-1]["sequence"]
+
+    def neighbours(self, row: CountRow, which: Filter) -> tuple[CountRow | None, CountRow | None]:
+        """The counts that were accepted just before and just after this one, of those that match."""
+        where, values = _where(which)
+        found = []
+        for side, order in (("<", "DESC"), (">", "ASC")):
+            sql = f"SELECT * FROM counts WHERE {where} AND sequence {side} ? ORDER BY sequence {order} LIMIT 1"
+            one = self._database.connection().execute(sql, (*values, row.sequence)).fetchone()
+            found.append(None if one is None else rows.to_row(one))
+        return found[0], found[1]
+
+    def same_image(self, row: CountRow) -> CountRow | None:
+        """The newest other count of the same bytes that waits, runs or is done."""
+        found = (
+            self._database.connection()
+            .execute(
+                "SELECT * FROM counts WHERE image_sha256 = ? AND sequence < ? "
+                "AND status IN ('queued', 'running', 'done') ORDER BY sequence DESC LIMIT 1",
+                (row.image_sha256, row.sequence),
+            )
+            .fetchone()
+        )
+        return None if found is None else rows.to_row(found)
+
     def samples(self) -> list[str]:
         """Every sample name in use, sorted."""
         found = self._database.connection().execute(
@@ -136,26 +176,37 @@ class Counts:
         )
         return [row[0] for row in found]
 
-    def edit(
-        self,
-        count_id: str,
-        *,
-        sample: str | None = None,
-        notes: str | None = None,
-        keep: bool | None = None,
-    ) -> CountRow:
-        """Change the values that are not None.
+    def edit(self, count_id: str, changes: Edit, version: int | None = None) -> CountRow:
+        """Change what is not None.
+
+        Args:
+            count_id: which count.
+            changes: the new values.
+            version: of the row that the person saw; None changes it whatever happened since.
 
         Raises:
             NotFoundError: there is none of that id.
+            ConflictError: somebody else edited it since.
         """
-        self.get(count_id)
+        reviewed = changes.reviewed_by is not None
         with self._database.transaction() as connection:
+            row = self.get(count_id)
+            if version is not None and version != row.version:
+                raise ConflictError(
+                    "Sample name, notes or keep mark were changed somewhere else in the meantime; look at both and "
+                    "save again."
+                )
             connection.execute(
                 "UPDATE counts SET sample = COALESCE(?, sample), notes = COALESCE(?, notes), "
-                "keep = COALESCE(?, keep) WHERE id = ?",
-                (sample, notes, keep, count_id),
+                "keep = COALESCE(?, keep), version = version + 1 WHERE id = ?",
+                (changes.sample, changes.notes, changes.keep, count_id),
             )
+            if reviewed:
+                who, when = changes.reviewed_by or None, clock.now_s()
+                connection.execute(
+                    "UPDATE counts SET reviewed_by = ?, reviewed_s = ? WHERE id = ?",
+                    (who, when if who else None, count_id),
+                )
         return self.get(count_id)
 
     def delete(self, count_id: str) -> None:
@@ -258,6 +309,15 @@ def require_same(known: CountRow, image_sha256: str, settings: CountSettings) ->
     return known
 
 
+_STATES = {
+    "reviewed": "reviewed_s IS NOT NULL",
+    "flagged": "flags != '[]'",
+    "doubtful": "COALESCE(doubtful, 1) > 0",
+    "corrected": "EXISTS (SELECT 1 FROM corrections WHERE count_id = counts.id AND undone_s IS NULL "
+    "AND action != 'confirm')",
+}
+
+
 def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
     conditions = {
         "sample = ?": which.sample,
@@ -272,6 +332,16 @@ def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
     texts, values = list(used), list(used.values())
     if which.newest:
         texts.append(_NEWEST)
+    for name, text in _STATES.items():
+        wanted = getattr(which, name)
+        if wanted is not None:
+            texts.append(
+                f"status = 'done' AND {text}" if wanted else f"status = 'done' AND NOT ({text})"
+            )
+    if which.search is not None:
+        part = which.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        texts.append("(sample LIKE ? ESCAPE '\\' OR image LIKE ? ESCAPE '\\')")
+        values += [f"%{part}%"] * 2
     if which.ids is not None:
         texts.append(f"id IN ({', '.join('?' * len(which.ids))})")
         values.extend(which.ids)

@@ -245,7 +245,8 @@ def _result_update(
     return (
         "UPDATE counts SET revision = ?, count = ?, corrected_count = ?, interval_low = ?, "
         "interval_high = ?, "
-        "flags = ?, width = ?, height = ?, threshold = ?, model_sha256 = ? WHERE id = ?",
+        "flags = ?, width = ?, height = ?, threshold = ?, model_sha256 = ?, doubtful = ?, "
+        "reviewed_by = NULL, reviewed_s = NULL WHERE id = ?",
         (
             revision,
             result.count,
@@ -256,6 +257,7 @@ def _result_update(
             result.height,
             result.threshold,
             result.model.sha256,
+            len(result.doubtful),
             count_id,
         ),
     )

@@ -8,7 +8,7 @@ from device.counting.records import CountSettings, Flag
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Origin = Literal["upload", "capture", "watch", "batch"]
-Action = Literal["add", "remove"]
+Action = Literal["add", "remove", "confirm"]
 
 WAITING: tuple[Status, ...] = ("queued", "running")
 
@@ -56,6 +56,20 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
     version_of: str | None = None
 
 
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person changes about a count; None stays as it is.
+
+    Attributes:
+        sample, notes, keep: the new values.
+        reviewed_by: who looked at the result; an empty name takes the mark away.
+    """
+
+    sample: str | None = None
+    notes: str | None = None
+    keep: bool | None = None
+    reviewed_by: str | None = None
+
+
 class Relabel(msgspec.Struct, frozen=True, kw_only=True):
     """A stored change of the automatic result without running the network again."""
 
@@ -84,6 +98,9 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         conditions: temperature and throttling when it was counted.
         needs: memory and time estimated when it was accepted.
         version_of: id of the first count of this image, where it was counted again.
+        doubtful: number of doubtful objects, None until done (or counted before this was noted).
+        reviewed_by, reviewed_s: who looked at the result and when, None while nobody did.
+        version: rises with every edit of sample name, notes and keep mark.
     """
 
     sequence: int
@@ -127,10 +144,14 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     relabels: tuple[Relabel, ...]
     needs: Needs | None
     version_of: str | None
+    doubtful: int | None
+    reviewed_by: str | None
+    reviewed_s: float | None
+    version: int
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell added or removed by hand; undone ones stay in the log.
+    """A cell added or removed by hand, or a doubtful object confirmed; undone ones stay in the log.
 
     Attributes:
         x, y: where, in pixels of the original image.
@@ -170,6 +191,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         before: only sequences below this (paging, newest first).
         newest: without the counts that were counted again since.
         ids: only these.
+        search: part of the sample's or the file's name, in capitals or not.
+        reviewed, flagged, doubtful, corrected: done counts that are so, or (False) are not. Of counts made before
+            doubtful objects were noted nobody knows, so they are listed as doubtful.
     """
 
     sample: str | None = None
@@ -181,6 +205,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
     newest: bool | None = None
     ids: tuple[str, ...] | None = None
+    search: str | None = None
+    reviewed: bool | None = None
+    flagged: bool | None = None
+    doubtful: bool | None = None
+    corrected: bool | None = None
 
 
 class TokenInfo(msgspec.Struct, frozen=True, kw_only=True):

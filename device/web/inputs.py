@@ -14,6 +14,9 @@ _LARGEST = 2**53
 _THRESHOLDS = Range(*THRESHOLD_RANGE, min_inclusive=False, max_inclusive=False)
 _AREAS_PX = Range(0, 1e8)
 MAX_PAGE = 1000
+MAX_EXPORTED = 5000
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+"""Excel opens a table by double-click only with the separator of the country it is set to."""
 
 
 def _encodable(text: str) -> None:
@@ -84,6 +87,24 @@ class CountFilter(_Strict):
     kept = Boolean()
     versions = String(validate=OneOf(["newest", "all"]))
     origin = String(validate=OneOf(["upload", "capture", "watch", "batch"]))
+    search = _text(MAX_SAMPLE_CHARS)
+    reviewed = Boolean()
+    flagged = Boolean()
+    doubtful = Boolean()
+    corrected = Boolean()
+
+
+class TableQuery(CountFilter):
+    """Which counts, and how the table is written; `bom` marks it as UTF-8, which Excel needs."""
+
+    separator = String(validate=OneOf(list(SEPARATORS)), load_default="comma")
+    bom = Boolean(load_default=False)
+
+
+class ChangesQuery(_Strict):
+    """`since` is the `latest` of the answer before; without it only the present one is told."""
+
+    since = Integer(validate=Range(0, _LARGEST))
 
 
 class CountPage(CountFilter):
@@ -94,11 +115,14 @@ class CountPage(CountFilter):
 
 
 class CountEdit(_Strict):
-    """Changes of a count."""
+    """Changes of a count; with the `version` that the person saw, nobody else's edit is overwritten."""
 
     sample = _text(MAX_SAMPLE_CHARS)
     notes = _text(MAX_NOTES_CHARS)
     keep = Boolean()
+    reviewed = Boolean()
+    who = _text(100)
+    version = Integer(validate=Range(0, _LARGEST))
 
 
 class RelabelQuery(_Strict):
@@ -109,13 +133,21 @@ class RelabelQuery(_Strict):
     exclude_border = Boolean()
 
 
-class CorrectionForm(_Strict):
-    """`add` needs x and y, `remove` needs cell_id, `undo` reverts the last correction in force."""
+class OutlinesQuery(RelabelQuery):
+    """Outlines of a preview; without settings the stored ones, with the corrections by hand unless not wanted."""
 
-    action = String(required=True, validate=OneOf(["add", "remove", "undo"]))
+    corrected = Boolean(load_default=True)
+
+
+class CorrectionForm(_Strict):
+    """`add` needs x and y; `remove`, `accept` and `reject` need cell_id; `undo` reverts the last correction in force,
+    or the one given by correction_id."""
+
+    action = String(required=True, validate=OneOf(["add", "remove", "accept", "reject", "undo"]))
     x = Float(validate=Range(-_LARGEST, _LARGEST))
     y = Float(validate=Range(-_LARGEST, _LARGEST))
     cell_id = Integer(validate=Range(0, _LARGEST))
+    correction_id = Integer(validate=Range(0, _LARGEST))
     who = _text(100)
 
 
@@ -182,5 +214,7 @@ class RecountForm(_Strict):
 class ExportForm(_Strict):
     """Which counts, as one table or as a ZIP with every file."""
 
-    ids = List(_text(64), required=True, validate=Length(1, MAX_PAGE))
+    ids = List(_text(64), required=True, validate=Length(1, MAX_EXPORTED))
     format = String(required=True, validate=OneOf(["csv", "zip"]))
+    separator = String(validate=OneOf(list(SEPARATORS)), load_default="comma")
+    bom = Boolean(load_default=False)

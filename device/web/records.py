@@ -21,28 +21,43 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
+class EarlierCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A count of the same file that was made before; `differs` says in words which settings are others now."""
+
+    id: str
+    image: str
+    sample: str
+    count: int | None
+    created: str
+    differs: tuple[str, ...]
+
+
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The image is saved and will be counted; `needs` is the estimated memory and time."""
+    """The image is saved and will be counted; `needs` is the estimated memory and time.
+
+    `earlier` is the newest earlier count of the same file, null if there is none.
+    """
 
     id: str
     status: Status
     needs: Needs | None
+    earlier: EarlierCount | None
 
     @classmethod
-    def of(cls, row: CountRow) -> "Accepted":
+    def of(cls, row: CountRow, earlier: EarlierCount | None = None) -> "Accepted":
         """The answer for a count that was accepted, cancelled or tried again."""
-        return cls(id=row.id, status=row.status, needs=row.needs)
+        return cls(id=row.id, status=row.status, needs=row.needs, earlier=earlier)
 
 
 class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell added or removed by hand.
+    """A cell added or removed by hand, or a doubtful object confirmed.
 
     `x` and `y` are pixels of the original image, `when` is ISO 8601 in UTC; an undone correction
     stays in the list.
     """
 
     id: int
-    action: Literal["add", "remove"]
+    action: Literal["add", "remove", "confirm"]
     x: float
     y: float
     cell_id: int
@@ -65,7 +80,7 @@ class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     `progress` is 0 to 1; `created` is ISO 8601 in UTC; `clock_corrected` means that the clock was set
     later and `created` was corrected. `sequence` rises with every accepted image and does not depend
-    on the clock.
+    on the clock. `version` rises with every edit; `reviewed_by` is who looked at the result, `reviewed` when.
     """
 
     id: str
@@ -80,6 +95,9 @@ class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
     keep: bool
     created: str
     clock_corrected: bool
+    version: int
+    reviewed_by: str | None
+    reviewed: str | None
 
 
 class CountSummary(CountEntry, frozen=True, kw_only=True):
@@ -89,16 +107,35 @@ class CountSummary(CountEntry, frozen=True, kw_only=True):
     corrected_count: int | None
     interval: tuple[int, int] | None
     flags: tuple[Flag, ...]
+    doubtful_count: int | None
     width: int | None
     height: int | None
     assay: str | None
 
 
 class CountList(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first; `next_before` is the `before` of the next page, null on the last."""
+    """Newest first; `next_before` is the `before` of the next page, null on the last; `total` is how many match."""
 
     counts: tuple[CountSummary, ...]
     next_before: int | None
+    total: int
+
+
+class ChangeList(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed since the `latest` that was asked with; `reset` means: look at everything again."""
+
+    latest: int
+    counts: tuple[CountSummary, ...]
+    deleted: tuple[str, ...]
+    reset: bool
+
+
+class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts accepted just before and just after one, of those that match a filter; `total` of them match."""
+
+    previous: CountSummary | None
+    next: CountSummary | None
+    total: int
 
 
 class CountVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,6 +273,8 @@ DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     Accepted,
     CorrectionsView,
     CountList,
+    ChangeList,
+    Neighbours,
     CountSummary,
     CountState,
     CountResult,

@@ -48,7 +48,11 @@ def to_filter(query: dict[str, Any]) -> Filter:
         origin=query.get("origin"),
         before=query.get("before"),
         newest=True if query.get("versions", "newest") == "newest" else None,
+        **{name: query.get(name) for name in _SEARCHED},
     )
+
+
+_SEARCHED = ("search", "reviewed", "flagged", "doubtful", "corrected")
 
 
 def summary(row: CountRow) -> CountSummary:
@@ -58,6 +62,7 @@ def summary(row: CountRow) -> CountSummary:
         corrected_count=row.corrected_count,
         interval=_interval(row),
         flags=row.flags,
+        doubtful_count=row.doubtful,
         width=row.width,
         height=row.height,
         assay=None if row.settings.assay is None else row.settings.assay.name,
@@ -123,6 +128,9 @@ def _common(row: CountRow) -> dict[str, Any]:
         "keep": row.keep,
         "created": iso(row.created_s + (row.clock_correction_s or 0)),
         "clock_corrected": row.clock_correction_s is not None,
+        "version": row.version,
+        "reviewed_by": row.reviewed_by,
+        "reviewed": None if row.reviewed_s is None else iso(row.reviewed_s),
     }
 
 

@@ -9,12 +9,13 @@ from device.drawing.overlay import outline_png
 from device.errors import InputError
 from device.export.stored import stored_labels
 from device.imageio.points import read_points
+from device.jobs.correcting import add_cell
 from device.jobs.marking import marks_of_points
 from device.jobs.relabelling import Change
 from device.web.access import who
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
-from device.web.inputs import CorrectionForm, PointsForm, RelabelQuery
+from device.web.inputs import CorrectionForm, KeyHeader, PointsForm, RelabelQuery
 from device.web.views import corrections_view, count_view
 
 corrections = APIBlueprint("corrections", __name__, url_prefix="/api/v1")
@@ -45,20 +46,21 @@ def store(count_id: str, wish: dict[str, Any]) -> Response:
 
 @corrections.post("/counts/<count_id>/corrections")
 @corrections.input(CorrectionForm, location="json", arg_name="wish")
+@corrections.input(KeyHeader, location="headers", arg_name="headers")
 @answers(corrections, ref("CorrectionsView"), 404, 409)
-def correct(count_id: str, wish: dict[str, Any]) -> Response:
-    """Add a cell, remove one, or undo."""
+def correct(count_id: str, wish: dict[str, Any], headers: dict[str, Any]) -> Response:
+    """Add or remove a cell, accept or reject a doubtful object, or undo; the same key makes it once."""
     found = service().require_store()
-    log, name = found.corrections, who(wish.get("who"))
-    result = found.result(count_id)
+    log, name, key = found.corrections, who(wish.get("who")), headers.get("idempotency_key")
     if wish["action"] == "undo":
-        row = log.undo(count_id, name)
+        row = log.undo(count_id, name, wish.get("correction_id"))
     elif wish["action"] == "add":
         x, y = _need(wish, "x", "y")
-        row = log.add(count_id, result, x, y, name)
+        row = add_cell(found, count_id, (x, y), name, key)
     else:
         (cell_id,) = _need(wish, "cell_id")
-        row = log.remove(count_id, result, cell_id, name)
+        judge = {"remove": log.remove, "accept": log.accept, "reject": log.reject}[wish["action"]]
+        row = judge(count_id, found.result(count_id), cell_id, name, key)
     return json(corrections_view(found, row))
 
 

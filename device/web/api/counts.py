@@ -2,22 +2,31 @@
 
 from typing import Any
 
+import msgspec
 from apiflask import APIBlueprint
 from flask import Response
 
 from device.counting.reading import Reading
 from device.counting.records import CountSettings
 from device.errors import InputError
-from device.export.stored import counts_lines
-from device.export.tables import counts_header, csv_lines
 from device.jobs.intake import Wishes
 from device.jobs.recounting import Again
-from device.store import Store
-from device.store.records import Filter
-from device.web.api.answers import BINARY, answers, json, ref
+from device.store import Edit, Store
+from device.web.access import who
+from device.web.api.answers import answers, json, ref
 from device.web.current import service
-from device.web.inputs import CountEdit, CountFilter, CountForm, CountPage, KeyHeader, RecountForm
-from device.web.records import Accepted, CountList, RecountView, SampleList
+from device.web.earlier import earlier_count
+from device.web.inputs import (
+    MAX_PAGE,
+    ChangesQuery,
+    CountEdit,
+    CountFilter,
+    CountForm,
+    CountPage,
+    KeyHeader,
+    RecountForm,
+)
+from device.web.records import Accepted, ChangeList, CountList, Neighbours, RecountView, SampleList
 from device.web.views import count_view, summary, to_filter
 
 counts = APIBlueprint("counts", __name__, url_prefix="/api/v1")
@@ -51,7 +60,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     )
     intake = service().require_accepting().intake
     row = intake.accept(image.read(), image.filename or "", "upload", wishes)
-    return json(Accepted.of(row), 202)
+    return json(Accepted.of(row, earlier_count(_store(), row)), 202)
 
 
 @counts.get("/counts")
@@ -60,31 +69,32 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
 def history(query: dict[str, Any]) -> Response:
     """List counts, newest first."""
     limit = query.pop("limit")
-    rows = _store().counts.search(to_filter(query), limit + 1)
+    which = to_filter(query)
+    rows = _store().counts.search(which, limit + 1)
     more = len(rows) > limit
     return json(
         CountList(
             counts=tuple(summary(row) for row in rows[:limit]),
             next_before=rows[limit - 1].sequence if more else None,
+            total=_store().counts.number(msgspec.structs.replace(which, before=None)),
         )
     )
 
 
-@counts.get("/counts.csv")
-@counts.input(CountFilter, location="query", arg_name="query", unknown="raise")
-@answers(counts, BINARY, media="text/csv")
-def history_csv(query: dict[str, Any]) -> Response:
-    """Every done count that matches, as a table, oldest first."""
-    return counts_csv(_store(), to_filter(query))
-
-
-def counts_csv(store: Store, which: Filter) -> Response:
-    """counts.csv of the done counts that match."""
-    rows = [row for row in reversed(store.counts.search(which)) if row.status == "done"]
-    table = csv_lines([counts_header(), *counts_lines(store, rows)])
-    answer = Response(table, mimetype="text/csv")
-    answer.headers["Content-Disposition"] = "attachment; filename=counts.csv"
-    return answer
+@counts.get("/changes")
+@counts.input(ChangesQuery, location="query", arg_name="query", unknown="raise")
+@answers(counts, ref("ChangeList"))
+def changes(query: dict[str, Any]) -> Response:
+    """What was added, changed and deleted since the last question; pages ask every second."""
+    found = _store().feed.since(query.get("since"), MAX_PAGE)
+    return json(
+        ChangeList(
+            latest=found.latest,
+            counts=tuple(summary(row) for row in found.rows),
+            deleted=found.deleted,
+            reset=found.reset,
+        )
+    )
 
 
 @counts.get("/samples")
@@ -105,14 +115,37 @@ def look_at(count_id: str) -> Response:
     return json(count_view(_store(), _store().counts.get(count_id)))
 
 
+@counts.get("/counts/<count_id>/neighbours")
+@counts.input(CountFilter, location="query", arg_name="query", unknown="raise")
+@answers(counts, ref("Neighbours"), 404)
+def neighbours(count_id: str, query: dict[str, Any]) -> Response:
+    """The counts before and after this one, of those that match; for looking at one after the other."""
+    which, found = to_filter(query), _store().counts
+    before, after = found.neighbours(found.get(count_id), which)
+    return json(
+        Neighbours(
+            previous=None if before is None else summary(before),
+            next=None if after is None else summary(after),
+            total=found.number(which),
+        )
+    )
+
+
 @counts.patch("/counts/<count_id>")
 @counts.input(CountEdit, location="json", arg_name="changes")
-@answers(counts, ref("CountSummary"), 404)
+@answers(counts, ref("CountSummary"), 404, 409)
 def edit(count_id: str, changes: dict[str, Any]) -> Response:
-    """Change sample name, notes or keep mark."""
+    """Change sample name, notes, keep mark or the mark that somebody reviewed it."""
+    version = changes.pop("version", None)
+    name = who(changes.pop("who", None))
     if not changes:
-        raise InputError("Nothing to change: give at least one of sample name, notes and keep.")
-    return json(summary(_store().counts.edit(count_id, **changes)))
+        raise InputError(
+            "Nothing to change: give at least one of sample name, notes, keep and reviewed."
+        )
+    reviewed = changes.pop("reviewed", None)
+    by = None if reviewed is None else name if reviewed else ""
+    wanted = Edit(reviewed_by=by, **changes)
+    return json(summary(_store().counts.edit(count_id, wanted, version)))
 
 
 @counts.delete("/counts/<count_id>")

@@ -6,13 +6,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from device.counting.records import Frame
 from device.drawing.overlay import encode_png, overlay_image
 from device.errors import NotFoundError, StorageError
-from device.export.stored import FileFormat, export_file, load_count, stored_labels
+from device.export.pictures import draw_corrected, draw_corrected_overlay
+from device.export.stored import (
+    FileFormat,
+    StoredCount,
+    export_file,
+    load_count,
+    stored_labels,
+)
 from device.jobs.products import view_jpeg
 from device.models.estimate import drawing_mb
 from device.sandbox import open_image
@@ -20,7 +28,7 @@ from device.store import CountRow, Store
 from device.web.api.answers import BINARY, answers
 from device.web.api.corrections import preview_outlines
 from device.web.current import service
-from device.web.inputs import RelabelQuery
+from device.web.inputs import OutlinesQuery
 
 products = APIBlueprint("products", __name__, url_prefix="/api/v1")
 
@@ -83,8 +91,8 @@ def viewable(count_id: str) -> Response:
 @products.get("/counts/<count_id>/overlay.jpg")
 @answers(products, BINARY, 404, 409, media="image/jpeg")
 def overlay_jpg(count_id: str) -> Response:
-    """The image with outlines, numbers and the automatic count."""
-    return _product(count_id, "overlay.jpg")
+    """The image with outlines, numbers and the count, corrections by hand included."""
+    return _send_corrected(count_id, "overlay.jpg")
 
 
 @products.get("/counts/<count_id>/overlay.png")
@@ -92,25 +100,28 @@ def overlay_jpg(count_id: str) -> Response:
 def overlay_png(count_id: str) -> Response:
     """The same without compression loss, rendered on request."""
     store, row = _find(count_id)
-    labels = stored_labels(store, count_id)
+    count = load_count(store, row)
     with _frame(store, row) as frame:
-        picture = overlay_image(frame, store.result(count_id), labels)
+        picture = _draw_overlay(store, count, frame)
         return Response(encode_png(picture), mimetype="image/png")
 
 
 @products.get("/counts/<count_id>/outlines.png")
-@products.input(RelabelQuery, location="query", arg_name="query", unknown="raise")
+@products.input(OutlinesQuery, location="query", arg_name="query", unknown="raise")
 @answers(products, BINARY, 404, 409, 503, media="image/png")
 def outlines(count_id: str, query: dict[str, Any]) -> Response:
     """Outlines on a transparent ground; with a threshold or size, those of the preview."""
-    return preview_outlines(count_id, query) if query else _product(count_id, "outlines.png")
+    corrected = query.pop("corrected")
+    if query:
+        return preview_outlines(count_id, query)
+    return (_send_corrected if corrected else _product)(count_id, "outlines.png")
 
 
 @products.get("/counts/<count_id>/thumbnail.jpg")
 @answers(products, BINARY, 404, 409, media="image/jpeg")
 def thumbnail(count_id: str) -> Response:
     """The overlay, at most 320 pixels wide or high."""
-    return _product(count_id, "thumbnail.jpg")
+    return _send_corrected(count_id, "thumbnail.jpg")
 
 
 @products.get("/counts/<count_id>/probability.png")
@@ -138,6 +149,25 @@ def _export(name: FileFormat) -> None:
 
 for _name in get_args(FileFormat):
     _export(_name)
+
+
+def _send_corrected(count_id: str, name: str) -> Response:
+    """A picture with the corrections by hand; as stored where there are none."""
+    store, row = _find(count_id)
+    if row.status != "done":
+        return _product(count_id, name)  # says so
+    count = load_count(store, row)
+    if not count.corrections:
+        return _product(count_id, name)
+    answer = Response(draw_corrected(store, count, name), mimetype=_MEDIA[Path(name).suffix])
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer
+
+
+def _draw_overlay(store: Store, count: StoredCount, frame: Frame) -> np.ndarray:
+    if count.corrections:
+        return draw_corrected_overlay(store, count, frame)
+    return overlay_image(frame, count.result, stored_labels(store, count.row.id))
 
 
 def _product(count_id: str, name: str) -> Response:

@@ -1,7 +1,8 @@
 // Calls to /api/v1. A refused call throws ApiError with the sentence that the instrument sent.
 
+import { csrfToken, relogin } from "./session.js";
+
 const ROOT = "/api/v1";
-const csrf = document.querySelector('meta[name="csrf-token"]')?.content || "";
 
 export class ApiError extends Error {
   constructor(message, status, retryAfter = null) {
@@ -11,7 +12,10 @@ export class ApiError extends Error {
   }
 }
 
-export const headers = () => (csrf ? { "X-CSRFToken": csrf } : {});
+export const headers = () => (csrfToken() ? { "X-CSRFToken": csrfToken() } : {});
+
+/** True where the same request may work later: no connection, a restart, a full queue. */
+export const isPassing = (error) => error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 502);
 
 export const url = (path, parameters = {}) => {
   const query = new URLSearchParams();
@@ -33,41 +37,49 @@ export function sentence(body, status) {
   return `The instrument could not do this (error ${status}); see the Status page.`;
 }
 
-export function toLogin() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-}
-
 async function failure(response) {
   const body = await response.json().catch(() => null);
-  if (response.status === 401) toLogin();
   return new ApiError(sentence(body, response.status), response.status, Number(response.headers.get("Retry-After")) || null);
 }
 
-async function call(method, path, { json, body, signal, parameters } = {}) {
-  const options = { method, signal, headers: method === "GET" ? {} : headers() };
+/** 401: the session has ended; 403 on a change: so has the one that this page's token belongs to. */
+export const needsLogin = (status, method) => status === 401 || (status === 403 && method !== "GET");
+
+/** One request. A session that ended is begun anew in a dialog, then the request is sent again. */
+async function call(method, path, wish = {}) {
+  const response = await sent(method, path, wish);
+  if (needsLogin(response.status, method) && !wish.keepalive && !wish.again) {
+    await relogin();
+    return call(method, path, { ...wish, again: response.status === 403 });
+  }
+  if (!response.ok) throw await failure(response);
+  return response;
+}
+
+/** `key` makes a second try safe; `keepalive` outlives the page. */
+async function sent(method, path, { json, body, signal, parameters, key, keepalive }) {
+  const options = { method, signal, keepalive: Boolean(keepalive), headers: method === "GET" ? {} : headers() };
+  if (key) options.headers["Idempotency-Key"] = key;
   if (json !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(json);
   } else if (body !== undefined) {
     options.body = body;
   }
-  let response;
   try {
-    response = await fetch(url(path, parameters), options);
+    return await fetch(url(path, parameters), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The instrument does not answer. Check its power and the network.", 0);
   }
-  if (!response.ok) throw await failure(response);
-  return response;
 }
 
 const asJson = async (response) => (response.status === 204 ? null : response.json());
 
 export const get = async (path, parameters, signal) => asJson(await call("GET", path, { parameters, signal }));
-export const post = async (path, json) => asJson(await call("POST", path, { json: json ?? {} }));
+export const post = async (path, json, key) => asJson(await call("POST", path, { json: json ?? {}, key }));
+export const patch = async (path, json, { keepalive } = {}) => asJson(await call("PATCH", path, { json, keepalive }));
 export const sendForm = async (path, form) => asJson(await call("POST", path, { body: form }));
-export const patch = async (path, json) => asJson(await call("PATCH", path, { json }));
 export const remove = async (path) => asJson(await call("DELETE", path));
 
 export async function blob(path, { method = "GET", parameters, json, signal } = {}) {

@@ -2,21 +2,25 @@
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { CameraForm } from "./camera-form.js";
-import { announce, byId, element, icon, memory } from "./dom.js";
+import { announce, byId, element, icon } from "./dom.js";
 import { interval, moment, number, plural } from "./format.js";
 import { onStatus, refresh } from "./header.js";
 import { ended, follow, progressText } from "./job.js";
 import { drawSmall } from "./layers.js";
+import { onChanges } from "./live.js";
 import { Meters } from "./meters.js";
 import { Preview } from "./preview.js";
+import { SampleName } from "./sample-name.js";
 import { cameraIndicator } from "./state.js";
 
+const ORIGINS = { upload: "uploaded, ", watch: "from a watched folder, ", batch: "from a batch, " };
 const preview = new Preview();
 const meters = new Meters();
 const form = new CameraForm();
 const button = byId("capture");
 let current = null;
 let lastRefusal = null;
+let latest = null;
 
 function setButton(level, detail, fraction = 0, label = "Capture and count") {
   button.dataset.level = level;
@@ -67,13 +71,22 @@ function showLatest(count) {
   const picture = element("canvas", { role: "img", "aria-label": "The counted image with outlines" });
   region.replaceChildren(
     element("p", { class: "value" }, `${number(shown)}`, range),
-    element("p", { class: "about" }, count.sample || "no sample name", element("small", {}, moment(count.created))),
+    element("p", { class: "about" }, count.sample || "no sample name", element("small", {}, `${ORIGINS[count.origin] ?? ""}${moment(count.created)}`)),
     element("ul", { class: "flags" }, ...(count.flags ?? []).map((flag) => element("li", {}, icon("warning"), element("span", {}, flag.text)))),
     element("a", { href: target, class: "picture", tabindex: "-1", "aria-hidden": "true" }, picture),
     element("a", { href: target, class: "button small" }, "Open and correct"),
   );
   region.hidden = false;
+  latest = count;
   drawSmall(picture, count).catch((error) => refuse(error.message));
+}
+
+/** Whoever made it: the newest finished count is shown, and shown again when somebody corrects it. */
+function showChanges({ counts, deleted, reset }) {
+  if (reset || deleted.includes(latest?.id)) { showLast(); return; }
+  const done = counts.filter((count) => count.status === "done" && count.sequence >= (latest?.sequence ?? 0));
+  const newest = done.toSorted((a, b) => b.sequence - a.sequence)[0];
+  if (newest) showLatest(newest);
 }
 
 async function press(event) {
@@ -83,12 +96,12 @@ async function press(event) {
   setButton("busy", "exposing", 0, "Exposing");
   current = { id: null };
   const sample = byId("sample").value.trim();
-  memory.write("sample", sample);
   const named = Object.entries({ sample, assay: byId("assay").value });
   const wishes = Object.fromEntries(named.filter(([, value]) => value));
   try {
     const { id } = await api.post("/captures", wishes);
     current = { id };
+    names.used(sample);
     byId("cancel").hidden = false;
     const count = await follow(id, (found) => {
       if (!ended(found)) setButton("busy", progressText(found), found.progress ?? 0, "Counting");
@@ -129,14 +142,15 @@ async function readCamera() {
 async function showLast() {
   try {
     const { counts } = await api.get("/counts", { status: "done", limit: 1 });
-    if (counts.length && byId("latest").hidden) showLatest(counts[0]);
+    if (counts.length) showLatest(counts[0]);
+    else byId("latest").hidden = true;
   } catch { /* nothing to show yet */ }
 }
 
-byId("sample").value = memory.read("sample");
+const names = new SampleName();
 byId("capture-form").addEventListener("submit", press);
 byId("cancel").addEventListener("click", cancel);
 onStatus((found) => { showCamera(found); showRefusal(found); });
 offerAssays("assay");
 readCamera();
-showLast();
+onChanges(showChanges);

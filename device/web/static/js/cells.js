@@ -37,13 +37,15 @@ export function area(polygon) {
 
 export const holding = (corrections) => (corrections ?? []).filter((correction) => !correction.undone);
 
-/** The cells after the corrections by hand: {counted, removed, added}. */
-export function corrected(cells, corrections) {
+/** The cells after the corrections by hand: {counted, removed, added}; an accepted doubtful object has its measures. */
+export function corrected(cells, corrections, doubtful = []) {
   const held = holding(corrections);
   const gone = new Set(held.filter((one) => one.action === "remove").map((one) => one.cell_id));
+  const known = new Map(doubtful.map((cell) => [cell.id, cell]));
   return {
     counted: cells.filter((cell) => !gone.has(cell.id)),
     removed: cells.filter((cell) => gone.has(cell.id)),
-    added: held.filter((one) => one.action === "add"),
+    added: held.filter((one) => one.action === "add").map((one) => ({ ...one, ...known.get(one.cell_id) })),
+    judged: new Set(held.map((one) => one.cell_id)),
   };
 }

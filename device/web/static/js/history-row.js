@@ -16,6 +16,8 @@ function value(count) {
 function about(count, target) {
   const flags = (count.flags ?? []).map((flag) => element("span", { class: "tag", "data-level": "warn", title: flag.text ?? flag }, (flag.code ?? flag).replaceAll("_", " ")));
   const trouble = count.status === "failed" || count.status === "running" ? progressText(count) : "";
+  if (count.reviewed) flags.unshift(element("span", { class: "tag", "data-level": "ok", title: `by ${count.reviewed_by}, ${moment(count.reviewed)}` }, "reviewed"));
+  if (count.doubtful_count) flags.push(element("span", { class: "tag" }, `${number(count.doubtful_count)} doubtful`));
   return element("div", { class: "about" },
     element("a", { href: target }, count.sample || count.image || "no name"),
     element("span", {}, `${count.sample ? `${count.image}, ` : ""}${moment(count.created)}`),
@@ -24,7 +26,8 @@ function about(count, target) {
 }
 
 export function historyRow(count, { chosen, onChoose, onKeep }) {
-  const target = `/counts/${encodeURIComponent(count.id)}`;
+  // The filter goes along, so that the next image there is the next one of this list.
+  const target = `/counts/${encodeURIComponent(count.id)}${location.search}`;
   const name = count.sample || count.image || `count ${count.sequence}`;
   const box = element("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen });
   box.addEventListener("click", (event) => onChoose(count, box.checked, event.shiftKey));

@@ -1,106 +1,158 @@
 // All counts: filter, select, plot, download, keep, delete.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { byId, confirmed, debounce, element, saveBlob, toast } from "./dom.js";
+import { byId, confirmed, debounce, element, memory, saveBlob, toast } from "./dom.js";
 import { number, plural } from "./format.js";
 import "./header.js";
+import { isFiltered, question, readAddress, writeAddress } from "./history-filter.js";
 import { historyRow } from "./history-row.js";
 import { drawPlots } from "./history-plots.js";
+import { onChanges } from "./live.js";
 
-const PAGE = 60;
+const PAGE = 100;
+const NEXT_PAGE = 300;
+const MOST = 1000;
+/** Of so many counts the ids still fit into one request; more are exported by filter. */
+const MOST_CHOSEN = 5000;
 let counts = [];
 let before = null;
+let total = 0;
+let loading = null;
+/** Ids; `everything` means all that match the filter, loaded or not. */
 const chosen = new Set();
+let everything = false;
 let lastChosen = null;
+const drawn = new Map();
 
-function filters() {
-  const day = (id, plus) => {
-    const value = byId(id).value;
-    if (!value) return "";
-    const date = new Date(`${value}T00:00:00`);
-    date.setDate(date.getDate() + plus);
-    return date.toISOString();
-  };
-  return {
-    sample: byId("filter-sample").value.trim(),
-    since: day("filter-since", 0),
-    // The last day counts too: until is exclusive.
-    until: day("filter-until", 1),
-    status: byId("filter-status").value,
-    kept: byId("filter-kept").checked ? "true" : "",
-  };
+async function fetchPage(limit, from) {
+  const answer = await api.get("/counts", { ...question(), limit, before: from });
+  total = answer.total;
+  return answer;
 }
 
-async function load(more = false) {
+/** The newest counts; as many as are shown already, so that the place in the list stays. */
+async function load({ keepPlace = false } = {}) {
   try {
-    const answer = await api.get("/counts", { ...filters(), limit: PAGE, before: more ? before : "" });
-    counts = more ? [...counts, ...answer.counts] : answer.counts;
+    const answer = await fetchPage(keepPlace ? Math.min(MOST, Math.max(PAGE, counts.length)) : PAGE, "");
+    counts = answer.counts;
     before = answer.next_before;
-    if (!more) chosen.clear();
+    if (!keepPlace) { chosen.clear(); everything = false; }
     show();
   } catch (error) {
     toast(error.message, "fault");
   }
 }
 
+async function loadMore(limit = NEXT_PAGE) {
+  if (!before) return;
+  loading ??= fetchPage(limit, before).then((answer) => {
+    counts = [...counts, ...answer.counts];
+    before = answer.next_before;
+    if (everything) for (const count of answer.counts) chosen.add(count.id);
+    show();
+  }).catch((error) => toast(error.message, "fault")).finally(() => { loading = null; });
+  await loading;
+  watchEnd();
+}
+
+const end = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) loadMore(); }, { rootMargin: "1200px" });
+
+/** Anew after each load: an end that stays in sight is not told a second time. */
+function watchEnd() {
+  end.unobserve(byId("more"));
+  end.observe(byId("more"));
+}
+
+/** Keeping and deleting need every count by name. */
+async function loadAll() {
+  while (before) await loadMore(MOST);
+}
+
+/** A row is made anew only when it changed, so that thousands cost nothing while one is counted. */
+function rowOf(count) {
+  const state = JSON.stringify(count) + chosen.has(count.id);
+  const known = drawn.get(count.id);
+  if (known?.state === state) return known.item;
+  const item = historyRow(count, { chosen: chosen.has(count.id), onChoose: choose, onKeep: keep });
+  drawn.set(count.id, { state, item });
+  return item;
+}
+
 function show() {
-  byId("rows").replaceChildren(...counts.map((count) => historyRow(count, { chosen: chosen.has(count.id), onChoose: choose, onKeep: keep })));
+  const focused = document.activeElement?.closest?.(".history-row")?.dataset.id;
+  const items = counts.map(rowOf);
+  const list = byId("rows");
+  const same = items.length === list.children.length && items.every((item, at) => list.children[at] === item);
+  if (!same) list.replaceChildren(...items);
+  if (focused && !document.activeElement.closest(".history-row")) list.querySelector(`[data-id="${focused}"] input`)?.focus();
   byId("empty").hidden = counts.length > 0;
   byId("more").hidden = !before;
   showSelection();
 }
 
-/** The counts that buttons and plots apply to: the selected ones, or all shown when none is selected. */
+/** The counts that plots apply to: the selected ones, or all shown when none is selected. */
 const selection = () => (chosen.size ? counts.filter((count) => chosen.has(count.id)) : counts);
 
 const plotSoon = debounce(150, () => drawPlots(selection()));
 
 function showSelection() {
   const all = byId("select-all");
-  all.checked = counts.length > 0 && chosen.size === counts.length;
+  const picked = everything ? total : chosen.size;
+  all.checked = counts.length > 0 && (everything || chosen.size === counts.length);
   all.indeterminate = chosen.size > 0 && !all.checked;
-  const words = chosen.size ? `${number(chosen.size)} of ${number(counts.length)} selected` : plural(counts.length, "count");
-  byId("selection-summary").textContent = before && !chosen.size ? `${words} shown, more below` : words;
-  for (const id of ["again-selected", "keep-selected", "delete-selected"]) byId(id).disabled = !chosen.size;
-  for (const id of ["export-csv", "export-zip"]) byId(id).disabled = !selection().some((count) => count.status === "done");
+  byId("selection-summary").textContent = picked ? `${number(picked)} of ${number(total)} selected` : plural(total, "count");
+  for (const id of ["again-selected", "keep-selected", "delete-selected"]) byId(id).disabled = !picked;
+  for (const format of ["csv", "zip"]) {
+    const button = byId(`export-${format}`);
+    button.disabled = !selection().some((count) => count.status === "done");
+    button.textContent = `${format.toUpperCase()} (${picked && !everything ? number(picked) : `all ${number(total)}`})`;
+  }
   plotSoon();
 }
 
 function choose(count, checked, range) {
-  const at = counts.indexOf(count);
+  everything = false;
+  const at = counts.findIndex((one) => one.id === count.id);
   const from = range && lastChosen !== null ? lastChosen : at;
   for (const one of counts.slice(Math.min(at, from), Math.max(at, from) + 1)) {
     if (checked) chosen.add(one.id);
     else chosen.delete(one.id);
   }
   lastChosen = at;
-  if (from !== at) show();
-  else showSelection();
+  show();
 }
 
 async function keep(count, value) {
   try {
-    await api.patch(api.countPath(count.id), { keep: value });
-    count.keep = value;
-    show();
+    take(await api.patch(api.countPath(count.id), { keep: value }));
   } catch (error) {
     toast(error.message, "fault");
   }
 }
 
+function take(changed) {
+  counts = counts.map((one) => (one.id === changed.id ? changed : one));
+  show();
+}
+
+async function picked() {
+  if (everything) await loadAll();
+  return counts.filter((count) => chosen.has(count.id));
+}
+
 async function keepChosen() {
-  const picked = selection();
-  const value = !picked.every((count) => count.keep);
-  for (const count of picked) await keep(count, value);
+  const wanted = await picked();
+  const value = !wanted.every((count) => count.keep);
+  for (const count of wanted) await keep(count, value);
 }
 
 async function removeChosen() {
-  const picked = selection();
-  const kept = picked.filter((count) => count.keep).length;
+  const wanted = await picked();
+  const kept = wanted.filter((count) => count.keep).length;
   const warning = kept ? ` ${plural(kept, "of them is marked Keep", "of them are marked Keep")}.` : "";
-  if (!await confirmed(`Delete ${plural(picked.length, "count")}?`, `This deletes images, counts and corrections permanently.${warning}`)) return;
+  if (!await confirmed(`Delete ${plural(wanted.length, "count")}?`, `This deletes images, counts and corrections permanently.${warning}`)) return;
   let gone = 0;
-  for (const count of picked) {
+  for (const count of wanted) {
     try {
       await api.remove(api.countPath(count.id));
       gone += 1;
@@ -115,7 +167,7 @@ async function removeChosen() {
 /** The new counts stand beside the old ones, which the list shows no longer once they are done. */
 async function countAgain() {
   try {
-    const answer = await api.post("/recounts", { ids: selection().map((count) => count.id), assay: byId("again-assay").value });
+    const answer = await api.post("/recounts", { ids: (await picked()).map((count) => count.id), assay: byId("again-assay").value });
     toast([`${plural(answer.accepted.length, "image")} in the queue.`, ...answer.problems].join(" "), answer.problems.length ? "fault" : undefined);
     await load();
   } catch (error) {
@@ -123,14 +175,23 @@ async function countAgain() {
   }
 }
 
-async function take(format) {
-  const ids = selection().filter((count) => count.status === "done").map((count) => count.id);
+/** By filter the browser saves the file while it arrives; a selection is small and goes by its ids. */
+async function exportAs(format) {
+  const table = format === "csv" ? { separator: byId("separator").value, bom: "true" } : {};
+  if (everything || !chosen.size) {
+    const link = element("a", { href: api.url(`/counts.${format}`, { ...question(), ...table }), download: `counts.${format}` });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    return;
+  }
+  const ids = counts.filter((count) => chosen.has(count.id) && count.status === "done").map((count) => count.id);
+  if (ids.length > MOST_CHOSEN) { toast(`At most ${number(MOST_CHOSEN)} counts can be selected one by one; select all of a filter instead.`, "warn"); return; }
   const button = byId(`export-${format}`);
   button.disabled = true;
   try {
-    const { blob, headers } = await api.blob("/exports", { method: "POST", json: { ids, format } });
-    const named = /filename="?([^";]+)/.exec(headers.get("Content-Disposition") ?? "")?.[1];
-    saveBlob(blob, named ?? `fluocount.${format}`);
+    const { blob } = await api.blob("/exports", { method: "POST", json: { ids, format, ...table, ...(table.bom && { bom: true }) } });
+    saveBlob(blob, `counts.${format}`);
     toast(`${plural(ids.length, "count")} exported.`);
   } catch (error) {
     toast(error.message, "fault");
@@ -139,20 +200,25 @@ async function take(format) {
   }
 }
 
-byId("filters").addEventListener("input", debounce(250, () => load()));
-byId("filters").addEventListener("reset", () => setTimeout(load));
-byId("filters").addEventListener("submit", (event) => { event.preventDefault(); load(); });
-byId("more").addEventListener("click", () => load(true));
-byId("select-all").addEventListener("change", (event) => {
-  chosen.clear();
-  if (event.target.checked) for (const count of counts) chosen.add(count.id);
-  show();
-});
-byId("export-csv").addEventListener("click", () => take("csv"));
-byId("export-zip").addEventListener("click", () => take("zip"));
-byId("again-selected").addEventListener("click", countAgain);
-byId("keep-selected").addEventListener("click", keepChosen);
-byId("delete-selected").addEventListener("click", removeChosen);
+const reloadSoon = debounce(300, () => load({ keepPlace: true }));
+
+function showChanges({ counts: changed, deleted, reset }) {
+  if (reset) { load({ keepPlace: counts.length > 0 }); return; }
+  const known = new Set(counts.map((count) => count.id));
+  // A count made again takes the place of the old one when it is done.
+  const ended = changed.some((count) => count.status === "done" && known.has(count.id));
+  for (const count of changed) if (known.has(count.id)) take(count);
+  const gone = deleted.filter((id) => known.has(id));
+  for (const id of gone) chosen.delete(id);
+  // What is new, or may no longer match the filter, is for the instrument to say.
+  if (gone.length || ended || isFiltered() || changed.some((count) => !known.has(count.id))) reloadSoon();
+}
+
+function filtered() {
+  writeAddress();
+  load();
+}
+
 async function suggestSamples() {
   try {
     const { samples } = await api.get("/samples");
@@ -160,9 +226,28 @@ async function suggestSamples() {
   } catch { /* without suggestions the field still works */ }
 }
 
-document.addEventListener("visibilitychange", () => { if (!document.hidden && !chosen.size) load(); });
+byId("filters").addEventListener("input", debounce(250, filtered));
+byId("filters").addEventListener("reset", () => setTimeout(filtered));
+byId("filters").addEventListener("submit", (event) => { event.preventDefault(); filtered(); });
+byId("more").addEventListener("click", () => loadMore());
+// More rows before the end comes into sight, so that nobody has to press.
+watchEnd();
+byId("select-all").addEventListener("change", (event) => {
+  chosen.clear();
+  everything = event.target.checked;
+  if (everything) for (const count of counts) chosen.add(count.id);
+  show();
+});
+byId("export-csv").addEventListener("click", () => exportAs("csv"));
+byId("export-zip").addEventListener("click", () => exportAs("zip"));
+byId("again-selected").addEventListener("click", countAgain);
+byId("keep-selected").addEventListener("click", keepChosen);
+byId("delete-selected").addEventListener("click", removeChosen);
+byId("separator").value = memory.read("separator") || "comma";
+byId("separator").addEventListener("change", (event) => memory.write("separator", event.target.value));
 // On a phone the list comes first; the plots open on request.
 byId("plots").open = !matchMedia("(max-width: 860px)").matches;
+readAddress();
 suggestSamples();
 offerAssays("again-assay", null);
-load();
+onChanges(showChanges);

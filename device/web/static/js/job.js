@@ -1,7 +1,7 @@
 // Follow one count until it is done, failed or cancelled.
 import * as api from "./api.js";
-import { pause } from "./dom.js";
 import { duration, percent } from "./format.js";
+import { onChanges } from "./live.js";
 
 const ENDED = new Set(["done", "failed", "cancelled"]);
 export const ended = (count) => ENDED.has(count.status);
@@ -18,19 +18,23 @@ export function progressText(count) {
   return "done";
 }
 
-/** Polls; calls onProgress(count) for each answer and resolves with the last. Survives short network failures. */
-export async function follow(id, onProgress, { everyMs = 400, signal } = {}) {
-  let misses = 0;
-  for (;;) {
-    try {
-      const count = await api.get(api.countPath(id), undefined, signal);
-      misses = 0;
-      onProgress(count);
-      if (ended(count)) return count;
-    } catch (error) {
-      misses += 1;
-      if (error.name === "AbortError" || error.status >= 400 || misses > 30) throw error;
+/** Calls onProgress(count) whenever the count changes and resolves with the last. Survives a lost connection. */
+export function follow(id, onProgress) {
+  return new Promise((resolve, reject) => {
+    const end = (settle, value) => { stop(); settle(value); };
+    async function look() {
+      try {
+        const count = await api.get(api.countPath(id));
+        onProgress(count);
+        if (ended(count)) end(resolve, count);
+      } catch (error) {
+        if (!api.isPassing(error)) end(reject, error);
+      }
     }
-    await pause(document.hidden ? 4 * everyMs : everyMs);
-  }
+    const stop = onChanges(({ counts, deleted, reset }) => {
+      if (deleted.includes(id)) end(reject, new api.ApiError("This count was deleted.", 404));
+      else if (reset || counts.some((count) => count.id === id)) look();
+    }, { hurried: true });
+    look();
+  });
 }

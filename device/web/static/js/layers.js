@@ -52,8 +52,9 @@ export class Layers {
 
   async loadImage() { this.image = await picture(api.countPath(this.id, "/image.jpg")); }
 
-  async loadOutlines(parameters, signal) {
-    const found = await picture(api.countPath(this.id, "/outlines.png"), parameters, signal);
+  /** Those of the automatic count, or of other settings; corrections are drawn over them. */
+  async loadOutlines(parameters = {}, signal) {
+    const found = await picture(api.countPath(this.id, "/outlines.png"), { corrected: "false", ...parameters }, signal);
     this.halo = tinted(found, "#000000");
     this.outlines = found;
   }
@@ -95,10 +96,10 @@ export class Layers {
 
 const SMALL_PX = 760;
 
-/** The picture with outlines at least two screen pixels wide, even when shown small. */
+/** The picture with outlines at least two screen pixels wide, even when shown small; corrections by hand included. */
 export async function drawSmall(canvas, count) {
   const layers = new Layers(count.id);
-  await Promise.all([layers.loadImage(), layers.loadOutlines()]);
+  await Promise.all([layers.loadImage(), layers.loadOutlines({ corrected: "true" })]);
   const scale = Math.min(1, SMALL_PX / count.width);
   canvas.width = count.width * scale;
   canvas.height = count.height * scale;

@@ -37,14 +37,30 @@ export function showName(count) {
   document.title = `${count.sample || count.image || "Count"} · fluocount`;
 }
 
-export function showDoubts(result, onChoose) {
+/** What was said about a doubtful object, in words; empty while nobody judged it. */
+function verdict(cell, result, corrections) {
+  const said = holding(corrections).find((one) => one.cell_id === cell.id);
+  if (!said) return "";
+  const isCell = said.action === "add" || (said.action === "confirm" && cell.id <= result.count);
+  return `${isCell ? "a cell" : "no cell"}, ${said.who || "unknown"}`;
+}
+
+/** onChoose(cell) shows one, onJudge(cell, isCell) says what it is. */
+export function showDoubts(result, corrections, { onChoose, onJudge }) {
   const doubtful = result.doubtful ?? [];
   byId("doubts").hidden = !doubtful.length;
   const uncounted = doubtful.filter((cell) => cell.id > result.count).length;
-  byId("doubts-note").textContent = `${plural(doubtful.length, "object")} could be a cell or not: ${number(doubtful.length - uncounted)} counted, ${number(uncounted)} not counted. Select one to see it.`;
-  byId("doubt-list").replaceChildren(...doubtful.map((cell) => element("li", {}, element("button", { type: "button", onclick: () => onChoose(cell) },
-    element("span", {}, cell.id > result.count ? "not counted" : `counted as cell ${number(cell.id)}`),
-    element("span", {}, `${percent(cell.probability)} likely a cell, ${number(cell.area_px)} px²`)))));
+  const open = doubtful.filter((cell) => !verdict(cell, result, corrections)).length;
+  byId("doubts-note").textContent = `${plural(doubtful.length, "object")} could be a cell or not: ${number(doubtful.length - uncounted)} counted, ${number(uncounted)} not counted; ${number(open)} to look at.`;
+  byId("doubt-list").replaceChildren(...doubtful.map((cell) => {
+    const name = cell.id > result.count ? "not counted" : `cell ${number(cell.id)}`;
+    return element("li", {},
+      element("button", { type: "button", class: "doubt", onclick: () => onChoose(cell) },
+        element("span", {}, verdict(cell, result, corrections) || name),
+        element("span", {}, `${percent(cell.probability)}, ${number(cell.area_px)} px²`)),
+      element("button", { type: "button", class: "judge", "aria-label": `A cell: ${name}`, title: "This is a cell (Y)", onclick: () => onJudge(cell, true) }, "✓"),
+      element("button", { type: "button", class: "judge", "aria-label": `No cell: ${name}`, title: "This is no cell (N)", onclick: () => onJudge(cell, false) }, "✗"));
+  }));
 }
 
 export function showProvenance(count) {

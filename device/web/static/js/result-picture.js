@@ -9,7 +9,7 @@ import { tipContent } from "./readout.js";
 import { Toolbar } from "./toolbar.js";
 import { Viewer } from "./viewer.js";
 
-const EMPTY = { counted: [], removed: [], added: [], doubtful: [] };
+const EMPTY = { counted: [], removed: [], added: [], doubtful: [], judged: new Set() };
 
 export class Picture {
   constructor(id, { onAdd, onRemove }) {
@@ -18,6 +18,8 @@ export class Picture {
     this.scene = EMPTY;
     this.result = null;
     this.chosen = null;
+    /** The doubtful object that a person is judging. */
+    this.subject = null;
     this.stage = byId("canvas").parentElement;
     this.toolbar = new Toolbar((change) => this.#changed(change));
     this.viewer = new Viewer(byId("canvas"), {
@@ -45,7 +47,7 @@ export class Picture {
   show(result, corrections) {
     this.result = result;
     const doubtful = result.doubtful ?? [];
-    this.scene = { ...corrected(result.cells, corrections), doubtful };
+    this.scene = { ...corrected(result.cells, corrections, doubtful), doubtful };
     this.chosen = null;
     this.#tip(null);
     this.#readPolygon();
@@ -53,7 +55,8 @@ export class Picture {
 
   /** Bring a doubtful object to the middle. */
   choose(cell) {
-    this.chosen = cell;
+    this.subject = cell;
+    if (!cell) { this.viewer.redraw(); return; }
     this.viewer.show(cell, 8 * cell.equivalent_diameter_px);
     byId("canvas").scrollIntoView({ block: "nearest" });
   }
@@ -66,7 +69,7 @@ export class Picture {
     const { on, brightness } = this.toolbar;
     this.layers.paint(context, view, on, brightness);
     if (!this.result) return;
-    paintMarks(context, view, { ...this.scene, on, polygon: this.polygon, chosen: this.chosen, diameter: this.result.cell_diameter_px });
+    paintMarks(context, view, { ...this.scene, on, polygon: this.polygon, chosen: this.chosen ?? this.subject, diameter: this.result.cell_diameter_px });
   }
 
   async #changed(change) {
@@ -103,7 +106,7 @@ export class Picture {
     const reach = Math.max(this.result.cell_diameter_px / 2, 10 / this.viewer.scale);
     const distance = (one) => Math.hypot(one.x - point.x, one.y - point.y);
     const [nearest] = this.scene.added.toSorted((a, b) => distance(a) - distance(b));
-    if (nearest && distance(nearest) < reach) this.onRemove({ id: nearest.cell_id });
+    if (nearest && distance(nearest) < reach) this.onRemove({ id: nearest.cell_id, key: nearest.pending ? nearest.key : null });
     else this.say("No counted cell here.");
   }
 

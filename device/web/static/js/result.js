@@ -5,10 +5,12 @@ import { announce, byId, confirmed } from "./dom.js";
 import { plural } from "./format.js";
 import "./header.js";
 import { ended, follow, progressText } from "./job.js";
+import { onChanges } from "./live.js";
 import { Corrections } from "./corrections.js";
 import { Notes } from "./notes.js";
 import { showDoubts, showName, showNumbers, showProvenance } from "./readout.js";
 import { Picture } from "./result-picture.js";
+import { Review } from "./review.js";
 import { Tuning } from "./tuning.js";
 
 const id = byId("result").dataset.countId;
@@ -26,6 +28,7 @@ const corrections = new Corrections(id, (answer) => {
 });
 const showAgain = offerAgain(id, (answer) => { count = { ...count, ...answer }; show(); });
 const notes = new Notes(id, (values) => { count = { ...count, ...values }; showName(count); });
+const review = new Review(id, { picture, judge: (cell, isCell) => whenKept(() => corrections.judge(cell, isCell)) });
 const tuning = new Tuning(id, { onTrial: showTrial, onKept: load });
 
 /** Corrections belong to the saved result; other slider settings give other cells. */
@@ -45,8 +48,9 @@ async function showTrial(result, parameters, signal) {
 function show() {
   showName(count);
   showNumbers(count, trial);
-  showDoubts(trial ?? count, (cell) => picture.choose(cell));
-  corrections.show(count.corrections ?? []);
+  showDoubts(trial ?? count, count.corrections, { onChoose: (cell) => picture.choose(cell), onJudge: (cell, isCell) => whenKept(() => corrections.judge(cell, isCell)) });
+  review.show(count);
+  corrections.show();
   notes.show(count);
   picture.show(trial ?? count, trial ? [] : count.corrections);
 }
@@ -68,6 +72,8 @@ async function load() {
     count = await follow(id, showJob);
     if (count.status !== "done") return;
     for (const panel of ["downloads", "tuning", "corrections"]) byId(panel).hidden = false;
+    corrections.take(count);
+    count.corrections = corrections.shown;
     showProvenance(count);
     showAgain(count);
     await picture.open(count);
@@ -76,6 +82,21 @@ async function load() {
     picture.cover(error.message);
     byId("readout-title").textContent = "Cannot be shown";
   }
+}
+
+/** Somebody else corrected, named, labelled or deleted this count. */
+async function showChanges({ counts, deleted, reset }) {
+  if (deleted.includes(id)) { picture.cover("This count was deleted."); return; }
+  const found = counts.find((one) => one.id === id);
+  if (!count || count.status !== "done" || !(found || reset)) return;
+  if (corrections.queue.pending.length) return; // its own answers come, and show what others did
+  try {
+    const now = await api.get(api.countPath(id));
+    if (now.status !== "done" || now.revision !== count.revision) { await load(); return; }
+    corrections.take(now);
+    count = { ...now, corrections: corrections.shown };
+    show();
+  } catch { /* the header shows that the instrument does not answer */ }
 }
 
 async function order(what) {
@@ -103,3 +124,4 @@ byId("delete").addEventListener("click", async () => {
 });
 
 load();
+onChanges(showChanges);

@@ -1,8 +1,5 @@
 // Uploads one file and reports progress, which fetch cannot do for uploads.
-import { ApiError, headers, sentence, toLogin, url } from "./api.js";
-
-/** A second try with the same key returns the count of the first, so a lost connection never counts an image twice. */
-export const sendKey = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+import { ApiError, headers, sentence, url } from "./api.js";
 
 /** {done: Promise of {id, status}, abort()} */
 export function send(file, options, key, onFraction) {
@@ -13,7 +10,7 @@ export function send(file, options, key, onFraction) {
   const done = new Promise((resolve, reject) => {
     request.upload.onprogress = (event) => { if (event.lengthComputable) onFraction(event.loaded / event.total); };
     request.onload = () => settle(request, resolve, reject);
-    request.onerror = () => reject(new ApiError("Connection lost; the image was not counted. Try again.", 0));
+    request.onerror = () => reject(new ApiError("Connection lost.", 0));
     request.onabort = () => reject(new ApiError("cancelled", 0));
   });
   request.open("POST", url("/counts"));
@@ -25,7 +22,6 @@ export function send(file, options, key, onFraction) {
 }
 
 function settle(request, resolve, reject) {
-  if (request.status === 401) toLogin();
   if (request.status >= 200 && request.status < 300) resolve(request.response);
   else {
     const retryAfter = Number(request.getResponseHeader("Retry-After")) || null;

@@ -1,29 +1,23 @@
 // Drop images: two upload at a time, and each row shows the state of its file.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { announce, byId, memory, pause } from "./dom.js";
+import { announce, byId, pause } from "./dom.js";
+import { droppedFiles, imagesOf } from "./dropped.js";
 import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
-import { Follower } from "./follower.js";
 import { ended } from "./job.js";
+import { onChanges } from "./live.js";
+import { SampleName } from "./sample-name.js";
 import { send } from "./send.js";
+import { relogin } from "./session.js";
 import { Row } from "./upload-row.js";
 
 const AT_ONCE = 2;
+const FIRST_WAIT_S = 2;
+const LONGEST_WAIT_S = 30;
 const FORMATS = { jpg: "JPEG", jpeg: "JPEG", tif: "TIFF", tiff: "TIFF" };
+const OPEN = ["waiting", "held", "sending", "counting"];
 const rows = [];
-const follower = new Follower({
-  onCount: (count) => {
-    const row = rows.find((one) => one.id === count.id);
-    if (ended(count)) row?.finish(count);
-    else row?.counting(count);
-    summarise();
-  },
-  onTrouble: (id, error) => {
-    rows.find((one) => one.id === id)?.fail(error.message);
-    summarise();
-  },
-});
 let limits = null;
 let sending = 0;
 
@@ -56,14 +50,14 @@ function objection(file) {
 
 function add(files) {
   const chosen = options();
-  if (chosen.sample) memory.write("sample", chosen.sample);
   for (const file of files) {
     const row = new Row(file, chosen, retry);
-    rows.unshift(row);
-    byId("upload-rows").prepend(row.item);
+    rows.push(row);
+    byId("upload-rows").append(row.item);
     const reason = objection(file);
     if (reason) row.fail(reason);
   }
+  names.used(chosen.sample);
   next();
 }
 
@@ -77,7 +71,7 @@ async function retry(row) {
   try {
     await api.post(api.countPath(row.id, "/retry"));
     row.accepted(row.id);
-    follower.add(row.id);
+    look(row);
     summarise();
   } catch (error) {
     row.fail(error.message);
@@ -87,7 +81,7 @@ async function retry(row) {
 function next() {
   summarise();
   while (sending < AT_ONCE) {
-    const row = rows.findLast((candidate) => candidate.state === "waiting");
+    const row = rows.find((candidate) => candidate.state === "waiting");
     if (!row) return;
     sending += 1;
     upload(row).finally(() => { sending -= 1; next(); });
@@ -105,33 +99,82 @@ async function upload(row) {
     await refused(row, error);
     return;
   }
+  row.tries = 0;
   row.accepted(accepted.id);
+  row.mention(accepted.earlier);
   // The instrument counts while the next file uploads.
-  follower.add(row.id);
+  look(row);
   if (row.cancelAsked) await cancelCount(row);
 }
 
+/** Once after accepting: a quick count is done before its number is known here. */
+async function look(row) {
+  try {
+    show(row, await api.get(api.countPath(row.id)));
+  } catch (error) {
+    if (!api.isPassing(error)) row.fail(error.message);
+  }
+  summarise();
+}
+
+function show(row, count) {
+  if (row.state !== "counting") return;
+  if (ended(count)) row.finish(count);
+  else row.counting(count);
+}
+
+function showChanges({ counts, deleted, reset }) {
+  for (const row of rows.filter((one) => one.id && one.state === "counting")) {
+    const found = counts.find((count) => count.id === row.id);
+    if (found) show(row, found);
+    else if (deleted.includes(row.id)) row.fail("This count was deleted.");
+    else if (reset) look(row);
+  }
+  summarise();
+}
+
+/** What passes (a broken line, a restart, a full queue, a login) is waited for; the same key counts nothing twice. */
 async function refused(row, error) {
-  const full = error.status === 503 || error.status === 429;
-  if (full && row.state !== "cancelled") {
-    row.hold(`${error.message} It will be sent again automatically.`);
-    await pause(1000 * (error.retryAfter ?? 5));
-    if (row.state === "held") row.wait();
-  } else if (row.state !== "cancelled") {
+  if (row.state === "cancelled") return;
+  if (api.needsLogin(error.status, "POST")) {
+    row.hold("Waiting for you to log in; it will be sent again automatically.");
+    await relogin();
+  } else if (api.isPassing(error)) {
+    const wait = error.retryAfter ?? Math.min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** row.tries);
+    row.tries += 1;
+    row.hold(`${error.message} It will be sent again automatically, in ${number(wait)} s.`);
+    await Promise.race([pause(1000 * wait), hurried()]);
+  } else {
     row.fail(error.message);
+    return;
+  }
+  if (row.state === "held") row.wait();
+}
+
+const hurried = () => new Promise((resolve) => {
+  for (const [target, name] of [[window, "online"], [byId("upload-again"), "click"]]) target.addEventListener(name, resolve, { once: true });
+});
+
+function tryAllAgain() {
+  for (const row of rows.filter((one) => one.state === "failed")) {
+    if (!objection(row.file)) retry(row);
   }
 }
 
 function summarise() {
   const of = (...states) => rows.filter((row) => states.includes(row.state)).length;
-  const [done, failed] = [of("done"), of("failed")];
-  const open = of("waiting", "held", "sending", "counting");
+  const [done, failed, held] = [of("done"), of("failed"), of("held")];
+  const open = of(...OPEN);
   const parts = [`${number(done)} of ${number(rows.length)} counted`];
   if (open) parts.push(`${number(open)} in progress`);
   if (failed) parts.push(`${number(failed)} failed`);
   byId("upload-summary").textContent = rows.length ? parts.join(", ") : "No files yet.";
   byId("upload-cancel").hidden = !open;
+  byId("upload-again").hidden = !(failed || held);
   byId("upload-clear").hidden = open > 0 || rows.length === 0;
+  const whole = byId("upload-whole");
+  whole.hidden = !open;
+  whole.querySelector("i").style.width = `${(100 * rows.reduce((sum, row) => sum + row.done, 0)) / Math.max(1, rows.length)}%`;
   if (rows.length && !open) announce(`${plural(done, "image")} counted, ${number(failed)} failed`);
 }
 
@@ -160,20 +203,24 @@ function dropTarget(zone) {
   const off = () => { delete zone.dataset.over; };
   document.addEventListener("dragover", over);
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) off(); });
-  document.addEventListener("drop", (event) => {
+  document.addEventListener("drop", async (event) => {
     event.preventDefault();
     off();
-    add([...event.dataTransfer.files]);
+    add(await droppedFiles(event.dataTransfer));
   });
 }
 
-byId("sample").value = memory.read("sample");
-byId("files").addEventListener("change", (event) => {
-  add([...event.target.files]);
-  event.target.value = "";
-});
+const names = new SampleName();
+for (const id of ["files", "folder"]) {
+  byId(id).addEventListener("change", (event) => {
+    add(id === "folder" ? imagesOf([...event.target.files]) : [...event.target.files]);
+    event.target.value = "";
+  });
+}
+byId("choose-folder").addEventListener("click", () => byId("folder").click());
 byId("upload-options").addEventListener("submit", (event) => event.preventDefault());
 byId("upload-cancel").addEventListener("click", cancelWaiting);
+byId("upload-again").addEventListener("click", tryAllAgain);
 byId("upload-clear").addEventListener("click", () => {
   rows.length = 0;
   byId("upload-rows").replaceChildren();
@@ -185,3 +232,4 @@ window.addEventListener("beforeunload", (event) => {
 dropTarget(byId("drop"));
 offerAssays("assay");
 onStatus(showLimits);
+onChanges(showChanges);

@@ -1,0 +1,218 @@
+"""What a person clicked, typed or added is never lost and never overwritten."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from appliance import wait_for
+from browser import cells_png, expect_text, shoot, three_counts
+from PIL import Image
+from reviewed import PASSWORD, behind_login, free_places, held, log_in, show_result, slow_line
+
+from device.export.pictures import ADDED_RGB, REMOVED_RGB
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with three_counts(tmp_path_factory.mktemp("bench")) as served:
+        yield served
+
+
+@pytest.fixture
+def count(bench):
+    """A fresh count, so that tests do not meet each other's corrections."""
+    return bench.hand_in(cells_png(7), "fresh.png", sample="fresh")
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page("about:blank")
+
+
+def test_clicks_made_fast_on_a_slow_line_are_all_stored_in_order(bench, count, page):
+    image = show_result(page, bench, count)
+    page.get_by_role("radio", name="Add").click()
+    places = free_places(bench, count, 6)
+    with slow_line(page, 300):
+        for place in places:
+            page.mouse.click(*image.at(*place))
+            page.wait_for_timeout(250)
+        # Drawn and counted at once, long before the last is stored.
+        expect_text(page, "#corrected-count strong", str(count.count + 6))
+        page.locator("#corrections-state").wait_for(state="hidden")
+    stored = [(one.x, one.y) for one in held(bench, count)]
+    assert np.abs(np.array(stored) - np.array(places)).max() < 3
+
+
+def test_corrections_without_a_connection_wait_and_are_sent_later(bench, count, page, open_page):
+    for part in ("/corrections", "/api/v1/"):
+        open_page.watched[-1].forgive(part)
+    image = show_result(page, bench, count)
+    page.get_by_role("radio", name="Add").click()
+    page.context.set_offline(True)
+    for place in free_places(bench, count, 2):
+        image.click(*place)
+    expect_text(page, "#corrections-state-text", re.compile("2 corrections are not saved yet"))
+    expect_text(page, "#corrected-count strong", str(count.count + 2))
+    shoot(page, "corrections-waiting")
+    assert not held(bench, count)
+    page.context.set_offline(False)
+    page.locator("#corrections-state").wait_for(state="hidden")
+    assert len(held(bench, count)) == 2
+
+
+def test_corrections_that_wait_survive_a_reload(bench, count, page, open_page):
+    open_page.watched[-1].forgive("/api/v1/")
+    image = show_result(page, bench, count)
+    page.get_by_role("radio", name="Add").click()
+    page.route("**/corrections", lambda route: route.abort())
+    image.click(*free_places(bench, count, 1)[0])
+    expect_text(page, "#corrections-state-text", re.compile("1 correction is not saved yet"))
+    page.unroute("**/corrections")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    wait_for(lambda: len(held(bench, count)) == 1, what="the correction")
+
+
+def test_an_answer_that_is_lost_does_not_count_a_cell_twice(bench, count, page, open_page):
+    open_page.watched[-1].forgive("/corrections")
+    image = show_result(page, bench, count)
+    page.get_by_role("radio", name="Add").click()
+
+    def lose_answer(route):
+        route.fetch()
+        route.abort()
+
+    page.route("**/corrections", lose_answer, times=1)
+    image.click(*free_places(bench, count, 1)[0])
+    page.locator("#corrections-state").wait_for(state="hidden")
+    assert len(held(bench, count)) == 1
+    expect_text(page, "#corrected-count strong", str(count.count + 1))
+
+
+def test_a_cell_that_is_counted_is_not_added_again(bench, count, page, open_page):
+    open_page.watched[-1].forgive("/corrections")
+    image = show_result(page, bench, count)
+    cell = max(bench.store.result(count.id).cells, key=lambda one: one.area_px)
+    page.get_by_role("radio", name="Add").click()
+    image.click(cell.x, cell.y)
+    expect_text(page, ".toasts p", re.compile(f"Cell {cell.id} is counted here already"))
+    assert not held(bench, count)
+    expect_text(page, "#corrected-count strong", "–")
+    # A removed cell comes back whole instead.
+    page.get_by_role("radio", name="Remove").click()
+    image.click(cell.x, cell.y)
+    expect_text(page, "#corrected-count strong", str(count.count - 1))
+    page.get_by_role("radio", name="Add").click()
+    image.click(cell.x, cell.y)
+    expect_text(page, "#corrected-count strong", "–")
+    assert not held(bench, count)
+
+
+def test_undo_and_redo_by_key(bench, count, page):
+    image = show_result(page, bench, count)
+    page.get_by_role("radio", name="Add").click()
+    for place in free_places(bench, count, 2):
+        image.click(*place)
+    expect_text(page, "#corrected-count strong", str(count.count + 2))
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    expect_text(page, "#corrected-count strong", "–")
+    page.keyboard.press("Control+y")
+    expect_text(page, "#corrected-count strong", str(count.count + 1))
+    page.locator("#corrections-state").wait_for(state="hidden")
+    assert len(held(bench, count)) == 1
+
+
+def test_a_note_is_saved_when_the_page_is_left_at_once(bench, count, page):
+    show_result(page, bench, count)
+    page.get_by_label("Notes").fill("left cortex, layer 2")
+    page.goto(f"{bench.url}/status")
+    wait_for(
+        lambda: bench.store.counts.get(count.id).notes == "left cortex, layer 2", what="the note"
+    )
+
+
+def test_two_tabs_edit_different_fields_and_both_stay(bench, count, page, open_page):
+    open_page.watched[-1].forgive("/api/v1/counts/")
+    show_result(page, bench, count)
+    other = open_page(f"{bench.url}/counts/{count.id}")
+    other.get_by_label("Notes").fill("from the other tab")
+    expect_text(other, "#notes-state", "saved")
+    page.get_by_label("Name", exact=True).fill("mouse 9")
+    expect_text(page, "#notes-state", "saved")
+    row = bench.store.counts.get(count.id)
+    assert (row.sample, row.notes) == ("mouse 9", "from the other tab")
+
+
+def test_two_tabs_that_edit_one_field_ask_which_text_stays(bench, count, page, open_page):
+    open_page.watched[-1].forgive("/api/v1/counts/")
+    show_result(page, bench, count)
+    page.get_by_label("Notes").fill("mine")
+    bench.store.counts.edit(count.id, _edit("theirs"))
+    expect_text(page, "#notes-clash-text", re.compile("theirs"))
+    shoot(page, "notes-clash")
+    assert bench.store.counts.get(count.id).notes == "theirs"
+    page.get_by_role("button", name="Keep mine").click()
+    expect_text(page, "#notes-state", "saved")
+    assert bench.store.counts.get(count.id).notes == "mine"
+
+
+def _edit(notes: str):
+    from device.store import Edit
+
+    return Edit(notes=notes)
+
+
+def test_the_downloaded_pictures_show_the_corrections(bench, count, page):
+    show_result(page, bench, count)
+    automatic = _download(page, "overlay.png")
+    result = bench.store.result(count.id)
+    cell = max(result.cells, key=lambda one: one.area_px)
+    bench.store.corrections.remove(count.id, result, cell.id, "AB")
+    x, y = free_places(bench, count, 1)[0]
+    bench.store.corrections.add(count.id, result, float(x), float(y), "AB")
+    corrected = _download(page, "overlay.png")
+    assert tuple(automatic[round(cell.y), round(cell.x)]) != REMOVED_RGB
+    assert tuple(corrected[round(cell.y), round(cell.x)]) == REMOVED_RGB
+    radius = round(result.cell_diameter_px / 2)
+    around = corrected[y, x + radius - 2 : x + radius + 3]
+    assert ADDED_RGB in [tuple(pixel) for pixel in around]
+    for name in ("overlay.jpg", "labels.tiff"):
+        assert _download(page, name) is not None
+
+
+def _download(page, name: str) -> np.ndarray:
+    with page.expect_download() as caught:
+        page.locator(f"[data-file='{name}']").click()
+    data = Path(caught.value.path()).read_bytes()
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    with behind_login(tmp_path_factory.mktemp("locked")) as served:
+        yield served
+
+
+def test_a_session_that_ends_while_typing_loses_nothing(locked, page, open_page):
+    open_page.watched[-1].forgive("/")  # every 401 is on the console
+    row = locked.hand_in(cells_png(7), "fresh.png")
+    log_in(page, locked)
+    show_result(page, locked, row)
+    page.context.clear_cookies()
+    page.get_by_label("Notes").fill("typed after the end")
+    dialog = page.get_by_role("dialog", name="Log in again")
+    dialog.get_by_label("Password").fill("wrong")
+    dialog.get_by_role("button", name="Log in").click()
+    expect_text(page, "dialog [role=alert]", re.compile("wrong"))
+    shoot(page, "log-in-again")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Log in").click()
+    expect_text(page, "#notes-state", "saved")
+    assert locked.store.counts.get(row.id).notes == "typed after the end"
