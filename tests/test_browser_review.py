@@ -1,0 +1,59 @@
+"""Reviewing one image after the other by keyboard alone."""
+
+import pytest
+from browser import PHONE, cells_png, expect_text, shoot, three_counts
+from reviewed import held, show_result
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with three_counts(tmp_path_factory.mktemp("bench")) as served:
+        yield served
+
+
+def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
+    first, second = (
+        bench.hand_in(cells_png(seed), f"slice {seed}.png", sample="to review") for seed in (7, 8)
+    )
+    doubtful = bench.store.result(first.id).doubtful
+    assert len(doubtful) > 2
+    page = open_page(f"{bench.url}/history?search=to+review&state=unreviewed")
+    page.locator(".history-row .about a").nth(1).click()
+    expect_text(page, "#automatic-count strong", str(first.count))
+    keys = page.keyboard
+    keys.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    shoot(page, "keys")
+    keys.press("Escape")
+    keys.press("n")  # to the first one
+    for verdict in ("y", "n"):
+        keys.press(verdict)
+    page.locator("#corrections-state").wait_for(state="hidden")
+    said = {one.cell_id: one.action for one in held(bench, first)}
+    assert set(said) == {cell.id for cell in doubtful[:2]}
+    keys.press("Control+z")
+    page.locator("#corrections-state").wait_for(state="hidden")
+    assert len(held(bench, first)) == 1
+    shoot(page, "review-1920")
+    keys.press("m")
+    page.locator("#reviewed[aria-pressed=true]").wait_for()
+    assert bench.store.counts.get(first.id).reviewed_s is not None
+    page.locator("#next-image[href]").wait_for()
+    keys.press("]")
+    page.wait_for_url(f"**/counts/{second.id}?**")
+    expect_text(page, "#automatic-count strong", str(second.count))
+    page.get_by_role("link", name="List").click()
+    page.locator(".history-row").wait_for()
+    assert page.locator(".history-row .about a").inner_text() == "to review"
+    assert page.locator(".history-row").count() == 1
+
+
+def test_the_review_fits_a_telephone(bench, open_page):
+    row = bench.hand_in(cells_png(7), "narrow.png")
+    page = open_page("about:blank", PHONE, has_touch=True)
+    show_result(page, bench, row)
+    page.get_by_role("button", name="Next doubtful").tap()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    shoot(page, "review-360")
