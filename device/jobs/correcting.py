@@ -18,8 +18,6 @@ def add_cell(
     removal is undone.
 
     Args:
-        store: where the count is.
-        count_id: which.
         place: x, y in pixels of the original image.
         who: for the log.
         key: the sender's name for this correction; sent again, it is made once.
@@ -42,8 +40,8 @@ def add_cell(
     doubtful = _doubtful_at(result, place)
     added = [one for one in held if one.action == "add"]
     reach = result.cell_diameter_px / 2
-    near = (one for one in added if math.dist((one.x, one.y), place) < reach)
-    if any(one.cell_id == doubtful for one in added) or next(near, None) is not None:
+    near = any(math.dist((one.x, one.y), place) < reach for one in added)
+    if near or any(one.cell_id == doubtful for one in added):
         raise ConflictError(
             "A cell was added here already. Click further away, or remove that one first."
         )
