@@ -23,6 +23,7 @@ from device.jobs.intake import Intake, Wishes
 from device.jobs.recounting import Recounter
 from device.jobs.relabelling import Relabeller
 from device.jobs.segmenters import Loader
+from device.jobs.teaching import Teacher
 from device.machine import system
 from device.machine.cores import share_cores
 from device.machine.records import prepare_records
@@ -69,6 +70,7 @@ class Counter:
     capturer: Capturer
     relabeller: Relabeller
     recounter: Recounter
+    teacher: Teacher
 
 
 class Service:
@@ -199,12 +201,14 @@ class Service:
             counting.max_memory_mb,
             partial(usual_limit_gmac_s, share_cores(1, counting.threads)[1]),
         )
+        relabeller = Relabeller(store, self.segmenters)
         self.counter = Counter(
             store=store,
             worker=Worker(store, self.segmenters, conditions=system.conditions),
             intake=intake,
             capturer=Capturer(self.camera, intake),
-            relabeller=Relabeller(store, self.segmenters),
+            relabeller=relabeller,
+            teacher=Teacher(store, self.segmenters, relabeller),
             recounter=Recounter(store, intake),
         )
 

@@ -15,6 +15,16 @@ from conftest import (
     make_frame,
 )
 
+from device.assays.evidence import Evidence
+from device.assays.fitting import (
+    choose_least,
+    fit_evidence,
+    fit_frame_sd,
+    fit_logistic,
+    interval_of,
+    left_out,
+)
+from device.assays.usual import normal_frame
 from device.counting.card import Range
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.flags import frame_flags
@@ -22,19 +32,9 @@ from device.counting.confidence.probabilities import cell_probabilities, sigmoid
 from device.counting.confidence.statistics import CellStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
-from trainer.confidence.calibrate import (
-    choose_least,
-    fit_confidence,
-    fit_evidence,
-    fit_frame_sd,
-    fit_logistic,
-    interval_of,
-    left_out,
-)
-from trainer.confidence.evidence import Evidence, UnseenFrame, gather
+from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
 from trainer.confidence.flagrates import corrupted_rates, light_statistics, normal_rates
 from trainer.confidence.neutral import neutral_confidence
-from trainer.confidence.normal import normal_frame
 from trainer.confidence.report import bins, coverage_table, write_confidence_report
 from trainer.frames.corrupt import CORRUPTIONS, corrupt
 from trainer.frames.datasets import Example

@@ -11,7 +11,7 @@ WEB = Path(device.web.__file__).parent
 STATIC = WEB / "static"
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 SHEETS = sorted((STATIC / "css").glob("*.css"))
-ADDRESSES = ["/", "/upload", "/history", "/status", "/counts/some-id"]
+ADDRESSES = ["/", "/upload", "/history", "/assays", "/status", "/counts/some-id"]
 TEMPLATES = "\n".join(path.read_text() for path in (WEB / "templates").glob("*.html"))
 
 

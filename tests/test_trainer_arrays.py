@@ -8,6 +8,7 @@ from annotated import discs, write_pair
 from conftest import DATA_DIR
 from PIL import Image
 
+from device.assays.matching import centroids, match
 from device.errors import InputError
 from trainer.fitting.runs import Phase, Source
 from trainer.frames.augment import Augment, Layers, crop, grid_centres
@@ -24,7 +25,7 @@ from trainer.frames.sampling import (
 )
 from trainer.frames.splits import fold_numbers, train_and_test, validation_part
 from trainer.frames.weightmaps import crowding_map, object_border, pixel_weights
-from trainer.scores.matching import centroids, match, merge_within_targets
+from trainer.scores.matching import merge_within_targets
 
 QUIET = Augment(
     rotate=False, flip=False, zoom=0, stretch=0, elastic=0, gamma=0, gain=0, colour=0, offset=0,

@@ -160,6 +160,29 @@ def paper(archive: Path, recipe: str, out: Path) -> None:
 
 
 @cli.command()
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER:LAYOUT...")
+@click.option(
+    "--model", default="fast", show_default=True, help="Shipped name, .tflite or a run's folder."
+)
+@click.option(
+    "--most", type=click.IntRange(min=6), default=40, show_default=True, help="Frames of a folder."
+)
+@click.option("--draws", type=click.IntRange(min=1), default=5, show_default=True)
+def teach(folders: tuple[str, ...], model: str, most: int, draws: int) -> None:
+    """Measure what teaching an assay is worth: taught on 5 and 10 frames of each FOLDER, the others scored.
+
+    LAYOUT is pairs (images/ with masks/), labels (images/ with labels/) or reduced (with index.csv).
+    Folders joined by + are one set.
+    """
+    from trainer.scores.scoring import open_segmenter
+    from trainer.scores.teaching import measure_teaching, parse_set
+
+    sets = [parse_set(text) for text in folders]
+    for line in measure_teaching(open_segmenter(model), sets, most, draws):
+        click.echo(line)
+
+
+@cli.command()
 @click.option("--experiment", "names", multiple=True, help="Only these; may be repeated.")
 @click.option("--table", is_flag=True, help="Only print the table of what is finished.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/study"))

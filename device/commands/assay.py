@@ -117,3 +117,35 @@ def restore(context: click.Context, name: str, version: int) -> None:
     store = _open(context)
     saved = store.assays.save(store.assays.get(name, version), "command line")
     click.echo(f"{saved.name}, version {saved.version}, is version {version} again")
+
+
+@command.command("teach")
+@click.argument("name")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--accept", is_flag=True, help="Save what was learnt, if it counts better.")
+@click.pass_context
+def teach(context: click.Context, name: str, ids: tuple[str, ...], accept: bool) -> None:
+    """Refit an assay to your corrections and show what changes; saved only with --accept.
+
+    IDs are counts that you have looked through; without them all counts of the assay that have corrections are used.
+    At least five images are needed.
+    """
+    from device.jobs import Segmenters
+    from device.jobs.relabelling import Relabeller
+    from device.jobs.teaching import Teacher
+
+    store = _open(context)
+    segmenters = Segmenters(load_settings(context.obj[1] or default_settings_path()).counting)
+    lesson = Teacher(store, segmenters, Relabeller(store, segmenters)).lesson(name, ids)
+    click.echo(f"{'cells':>6} {'before':>7} {'after':>6}  image (after: with this image left out)")
+    for frame in lesson.frames:
+        mark = " *" if frame.after != frame.before else ""
+        click.echo(f"{frame.cells:6d} {frame.before:7d} {frame.after:6d}  {frame.image}{mark}")
+    click.echo(lesson.text)
+    if lesson.proposed is None:
+        return
+    if not accept:
+        click.echo("Nothing is saved yet; give --accept to save it.")
+        return
+    saved = store.assays.save(lesson.proposed, "command line")
+    click.echo(f"{saved.name}, version {saved.version}")

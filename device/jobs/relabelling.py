@@ -50,7 +50,9 @@ KEEP = Change()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Held:
+class Held:
+    """A decoded count: its row, result and image, the network's map with the model's card, what labelling it takes."""
+
     row: CountRow
     result: CountResult
     frame: Frame
@@ -70,7 +72,7 @@ class Relabeller:
     def __init__(self, store: Store, segmenters: Segmenters) -> None:
         self._store = store
         self._segmenters = segmenters
-        self._held: OrderedDict[tuple[str, int], _Held] = OrderedDict()
+        self._held: OrderedDict[tuple[str, int], Held] = OrderedDict()
         self._lock = threading.Lock()
 
     def preview(self, count_id: str, change: Change = KEEP) -> Counted:
@@ -105,7 +107,17 @@ class Relabeller:
         return self._store.counts.get(count_id)
 
     @contextmanager
-    def _hold(self, count_id: str) -> Iterator[_Held]:
+    def look(self, count_id: str) -> Iterator[Held]:
+        """A decoded count, for those who label its map in their own way.
+
+        Raises:
+            NotFoundError, ConflictError, DamagedError: as `preview`.
+        """
+        with self._lock, self._hold(count_id) as held:
+            yield held
+
+    @contextmanager
+    def _hold(self, count_id: str) -> Iterator[Held]:
         """A decoded count, with the memory that labelling it anew takes."""
         row = self._store.counts.get(count_id)
         key = (row.id, row.revision)
@@ -117,7 +129,7 @@ class Relabeller:
         with memory_mb.take(held.labelling_mb, PATIENCE_S):
             yield held
 
-    def _load(self, row: CountRow) -> _Held:
+    def _load(self, row: CountRow) -> Held:
         result = self._store.result(row.id)
         path = self._store.product(row.id, "probability.png")
         card = self._segmenters.card(counted_by(row.model, result))
@@ -138,7 +150,7 @@ class Relabeller:
         scale = resolve(CountSettings(cell_diameter_px=result.cell_diameter_px), card).scale
         if probability.shape != working_shape(frame.height, frame.width, scale):
             raise DamagedError(f"{path} is not of this image; restore a backup or count it again.")
-        return _Held(row, result, frame, probability, card, needed_mb)
+        return Held(row, result, frame, probability, card, needed_mb)
 
     def _read(self, row: CountRow) -> tuple[Frame, float]:
         """The frame, and the memory that labelling it takes."""
@@ -152,7 +164,7 @@ class Relabeller:
             raise ConflictError(f"The stored image {row.image} cannot be used: {error}") from None
 
 
-def _relabel(held: _Held, change: Change) -> Counted:
+def _relabel(held: Held, change: Change) -> Counted:
     wanted = {name: value for name, value in asdict(change).items() if value is not None}
     settings = replace(settings_of(held.result), **wanted)
     counted = relabel(held.frame, held.probability, held.card, settings)

@@ -195,6 +195,12 @@ class AssayQuery(_Strict):
     version = Integer(validate=Range(0, _LARGEST))
 
 
+class TeachForm(_Strict):
+    """Counts that were looked through; absent means all of the assay with corrections."""
+
+    ids = List(_text(64), validate=Length(1, MAX_PAGE))
+
+
 class RestoreForm(_Strict):
     """The version that becomes the newest again."""
 

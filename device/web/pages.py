@@ -10,6 +10,7 @@ NAVIGATION = (
     ("pages.capture", "Capture"),
     ("pages.upload", "Upload"),
     ("pages.history", "History"),
+    ("pages.assays", "Assays"),
     ("pages.status", "Status"),
 )
 
@@ -42,6 +43,12 @@ def result(count_id: str) -> str:
 def history() -> str:
     """All counts, filtered, plotted, exported."""
     return render_template("history.html")
+
+
+@pages.get("/assays")
+def assays() -> str:
+    """Assays: look, save, teach, go back."""
+    return render_template("assays.html")
 
 
 @pages.get("/status")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from device.assays.teaching import Lesson
 from device.camera import CameraStatus
 from device.counting.assay import Assay
 from device.counting.card import ModelCard
@@ -283,6 +284,7 @@ DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     AssayList,
     AssayVersions,
     RecountView,
+    Lesson,
     StatusView,
     CameraStatus,
     Health,

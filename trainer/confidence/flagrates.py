@@ -4,6 +4,8 @@ from collections import Counter
 
 import msgspec
 
+from device.assays.evidence import Evidence
+from device.assays.usual import normal_frame
 from device.counting.card import ModelCard, NormalFrame
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.statistics import (
@@ -14,8 +16,7 @@ from device.counting.confidence.statistics import (
 from device.counting.records import Frame
 from device.counting.view import network_view
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
-from trainer.confidence.evidence import Evidence, UnseenFrame
-from trainer.confidence.normal import normal_frame
+from trainer.confidence.evidence import UnseenFrame
 from trainer.frames.corrupt import CORRUPTIONS, corrupt
 
 FULL_WIDTH_PX = 1600

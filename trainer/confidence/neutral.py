@@ -2,12 +2,11 @@
 
 import msgspec
 
-from device.counting.card import Confidence, NormalFrame, ObjectFeature, Range
+from device.assays.evidence import UNJUDGED
+from device.counting.card import Confidence, ObjectFeature, Range
 
 NOT_CALIBRATED = "not calibrated: probabilities are the network's own, intervals a guess"
 
-UNJUDGED = NormalFrame(**dict.fromkeys(NormalFrame.__struct_fields__, Range(low=None, high=None)))
-"""Ranges in which no frame is unusual."""
 _ABSENT = ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0)
 _NETWORK_LOG_ODDS = ObjectFeature(mean=0.0, sd=1.0, coefficient=1.0)
 _GUESSED_FRAME_SD = 1.5

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from device.assays.evidence import Evidence
+from device.assays.fitting import Interval, interval_of
 from device.counting.card import Confidence
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.probabilities import (
     COVERAGE,
     cell_probabilities,
 )
-from trainer.confidence.calibrate import Interval, interval_of
-from trainer.confidence.evidence import Evidence
 from trainer.confidence.flagrates import FULL_WIDTH_PX, Rate
 from trainer.scores.evaluate import CROWDED_CELLS, SPARSE_CELLS
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import msgspec
 
+from device.assays.fitting import fit_evidence, left_out
 from device.counting.card import ModelCard
 from device.errors import InputError
 from device.machine.files import write_atomic
-from trainer.confidence.calibrate import fit_evidence, left_out
 from trainer.confidence.evidence import UnseenFrame, gather
 from trainer.confidence.flagrates import corrupted_rates, normal_rates
 from trainer.confidence.report import write_confidence_report

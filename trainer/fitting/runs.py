@@ -155,7 +155,7 @@ class Run(_Section, frozen=True, kw_only=True):
         postprocessing: section 4.3, relative to the cell diameter.
         thresholds, min_peaks, peak_distances, min_areas: tried in every combination (trainer.scores.decision); an empty
             list keeps the value of `postprocessing`.
-        least_probabilities: of a counted object, tried after that (trainer.confidence.calibrate); none: the network
+        least_probabilities: of a counted object, tried after that (device.assays.fitting); none: the network
             alone decides.
         lone_peak: least peak of an object in frames unlike those of the calibration.
         trained_for: one sentence for the card.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
+from device.assays.matching import centroids
 from device.counting.card import View
 from device.counting.scale import nearest_indices, to_8_bit
 from device.counting.view import network_view
@@ -20,7 +21,6 @@ from trainer.frames.augment import Augment, Layers, crop, grid_centres, pick_cen
 from trainer.frames.datasets import Example
 from trainer.frames.objects import mask_objects, part_labels, part_touching
 from trainer.frames.weightmaps import crowding_map, pixel_weights
-from trainer.scores.matching import centroids
 
 FINEST_PX = 0.75
 """Largest resolution of stored frames (working pixels), so that zooming in still shows detail."""

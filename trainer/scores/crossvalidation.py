@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from device.assays.fitting import choose_least, fit_logistic
 from device.counting.card import Metrics, ModelCard
-from trainer.confidence.calibrate import choose_least, fit_confidence, fit_logistic
-from trainer.confidence.evidence import UnseenFrame, gather
+from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
 from trainer.confidence.unseen import unseen_frames
 from trainer.fitting.workflow import Maps, Training
 from trainer.frames.datasets import Example

@@ -13,14 +13,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from device.assays.evidence import UNJUDGED
+from device.assays.fitting import ERROR_WEIGHT
 from device.counting.card import ModelCard
 from device.counting.labelling.objects import find_objects
 from device.counting.pipeline import see_again
 from device.counting.records import CountSettings, LabelImage
 from device.counting.segmented import Segmented
 from device.counting.settings import resolve
-from trainer.confidence.calibrate import ERROR_WEIGHT
-from trainer.confidence.neutral import UNJUDGED
 from trainer.frames.datasets import Example
 from trainer.scores.evaluate import FrameScore, Scores, pool_scores, recount, score, settings_for
 

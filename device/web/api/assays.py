@@ -12,7 +12,7 @@ from device.errors import InputError, NotFoundError
 from device.web.access import who
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
-from device.web.inputs import AssayForm, AssayQuery, RestoreForm
+from device.web.inputs import AssayForm, AssayQuery, RestoreForm, TeachForm
 from device.web.records import AssayEntry, AssayList, AssayVersions, AssayVersionView
 from device.web.views import iso
 
@@ -73,6 +73,14 @@ def save(wish: dict[str, Any]) -> Response:
     intake = service().require_counter().intake
     intake.require_model(assay.model)
     return json(service().require_store().assays.save(assay, who(wish.get("who"))))
+
+
+@assays.post("/assays/<name>/teach")
+@assays.input(TeachForm, location="json", arg_name="wish")
+@answers(assays, ref("Lesson"), 404, 409, 503)
+def teach(name: str, wish: dict[str, Any]) -> Response:
+    """What the assay would learn from corrected counts; nothing is saved. To accept, save the proposed assay."""
+    return json(service().require_counter().teacher.lesson(name, wish.get("ids", ())))
 
 
 @assays.post("/assays/<name>/restore")

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from device.assays.evidence import Evidence, candidate_threshold
+from device.assays.usual import normal_frame
 from device.counting.card import Confidence, ModelCard, ObjectFeature
 from device.counting.confidence.features import FEATURES, GREY_LEVEL_FEATURES
 from device.counting.confidence.probabilities import (
@@ -15,8 +17,6 @@ from device.counting.confidence.probabilities import (
     count_interval,
     sigmoid,
 )
-from trainer.confidence.evidence import Evidence, UnseenFrame, candidate_threshold, gather
-from trainer.confidence.normal import normal_frame
 
 ERROR_WEIGHT = 0.01
 """One cell of error per frame weighs as much as 0.01 of F1."""
@@ -28,24 +28,16 @@ _RIDGE = 1.0
 _LARGEST_FRAME_SD = 4.0
 
 
-def fit_confidence(
-    frames: list[UnseenFrame], card: ModelCard, leasts: Sequence[float] = ()
-) -> Confidence:
-    """Fit a card's confidence section, its coverage measured with each fold left out.
-
-    Args:
-        frames: out-of-fold maps of all held-out frames, at least two folds.
-        card: threshold and post-processing are taken from it.
-        leasts: least probabilities to choose from; none: the network alone decides what is counted.
-    """
-    evidence = [gather(frame, card) for frame in frames]
-    return fit_evidence(evidence, card, leasts)
-
-
 def fit_evidence(
     evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()
 ) -> Confidence:
-    """`fit_confidence` from what was gathered."""
+    """Fit a confidence section to frames whose cells are known, its coverage measured with each fold left out.
+
+    Args:
+        evidence: what was gathered from each frame; at least two folds.
+        card: threshold and post-processing are taken from it.
+        leasts: least probabilities to choose from; none: the network alone decides what is counted.
+    """
     fitted = fit_part(evidence, card, leasts)
     held = [interval_of(frame, other).inside for frame, other in left_out(evidence, card, leasts)]
     folds = len({frame.fold for frame in evidence})
@@ -111,19 +103,23 @@ def choose_least(
 ) -> Confidence:
     """`terms` with the least probability that is best on these frames; 0 if there is no choice."""
 
-    def worth(least: float) -> float:
-        own = msgspec.structs.replace(terms, least_probability=least)
-        judged = [frame.judge(own) for frame in evidence]
-        counts = np.array([frame.count for frame in judged])
-        targets = np.array([frame.targets for frame in evidence])
-        pairs = zip(evidence, judged, strict=True)
-        found = sum(int((frame.is_cell & own.counted).sum()) for frame, own in pairs)
-        f1 = 2 * found / max(1, counts.sum() + targets.sum())
-        return float(f1 - ERROR_WEIGHT * np.abs(counts - targets).mean())
+    def with_least(least: float) -> Confidence:
+        return msgspec.structs.replace(terms, least_probability=least)
 
-    return msgspec.structs.replace(
-        terms, least_probability=max(leasts, key=worth) if leasts else 0.0
+    return max(
+        (with_least(least) for least in leasts or (0.0,)), key=lambda own: worth(evidence, own)
     )
+
+
+def worth(evidence: list[Evidence], confidence: Confidence) -> float:
+    """How good the counts of these frames are under a confidence section: F1, less a part of the mean error."""
+    judged = [frame.judge(confidence) for frame in evidence]
+    counts = np.array([frame.count for frame in judged])
+    targets = np.array([frame.targets for frame in evidence])
+    pairs = zip(evidence, judged, strict=True)
+    found = sum(int((frame.is_cell & own.counted).sum()) for frame, own in pairs)
+    f1 = 2 * found / max(1, counts.sum() + targets.sum())
+    return float(f1 - ERROR_WEIGHT * np.abs(counts - targets).mean())
 
 
 def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
