@@ -5,12 +5,13 @@ import io
 import numpy as np
 import pytest
 from appliance import make_settings, wait_for
-from conftest import FakeSegmenter, draw_discs, make_card
+from conftest import FakeSegmenter, draw_discs, make_card, make_confidence
 from PIL import Image
 
 from device.assays.teaching import LEAST_FRAMES
 from device.batch.replay import past_of_count, replay
 from device.counting.assay import Assay
+from device.counting.confidence.flags import model_flags
 from device.errors import ConflictError, InputError
 from device.jobs.intake import Wishes
 from device.service import Service
@@ -139,3 +140,11 @@ def test_the_page_teaches_and_a_person_accepts(service):
     assert client.post("/api/v1/assays/nobody/teach", json={}).status_code == 404
     back = client.post("/api/v1/assays/mine/restore", json={"version": 1})
     assert back.json["taught"] is None
+
+
+@pytest.mark.parametrize(
+    ("coverage", "codes"), [(0.3, ["unreliable_interval"]), (0.9, []), (None, [])]
+)
+def test_intervals_that_failed_when_they_were_tested_are_flagged(coverage, codes):
+    card = make_card(confidence=make_confidence(coverage=coverage))
+    assert [flag.code for flag in model_flags(card)] == codes

@@ -14,6 +14,7 @@ from device.assays.evidence import Evidence, Known, candidate_threshold, gather_
 from device.assays.fitting import choose_least, fit_logistic, fit_part, interval_of, worth
 from device.counting.assay import Assay, Taught
 from device.counting.card import ModelCard
+from device.counting.confidence.flags import LEAST_COVERAGE
 
 LEAST_FRAMES = 5
 LEAST_CELLS = 20
@@ -241,5 +242,10 @@ def _in_words(
     )
     if not better:
         return f"Teaching does not help with these frames, so nothing is offered: {figures}"
+    doubt = (
+        " Every count will carry a warning that its interval is not reliable."
+        if after.coverage < LEAST_COVERAGE
+        else ""
+    )
     said = f" These images would be counted worse than now: {', '.join(worse)}." if worse else ""
-    return f"Frames that were left out are counted better: {figures}{said}"
+    return f"Frames that were left out are counted better: {figures}{doubt}{said}"

@@ -10,13 +10,26 @@ from device.counting.records import Flag, Frame, Taken
 DIM_SHARE = 0.65
 """At two thirds of the light the models still find three cells of four, at half of it every other one."""
 
+LEAST_COVERAGE = 0.7
+"""Honest 90 % intervals fall below it by chance in one of twelve tests with five frames, in one of eighty with ten."""
 LARGEST_SIZE_RATIO = 1.1
 """Two objectives differ by a quarter or more, two calibrations of one by a few percent."""
 
 
+def _fails(coverage: float | None) -> bool:
+    return coverage is not None and coverage < LEAST_COVERAGE
+
+
 def model_flags(card: ModelCard) -> tuple[Flag, ...]:
-    """Warn with every count of a model that was never tested on unseen frames."""
-    if card.confidence.frames > 0:
+    """Warn with every count of a model that was never tested on unseen frames, or whose intervals failed there."""
+    confidence = card.confidence
+    if confidence.frames > 0 and _fails(confidence.coverage):
+        text = (
+            f"Only {confidence.coverage:.0%} of the intervals held the true count when this was tested (90 % are meant "
+            "to): do not rely on the interval, and check the cells by eye; many may be missing."
+        )
+        return (Flag(code="unreliable_interval", text=text),)
+    if confidence.frames > 0:
         return ()
     text = (
         f"The accuracy of the model {card.name} {card.version} is unknown: it was never tested on images that it was "
