@@ -370,7 +370,7 @@ def main() -> int:
                     source.name,
                     "no" if wrong else "yes",
                     case["expected"],
-                    "; ".join(wrong) or seen or outcome.err.strip().splitlines()[-1:],
+                    "; ".join(wrong) or seen or " ".join(outcome.err.strip().splitlines()[-1:]),
                 )
             )
     print(

@@ -90,6 +90,12 @@ class TestPages:
         assert same(read(pages(OTHER, GREY), page=2))
         assert "page 3" in refusal(pages(OTHER, GREY), page=3)
 
+    def test_a_stack_that_was_cut_is_incomplete(self):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, STACK, imagej=True, truncate=True, metadata={"axes": "ZYX"})
+        assert same(read(stream.getvalue(), z=2))
+        assert "incomplete" in refusal(stream.getvalue()[:-2000])
+
     @pytest.mark.parametrize(
         "data",
         [

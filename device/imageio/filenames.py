@@ -12,7 +12,20 @@ from device.imageio.decoded import RASTER_STARTS, TIFF_STARTS
 from device.imageio.vendor import VENDOR_SUFFIXES, missing_reader
 
 FOREIGN_SUFFIXES = frozenset(
-    {".vsi", ".zvi", ".ims", ".dcm", ".ets", ".scn", ".bmp", ".gif", ".webp", ".jp2", ".heic"}
+    {
+        ".vsi",
+        ".zvi",
+        ".ims",
+        ".oif",
+        ".dcm",
+        ".ets",
+        ".scn",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".jp2",
+        ".heic",
+    }
 )
 """Images that fluocount cannot read; errors.csv lists them, so that nobody believes they were counted."""
 FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."

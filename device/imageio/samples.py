@@ -1,8 +1,8 @@
 """What the samples of a TIFF page mean: ink or light, indices or values, colours or channels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,10 @@ class Light:
     samples: ImageArray
     colour: bool = False
     transparent: npt.NDArray[np.bool_] | None = None
+
+
+LightOf = Callable[[int, Mapping[str, int]], Light]
+"""From a channel and a place along each axis of a stack to a page."""
 
 
 def check_photometric(page: Any, name: str) -> None:
@@ -144,3 +148,21 @@ def missing_tiles(key: Any, absent: Sequence[int]) -> np.ndarray:
         top, left = row * key.tilelength, column * key.tilewidth
         missing[top : top + key.tilelength, left : left + key.tilewidth] = True
     return missing
+
+
+def reader(light: LightOf) -> Callable[[int, Mapping[str, int]], ImageArray]:
+    """The samples of pages."""
+
+    def read(channel: int, place: Mapping[str, int]) -> ImageArray:
+        return light(channel, place).samples
+
+    return read
+
+
+def sample_reader(light: LightOf) -> Callable[[int, Mapping[str, int]], ImageArray]:
+    """Channels that lie beside each other in one page."""
+
+    def read(channel: int, place: Mapping[str, int]) -> ImageArray:
+        return cast(ImageArray, np.ascontiguousarray(light(0, place).samples[..., channel]))
+
+    return read

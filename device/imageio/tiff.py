@@ -6,27 +6,35 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 import tifffile
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
-from device.counting.records import ImageArray
 from device.errors import InputError
 from device.imageio.decoded import Decoded, check_kind, check_size, damaged
 from device.imageio.ome import OmeImage, read_ome
 from device.imageio.pages import data_pages
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
-from device.imageio.samples import Light, check_photometric, missing_tiles, to_light
+from device.imageio.samples import (
+    Light,
+    LightOf,
+    check_photometric,
+    missing_tiles,
+    reader,
+    sample_reader,
+    to_light,
+)
 from device.imageio.tiffheader import (
     calibrated_zero,
     declared_bits,
     imagej_channels,
     lsm_channels,
     may_hold_channels,
+    refuse_cut,
     sample_channels,
 )
 
@@ -38,9 +46,6 @@ _DESCRIBED = frozenset({"ome", "imagej", "lsm", "stk", "fluoview", "micromanager
 """Kinds of files whose header says which axis the pages lie along."""
 _MAX_PAGES = 20_000
 _OME_UNREADABLE = "The OME header cannot be read; pixel size and channel names are unknown."
-
-
-_LightOf = Callable[[int, Mapping[str, int]], Light]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,24 +163,28 @@ class _File:
             return self.light_of(pages[place.get("page", 0)])
 
         key = pages[0].keyframe
+        if self.file.is_imagej and len(pages) == 1:
+            described = (self.file.imagej_metadata or {}).get("images", 1)
+            start = pages[0].dataoffsets[0] if pages[0].is_contiguous else None
+            refuse_cut(self.name, len(self.data), described, start, key.nbytes)
         stack = {"page": len(pages)} if len(pages) > 1 else {}
         found = self._found(key, (Channel(),), stack, light, lambda channel, place: True, "")
         return replace(found, page_asked=asked.page is not None)
 
     def _found(
-        self, key: Any, channels: tuple[Channel, ...], stack: Mapping[str, int], light: _LightOf,
+        self, key: Any, channels: tuple[Channel, ...], stack: Mapping[str, int], light: LightOf,
         present: Callable[[int, Mapping[str, int]], bool], name: str,
     ) -> _Found:  # fmt: skip
         """A picture of pages whose samples may be channels of their own."""
         check_size(self.name, key.imagelength, key.imagewidth)
         check_kind(self.name, np.dtype(key.dtype or np.float32))
         check_photometric(key, self.name)
-        read = _reader(light)
+        read = reader(light)
         if may_hold_channels(key) and len(channels) == 1:
             first = light(0, dict.fromkeys(stack, 0))
             if first.samples.ndim == 3 and not first.colour:
                 channels = sample_channels(key, first.samples.shape[2])
-                read = _sample_reader(light)
+                read = sample_reader(light)
         picture = Picture(key.imagelength, key.imagewidth, channels, stack, read, present, name)
         return _Found(picture, key)
 
@@ -243,7 +252,12 @@ class _Planes:
         """Whether the file holds what its header describes; converters copy headers of whole stacks."""
         if self.series.kind == "ome" or self.count == 1:
             return True
-        return self._contiguous() or self._page(self.count - 1) is not None
+        if self._contiguous() or self._page(self.count - 1) is not None:
+            return True
+        plane_bytes = self.series.nbytes // self.count
+        owner, start = self.owner, self.series.dataoffset
+        refuse_cut(owner.name, len(owner.data), self.count, start, plane_bytes)
+        return False
 
     def present(self, channel: int, place: Mapping[str, int]) -> bool:
         return self._contiguous() or self._page(self._index(channel, place)) is not None
@@ -282,19 +296,3 @@ class _Planes:
     def _contiguous(self) -> bool:
         start = self.series.dataoffset
         return start is not None and start + self.series.nbytes <= len(self.owner.data)
-
-
-def _reader(light: _LightOf) -> Callable[[int, Mapping[str, int]], ImageArray]:
-    def read(channel: int, place: Mapping[str, int]) -> ImageArray:
-        return light(channel, place).samples
-
-    return read
-
-
-def _sample_reader(light: _LightOf) -> Callable[[int, Mapping[str, int]], ImageArray]:
-    """Channels that lie beside each other in one page."""
-
-    def read(channel: int, place: Mapping[str, int]) -> ImageArray:
-        return cast(ImageArray, np.ascontiguousarray(light(0, place).samples[..., channel]))
-
-    return read

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from device.errors import InputError
 from device.imageio.ome import OmeImage
 from device.imageio.pictures import Channel
 from device.imageio.pixelsize import number
@@ -78,3 +79,25 @@ def sample_channels(key: Any, count: int) -> tuple[Channel, ...]:
     rgb = key.photometric == tifffile.PHOTOMETRIC.RGB
     names = ("red", "green", "blue") if rgb else ()
     return tuple(Channel(names[i] if i < len(names) else "") for i in range(count))
+
+
+def refuse_cut(
+    name: str, file_bytes: int, described: int, start: int | None, plane_bytes: int
+) -> None:
+    """Raise for a stack of which more than one plane, and not all, is there; a lone plane is whole.
+
+    Args:
+        name: for the message.
+        file_bytes: size of the file.
+        described: planes according to the header.
+        start: where the first plane begins; None where planes are compressed.
+        plane_bytes: size of one.
+
+    Raises:
+        InputError: the file ends too early.
+    """
+    if described > 1 and start is not None and file_bytes > start + 1.5 * plane_bytes:
+        raise InputError(
+            f"{name} is a damaged or incomplete TIFF file (it describes {described} planes and ends before); "
+            "copy it again."
+        )

@@ -65,6 +65,7 @@ export function showDoubts(result, corrections, { onChoose, onJudge }) {
 
 export function showProvenance(count) {
   const capture = count.capture ?? {};
+  const taken = count.taken ?? {};
   byId("provenance").hidden = false;
   byId("provenance-list").replaceChildren(...pairs([
     ["Assay", count.assay && `${count.assay.name}, version ${number(count.assay.version)}`],
@@ -74,6 +75,10 @@ export function showProvenance(count) {
     ["Cell diameter", `${significant(count.cell_diameter_px)} px`],
     ["Cells at the edge", count.exclude_border ? "not counted" : "counted"],
     ["Image", `${number(count.width)} × ${number(count.height)} px, ${count.bits} bit, ${count.channels === 1 ? "grey" : "colour"}`],
+    ["Channel", taken.channel],
+    ["Plane", taken.plane],
+    ["Full scale", taken.range_from && taken.range_from !== "samples" && `${number(taken.full_scale)}${taken.offset ? ` above ${number(taken.offset)}` : ""}`],
+    ["Taken from the file", taken.notes?.join(" ")],
     ["Pixel size", count.pixel_size_um && `${significant(count.pixel_size_um)} µm`],
     ["Exposure", capture.exposure_s && exposure(capture.exposure_s)],
     ["Gain", capture.gain && significant(capture.gain)],
