@@ -1,5 +1,7 @@
 """Reviewing one image after the other by keyboard alone."""
 
+import re
+
 import pytest
 from browser import PHONE, cells_png, expect_text, shoot, three_counts
 from reviewed import held, show_result
@@ -36,6 +38,8 @@ def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
     keys.press("Control+z")
     page.locator("#corrections-state").wait_for(state="hidden")
     assert len(held(bench, first)) == 1
+    # Of the two only the confirmation holds now, which changes no count.
+    expect_text(page, "#corrected-count strong", "–")
     shoot(page, "review-1920")
     keys.press("m")
     page.locator("#reviewed[aria-pressed=true]").wait_for()
@@ -48,6 +52,26 @@ def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
     page.locator(".history-row").wait_for()
     assert page.locator(".history-row .about a").inner_text() == "to review"
     assert page.locator(".history-row").count() == 1
+
+
+def test_a_count_is_printed_on_one_sheet(bench, open_page):
+    row = bench.hand_in(cells_png(7), "printed.png", sample="printed")
+    bench.store.corrections.remove(row.id, bench.store.result(row.id), 1, "AB")
+    page = open_page("about:blank")
+    show_result(page, bench, row)
+    page.evaluate("() => { window.print = () => { window.printed = true; }; }")
+    page.keyboard.press("Control+p")
+    page.wait_for_function("() => window.printed")
+    page.emulate_media(media="print")
+    sheet = page.locator("#print-sheet").inner_text()
+    assert f"{row.count - 1} cells" in sheet
+    assert f"1 correction by AB; automatic {row.count}" in sheet
+    natural = page.locator("#print-sheet img").evaluate(
+        "one => [one.naturalWidth / one.naturalHeight, one.width / one.height]"
+    )
+    assert natural[0] == pytest.approx(natural[1], rel=0.02)
+    shoot(page, "print", full=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
 
 
 def test_the_review_fits_a_telephone(bench, open_page):

@@ -35,6 +35,14 @@ def test_a_page_needs_nothing_inline_and_nothing_from_elsewhere(client, address)
         assert client.get(linked).status_code == 200, linked
 
 
+def test_static_files_are_kept_by_browsers_under_an_address_of_their_version(client):
+    linked = re.findall(r"""(?:src|href)=["'](/static/[^"'#]+)""", page(client, "/"))
+    assert linked
+    assert all(re.match(r"/static/[0-9a-f]{12}/", one) for one in linked)
+    answer = client.get(linked[0])
+    assert answer.cache_control.max_age == 365 * 24 * 3600
+
+
 @pytest.mark.parametrize("address", ADDRESSES[:4])
 def test_the_tab_of_the_page_is_marked(client, address):
     assert re.search(rf'href="{address}" aria-current="page"', page(client, address))

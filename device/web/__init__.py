@@ -1,8 +1,10 @@
 """The page and the API: `create_app(service)` gives a Flask app for any WSGI server."""
 
+import hashlib
 import threading
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from apiflask import APIFlask
@@ -49,6 +51,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
         docs_path=None,
         spec_path="/api/v1/openapi.json",
         static_folder="static",
+        static_url_path=f"/static/{_static_version()}",
         template_folder="templates",
     )
     app.request_class = FormRequest
@@ -76,6 +79,14 @@ def _session_secret(store: Store | None) -> str:
     return access.passing_secret()
 
 
+def _static_version() -> str:
+    """Changes with the static files, so that browsers keep them for a year and never mix two versions."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "static").rglob("*.*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def _flask_settings(service: Service) -> dict[str, Any]:
     web = service.settings.web
     store = service.store
@@ -89,5 +100,6 @@ def _flask_settings(service: Service) -> dict[str, Any]:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": web.behind_proxy,
         "PERMANENT_SESSION_LIFETIME": timedelta(hours=web.session_hours),
+        "SEND_FILE_MAX_AGE_DEFAULT": timedelta(days=365),
         "JSON_SORT_KEYS": False,
     }

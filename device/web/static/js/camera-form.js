@@ -32,6 +32,7 @@ export class CameraForm {
   /** Show the values of the camera, but never overwrite what a person is typing. */
   show(camera) {
     this.ranges = camera.ranges ?? {};
+    this.now = camera;
     // Once: an answer to what a person types must not be overwritten.
     if (camera.state === "ready" && camera.text && camera.text !== this.said) this.note.textContent = camera.text;
     this.said = camera.text;
@@ -49,6 +50,8 @@ export class CameraForm {
   async #send(control, input) {
     const value = Number(input.value) / control.factor;
     if (input.value === "" || !Number.isFinite(value)) return;
+    const [low, high] = this.ranges[control.name] ?? [-Infinity, Infinity];
+    if (value < low || value > high) { this.#refuse(control, input, low, high); return; }
     try {
       const camera = await api.patch("/camera", { [control.name]: control.step === 1 ? Math.round(value) : value });
       this.#accept(input, camera);
@@ -56,6 +59,15 @@ export class CameraForm {
       input.setAttribute("aria-invalid", "true");
       this.note.textContent = error.message;
     }
+  }
+
+  /** What the camera cannot do is said in the unit of the field; the camera keeps what it has. */
+  #refuse(control, input, low, high) {
+    const say = (value) => `${significant(value * control.factor)}${control.unit && ` ${control.unit}`}`;
+    const now = this.now?.[control.name];
+    const stays = now === undefined || now === null ? "" : ` It stays at ${say(now)}.`;
+    input.setAttribute("aria-invalid", "true");
+    this.note.textContent = `${control.label} ${input.value}${control.unit && ` ${control.unit}`} is not possible: the camera takes ${say(low)} to ${say(high)}.${stays}`;
   }
 
   #accept(input, camera) {

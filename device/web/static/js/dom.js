@@ -25,7 +25,10 @@ function assign(target, attributes) {
   }
 }
 
-export const icon = (name) => svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("use", { href: `/static/icons.svg#${name}` }));
+/** Beside this script, whose address changes with the version. */
+const ICONS = new URL("../icons.svg", import.meta.url).pathname;
+
+export const icon = (name) => svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("use", { href: `${ICONS}#${name}` }));
 
 /** A definition list's children from [term, description] pairs; empty descriptions are left out. */
 export const pairs = (list) => list

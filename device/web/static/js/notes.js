@@ -104,7 +104,7 @@ export class Notes {
     const names = Object.keys(this.draft).filter((name) => theirs[name] !== this.draft[name].was && theirs[name] !== this.draft[name].value);
     if (!names.length) return false;
     this.clash = { names, theirs };
-    const words = names.map((name) => `The ${LABELS[name]} was changed somewhere else to “${theirs[name]}”.`).join(" ");
+    const words = names.map((name) => `Somebody changed the ${LABELS[name]} somewhere else to “${theirs[name]}”.`).join(" ");
     byId("notes-clash-text").textContent = words;
     byId("notes-clash").hidden = false;
     this.state.textContent = "not saved yet";

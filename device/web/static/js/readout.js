@@ -8,8 +8,11 @@ function block(label, value, range, note, attributes = {}) {
     element("span", {}, label), element("strong", {}, value), range && element("em", {}, range), note && element("small", {}, note));
 }
 
+/** Corrections that change the count; a confirmed object does not. */
+const changing = (corrections) => holding(corrections).filter((one) => one.action !== "confirm");
+
 function changes(corrections) {
-  const held = holding(corrections);
+  const held = changing(corrections);
   const adds = held.filter((one) => one.action === "add").length;
   const removes = held.length - adds;
   const last = held.at(-1);
@@ -19,7 +22,7 @@ function changes(corrections) {
 
 /** trial: the CountResult of the slider settings while they are being tried, else null. */
 export function showNumbers(count, trial) {
-  const made = holding(count.corrections).length > 0;
+  const made = changing(count.corrections).length > 0;
   const automatic = trial ?? count;
   const range = automatic.interval && `(${interval(automatic.interval)})`;
   const left = block(trial ? "With these settings" : "Automatic", number(automatic.count), range,

@@ -8,6 +8,7 @@ import { ended, follow, progressText } from "./job.js";
 import { onChanges } from "./live.js";
 import { Corrections } from "./corrections.js";
 import { Notes } from "./notes.js";
+import { offerPrinting } from "./print.js";
 import { showDoubts, showName, showNumbers, showProvenance } from "./readout.js";
 import { Picture } from "./result-picture.js";
 import { Review } from "./review.js";
@@ -71,6 +72,7 @@ async function load() {
   try {
     count = await follow(id, showJob);
     if (count.status !== "done") return;
+    byId("print").disabled = false;
     for (const panel of ["downloads", "tuning", "corrections"]) byId(panel).hidden = false;
     corrections.take(count);
     count.corrections = corrections.shown;
@@ -123,5 +125,6 @@ byId("delete").addEventListener("click", async () => {
   }
 });
 
+offerPrinting(() => count, (text) => picture.say(text));
 load();
 onChanges(showChanges);
