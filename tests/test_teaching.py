@@ -15,6 +15,7 @@ from device.counting.confidence.flags import model_flags
 from device.errors import ConflictError, InputError
 from device.jobs.intake import Wishes
 from device.service import Service
+from device.store.records import Edit
 from device.web import create_app
 
 
@@ -87,6 +88,15 @@ def test_where_nothing_can_be_gained_nothing_is_offered(service):
     assert not lesson.better
     assert lesson.proposed is None
     assert "does not help" in lesson.text
+
+
+def test_images_marked_as_reviewed_teach_without_a_correction(service):
+    corrected(service, range(4))
+    right = count(service, frame(9)[0], "9.png")
+    with pytest.raises(InputError, match="at least 5"):
+        service.counter.teacher.lesson("mine")
+    service.store.counts.edit(right, Edit(reviewed_by="ann"))
+    assert len(service.counter.teacher.lesson("mine").frames) == 5
 
 
 def test_too_few_frames_get_a_sentence(service):

@@ -45,7 +45,7 @@ class Teacher:
         Args:
             name: of the assay.
             ids: counts that a person has looked through, also where there was nothing to correct; none: every newest
-                count of the assay that has corrections.
+                count of the assay that has corrections or is marked as reviewed.
 
         Raises:
             NotFoundError: there is no such assay or count.
@@ -84,7 +84,7 @@ class Teacher:
         if ids:
             rows = [self._store.counts.get(one) for one in dict.fromkeys(ids)]
         else:
-            rows = [row for row in self._newest(assay) if self._log(row)]
+            rows = [row for row in self._newest(assay) if row.reviewed_by or self._log(row)]
         for row in rows:
             used = row.settings.assay
             if used is None or used.name != assay.name:
