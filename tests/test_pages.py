@@ -78,4 +78,13 @@ def test_every_icon_that_is_used_exists():
     scripts = "\n".join(path.read_text() for path in SCRIPTS)
     used = set(re.findall(r"""icon\(["'](\w+)""", TEMPLATES + scripts))
     assert used <= icons
-    assert icons - used <= {"capture", "history", "status", "view", "add", "remove", "polygon"}
+    assert icons - used <= {
+        "assays",
+        "capture",
+        "history",
+        "status",
+        "view",
+        "add",
+        "remove",
+        "polygon",
+    }
