@@ -31,6 +31,7 @@ bench: $(VENV)/.dev
 models: $(VENV)/.dev
 	$(BIN)/fluocount-convert release fast
 	$(BIN)/fluocount-convert release c-resunet
+	$(BIN)/fluocount-convert release any
 
 study: $(VENV)/.dev
 	$(BIN)/fluocount-train study

@@ -24,7 +24,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class CountingSettings(_Section, frozen=True):
     """`[counting]`: which model counts, and how much it may use."""
 
-    model: str = "fast"
+    model: str = "auto"
     threads: PositiveInt = 4
     max_memory_mb: PositiveInt = 1500
 

@@ -32,7 +32,8 @@ class Lab:
     def run(self, *options):
         self.segmenter.tiles.clear()
         return CliRunner().invoke(
-            count.command, [str(self.folder), "--out", str(self.out), *options]
+            count.command,
+            [str(self.folder), "--out", str(self.out), "--model", "fast", *options],
         )
 
     @property

@@ -99,3 +99,14 @@ def test_a_spectrum_has_a_level_for_each_scale_and_none_beyond_the_frame():
 
 def test_nothing_is_estimated_in_a_black_frame():
     assert estimate_diameter(make_frame(np.zeros((100, 100), np.uint8)), READER) is None
+
+
+def test_an_estimate_below_what_has_a_shape_is_raised_to_it(monkeypatch):
+    result = count(monkeypatch, [], 1.2)
+    assert result.cell_diameter_px >= 3
+
+
+def test_cells_of_too_few_pixels_are_warned_of(monkeypatch):
+    small = [(12 + 20 * (i % 5), 12 + 20 * (i // 5), 12) for i in range(10)]
+    assert "coarse" in codes(count(monkeypatch, small, 12.0))
+    assert "coarse" not in codes(count(monkeypatch, TEN, 37.0))

@@ -38,7 +38,7 @@ def frame(seed):
 def service(tmp_path):
     service = Service(make_settings(tmp_path / "data"), load_segmenter=lambda _: FakeSegmenter())
     service.counter.worker.start()
-    service.store.assays.save(Assay(name="mine"), "ann")
+    service.store.assays.save(Assay(name="mine", model="fast"), "ann")
     yield service
     service.stop()
 

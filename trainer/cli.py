@@ -9,6 +9,9 @@ import click
 from device.errors import FluocountError
 
 if TYPE_CHECKING:
+    from trainer.frames.datasets import Example
+
+if TYPE_CHECKING:
     from trainer.fitting.runs import Kind, Scale
     from trainer.fitting.workflow import Training
 
@@ -23,6 +26,17 @@ DATA = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Train the networks that fluocount counts with. RECIPE is a shipped name or a .toml file."""
+
+
+def few_of_each(examples: list["Example"], frames: int | None) -> list["Example"]:
+    """The first `frames` of each set, by name; None: all."""
+    taken: dict[str, int] = {}
+    few = []
+    for example in sorted(examples, key=lambda own: own.name):
+        taken[example.source] = taken.get(example.source, 0) + 1
+        if frames is None or taken[example.source] <= frames:
+            few.append(example)
+    return few
 
 
 def _training(recipe: str, out: Path | None, data: Path | None) -> "Training":
@@ -76,6 +90,53 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
 
     training = _training(recipe, out, data)
     click.echo(calibrate_run(training, card or training.out / "final" / "card.json"))
+
+
+@cli.command()
+@click.argument("recipe")
+@OUT
+@DATA
+def sets(recipe: str, out: Path | None, data: Path | None) -> None:
+    """Score each set of RECIPE on the out-of-fold maps that are there: counts, intervals, flags."""
+    from trainer.scores.sets import sets_table
+
+    click.echo(sets_table(_training(recipe, out, data)))
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("--frames", type=click.IntRange(min=1), help="At most so many of each set.")
+@OUT
+@DATA
+def classical(recipe: str, frames: int | None, out: Path | None, data: Path | None) -> None:
+    """Score Otsu and watershed on the held-out frames of RECIPE, tuned for each set on its other folds."""
+    from trainer.scores.baseline import tuned_scores
+    from trainer.scores.report import table
+
+    training = _training(recipe, out, data)
+    examples = few_of_each(training.held_out_frames(), frames)
+    diameter_px = training.run.frame_cell_diameter_px
+    click.echo(table(tuned_scores(examples, training.folds(), diameter_px)))
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("recipe")
+@click.option("--frames", type=click.IntRange(min=1), default=8, help="Of each set.")
+@OUT
+@DATA
+def scales(model: str, recipe: str, frames: int, out: Path | None, data: Path | None) -> None:
+    """Count frames of RECIPE at a quarter to four times their size with MODEL, the cell diameter left open."""
+    from trainer.scores.scales import read_at_scales, scale_table
+    from trainer.scores.scoring import open_segmenter
+
+    training, segmenter = _training(recipe, out, data), open_segmenter(model)
+    readings = [
+        reading
+        for example in few_of_each(training.held_out_frames(), frames)
+        for reading in read_at_scales(example, segmenter, training.run.frame_cell_diameter_px)
+    ]
+    click.echo(scale_table(readings))
 
 
 @cli.command()

@@ -54,6 +54,7 @@ class Evidence:
 
     Attributes:
         name, fold: which frame, and with which others it is left out of the fit.
+        source: name of its set.
         width: of the frame, pixels.
         features: (n, 6) of all objects, the plausible ones first.
         is_cell: (n,) whether an object was matched with a target.
@@ -70,6 +71,7 @@ class Evidence:
     plausible: int
     targets: int
     statistics: tuple[FrameStatistics, CellStatistics]
+    source: str = ""
 
     def judge(self, confidence: Confidence) -> Judged:
         """Decide about the frame's objects by a confidence section."""

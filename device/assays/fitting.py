@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from device.assays.usual import normal_frame
 from device.counting.card import Confidence, ModelCard, ObjectFeature
 from device.counting.confidence.features import FEATURES, GREY_LEVEL_FEATURES
 from device.counting.confidence.probabilities import (
+    COVERAGE,
     cell_probabilities,
     count_distribution,
     count_interval,
@@ -25,6 +27,16 @@ EXPOSURE_SD = 0.1
 _NODES, _GAIN_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _GAINS = EXPOSURE_SD * _NODES
 _RIDGE = 1.0
+MANY_SETS = 6
+"""From so many sets of frames on, each weighs alike."""
+FEW_CELLS = 5
+"""Widths of intervals are compared per cell, of so many at least."""
+LEAST_COVERAGE = 0.8
+"""In every set, of many."""
+FRAME_SDS = (0.6, 0.9, 1.2)
+"""Spreads between frames that are tried with many sets."""
+COUNT_SDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+"""Spreads of the count that are tried."""
 _LARGEST_FRAME_SD = 4.0
 
 
@@ -77,7 +89,9 @@ class Interval:
 def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
     """The frame's count and interval under a confidence section."""
     judged = frame.judge(confidence)
-    low, high = count_interval(judged.probabilities, confidence.frame_sd, judged.count)
+    low, high = count_interval(
+        judged.probabilities, confidence.frame_sd, judged.count, confidence.count_sd
+    )
     return Interval(frame, judged.count, low, high)
 
 
@@ -87,7 +101,7 @@ def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] 
     unseen = [
         cell_probabilities(frame.features, other) for frame, other in _crossed(evidence, terms)
     ]
-    return msgspec.structs.replace(
+    fitted = msgspec.structs.replace(
         terms,
         fitted_on=f"{len(evidence)} frames",
         frames=len(evidence),
@@ -96,6 +110,45 @@ def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] 
         frame_sd=fit_frame_sd(unseen, [frame.targets for frame in evidence]),
         normal_frame=normal_frame([frame.statistics for frame in evidence]),
     )
+    return fit_spreads(evidence, fitted)
+
+
+def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
+    """Spreads with which intervals hold the truth often enough, sets weighing alike.
+
+    Of few sets the likeliest spread between frames stays, and that of the count is the smallest that suffices. Of many
+    sets both are open, and the narrowest intervals that suffice in every set are taken.
+    """
+    crossed = _crossed(evidence, fitted)
+    many = is_balanced(evidence)
+    tried = product(FRAME_SDS if many else (fitted.frame_sd,), COUNT_SDS)
+    seen = {spreads: _coverage_and_width(crossed, spreads) for spreads in tried}
+    if many:
+        enough = [spreads for spreads, (held, _) in seen.items() if min(held) >= LEAST_COVERAGE]
+        enough = [own for own in enough if np.mean(seen[own][0]) >= COVERAGE]
+        best = min(
+            enough or seen, key=lambda own: seen[own][1] if enough else -np.mean(seen[own][0])
+        )
+    else:
+        enough = [own for own, (held, _) in seen.items() if np.mean(held) >= COVERAGE]
+        best = enough[0] if enough else (fitted.frame_sd, COUNT_SDS[-1])
+    return msgspec.structs.replace(fitted, frame_sd=best[0], count_sd=best[1])
+
+
+def _coverage_and_width(
+    crossed: list[tuple[Evidence, Confidence]], spreads: tuple[float, float]
+) -> tuple[list[float], float]:
+    """Part of each set's frames whose interval holds the truth, and the mean relative width over the sets."""
+    held: dict[str, list[bool]] = {}
+    widths: dict[str, list[float]] = {}
+    for frame, own in crossed:
+        known = msgspec.structs.replace(own, frame_sd=spreads[0], count_sd=spreads[1])
+        interval = interval_of(frame, known)
+        held.setdefault(frame.source, []).append(interval.inside)
+        width = (interval.high - interval.low) / max(frame.targets, FEW_CELLS)
+        widths.setdefault(frame.source, []).append(width)
+    coverage = [float(np.mean(own)) for own in held.values()]
+    return coverage, float(np.mean([np.mean(own) for own in widths.values()]))
 
 
 def choose_least(
@@ -107,7 +160,8 @@ def choose_least(
         return msgspec.structs.replace(terms, least_probability=least)
 
     return max(
-        (with_least(least) for least in leasts or (0.0,)), key=lambda own: worth(evidence, own)
+        (with_least(least) for least in leasts or (0.0,)),
+        key=lambda own: _worth_over_sets(evidence, own),
     )
 
 
@@ -120,6 +174,29 @@ def worth(evidence: list[Evidence], confidence: Confidence) -> float:
     found = sum(int((frame.is_cell & own.counted).sum()) for frame, own in pairs)
     f1 = 2 * found / max(1, counts.sum() + targets.sum())
     return float(f1 - ERROR_WEIGHT * np.abs(counts - targets).mean())
+
+
+def _worth_over_sets(evidence: list[Evidence], confidence: Confidence) -> float:
+    """`worth`; of many sets the mean of theirs."""
+    if not is_balanced(evidence):
+        return worth(evidence, confidence)
+    sets = {frame.source for frame in evidence}
+    return float(np.mean([worth([f for f in evidence if f.source == s], confidence) for s in sets]))
+
+
+def is_balanced(evidence: list[Evidence]) -> bool:
+    """Whether sets weigh alike: those of a model for many stains, of which the largest would decide alone."""
+    return len({frame.source for frame in evidence}) >= MANY_SETS
+
+
+def _balance(evidence: list[Evidence]) -> np.ndarray:
+    """(n,) weights of all objects, mean 1."""
+    sizes = np.array([len(frame.features) for frame in evidence])
+    sources = np.repeat([frame.source for frame in evidence], sizes)
+    if not is_balanced(evidence) or not len(sources):
+        return np.ones(len(sources))
+    names, which, number = np.unique(sources, return_inverse=True, return_counts=True)
+    return np.asarray(len(sources) / (len(names) * number[which]))
 
 
 def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
@@ -146,7 +223,8 @@ def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
     if len(features):
         mean, sd = features.mean(axis=0), features.std(axis=0).clip(1e-6)
     exposures = [(_exposed(features, gain) - mean) / sd for gain in _GAINS]
-    shares = np.repeat(_GAIN_WEIGHTS / _GAIN_WEIGHTS.sum(), len(features))
+    balance = _balance(evidence)
+    shares = np.concatenate([part * balance for part in _GAIN_WEIGHTS / _GAIN_WEIGHTS.sum()])
     standardised = np.concatenate(exposures)
     weights = _regression(standardised, np.tile(is_cell, len(exposures)), shares)
     terms = {

@@ -1,6 +1,7 @@
 """The outcome of a batch: the table on the terminal, counts.csv, errors.csv and a summary."""
 
 import time
+from collections import Counter
 from pathlib import Path
 
 from device.batch.items import Item, Search
@@ -34,6 +35,7 @@ class BatchReport:
         self.failures: list[tuple[str, str]] = []
         self._passed: list[tuple[str, str]] = []
         self._cells = 0
+        self._models: Counter[str] = Counter()
         self._lines: list[list[str]] = []
         self._table: list[tuple[str | int, ...]] = []
         self._warnings: dict[str, str] = {}
@@ -47,6 +49,7 @@ class BatchReport:
         else:
             self.taken_over += 1
         self._cells += result.count
+        self._models[result.model.name] += 1
         counted_at = local_time(time.time() if earlier_s is None else earlier_s)
         self._lines.append(counts_row(result, image=name, counted_at=counted_at))
         self._table.append(
@@ -105,6 +108,9 @@ class BatchReport:
             parts.append(f"{self.taken_over} done earlier")
         if self.failures:
             parts.append(f"{len(self.failures)} not counted")
+        if len(self._models) > 1:
+            used = " and ".join(f"{name} ({number})" for name, number in self._models.items())
+            parts.append(f"with different models: {used}")
         spent_s = time.monotonic() - self._begin_s
         each = f", {spent_s / self.counted:.2f} s per image" if self.counted else ""
         return f"{', '.join(parts)}; {_number(self._cells, 'cell')}; {spent_s:.1f} s{each}."

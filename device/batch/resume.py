@@ -9,14 +9,15 @@ from device import __version__
 from device.batch.folder import result_file
 from device.batch.items import Item
 from device.counting.assay import adapt_card
-from device.counting.card import ModelCard
 from device.counting.diameter import Diameter
 from device.counting.records import DECODE_ERRORS, CountResult, CountSettings, settings_of
+from device.counting.segmenter import Segmenter
 from device.counting.settings import resolve, set_diameter_px
+from device.models.auto import card_for
 
 
 def done_before(
-    out_dir: Path, item: Item, settings: CountSettings, card: ModelCard
+    out_dir: Path, item: Item, settings: CountSettings, segmenter: Segmenter
 ) -> tuple[CountResult, float] | None:
     """The result of an earlier run into `out_dir` and its time, if counting again would give the same.
 
@@ -27,7 +28,7 @@ def done_before(
         out_dir: of the batch.
         item: the image.
         settings: of this run.
-        card: of the model of this run.
+        segmenter: the model of this run.
 
     Returns:
         The result and the time it was written, in seconds since 1970.
@@ -41,7 +42,7 @@ def done_before(
         digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
     except (OSError, *DECODE_ERRORS):
         return None
-    card = adapt_card(card, settings.assay)
+    card = adapt_card(card_for(segmenter, result), settings.assay)
     # Where nobody sets a diameter, it is estimated from the image, and from the same image alike.
     is_open = set_diameter_px(settings, result.pixel_size_um) is None
     estimated = Diameter(*(3 * (result.cell_diameter_px,)))

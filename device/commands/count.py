@@ -177,7 +177,7 @@ class _Batch:
         from device.batch.resume import done_before
 
         assert self.out_dir is not None
-        done = done_before(self.out_dir, item, self.settings, segmenter.card)
+        done = done_before(self.out_dir, item, self.settings, segmenter)
         return None if done is None else _Done(item, done[0], earlier_s=done[1])
 
     def _keep(self, done: _Done) -> None:

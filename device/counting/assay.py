@@ -63,7 +63,7 @@ class Assay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         name: for people and tables.
         version: rises with every change; 0 where it is not stored.
         about: what it is for, in a sentence.
-        model: name of a model.
+        model: name of a model, or `auto`.
         reading: channel, plane, full scale and offset.
         objective: such as "20x/0.75".
         pixel_size_um: edge of a pixel where the file does not say.
@@ -80,7 +80,7 @@ class Assay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
     version: Annotated[int, msgspec.Meta(ge=0)] = 0
     about: Text = ""
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] = "fast"
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] = "auto"
     reading: Reading = AS_THE_FILE_SAYS
     objective: Annotated[str, msgspec.Meta(max_length=100)] = ""
     pixel_size_um: Positive | None = None

@@ -152,6 +152,8 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             decides.
         intercept, score, size, contrast, brightness, detail, blob: log odds that an object is a cell.
         frame_sd: standard deviation, between frames, of a shift of all log odds.
+        count_sd: standard deviation of the count, as a part of it, by cells that are no object of their own (merged,
+            missed) or several; 0 where there is no such spread.
         normal_frame: outside these ranges a frame is flagged.
     """
 
@@ -169,6 +171,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     detail: ObjectFeature
     blob: ObjectFeature
     frame_sd: float
+    count_sd: float = 0.0
     normal_frame: NormalFrame
 
 

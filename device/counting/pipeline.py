@@ -166,7 +166,9 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         count=count,
         cells=found.cells,
         doubtful=found.doubtful,
-        interval=count_interval(found.judged.probabilities, confidence.frame_sd, count),
+        interval=count_interval(
+            found.judged.probabilities, confidence.frame_sd, count, confidence.count_sd
+        ),
         flags=(
             *model_flags(seen.card),
             *file_flags(frame.taken),

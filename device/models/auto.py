@@ -39,6 +39,13 @@ def card_of(name_or_path: str) -> ModelCard:
     return load_card(find_model(GENERAL if name_or_path == AUTO else name_or_path))
 
 
+def card_for(segmenter: Segmenter, result: CountResult) -> ModelCard:
+    """The card of a segmenter, or of the one of `auto`'s models that made a result."""
+    if isinstance(segmenter, AutoSegmenter) and result.model.name == SPECIALIST:
+        return segmenter.specialist_card
+    return segmenter.card
+
+
 def counted_by(asked: str, result: CountResult) -> str:
     """The name of the model that made a result: what was asked for, or what `auto` took."""
     return result.model.name if asked == AUTO else asked
@@ -60,7 +67,7 @@ class AutoSegmenter:
 
     def __init__(self, card: Callable[[str], ModelCard], load: Callable[[str], Segmenter]) -> None:
         self.card = card(GENERAL)
-        self._specialist = card(SPECIALIST)
+        self.specialist_card = card(SPECIALIST)
         self._load = load
         self._open: dict[str, Segmenter] = {}
 
@@ -79,13 +86,13 @@ class AutoSegmenter:
         return Choice(self._get(name), reason)
 
     def _name_for(self, frame: Frame, cell_diameter_px: float) -> tuple[str, str]:
-        stain = self._specialist.trained_for.rstrip(".")
+        stain = self.specialist_card.trained_for.rstrip(".")
         if frame.channels == 1:
             return GENERAL, "the image is grey"
-        scale = self._specialist.cell_diameter_px / cell_diameter_px
-        image = network_view(frame, scale, self._specialist.view)
-        seen = frame_statistics(frame, image, self._specialist.cell_diameter_px)
-        if is_usual(seen, self._specialist.confidence.normal_frame):
+        scale = self.specialist_card.cell_diameter_px / cell_diameter_px
+        image = network_view(frame, scale, self.specialist_card.view)
+        seen = frame_statistics(frame, image, self.specialist_card.cell_diameter_px)
+        if is_usual(seen, self.specialist_card.confidence.normal_frame):
             return SPECIALIST, f"colours and light are those of its own images: {stain}"
         return GENERAL, f"colours or light differ from those of {stain}"
 

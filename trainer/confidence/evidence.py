@@ -1,7 +1,7 @@
 """What a fit of the confidence section sees of annotated frames: their objects, and which of them are cells."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device.assays.evidence import Evidence, Known, gather_known
 from device.assays.fitting import fit_evidence
@@ -39,7 +39,7 @@ def gather(frame: UnseenFrame, card: ModelCard) -> Evidence:
         targets=centroids(example.labels),
         radius_px=radius_px(example),
     )
-    return gather_known(known, card)
+    return replace(gather_known(known, card), source=example.source)
 
 
 def fit_confidence(

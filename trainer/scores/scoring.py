@@ -9,7 +9,6 @@ from PIL import Image
 
 from device.counting.segmenter import Segmenter
 from device.imageio import IMAGE_SUFFIXES, read_frame
-from device.models.card import find_model
 from trainer.fitting.runs import FRAME_CELL_DIAMETER_PX, Kind, Scale, Source
 from trainer.frames.datasets import Example, load_source, read_archive, synthetic_example
 from trainer.scores.classical import count_proposals, propose_mask
@@ -30,9 +29,9 @@ def open_segmenter(model: str) -> Segmenter:
         from trainer.network.segmenter import KerasSegmenter
 
         return KerasSegmenter(*load_final(open_training(Path(model), data_folder())))
-    from device.models.interpreter import load_segmenter
+    from device.models.auto import open_model
 
-    return load_segmenter(find_model(model), THREADS)
+    return open_model(model, THREADS)
 
 
 def evaluate_folder(

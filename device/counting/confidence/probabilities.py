@@ -5,6 +5,8 @@ So the number of cells is a sum of independent yes-or-no decisions (Poisson-bino
 normal variable per frame; its standard deviation was fitted on frames that the network had not seen.
 """
 
+import math
+
 import numpy as np
 
 from device.counting.card import Confidence
@@ -15,6 +17,9 @@ COVERAGE = 0.9
 
 DOUBTFUL_ABOVE, DOUBTFUL_BELOW = 0.2, 0.8
 """What is not counted is doubtful from the first probability on, what is counted up to the second."""
+
+_NORMAL_TAIL = 1.645
+"""A normal variable stays within so many standard deviations in 90 % of the cases."""
 
 _SHIFTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
@@ -67,14 +72,32 @@ def _poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(pieces[:, 0, : objects + 1])
 
 
-def count_interval(probabilities: np.ndarray, frame_sd: float, count: int) -> tuple[int, int]:
-    """The 90 % interval (low, high) of the number of cells; it always holds the count itself."""
+def count_interval(
+    probabilities: np.ndarray, frame_sd: float, count: int, count_sd: float = 0.0
+) -> tuple[int, int]:
+    """The 90 % interval (low, high) of the number of cells; it always holds the count itself.
+
+    Args:
+        probabilities: (n,) of each object, 0 to 1.
+        frame_sd: standard deviation of the frame's shift in log odds, 0 for none.
+        count: of the objects that are counted.
+        count_sd: standard deviation of the count itself as a part of it: cells that are no object of their own.
+    """
+    low, high = _objects_interval(probabilities, frame_sd)
+    middle = min(max(float(probabilities.sum()), low), high)
+    reach = _NORMAL_TAIL * count_sd * middle
+    low = math.floor(middle - math.hypot(middle - low, reach) + 1e-9)
+    high = math.ceil(middle + math.hypot(high - middle, reach) - 1e-9)
+    return max(0, min(low, count)), max(high, count)
+
+
+def _objects_interval(probabilities: np.ndarray, frame_sd: float) -> tuple[int, int]:
+    """The 90 % interval of how many of the objects are cells."""
     below = np.cumsum(count_distribution(probabilities, frame_sd))
     tail = (1 - COVERAGE) / 2
     low = int(np.searchsorted(below, tail, side="right"))
     high = int(np.searchsorted(below, 1 - tail))
-    high = min(high, len(probabilities))
-    return min(low, count), max(high, count)
+    return low, min(high, len(probabilities))
 
 
 def is_near_decision(probabilities: np.ndarray, counted: np.ndarray) -> np.ndarray:
