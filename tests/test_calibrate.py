@@ -301,7 +301,8 @@ def test_unlabelled_yellow_frame_is_normal_for_ranges_of_reduced_ones(data_dir):
     card = make_card(cell_diameter_px=9.5, frame_cell_diameter_px=38.0)
     source = Source(kind="reduced", path="fnc_yellow_reduced", name="reduced", licence="")
     frames = load_source(source, data_dir, 38.0, 1)
-    known = normal_frame([light_statistics(e.frame, card, 38 / e.scale) for e in frames])
+    cells = CellStatistics(cell_size_ratio=None, covered_share=0.0)
+    known = normal_frame([(light_statistics(e.frame, card, 38 / e.scale), cells) for e in frames])
     paths = {path.stem[:8]: path for path in (DATA_DIR / "unlabelled").glob("Mar*.*")}
     yellow, green = (read_frame(paths[stem]) for stem in ("Mar23bS1", "Mar19bS1"))
     assert frame_flags(light_statistics(yellow, card, 38.0), known) == ()
