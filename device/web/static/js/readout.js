@@ -66,6 +66,15 @@ export function showDoubts(result, corrections, { onChoose, onJudge }) {
   }));
 }
 
+/** How large a cell was taken to be, and who said so. */
+function diameterText(count) {
+  const size = `${significant(count.cell_diameter_px)} px`;
+  if (count.cell_diameter_from === "usual") return `${size}, the usual one of the model`;
+  if (count.cell_diameter_from !== "estimated") return size;
+  const [low, high] = count.cell_diameter_range_px ?? [];
+  return low ? `${size}, estimated from the image (${significant(low)} to ${significant(high)} px)` : `${size}, estimated from the image`;
+}
+
 export function showProvenance(count) {
   const capture = count.capture ?? {};
   const taken = count.taken ?? {};
@@ -73,9 +82,10 @@ export function showProvenance(count) {
   byId("provenance-list").replaceChildren(...pairs([
     ["Assay", count.assay && `${count.assay.name}, version ${number(count.assay.version)}`],
     ["Model", count.model && `${count.model.name} ${count.model.version}`],
+    ["Why this model", count.model_reason],
     ["Threshold", number(count.threshold, 3)],
     ["Smallest cell", `${number(count.min_area_px)} px²`],
-    ["Cell diameter", `${significant(count.cell_diameter_px)} px`],
+    ["Cell diameter", diameterText(count)],
     ["Cells at the edge", count.exclude_border ? "not counted" : "counted"],
     ["Image", `${number(count.width)} × ${number(count.height)} px, ${count.bits} bit, ${count.channels === 1 ? "grey" : "colour"}`],
     ["Channel", taken.channel],
