@@ -176,7 +176,7 @@ def test_a_visitor_without_the_code_counts_nothing(tmp_path: Path) -> None:
     from proof_page import Browser
     from proof_steps import ProofError
 
-    with served(tmp_path) as address, pytest.raises(ProofError, match="403"):
+    with served(tmp_path) as address, pytest.raises(ProofError, match="401"):
         Browser(address).upload(ROOT / "device/samples/neurons.jpg")
 
 
