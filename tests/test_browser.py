@@ -222,6 +222,8 @@ def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, ope
     page.get_by_role("radio", name="Remove").click()
     image.click(30, 570)
     expect_text(page, "#corrected-count strong", str(count.count - 1))
+    # Clicks are drawn at once; this disappears when the last of them is stored.
+    page.locator("#corrections-state").wait_for(state="hidden")
     log = bench.store.corrections.of(count.id)
     assert [(one.action, one.who, one.undone_s is None) for one in log] == [
         ("remove", "AB", True),
@@ -258,6 +260,7 @@ def test_the_keyboard_alone_zooms_moves_and_adds(bench, count, open_page):
     for key in ("a", "ArrowRight", "Enter"):
         page.keyboard.press(key)
     expect_text(page, "#corrected-count strong", str(count.count + 1))
+    page.locator("#corrections-state").wait_for(state="hidden")
     added = bench.store.corrections.of(count.id)[-1]
     assert added.y == pytest.approx(count.height / 2, abs=1)
     assert count.width / 2 < added.x < count.width
