@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from appliance import make_service
 
+from device.config import CountingSettings
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
 from device.models.auto import AUTO, GENERAL, SPECIALIST, model_names, open_model
 from device.synthetic import SyntheticSettings, make_frame
+from device.web import create_app
 
 COLOURS = {
     "red": (1, 0, 0),
@@ -60,3 +63,9 @@ def test_auto_takes_the_specialist_for_its_stain_and_the_other_for_the_rest(scen
 
 def test_a_named_model_gives_no_reason(scene):
     assert count_frame(scene, open_model(SPECIALIST, 1), DIAMETER).result.model_reason == ""
+
+
+def test_the_status_tells_the_set_model_from_the_one_it_would_describe(tmp_path):
+    """With `auto` the card is that of one of its models, which is not what every image is counted with."""
+    client = create_app(make_service(tmp_path)).test_client()
+    assert client.get("/api/v1/status").json["counts_with"] == CountingSettings().model == AUTO

@@ -211,9 +211,10 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the instrument; null if unknown."""
+    """State of the instrument; null if unknown. `counts_with` is the model that is set, `auto` for a choice per image."""
 
     version: str
+    counts_with: str
     model: ModelCard | None
     models: tuple[str, ...]
     camera: CameraState

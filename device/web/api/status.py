@@ -36,6 +36,7 @@ def about() -> Response:
     return json(
         StatusView(
             version=__version__,
+            counts_with=found.settings.counting.model,
             model=_card(found),
             models=tuple(model_names()),
             camera=CameraState(state=camera.state, kind=camera.kind, text=camera.text),

@@ -27,8 +27,9 @@ export function queueIndicator(queue) {
   return { level: "ok", text: "empty" };
 }
 
-export function modelIndicator(model) {
+export function modelIndicator(model, set) {
   if (!model) return { level: "fault", text: "missing" };
+  if (set === "auto") return { level: "ok", text: "automatic" };
   return { level: "ok", text: `${model.name} ${model.version}` };
 }
 
@@ -44,5 +45,5 @@ export function readiness(status, indicators) {
 }
 
 export function indicatorsOf(status) {
-  return { camera: cameraIndicator(status.camera), queue: queueIndicator(status.queue), model: modelIndicator(status.model) };
+  return { camera: cameraIndicator(status.camera), queue: queueIndicator(status.queue), model: modelIndicator(status.model, status.counts_with) };
 }
