@@ -211,7 +211,7 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the instrument; null if unknown. `counts_with` is the model that is set, `auto` for a choice per image."""
+    """State of the instrument; null if unknown. `counts_with`: the model that is set, `auto` for a choice per image."""
 
     version: str
     counts_with: str
