@@ -124,8 +124,8 @@ _CODEC_BYTES_PER_SAMPLE = {
 }
 _VENDOR_BYTES = 16
 """Bytes per pixel of a plane in a microscope's file: as it lies there, as decoded, and as it is wanted."""
-_AFTER_DECODING = 5
-"""Bytes per pixel of what is worked out from the samples: masks, ranges, the channel that is taken."""
+_AFTER_DECODING = 8
+"""Bytes per pixel of what is worked out from the samples: brightness, two masks, the numbers of what may be letters."""
 
 
 def _raster(stream: IO[bytes], file_bytes: int) -> Header:

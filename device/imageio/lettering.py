@@ -35,6 +35,8 @@ _LEAST_HEIGHT_PX, _ALONE_HEIGHT_PX = 5, 16
 """A letter without neighbours must be larger to be told from a bright speck."""
 _THIN_SHARE = 0.3
 """Width of the strokes per height of a letter; a nucleus is wider, also while it divides."""
+_GAP_RATIO = 1.5
+"""Between two letters of one line, per height of the taller one: a space between words and a little more."""
 _HEIGHT_RATIO = 2.5
 """Between a small and a tall letter of one line."""
 _GRID = 4
@@ -200,14 +202,20 @@ def _stroke_px(own: Mask) -> float:
 
 def _lines(letters: list[_Letter]) -> list[list[_Letter]]:
     """Letters side by side at about one height, in lines; each letter in one."""
+    # From left to right a line that is out of reach stays so: thousands of bright cells are no thousands of lines.
+    reach = _GAP_RATIO * max((letter.height for letter in letters), default=0)
     lines: list[list[_Letter]] = []
+    near: list[list[_Letter]] = []
     for letter in sorted(letters, key=lambda letter: letter.box[1].start):
-        for line in lines:
+        begin = letter.box[1].start
+        near = [line for line in near if begin - line[-1].box[1].stop <= reach]
+        for line in near:
             if _follows(letter, line[-1]):
                 line.append(letter)
                 break
         else:
             lines.append([letter])
+            near.append(lines[-1])
     return lines
 
 
@@ -219,4 +227,4 @@ def _follows(letter: _Letter, last: _Letter) -> bool:
     )
     if tall > _HEIGHT_RATIO * min(letter.height, last.height):
         return False
-    return bool(gap <= 1.5 * tall and overlap >= 0.5 * min(letter.height, last.height))
+    return bool(gap <= _GAP_RATIO * tall and overlap >= 0.5 * min(letter.height, last.height))
