@@ -168,7 +168,7 @@ def test_full_disk_is_said_and_nothing_is_accepted(config: Path) -> None:
     )
     with serving(config) as address:
         assert get(f"{address}/")[0] == 200
-        assert "nothing new is accepted" in problems(address)["disk"]
+        assert "no new images are accepted" in problems(address)["disk"]
 
 
 def test_everything_at_once(config: Path, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from device.batch.replay import past_of_count, replay
 from device.counting.assay import Assay
-from device.counting.records import Cell
+from device.counting.records import Cell, CountResult
 from device.export.stored import counts_lines
 from device.jobs.intake import Wishes
 from device.jobs.recounting import Again, carried
 from device.store import Filter
 from device.store.records import Correction
 from device.web import create_app
+from device.web.records import CountState
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_tables_and_lists_hold_an_image_once(service):
     every = client.get("/api/v1/counts?versions=all").json["counts"]
     assert [one["id"] for one in every] == [new.id, old.id]
     assert len(client.get("/api/v1/counts.csv").data.splitlines()) == 2
-    versions = client.get(f"/api/v1/counts/{old.id}").json["versions"]
+    versions = client.get(f"/api/v1/counts/{old.id}").json["recounts"]
     assert [one["id"] for one in versions] == [old.id, new.id]
     service.store.counts.delete(new.id)  # then the old one is the newest again
     assert [one["id"] for one in client.get("/api/v1/counts").json["counts"]] == [old.id]
@@ -163,3 +164,13 @@ def test_the_api_counts_again(service):
     ):
         answer = client.post("/api/v1/recounts", json=wish)
         assert (answer.status_code, bool(answer.json["error"])) == (status, True)
+
+
+def test_what_is_said_of_a_count_hides_nothing_of_its_result():
+    """Both stand side by side in one answer; one name for two things once replaced the software's versions."""
+    state, result = (
+        {field.name: field.type for field in msgspec.structs.fields(record)}
+        for record in (CountState, CountResult)
+    )
+    both = state.keys() & result.keys()
+    assert {name: state[name] for name in both} == {name: result[name] for name in both}

@@ -57,7 +57,8 @@ def size_up(frame: Frame, said_px: float | None, card: ModelCard) -> Size:
         card: of the model.
     """
     pixels = frame.height * frame.width
-    largest_scale = math.sqrt(max(MOST_WORKING_PX, pixels / 2) / pixels)
+    # As large as it is, a frame may always be looked at: a network that works at full size must not be shown less.
+    largest_scale = max(1.0, math.sqrt(MOST_WORKING_PX / pixels))
     smallest = max(card.cell_diameter_px / largest_scale, SMALLEST_PX)
     if said_px is not None or card.diameter_reader is None:
         return Size(None, smallest)

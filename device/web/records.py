@@ -155,7 +155,7 @@ class CountState(CountEntry, frozen=True, kw_only=True):
 
     `remaining_s` is an estimate while running; `needs` is the estimate made when
     the image was accepted; `revision` rises when another threshold or size is saved; `capture` has
-    the real settings of the camera, `conditions` the temperature of the device; `versions` are all counts of the
+    the real settings of the camera, `conditions` the temperature of the device; `recounts` are all counts of the
     image, oldest first, empty where it was counted once.
     """
 
@@ -167,7 +167,7 @@ class CountState(CountEntry, frozen=True, kw_only=True):
     corrections: tuple[CorrectionView, ...]
     capture: dict[str, Any] | None
     conditions: dict[str, Any] | None
-    versions: tuple[CountVersion, ...]
+    recounts: tuple[CountVersion, ...]
 
 
 class RecountView(msgspec.Struct, frozen=True, kw_only=True):

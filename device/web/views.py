@@ -80,7 +80,7 @@ def count_view(store: Store, row: CountRow) -> dict[str, Any]:
         corrected_count=row.corrected_count,
         corrections=_log(store.corrections.of(row.id)),
         capture=row.capture,
-        versions=_versions(store, row),
+        recounts=_recounts(store, row),
         conditions=row.conditions,
         **_common(row),
     )
@@ -88,7 +88,7 @@ def count_view(store: Store, row: CountRow) -> dict[str, Any]:
     return {**result, **msgspec.to_builtins(state)}
 
 
-def _versions(store: Store, row: CountRow) -> tuple[CountVersion, ...]:
+def _recounts(store: Store, row: CountRow) -> tuple[CountVersion, ...]:
     """All counts of the image that belong together, if it was counted again."""
     family = store.counts.versions(row.version_of or row.id)
     if len(family) == 1:

@@ -7,7 +7,7 @@ import { moment, number, plural, significant } from "./format.js";
 const say = (text) => { byId("again-note").textContent = text; };
 
 function showVersions(count) {
-  const others = (count.versions ?? []).filter((one) => one.id !== count.id);
+  const others = (count.recounts ?? []).filter((one) => one.id !== count.id);
   byId("versions").replaceChildren(...others.map((one) => element("li", {}, element("a", { href: `/counts/${encodeURIComponent(one.id)}` },
     [one.assay, one.cell_diameter_px && `${significant(one.cell_diameter_px)} px`, moment(one.created)].filter(Boolean).join(", ")),
     ` ${one.status === "done" ? plural(one.corrected_count, "cell") : one.status}`)));
