@@ -30,9 +30,11 @@ else:
     from device.models.card import find_model
     from device.models.interpreter import load_segmenter
     segmenter = load_segmenter(find_model(model), 2)
-promised = estimate(read_header(image, image.name), segmenter.card, CountSettings())
+# c-resunet works at full size: at its own diameter the frame itself is shown to it, at an estimated one a copy.
+settings = CountSettings(cell_diameter_px=37.0 if model == "c-resunet" else None)
+promised = estimate(read_header(image, image.name), segmenter.card, settings)
 outcome = count_item(
-    Item(image, image.name), segmenter, CountSettings(), write=folder_writer(image.parent / "out")
+    Item(image, image.name), segmenter, settings, write=folder_writer(image.parent / "out")
 )
 from device import sandbox
 decoding_mb = sandbox.peak_memory_mb()

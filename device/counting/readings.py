@@ -13,7 +13,7 @@ import msgspec
 from device.counting.card import ModelCard
 from device.counting.confidence.statistics import cell_statistics
 from device.counting.diameter import Diameter, estimate_diameter
-from device.counting.records import Counted, Flag, Frame
+from device.counting.records import Counted, CountResult, Flag, Frame
 from device.counting.settings import DIAMETER_RANGE_PX
 
 NEAR = 1.3
@@ -90,17 +90,17 @@ def _settled(
     frame: Frame, said_px: float | None, card: ModelCard, size: Size, count_at: CountAt
 ) -> Counted:
     """`settle` for a model that can estimate diameters."""
-    first = count_at(size.estimated)
     if size.estimated is not None:
-        return _estimated(first, frame, size, count_at)
+        return _estimated(frame, size.estimated, size.smallest_px, count_at)
+    first = count_at(None)
     if said_px is None:
         return first
     seen = _diameter_of(frame, first, card)
     used = first.result.cell_diameter_px
     if seen is None or max(seen.px / used, used / seen.px) <= APART:
         return first
-    other = count_at(_at_least(seen, size.smallest_px))
-    return _holding_both(first, other, _set_flag(first, other))
+    other = count_at(_at_least(seen, size.smallest_px)).result
+    return _holding_both(first, other, _set_flag(first.result, other))
 
 
 def _warned_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
@@ -116,28 +116,27 @@ def _warned_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
     return _with(counted, interval=counted.result.interval, flag=flag)
 
 
-def _estimated(first: Counted, frame: Frame, size: Size, count_at: CountAt) -> Counted:
+def _estimated(frame: Frame, guess: Diameter, smallest_px: float, count_at: CountAt) -> Counted:
     """The count with an estimated diameter, made better by the size of what was counted."""
-    guess = size.estimated
-    assert guess is not None
+    first = count_at(guess)
     ratio = _size_ratio(frame, first)
-    if ratio is not None and not 1 / NEAR <= ratio <= NEAR:
-        nearer = _at_least(_scaled(guess, ratio), size.smallest_px)
-        second = count_at(nearer)
-        again = _size_ratio(frame, second)
-        agreed = again is not None and 1 / APART <= again <= APART
-        return second if agreed else _holding_both(second, first, _estimate_flag(second, first))
-    if first.result.count == 0:
-        return _empty(first, guess, size, count_at)
-    return first
+    if ratio is None or 1 / NEAR <= ratio <= NEAR:
+        return first if first.result.count else _empty(first, guess, smallest_px, count_at)
+    rough = first.result
+    del first  # its arrays, hundreds of MB of a large frame, go before the next count makes its own
+    second = count_at(_at_least(_scaled(guess, ratio), smallest_px))
+    again = _size_ratio(frame, second)
+    if again is not None and 1 / APART <= again <= APART:
+        return second
+    return _holding_both(second, rough, _estimate_flag(second.result, rough))
 
 
-def _empty(first: Counted, guess: Diameter, size: Size, count_at: CountAt) -> Counted:
+def _empty(first: Counted, guess: Diameter, smallest_px: float, count_at: CountAt) -> Counted:
     """Nothing was found: the ends of the range are tried before that is believed."""
     for px in (guess.low_px, guess.high_px):
-        other = count_at(_at_least(replace(guess, px=px), size.smallest_px))
-        if other.result.count:
-            return _holding_both(first, other, _estimate_flag(first, other))
+        other = count_at(_at_least(replace(guess, px=px), smallest_px)).result
+        if other.count:
+            return _holding_both(first, other, _estimate_flag(first.result, other))
     return first
 
 
@@ -173,9 +172,9 @@ def _at_least(diameter: Diameter, smallest_px: float) -> Diameter:
     )
 
 
-def _holding_both(kept: Counted, other: Counted, flag: Flag) -> Counted:
+def _holding_both(kept: Counted, other: CountResult, flag: Flag) -> Counted:
     """One count whose interval holds the other's too, with a warning."""
-    intervals = (kept.result.interval, other.result.interval)
+    intervals = (kept.result.interval, other.interval)
     both = min(low for low, _ in intervals), max(high for _, high in intervals)
     return _with(kept, interval=both, flag=flag)
 
@@ -187,19 +186,18 @@ def _with(counted: Counted, interval: tuple[int, int], flag: Flag) -> Counted:
     return replace(counted, result=result)
 
 
-def _set_flag(first: Counted, other: Counted) -> Flag:
+def _set_flag(first: CountResult, other: CountResult) -> Flag:
     return Flag(
         code=SCALE_FLAG,
-        text=f"The cells look about {other.result.cell_diameter_px:.0f} px wide, but the cell diameter is set to "
-        f"{first.result.cell_diameter_px:.0f} px; with {other.result.cell_diameter_px:.0f} px the count is "
-        f"{other.result.count}. Check the cell diameter.",
+        text=f"The cells look about {other.cell_diameter_px:.0f} px wide, but the cell diameter is set to "
+        f"{first.cell_diameter_px:.0f} px; with {other.cell_diameter_px:.0f} px the count is {other.count}. "
+        "Check the cell diameter.",
     )
 
 
-def _estimate_flag(kept: Counted, other: Counted) -> Flag:
+def _estimate_flag(kept: CountResult, other: CountResult) -> Flag:
     return Flag(
         code=SCALE_FLAG,
-        text=f"It is not clear how large a cell is: with {kept.result.cell_diameter_px:.0f} px the count is "
-        f"{kept.result.count}, with {other.result.cell_diameter_px:.0f} px it is {other.result.count}. "
-        "Set the cell diameter.",
+        text=f"It is not clear how large a cell is: with {kept.cell_diameter_px:.0f} px the count is {kept.count}, "
+        f"with {other.cell_diameter_px:.0f} px it is {other.count}. Set the cell diameter.",
     )
