@@ -3,13 +3,18 @@
 A reverse proxy that tells nothing about its clients looks like a browser of this machine but for its owner.
 """
 
+import math
 import os
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _TIME_WAIT = "06"
+_FRESH_S = 0.5
+"""A port goes to another program much later: the kernel keeps the pair of a closed connection for a minute."""
 _PEOPLE = range(1000, 60000)
 """Ids of people's accounts on Debian and elsewhere: from UID_MIN of login.defs to below systemd's dynamic users and
 nobody. System accounts, such as www-data of nginx, are below."""
@@ -29,7 +34,36 @@ def is_person(environ: Mapping[str, object]) -> bool:
 
 def socket_owners(port: int, remote_port: int) -> set[int]:
     """User ids that own sockets of this machine from `port` to `remote_port`; closed ones belong to nobody any more."""
-    owners = set()
+    return _table.owners(port, remote_port)
+
+
+class _Table:
+    """The kernel's table, read once for all that are connected at about the same time.
+
+    It has a line for every socket that was closed in the last minute too: read anew for each of a hundred uploads
+    that are tried again and again, it took all of the server's time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_s = -math.inf
+        self._owners: dict[tuple[int, int], set[int]] = {}
+
+    def owners(self, port: int, remote_port: int) -> set[int]:
+        """User ids of the sockets between two ports."""
+        pair = port, remote_port
+        with self._lock:
+            if pair not in self._owners or time.monotonic() - self._read_s > _FRESH_S:
+                self._owners, self._read_s = _read_owners(), time.monotonic()
+            return set(self._owners.get(pair, ()))
+
+
+_table = _Table()
+
+
+def _read_owners() -> dict[tuple[int, int], set[int]]:
+    """User ids by local and remote port."""
+    owners: dict[tuple[int, int], set[int]] = {}
     for table in TABLES:
         try:
             lines = table.read_text(encoding="ascii").splitlines()[1:]
@@ -37,13 +71,10 @@ def socket_owners(port: int, remote_port: int) -> set[int]:
             continue
         for line in lines:
             # number, local address:port, remote address:port, state, queues, timer, retransmits, user id, ...
-            fields = line.split()
-            if (
-                _port(fields[1]) == port
-                and _port(fields[2]) == remote_port
-                and fields[3] != _TIME_WAIT
-            ):
-                owners.add(int(fields[7]))
+            fields = line.split(None, 8)
+            if fields[3] != _TIME_WAIT:
+                pair = _port(fields[1]), _port(fields[2])
+                owners.setdefault(pair, set()).add(int(fields[7]))
     return owners
 
 
