@@ -2,7 +2,7 @@
 # Proves the constraint files: installs the wheel under the one that fits this interpreter and runs
 # the device's own tests there, then resolves both releases for the Pi (aarch64) without installing.
 # PYTHON names the interpreter (default python3). The files are for the Python of Debian's releases, 3.11 and 3.13;
-# under another there is nothing to prove.
+# under another there is nothing to prove. Without network nothing can be proved: it says so and leaves the proof out.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -33,10 +33,19 @@ resolve() { # release, Python version, extra: what pip would install on the Pi
     echo "constraints: $1 aarch64 Python $2 [$3] resolves"
 }
 
+reach_index() { # fails where pip cannot connect to the package index
+    # pip warns before each try that is left: the last warning, with none left after it, means that every try failed.
+    ! "$python" -m pip --retries 2 index versions ai-edge-litert 2>&1 | grep -q -F 'Retry(total=0'
+}
+
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 release=$(release_of "$version")
 if [ -z "$release" ]; then
     echo "constraints: left out, they are for Python 3.11 and 3.13, not $version"
+    exit 0
+fi
+if ! reach_index; then
+    echo "constraints: LEFT OUT, the package index cannot be reached; run .ci/constraints.sh again with network" >&2
     exit 0
 fi
 "$python" -m venv "$work/venv"
