@@ -316,6 +316,25 @@ def test_damage_that_no_request_meets_is_found_by_reading_it_over(store):
         store.counts.accept(new())
 
 
+def test_a_checkpoint_under_way_is_not_called_damage(store):
+    """It writes the head before the file has grown to the size that the head tells."""
+    store.counts.accept(new(notes="n" * 40_000))
+    store.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = store.data_dir / DATABASE_NAME
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) - 4096)
+
+    def finish() -> None:
+        with path.open("r+b") as stream:
+            stream.write(whole)
+
+    checkpoint = threading.Timer(0.2, finish)
+    checkpoint.start()
+    assert store.database.problem() is None
+    checkpoint.join()
+    assert store.database.check() == []
+
+
 def test_looking_for_problems_lets_go_of_no_lock(store):
     """A second program that closes the database last removes the -wal file: it must not take us for gone."""
     row = store.counts.accept(new())

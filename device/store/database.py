@@ -7,6 +7,7 @@ Migrations are plain numbered SQL files. Each runs in one transaction together w
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from device.store.inplace import InPlace, copy_whole
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
+_CHECKPOINT_S = 3.0
+"""A checkpoint copies some 1000 pages (4 MB): longer than that it is half-way only on a disk that fails."""
 _log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,19 @@ class Database:
     def _read_head(self) -> None:
         """Read the head as it is on the disk, whatever this process still has in memory.
 
+        A checkpoint writes the first page before the file has grown: what looks damaged is looked at again, until no
+        checkpoint can be half-way any more.
+        """
+        end_s = time.monotonic() + _CHECKPOINT_S
+        while found := self._damage_of_head():
+            if time.monotonic() > end_s:
+                self._note_damage(found)  # others may read good pages in the -wal for a while
+                return
+            time.sleep(_CHECKPOINT_S / 100)
+
+    def _damage_of_head(self) -> str | None:
+        """What is wrong with the head of the file.
+
         By SQLite, never by open(): POSIX lets go of all locks that a process has on a file when any of its descriptors
         of that file is closed, and another program would then take the -wal file away.
         """
@@ -118,9 +134,9 @@ class Database:
                 fresh.execute("PRAGMA schema_version").fetchone()
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
-                self._note_damage(str(error))  # others may read good pages in the -wal for a while
-                return
+                return str(error)
             raise translate(error, self.path, self._is_damaged) from error
+        return None
 
     def require_sound(self) -> None:
         """Refuse while there is a `problem`.
