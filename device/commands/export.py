@@ -28,12 +28,20 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
 )
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True,
               default=("counts",), show_default=True, help="Format; may be given several times.")  # fmt: skip
+@click.option("--training", "training_file", type=_PATH, metavar="FILE",
+              help="Write corrected frames as one file for fluocount-train adapt.")  # fmt: skip
+@click.option(
+    "--assay", help="With --training: the frames of this assay that were corrected or reviewed."
+)
+@click.option("--dots", is_flag=True, help="With --training: the cells' middles only, no outlines.")
 @click.option("--out", "out_dir", type=_PATH, help="Folder for the files; a table can also go to the terminal.")  # fmt: skip # noqa: E501
 @click.option(
     "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
 )
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
-def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
+def command(
+    ids: tuple[str, ...], out_dir: Path | None, training_file: Path | None, **chosen: Any
+) -> None:
     """Write stored counts for other programs: named by ID, by filter, or --all.
 
     Corrections made by hand are applied. counts: one table; cells, rois (ImageJ), labels (OME-TIFF),
@@ -41,6 +49,11 @@ def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
     """
     from device.export.files import counts_table, write_exports
 
+    if training_file is not None:
+        _write_training(training_file, ids, chosen)
+        return
+    if chosen["assay"] is not None or chosen["dots"]:
+        raise InputError("--assay and --dots belong to --training FILE.")
     which = _filter(ids, chosen)
     store = _open(load_settings(chosen["config"] or default_settings_path()), chosen["data_dir"])
     rows = _find_done(store, which)
@@ -55,6 +68,25 @@ def command(ids: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
         sys.stdout.write(counts_table(store, rows))
     else:
         raise InputError("These formats are files; name a folder for them with --out.")
+
+
+def _write_training(path: Path, ids: tuple[str, ...], chosen: dict[str, Any]) -> None:
+    from device.export.training import select_training, training_parts
+    from device.machine.files import open_atomic
+
+    if any(chosen[name] for name in ("everything", "sample", "since", "until", "kept")):
+        raise InputError("Choose the frames of a training file by --assay or by their ids.")
+    settings = load_settings(chosen["config"] or default_settings_path())
+    store = _open(settings, chosen["data_dir"])
+    selected = select_training(store, chosen["assay"], ids, dots=chosen["dots"])
+    try:
+        with open_atomic(path) as target:
+            target.writelines(training_parts(store, selected))
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); check the folder."
+        ) from None
+    click.echo(f"{len(selected.rows)} frames of {selected.assay.name} in {path}", err=True)
 
 
 def _filter(ids: tuple[str, ...], chosen: dict[str, Any]) -> Filter:

@@ -20,16 +20,18 @@ from device.export.tables import counts_header, csv_lines
 from device.store import CountRow, Store
 
 
-class _Pipe(io.RawIOBase):
+class Pipe(io.RawIOBase):
     """Collects what the archive writes until it is sent; it cannot seek, so sizes stand behind each member."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def writable(self) -> bool:
+        """Always."""
         return True
 
     def write(self, data: Any) -> int:
+        """Keep it until it is taken."""
         self._parts.append(bytes(data))
         return len(self._parts[-1])
 
@@ -48,7 +50,7 @@ def archive_parts(store: Store, rows: Iterable[CountRow]) -> Iterator[bytes]:
         store: where the counts are.
         rows: done counts; read one at a time.
     """
-    pipe, problems = _Pipe(), list[str]()
+    pipe, problems = Pipe(), list[str]()
     table = csv_lines([counts_header()])
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:

@@ -7,6 +7,7 @@ import numpy as np
 
 from device.assays.evidence import Known, match_objects
 from device.assays.matching import Points, match
+from device.assays.selection import looked_through
 from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES, Lesson, Pupil, see, teach
 from device.counting.assay import Assay, adapt_card
 from device.counting.card import ModelCard
@@ -20,7 +21,7 @@ from device.errors import ConflictError, InputError
 from device.jobs import Segmenters
 from device.jobs.relabelling import Held, Relabeller
 from device.models.auto import counted_by
-from device.store import CountRow, Filter, Store
+from device.store import CountRow, Store
 from device.store.records import Correction
 
 RADIUS = 0.75
@@ -52,7 +53,7 @@ class Teacher:
             InputError, ConflictError: too few or contradictory corrections, or counts of another assay or model.
         """
         assay = self._store.assays.get(name)
-        rows = self._rows(assay, ids)
+        rows = looked_through(self._store, name, ids)
         if len(rows) < LEAST_FRAMES:
             raise InputError(
                 f"Teaching needs at least {LEAST_FRAMES} corrected counts of the assay {name}; there are {len(rows)}. "
@@ -80,28 +81,6 @@ class Teacher:
             )
         return teach(pupils, card, assay)
 
-    def _rows(self, assay: Assay, ids: Sequence[str]) -> list[CountRow]:
-        if ids:
-            rows = [self._store.counts.get(one) for one in dict.fromkeys(ids)]
-        else:
-            rows = [row for row in self._newest(assay) if row.reviewed_by or self._log(row)]
-        for row in rows:
-            used = row.settings.assay
-            if used is None or used.name != assay.name:
-                other = "no assay" if used is None else f"the assay {used.name}"
-                raise InputError(
-                    f"{row.image} was counted with {other}, not with {assay.name}: different assays are not mixed. "
-                    "Count it again with this assay, or leave it out."
-                )
-        return sorted(rows, key=lambda row: row.sequence)
-
-    def _newest(self, assay: Assay) -> list[CountRow]:
-        rows = self._store.counts.search(Filter(status="done", newest=True))
-        return [row for row in rows if row.settings.assay and row.settings.assay.name == assay.name]
-
-    def _log(self, row: CountRow) -> list[Correction]:
-        return [known for known in self._store.corrections.of(row.id) if known.undone_s is None]
-
     def _pupil(
         self,
         row: CountRow,
@@ -116,7 +95,7 @@ class Teacher:
                     f"{row.image} was counted with the model {held.result.model.name}, the assay {assay.name} uses "
                     f"{card.name}: count it again with the assay, then teach."
                 )
-            targets = _truth(held, self._log(row))
+            targets = _truth(held, self._store.corrections.in_force(row.id))
             _require_agreement(row, held, targets, truths)
             known = _known(held, fold, targets)
             return see(row.id, known, card, judge_before(known, card, assay))

@@ -12,6 +12,7 @@ from device.errors import ConflictError
 from device.export.archive import archive_parts
 from device.export.stored import counts_lines
 from device.export.tables import counts_header, csv_lines
+from device.export.training import select_training, training_parts
 from device.store import Store
 from device.store.records import CountRow, Filter
 from device.web.api.answers import BINARY, answers
@@ -47,6 +48,16 @@ def export(wish: dict[str, Any]) -> Response:
     which = Filter(ids=tuple(dict.fromkeys(wish["ids"])))
     _require_done(store, which)
     return _table(store, which, wish) if wish["format"] == "csv" else _archive(store, which)
+
+
+@exports.get("/assays/<name>/training.zip")
+@answers(exports, BINARY, 404, 409, media="application/zip")
+def training(name: str) -> Response:
+    """The corrected and reviewed frames of an assay as one file for `fluocount-train adapt`."""
+    store = service().require_store()
+    return _sent(
+        training_parts(store, select_training(store, name)), "application/zip", "training.zip"
+    )
 
 
 def _matching(query: dict[str, Any]) -> Filter:

@@ -1,0 +1,248 @@
+"""The training file: corrected frames with outlines or dots, in one ZIP that is checked before anything of it is used.
+
+manifest.json            format, assay, and one entry per frame
+frames/0001.tif          the frame as it was counted: (height, width) grey or (height, width, 3) RGB, uint8 or uint16
+labels/0001.tif          outlines: (height, width), 0 background, 1..n the cells; absent where a frame has dots alone
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import tifffile
+
+from device.counting.assay import Assay, Positive
+from device.counting.records import DECODE_ERRORS, Frame, LabelImage, Taken
+from device.errors import InputError
+from device.imageio.decoded import MAX_SIDE_PX
+
+FORMAT = "fluocount training 1"
+MANIFEST = "manifest.json"
+MAX_FRAMES = 2000
+MAX_MANIFEST_BYTES = 20_000_000
+MAX_BYTES = 4_000_000_000
+"""All frames and outlines together, unpacked."""
+_OVERHEAD_BYTES = 200_000
+"""What a TIFF may have besides its samples."""
+_COMPRESSIONS = (1, 8, 32946)
+"""None and deflate: nothing else is written, so nothing else is read."""
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class TrainingFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One corrected frame; its files carry its number in the file, from 1, with four digits.
+
+    Attributes:
+        image: file name, for people.
+        sha256: of the file as it came; frames with the same one show the same tissue.
+        width, height: pixels.
+        channels: 1 for grey, 3 for colour.
+        sample_bits: 8 or 16, of the array.
+        full_scale: sample value of full light.
+        pixel_size_um: edge of a pixel, null where unknown.
+        cell_diameter_px: of a typical cell in this frame.
+        counted: what the device had counted before the corrections.
+        outlines: cells with an outline, 0 where there are dots alone.
+        dots: (x, y) of the cells without one; the centre of the top-left pixel is (0, 0).
+    """
+
+    image: Annotated[str, msgspec.Meta(max_length=1000)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    width: Side
+    height: Side
+    channels: Annotated[int, msgspec.Meta(ge=1, le=3)]
+    sample_bits: Annotated[int, msgspec.Meta(ge=8, le=16)]
+    full_scale: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    pixel_size_um: Positive | None
+    cell_diameter_px: Positive
+    counted: Whole
+    outlines: Whole
+    dots: tuple[tuple[float, float], ...]
+
+    @property
+    def cells(self) -> int:
+        """True cells."""
+        return self.outlines + len(self.dots)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of the samples, unpacked."""
+        return self.width * self.height * self.channels * (self.sample_bits // 8)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`manifest.json`: what is in the file, and what the frames were counted with."""
+
+    format: str
+    software: str
+    assay: Assay
+    frames: Annotated[tuple[TrainingFrame, ...], msgspec.Meta(min_length=1, max_length=MAX_FRAMES)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrectedFrame:
+    """A frame out of a training file.
+
+    Attributes:
+        about: its entry.
+        frame: as it was counted.
+        labels: (height, width) int32, 1..about.outlines the cells with an outline.
+    """
+
+    about: TrainingFrame
+    frame: Frame
+    labels: LabelImage
+
+
+def frame_file(number: int) -> str:
+    """Name of the frame with that number, from 1."""
+    return f"frames/{number:04d}.tif"
+
+
+def labels_file(number: int) -> str:
+    """Name of its outlines."""
+    return f"labels/{number:04d}.tif"
+
+
+def encode_plane(samples: np.ndarray) -> bytes:
+    """A grey, RGB or label image as a TIFF of one page, deflated."""
+    stream = io.BytesIO()
+    colour = samples.ndim == 3
+    photometric = "rgb" if colour else "minisblack"
+    tifffile.imwrite(stream, samples, photometric=photometric, compression="zlib", metadata=None)
+    return stream.getvalue()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Check a whole training file, without unpacking an image, and say what is in it.
+
+    Raises:
+        InputError: missing, damaged, too large, or something else than a training file.
+    """
+    with _opened(path) as archive:
+        return _manifest(archive, path.name)
+
+
+def read_frames(path: Path) -> Iterator[CorrectedFrame]:
+    """The frames of a training file, one at a time.
+
+    Raises:
+        InputError: as `read_manifest`, or an image is damaged or not as the manifest says.
+    """
+    with _opened(path) as archive:
+        for number, about in enumerate(_manifest(archive, path.name).frames, 1):
+            yield _corrected(archive, number, about, path.name)
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); check the file name."
+        ) from None
+    except zipfile.BadZipFile:
+        raise _no_training_file(path.name, "it is no ZIP, or damaged") from None
+
+
+def _no_training_file(name: str, why: str) -> InputError:
+    return InputError(
+        f"{name} cannot be used as a training file ({why}); make it with: fluocount export --training FILE."
+    )
+
+
+def _manifest(archive: zipfile.ZipFile, name: str) -> Manifest:
+    """The manifest; every entry of the file is named by it and no larger than it says."""
+    entries = archive.infolist()
+    if len(entries) > 2 * MAX_FRAMES + 1:
+        raise _no_training_file(name, f"it has {len(entries)} entries")
+    try:
+        found = msgspec.json.decode(_take(archive, MANIFEST, MAX_MANIFEST_BYTES), type=Manifest)
+    except (KeyError, *DECODE_ERRORS) as error:
+        raise _no_training_file(name, f"its list of frames: {str(error).rstrip('.')}") from None
+    if found.format != FORMAT:
+        raise _no_training_file(name, f"its format is {found.format[:60]!r}, not {FORMAT!r}")
+    limits = _limits(found) | {MANIFEST: MAX_MANIFEST_BYTES}
+    names = [entry.filename for entry in entries]
+    if sorted(names) != sorted(limits):
+        odd = sorted(set(names) ^ set(limits)) or ["an entry twice"]
+        raise _no_training_file(name, f"its entries and its list differ: {odd[0][:60]}")
+    large = [entry.filename for entry in entries if entry.file_size > limits[entry.filename]]
+    if large or sum(limits.values()) > MAX_BYTES:
+        raise _no_training_file(name, f"{large[0] if large else 'it'} is too large")
+    return found
+
+
+def _limits(manifest: Manifest) -> dict[str, int]:
+    """The largest size of every image, by its name."""
+    limits = {}
+    for number, about in enumerate(manifest.frames, 1):
+        limits[frame_file(number)] = _most(about.frame_bytes)
+        if about.outlines:
+            limits[labels_file(number)] = _most(4 * about.width * about.height)
+    return limits
+
+
+def _most(sample_bytes: int) -> int:
+    """Largest size of a TIFF with so many bytes of samples: deflate may add a little to noise."""
+    return round(1.01 * sample_bytes) + _OVERHEAD_BYTES
+
+
+def _take(archive: zipfile.ZipFile, entry: str, most: int) -> bytes:
+    """One entry, whatever its header claims."""
+    with archive.open(entry) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise InputError(f"{entry} is larger than the training file says.")
+    return data
+
+
+def _corrected(
+    archive: zipfile.ZipFile, number: int, about: TrainingFrame, name: str
+) -> CorrectedFrame:
+    size = (about.height, about.width)
+    try:
+        shape = size if about.channels == 1 else (*size, 3)
+        samples = _image(_take(archive, frame_file(number), _most(about.frame_bytes)), shape)
+        if samples.dtype != np.dtype(f"uint{about.sample_bits}"):
+            raise ValueError(f"samples are {samples.dtype}")
+        labels = np.zeros(size, np.int32)
+        if about.outlines:
+            labels = _image(_take(archive, labels_file(number), _most(4 * size[0] * size[1])), size)
+        present = np.unique(labels)
+        if set(present.tolist()) - {0} != set(range(1, about.outlines + 1)):
+            raise ValueError("it does not hold the outlines that the list names")
+    except Exception as error:  # noqa: BLE001 - damaged ZIP entries and TIFFs raise any exception
+        raise _no_training_file(name, f"frame {number}, {about.image}: {error}") from None
+    return CorrectedFrame(about, _frame(number, about, samples), labels.astype(np.int32))
+
+
+def _image(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """The only page of a TIFF; its size is compared before a sample is unpacked."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        if page.shape != shape or len(file.pages) != 1 or page.compression not in _COMPRESSIONS:
+            raise ValueError(f"an image is {page.shape}, expected {shape}")
+        return np.asarray(page.asarray())
+
+
+def _frame(number: int, about: TrainingFrame, samples: np.ndarray) -> Frame:
+    """The number keeps frames of the same file name apart."""
+    grey = samples.ndim == 2
+    image: Any = np.broadcast_to(samples[..., None], (*samples.shape, 3)) if grey else samples
+    return Frame(
+        image=image,
+        source=f"{number:04d} {about.image.replace('/', '_')}",
+        sha256=about.sha256,
+        bits=max(8, about.full_scale.bit_length()),
+        channels=about.channels,
+        pixel_size_um=about.pixel_size_um,
+        taken=Taken(full_scale=about.full_scale),
+    )
