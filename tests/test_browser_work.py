@@ -171,6 +171,21 @@ def test_thousands_of_counts_open_scroll_and_are_exported_whole(bench, page):
     assert {line["sample"] for line in lines} == {"many"}
 
 
+def test_the_history_is_sorted_and_the_next_image_follows_the_list(bench, page):
+    page.goto(f"{bench.url}/history?search=mouse")
+    page.locator(".history-row").nth(2).wait_for()
+    page.get_by_label("Order").select_option("count_down")
+    rows = page.locator("#rows[data-order=count_down]:not([aria-busy]) .history-row")
+    rows.nth(2).wait_for()
+    shown = [int(text) for text in rows.locator(".value strong").all_inner_texts()]
+    assert shown == sorted(shown, reverse=True)
+    assert "order=count_down" in page.url
+    second = rows.nth(1).get_attribute("data-id")
+    rows.first.locator(".about a").click()
+    page.locator("#next-image[href]").click()
+    page.wait_for_url(f"**/counts/{second}?*")
+
+
 def test_the_history_keeps_its_filter_in_the_address(bench, page):
     page.goto(f"{bench.url}/history")
     page.locator(".history-row").nth(1).wait_for()

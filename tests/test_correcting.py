@@ -9,13 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 import tifffile
+from appliance import png
 from browser import cells_png, serving, settings_for
 
-from device.errors import ConflictError
+from device.errors import ConflictError, NotFoundError
 from device.export.archive import archive_parts
 from device.export.stored import export_file, load_count
 from device.jobs.correcting import add_cell
-from device.store import Edit
+from device.store import Edit, Filter
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,6 @@ def test_the_feed_tells_many_changes_in_parts_without_a_gap(served, row):
 
 
 def test_filters_find_what_is_left_to_review(served, row):
-    from device.store import Filter
 
     store = served.store
 
@@ -174,3 +174,41 @@ def test_filters_find_what_is_left_to_review(served, row):
     assert row.id not in found(reviewed=False)
     assert not found(search="%")
     assert msgspec.to_builtins(store.counts.get(row.id))["reviewed_by"] == "AB"
+
+
+def test_every_order_lists_all_counts_once_page_by_page(served):
+
+    store = served.store
+    for at, name in enumerate(["slice 10", "Slice 2", "slice 2", "slice 1"]):
+        store.counts.edit(served.hand_in(png(at + 2), f"{name}.png").id, Edit(sample="sorted"))
+
+    def pages(order: str) -> list:
+        found, before = [], None
+        while part := store.counts.search(
+            Filter(sample="sorted", order=order, before=before), limit=2
+        ):
+            found += part
+            before = part[-1].sequence
+        return found
+
+    newest = pages("newest")
+    assert pages("oldest") == newest[::-1]
+    names = [row.image for row in pages("name")]
+    assert [name.lower() for name in names] == [
+        "slice 1.png",
+        "slice 2.png",
+        "slice 2.png",
+        "slice 10.png",
+    ]
+    assert [row.count for row in pages("count_down")] == [5, 4, 3, 2]
+    assert [row.count for row in pages("count")] == [2, 3, 4, 5]
+    assert {row.id for row in pages("doubtful")} == {row.id for row in newest}
+    which = Filter(sample="sorted", order="name")
+    listed = pages("name")
+    for before, row, after in zip([None, *listed], listed, [*listed[1:], None], strict=False):
+        assert store.counts.neighbours(row, which) == (before, after)
+    store.counts.delete(listed[1].id)
+    with pytest.raises(NotFoundError, match="load the list again"):
+        store.counts.search(
+            Filter(sample="sorted", order="name", before=listed[1].sequence), limit=2
+        )

@@ -21,6 +21,7 @@ from device.store.connection import (
     translate,
 )
 from device.store.inplace import InPlace, copy_whole
+from device.store.order import teach_natural_key
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
@@ -216,6 +217,7 @@ class Database:
         made.path, made.on_damage = self.path, self._is_damaged
         try:
             made.row_factory = sqlite3.Row
+            teach_natural_key(made)
             made.execute("PRAGMA journal_mode = WAL")
             made.execute(f"PRAGMA synchronous = {synchronous}")
             made.execute("PRAGMA foreign_keys = ON")

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from device.store import rows
 from device.store.database import Database
+from device.store.order import behind, order_by
 from device.store.records import CountRow, Filter
 
 EVERYTHING = Filter()
@@ -20,10 +23,18 @@ class CountLists:
         self._database = database
 
     def search(self, which: Filter = EVERYTHING, limit: int | None = None) -> list[CountRow]:
-        """Counts that match, newest first."""
+        """Counts that match, in the order of the filter.
+
+        Raises:
+            NotFoundError: `which.before` was deleted (only in an order that needs it).
+        """
+        connection = self._database.connection()
         where, values = _where(which)
-        sql = f"SELECT * FROM counts WHERE {where} ORDER BY sequence DESC LIMIT ?"
-        found = self._database.connection().execute(sql, (*values, -1 if limit is None else limit))
+        if which.before is not None:
+            after, places = behind(connection, which)
+            where, values = f"{where} AND {after}", (*values, *places)
+        sql = f"SELECT * FROM counts WHERE {where} ORDER BY {order_by(which.order)} LIMIT ?"
+        found = connection.execute(sql, (*values, -1 if limit is None else limit))
         return [rows.to_row(row) for row in found]
 
     def versions(self, first_id: str) -> list[CountRow]:
@@ -52,12 +63,19 @@ class CountLists:
             last = found[-1]["sequence"]
 
     def neighbours(self, row: CountRow, which: Filter) -> tuple[CountRow | None, CountRow | None]:
-        """The counts that were accepted just before and just after this one, of those that match."""
+        """The counts just before and just after this one in the list of those that match.
+
+        Of the usual list, newest first, they are the ones accepted before and after it, as slices are looked through.
+        """
+        connection = self._database.connection()
         where, values = _where(which)
+        order = "oldest" if which.order == "newest" else which.order
+        here = msgspec.structs.replace(which, before=row.sequence, order=order)
         found = []
-        for side, order in (("<", "DESC"), (">", "ASC")):
-            sql = f"SELECT * FROM counts WHERE {where} AND sequence {side} ? ORDER BY sequence {order} LIMIT 1"
-            one = self._database.connection().execute(sql, (*values, row.sequence)).fetchone()
+        for back in (True, False):
+            beside, places = behind(connection, here, back=back)
+            sql = f"SELECT * FROM counts WHERE {where} AND {beside} ORDER BY {order_by(order, back=back)} LIMIT 1"
+            one = connection.execute(sql, (*values, *places)).fetchone()
             found.append(None if one is None else rows.to_row(one))
         return found[0], found[1]
 
@@ -99,7 +117,6 @@ def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
         "status = ?": which.status,
         "keep = ?": which.kept,
         "origin = ?": which.origin,
-        "sequence < ?": which.before,
     }
     used = {text: value for text, value in conditions.items() if value is not None}
     texts, values = list(used), list(used.values())

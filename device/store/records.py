@@ -9,6 +9,7 @@ from device.counting.records import CountSettings, Flag
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Origin = Literal["upload", "capture", "watch", "batch"]
 Action = Literal["add", "remove", "confirm"]
+Order = Literal["newest", "oldest", "name", "count", "count_down", "doubtful"]
 
 WAITING: tuple[Status, ...] = ("queued", "running")
 
@@ -188,7 +189,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         sample: exact name.
         since_s, until_s: created in [since_s, until_s), seconds since 1970.
         status, kept, origin: as stored.
-        before: only sequences below this (paging, newest first).
+        order: of the list; "name" is that of sample and file, "count_down" and "doubtful" begin with the most.
+        before: only what comes after the count of this sequence in that order (paging).
         newest: without the counts that were counted again since.
         ids: only these.
         search: part of the sample's or the file's name, in capitals or not.
@@ -210,6 +212,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     flagged: bool | None = None
     doubtful: bool | None = None
     corrected: bool | None = None
+    order: Order = "newest"
 
 
 class TokenInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The inputs of the API as marshmallow schemas: checked before a view gets them, and shown in the document."""
 
-from typing import Any
+from typing import Any, get_args
 
 from apiflask import Schema
 from apiflask.fields import Boolean, Dict, File, Float, Integer, List, String
@@ -9,6 +9,7 @@ from marshmallow import ValidationError, pre_load
 
 from device.counting.settings import DIAMETER_RANGE_PX, THRESHOLD_RANGE
 from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
+from device.store.records import Order
 
 _LARGEST = 2**53
 _THRESHOLDS = Range(*THRESHOLD_RANGE, min_inclusive=False, max_inclusive=False)
@@ -107,8 +108,14 @@ class ChangesQuery(_Strict):
     since = Integer(validate=Range(0, _LARGEST))
 
 
-class CountPage(CountFilter):
-    """A page of counts, newest first."""
+class CountOrder(CountFilter):
+    """Which counts in which order: `name` of sample and file; `count_down` and `doubtful` begin with the most."""
+
+    order = String(validate=OneOf(list(get_args(Order))), load_default="newest")
+
+
+class CountPage(CountOrder):
+    """A page of counts."""
 
     limit = Integer(validate=Range(1, MAX_PAGE), load_default=100)
     before = Integer(validate=Range(0, _LARGEST))

@@ -115,7 +115,7 @@ class CountSummary(CountEntry, frozen=True, kw_only=True):
 
 
 class CountList(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first; `next_before` is the `before` of the next page, null on the last; `total` is how many match."""
+    """`next_before` is the `before` of the next page, null on the last; `total` is how many match."""
 
     counts: tuple[CountSummary, ...]
     next_before: int | None
@@ -132,7 +132,7 @@ class ChangeList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts accepted just before and just after one, of those that match a filter; `total` of them match."""
+    """The counts just before and just after one in the list of those that match a filter; `total` of them match."""
 
     previous: CountSummary | None
     next: CountSummary | None

@@ -47,6 +47,7 @@ def to_filter(query: dict[str, Any]) -> Filter:
         kept=query.get("kept"),
         origin=query.get("origin"),
         before=query.get("before"),
+        order=query.get("order", "newest"),
         newest=True if query.get("versions", "newest") == "newest" else None,
         **{name: query.get(name) for name in _SEARCHED},
     )

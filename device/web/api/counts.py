@@ -20,8 +20,8 @@ from device.web.inputs import (
     MAX_PAGE,
     ChangesQuery,
     CountEdit,
-    CountFilter,
     CountForm,
+    CountOrder,
     CountPage,
     KeyHeader,
     RecountForm,
@@ -65,9 +65,9 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
 
 @counts.get("/counts")
 @counts.input(CountPage, location="query", arg_name="query", unknown="raise")
-@answers(counts, ref("CountList"))
+@answers(counts, ref("CountList"), 404)
 def history(query: dict[str, Any]) -> Response:
-    """List counts, newest first."""
+    """List counts; 404 where the count after which a page begins was deleted and its place is unknown."""
     limit = query.pop("limit")
     which = to_filter(query)
     rows = _store().counts.search(which, limit + 1)
@@ -116,7 +116,7 @@ def look_at(count_id: str) -> Response:
 
 
 @counts.get("/counts/<count_id>/neighbours")
-@counts.input(CountFilter, location="query", arg_name="query", unknown="raise")
+@counts.input(CountOrder, location="query", arg_name="query", unknown="raise")
 @answers(counts, ref("Neighbours"), 404)
 def neighbours(count_id: str, query: dict[str, Any]) -> Response:
     """The counts before and after this one, of those that match; for looking at one after the other."""

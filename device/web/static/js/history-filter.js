@@ -1,7 +1,7 @@
 // The filter of the history: in the form, in the address (so that a way back or a sent link shows the same), as a question.
 import { byId } from "./dom.js";
 
-const TEXTS = { search: "filter-search", from: "filter-since", to: "filter-until", status: "filter-status", state: "filter-state" };
+const TEXTS = { search: "filter-search", from: "filter-since", to: "filter-until", status: "filter-status", state: "filter-state", order: "filter-order" };
 const STATES = {
   unreviewed: { reviewed: "false" },
   reviewed: { reviewed: "true" },
@@ -27,7 +27,9 @@ export function writeAddress() {
 
 export const isFiltered = () => Object.keys(values()).length > 0;
 
-/** For the instrument: days of this browser's time zone become moments; the last day counts too. */
+export const order = () => byId("filter-order").value;
+
+/** For the instrument, without the order: days of this browser's time zone become moments; the last day counts too. */
 export function questionOf({ search, from, to, status, state }) {
   const day = (value, plus) => {
     if (!value) return "";

@@ -53,6 +53,6 @@ async function drawSizes(done, stillWanted) {
   if (!diameters.length) { say("sizes-plot", "No cells in this selection."); return; }
   byId("sizes-plot").replaceChildren(sizesPlot(diameters, unit));
   const median = quantile(diameters.toSorted((a, b) => a - b), 0.5);
-  const part = done.length > MOST_RESULTS ? `, ${MOST_RESULTS} newest images only` : "";
+  const part = done.length > MOST_RESULTS ? `, ${MOST_RESULTS} images only` : "";
   byId("sizes-note").textContent = `${plural(diameters.length, "cell")}, median ${significant(median)} ${unit}${part}`;
 }

@@ -4,7 +4,7 @@ import { offerAssays } from "./assay-choice.js";
 import { byId, confirmed, debounce, element, memory, saveBlob, toast } from "./dom.js";
 import { number, plural } from "./format.js";
 import "./header.js";
-import { isFiltered, question, readAddress, writeAddress } from "./history-filter.js";
+import { isFiltered, order, question, readAddress, writeAddress } from "./history-filter.js";
 import { historyRow } from "./history-row.js";
 import { drawPlots } from "./history-plots.js";
 import { onChanges } from "./live.js";
@@ -18,41 +18,54 @@ let counts = [];
 let before = null;
 let total = 0;
 let loading = null;
+/** Answers to an earlier filter or order come too late. */
+let turn = 0;
 /** Ids; `everything` means all that match the filter, loaded or not. */
 const chosen = new Set();
 let everything = false;
 let lastChosen = null;
 const drawn = new Map();
 
-async function fetchPage(limit, from) {
-  const answer = await api.get("/counts", { ...question(), limit, before: from });
+const fetchPage = (limit, from) => api.get("/counts", { ...question(), order: order(), limit, before: from });
+
+function place(answer) {
+  before = answer.next_before;
   total = answer.total;
-  return answer;
 }
 
-/** The newest counts; as many as are shown already, so that the place in the list stays. */
+/** The first counts of the list; as many as are shown already, so that the place in the list stays. */
 async function load({ keepPlace = false } = {}) {
+  turn += 1;
+  const mine = turn;
+  byId("rows").setAttribute("aria-busy", "true");
   try {
     const answer = await fetchPage(keepPlace ? Math.min(MOST, Math.max(PAGE, counts.length)) : PAGE, "");
+    if (mine !== turn) return;
     counts = answer.counts;
-    before = answer.next_before;
+    place(answer);
     if (!keepPlace) { chosen.clear(); everything = false; }
     show();
   } catch (error) {
     toast(error.message, "fault");
   }
+  if (mine === turn) byId("rows").removeAttribute("aria-busy");
 }
 
 async function loadMore(limit = NEXT_PAGE) {
   if (!before) return;
-  loading ??= fetchPage(limit, before).then((answer) => {
-    counts = [...counts, ...answer.counts];
-    before = answer.next_before;
-    if (everything) for (const count of answer.counts) chosen.add(count.id);
-    show();
-  }).catch((error) => toast(error.message, "fault")).finally(() => { loading = null; });
+  loading ??= append(limit).catch((error) => toast(error.message, "fault")).finally(() => { loading = null; });
   await loading;
   watchEnd();
+}
+
+async function append(limit) {
+  const mine = turn;
+  const answer = await fetchPage(limit, before);
+  if (mine !== turn) return;
+  counts = [...counts, ...answer.counts];
+  place(answer);
+  if (everything) for (const count of answer.counts) chosen.add(count.id);
+  show();
 }
 
 const end = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) loadMore(); }, { rootMargin: "1200px" });
@@ -63,14 +76,18 @@ function watchEnd() {
   end.observe(byId("more"));
 }
 
-/** Keeping and deleting need every count by name. */
+/** Keeping and deleting need every count by name; false when the instrument did not give them all. */
 async function loadAll() {
-  while (before) await loadMore(MOST);
+  for (let last = null; before && before !== last;) {
+    last = before;
+    await loadMore(MOST);
+  }
+  return !before;
 }
 
 /** A row is made anew only when it changed, so that thousands cost nothing while one is counted. */
 function rowOf(count) {
-  const state = JSON.stringify(count) + chosen.has(count.id);
+  const state = JSON.stringify(count) + chosen.has(count.id) + location.search;
   const known = drawn.get(count.id);
   if (known?.state === state) return known.item;
   const item = historyRow(count, { chosen: chosen.has(count.id), onChoose: choose, onKeep: keep });
@@ -85,6 +102,7 @@ function show() {
   const same = items.length === list.children.length && items.every((item, at) => list.children[at] === item);
   if (!same) list.replaceChildren(...items);
   if (focused && !document.activeElement.closest(".history-row")) list.querySelector(`[data-id="${focused}"] input`)?.focus();
+  list.dataset.order = order();
   byId("empty").hidden = counts.length > 0;
   byId("more").hidden = !before;
   showSelection();
@@ -136,7 +154,7 @@ function take(changed) {
 }
 
 async function picked() {
-  if (everything) await loadAll();
+  if (everything && !await loadAll()) return [];
   return counts.filter((count) => chosen.has(count.id));
 }
 
@@ -148,6 +166,7 @@ async function keepChosen() {
 
 async function removeChosen() {
   const wanted = await picked();
+  if (!wanted.length) return;
   const kept = wanted.filter((count) => count.keep).length;
   const warning = kept ? ` ${plural(kept, "of them is marked Keep", "of them are marked Keep")}.` : "";
   if (!await confirmed(`Delete ${plural(wanted.length, "count")}?`, `This deletes images, counts and corrections permanently.${warning}`)) return;
@@ -166,13 +185,20 @@ async function removeChosen() {
 
 /** The new counts stand beside the old ones, which the list shows no longer once they are done. */
 async function countAgain() {
+  const ids = (await picked()).map((count) => count.id);
+  let accepted = 0;
+  const problems = [];
   try {
-    const answer = await api.post("/recounts", { ids: (await picked()).map((count) => count.id), assay: byId("again-assay").value });
-    toast([`${plural(answer.accepted.length, "image")} in the queue.`, ...answer.problems].join(" "), answer.problems.length ? "fault" : undefined);
-    await load();
+    for (let at = 0; at < ids.length; at += MOST) {
+      const answer = await api.post("/recounts", { ids: ids.slice(at, at + MOST), assay: byId("again-assay").value });
+      accepted += answer.accepted.length;
+      problems.push(...answer.problems);
+    }
   } catch (error) {
-    toast(error.message, "fault");
+    problems.push(error.message);
   }
+  toast([`${plural(accepted, "image")} in the queue.`, ...problems].join(" "), problems.length ? "fault" : undefined);
+  await load();
 }
 
 /** By filter the browser saves the file while it arrives; a selection is small and goes by its ids. */

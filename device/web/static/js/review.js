@@ -33,7 +33,7 @@ export class Review {
   async #findNeighbours() {
     const query = Object.fromEntries(new URLSearchParams(location.search));
     try {
-      const found = await api.get(api.countPath(this.id, "/neighbours"), questionOf(query));
+      const found = await api.get(api.countPath(this.id, "/neighbours"), { ...questionOf(query), order: query.order });
       for (const [side, link] of Object.entries(this.links)) {
         link.toggleAttribute("aria-disabled", !found[side]);
         if (found[side]) link.href = `/counts/${encodeURIComponent(found[side].id)}${location.search}`;
