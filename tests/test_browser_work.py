@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from appliance import png
-from browser import cells_png, expect_text, ready, shoot, three_counts
+from browser import PATIENCE_MS, cells_png, expect_text, ready, shoot, three_counts
 from reviewed import behind_login, log_in, log_in_again, multiply
 
 from device.store import Filter
@@ -88,6 +88,53 @@ def test_a_broken_line_stops_no_upload_and_counts_none_twice(bench, page, open_p
     assert bench.store.counts.number() == before + 3
     names = [row.image for row in bench.store.counts.search(Filter(), 3)]
     assert sorted(names) == ["one.png", "three.png", "two.png"]
+
+
+@pytest.mark.slow
+def test_a_folder_of_a_hundred_images_of_which_ten_are_broken(bench, page, open_page, tmp_path):
+    open_page.watched[-1].forgive("/api/v1/counts")
+    folder = tmp_path / "mouse 7"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "notes.txt").write_text("of the microscope")
+    for at in range(100):
+        whole = png(1 + at % 6, shade=100 + at)
+        broken = at % 10 == 3
+        place = folder / "deeper" if at % 2 else folder
+        (place / f"slice {at}.png").write_bytes(whole[: len(whole) // 2] if broken else whole)
+    before = bench.store.counts.number()
+    page.goto(f"{bench.url}/upload")
+    page.locator("#folder").set_input_files(folder)
+    page.locator("#upload-whole i[style*='width']").wait_for(state="attached")
+    page.locator(".upload-row[data-done]").nth(4).wait_for()
+    shoot(page, "upload-100-under-way")
+    # What is under way or failed stands above what is done.
+    tops = page.evaluate(
+        """() => ['counting', 'done'].map((state) =>
+        document.querySelector(`.upload-row[data-state=${state}]`).getBoundingClientRect().top)"""
+    )
+    assert tops == sorted(tops)
+    ended = page.locator("#upload-summary", has_text="90 of 100 counted, 10 failed")
+    ended.wait_for(timeout=5 * PATIENCE_MS)
+    assert bench.store.counts.number() == before + 90
+    failed = page.locator(".upload-row[data-state=failed]")
+    assert failed.count() == 10
+    for row in failed.all():
+        assert re.search(r"slice \d*3\.png", row.inner_text())
+        assert "export" in row.inner_text() or "again" in row.inner_text()
+    counts = {row.image: row.count for row in bench.store.counts.search(Filter(), 90)}
+    assert counts == {f"slice {at}.png": 1 + at % 6 for at in range(100) if at % 10 != 3}
+    shoot(page, "upload-100")
+    # Trying again uploads the broken ones once more, and nothing else.
+    page.get_by_role("button", name="Try all again").click()
+    expect_text(page, "#upload-summary", "90 of 100 counted, 10 failed")
+    assert bench.store.counts.number() == before + 90
+
+
+def test_a_folder_without_images_says_so(bench, page, tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to count")
+    page.goto(f"{bench.url}/upload")
+    page.locator("#folder").set_input_files(tmp_path)
+    page.locator("#toasts", has_text="There is no image in what you chose").wait_for()
 
 
 def test_a_login_in_between_keeps_the_chosen_files(tmp_path, page, open_page):

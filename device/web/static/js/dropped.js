@@ -2,8 +2,10 @@
 
 const IMAGE = /\.(png|jpe?g|tiff?|czi|nd2|lif|oib)$/i;
 
-/** Of a folder only the images: microscopes leave notes and previews beside them. */
-export const imagesOf = (files) => files.filter((file) => IMAGE.test(file.name) && !file.name.startsWith("."));
+const byPath = (a, b) => (a.webkitRelativePath || a.name).localeCompare(b.webkitRelativePath || b.name, undefined, { numeric: true });
+
+/** Of a folder only the images, slice 2 before slice 10: microscopes leave notes and previews beside them. */
+export const imagesOf = (files) => files.filter((file) => IMAGE.test(file.name) && !file.name.startsWith(".")).toSorted(byPath);
 
 const fileOf = (entry) => new Promise((resolve, reject) => { entry.file(resolve, reject); });
 

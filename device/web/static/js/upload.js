@@ -1,7 +1,7 @@
 // Drop images: two upload at a time, and each row shows the state of its file.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { announce, byId, pause } from "./dom.js";
+import { announce, byId, pause, toast } from "./dom.js";
 import { droppedFiles, imagesOf } from "./dropped.js";
 import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
@@ -15,7 +15,8 @@ import { Row } from "./upload-row.js";
 const AT_ONCE = 2;
 const FIRST_WAIT_S = 2;
 const LONGEST_WAIT_S = 30;
-const FORMATS = { jpg: "JPEG", jpeg: "JPEG", tif: "TIFF", tiff: "TIFF" };
+/** Endings as people name the formats. */
+const FORMATS = { jpg: "JPEG", jpeg: "JPEG", jpe: "JPEG", jfif: "JPEG", tif: "TIFF", tiff: "TIFF", btf: "TIFF", tf8: "TIFF", lsm: "LSM (Zeiss)", stk: "STK (MetaMorph)" };
 const OPEN = ["waiting", "held", "sending", "counting"];
 const rows = [];
 let limits = null;
@@ -49,6 +50,7 @@ function objection(file) {
 }
 
 function add(files) {
+  if (!files.length) toast("There is no image in what you chose. Choose image files, or a folder that holds some.", "warn");
   const chosen = options();
   for (const file of files) {
     const row = new Row(file, chosen, retry);
