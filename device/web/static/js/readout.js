@@ -1,7 +1,8 @@
 // The readings of one count: automatic and corrected count, interval, warnings, doubtful objects, settings.
-import { byId, element, icon, pairs } from "./dom.js";
+import { byId, element, pairs } from "./dom.js";
 import { exposure, interval, moment, number, percent, plural, significant } from "./format.js";
 import { holding } from "./cells.js";
+import { flagItem } from "./flags.js";
 
 function block(label, value, range, note, attributes = {}) {
   return element("div", { class: "number", ...attributes },
@@ -31,8 +32,7 @@ export function showNumbers(count, trial) {
     ? block("Saved", number(count.corrected_count ?? count.count), "", made ? "corrected by hand" : "", { "data-quiet": true, id: "kept-count" })
     : block("Corrected", made ? number(count.corrected_count) : "–", "", made ? changes(count.corrections) : "no corrections", { "data-corrected": made, "data-quiet": !made, id: "corrected-count" });
   byId("numbers").replaceChildren(left, right);
-  const flags = automatic.flags ?? [];
-  byId("flags").replaceChildren(...flags.map((flag) => element("li", {}, icon("warning"), element("span", {}, flag.text))));
+  byId("flags").replaceChildren(...(automatic.flags ?? []).map((flag) => flagItem(flag, count.origin)));
 }
 
 export function showName(count) {

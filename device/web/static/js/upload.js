@@ -231,6 +231,9 @@ byId("upload-clear").addEventListener("click", () => {
 window.addEventListener("beforeunload", (event) => {
   if (rows.some((row) => ["waiting", "held", "sending"].includes(row.state))) event.preventDefault();
 });
+// A warning about the range of a file leads here.
+const asked = byId("upload-options").querySelector(`details [id="${CSS.escape(location.hash.slice(1))}"]`);
+if (asked) { asked.closest("details").open = true; asked.focus(); }
 dropTarget(byId("drop"));
 offerAssays("assay");
 onStatus(showLimits);
