@@ -15,6 +15,7 @@ COMMANDS = {
     "assay": "List, show, export, import and teach assays.",
     "correct": "Read cells that were marked in another program as corrections.",
     "recount": "Count stored images again with another assay or cell diameter.",
+    "study": "Groups, subjects and slices: figures, tests, blinded review, a report.",
     "export": "Export stored results as CSV, ROIs, label image or GeoJSON.",
     "replay": "Count a stored image again and report what differs.",
     "bench": "Measure speed and memory on this computer.",

@@ -101,6 +101,7 @@ class WatchSettings(_Section, frozen=True):
 
     folders: tuple[str, ...] = ()
     assays: dict[str, str] = {}
+    studies: dict[str, str] = {}
     out_dir: str | None = None
     recursive: bool = False
     settle_s: Positive = 2.0

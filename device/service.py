@@ -32,7 +32,9 @@ from device.panel.button import LedState, Panel, led_state, power_off
 from device.sandbox.room import memory_mb
 from device.store import Store, open_store
 from device.store.retention import Retention
+from device.studies.loading import capture
 from device.watch import FolderWatch, plans_from_settings
+from device.watch.plan import with_study
 
 _log = logging.getLogger(__name__)
 
@@ -240,7 +242,8 @@ class Service:
         )
 
     def _capture(self) -> None:
-        self.require_accepting().capturer.capture(Wishes(assay=self.settings.button.assay))
+        counter = self.require_accepting()
+        capture(counter.store, counter.capturer, Wishes(assay=self.settings.button.assay))
 
     def _start_panel(self) -> None:
         if self.panel is not None:
@@ -261,7 +264,8 @@ class Service:
     def _start_watches(self) -> None:
         if self.counter is None or self.settings_problem is not None:
             return
-        for plan in plans_from_settings(self.settings):
+        for planned in plans_from_settings(self.settings):
+            plan = with_study(self.counter.store, planned)
             self.counter.intake.require_usable(plan.wishes())
             watch = FolderWatch(self.counter.store, self.counter.intake, plan)
             watch.start()

@@ -11,7 +11,7 @@ WEB = Path(device.web.__file__).parent
 STATIC = WEB / "static"
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 SHEETS = sorted((STATIC / "css").glob("*.css"))
-ADDRESSES = ["/", "/upload", "/history", "/assays", "/status", "/counts/some-id"]
+ADDRESSES = ["/", "/upload", "/history", "/studies", "/assays", "/status", "/counts/some-id"]
 TEMPLATES = "\n".join(path.read_text() for path in (WEB / "templates").glob("*.html"))
 
 
@@ -43,7 +43,7 @@ def test_static_files_are_kept_by_browsers_under_an_address_of_their_version(cli
     assert answer.cache_control.max_age == 365 * 24 * 3600
 
 
-@pytest.mark.parametrize("address", ADDRESSES[:4])
+@pytest.mark.parametrize("address", ADDRESSES[:5])
 def test_the_tab_of_the_page_is_marked(client, address):
     assert re.search(rf'href="{address}" aria-current="page"', page(client, address))
 
@@ -82,6 +82,7 @@ def test_every_icon_that_is_used_exists():
         "assays",
         "capture",
         "history",
+        "studies",
         "status",
         "view",
         "add",

@@ -39,6 +39,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--settle", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="A file counts as complete when it has not changed for this long.")  # fmt: skip
+@click.option("--study", help="Study that the images belong to; its pattern splits their names.")
 @assay_option
 @settings_options
 @reading_options
@@ -85,6 +86,7 @@ def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
         model=chosen["model"] or plan.model,
         settings=_with_file(take_settings(chosen, AS_THE_FILE_SAYS), assay),
         assay=None if assay is not None and assay.endswith(".json") else assay,
+        study=chosen["study"],
         recount=chosen["recount"],
         retry_failed=chosen["retry_failed"],
     )

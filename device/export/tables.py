@@ -164,12 +164,18 @@ def _number(value: float | None) -> str:
     return "" if value is None else repr(float(value))
 
 
-def _density_per_mm2(result: CountResult, corrected: int) -> float | None:
+def counted_area_mm2(result: CountResult) -> float | None:
+    """The area that was counted; None where the scale is unknown or nothing was counted."""
     if result.pixel_size_um is None:
         return None
     counted_px = result.width * result.height - result.taken.ignored_px
-    area_mm2 = counted_px * result.pixel_size_um**2 / 1e6
-    return round(corrected / area_mm2, 3) if area_mm2 > 0 else None
+    area_mm2 = counted_px * result.pixel_size_um**2 * result.taken.pixel_aspect / 1e6
+    return area_mm2 if area_mm2 > 0 else None
+
+
+def _density_per_mm2(result: CountResult, corrected: int) -> float | None:
+    area_mm2 = counted_area_mm2(result)
+    return None if area_mm2 is None else round(corrected / area_mm2, 3)
 
 
 def _cell_columns(result: CountResult) -> list[str]:

@@ -30,6 +30,7 @@ from device.store.feed import Feed
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
 from device.store.results import ResultFolders
+from device.store.studies import Studies
 
 __all__ = ["CountRow", "DiskState", "Edit", "Filter", "NewCount", "Store", "open_store"]
 
@@ -49,6 +50,7 @@ class Store:
         access: users, tokens, secrets.
         assays: every version of every assay.
         feed: what changed since somebody asked.
+        studies: questions, and which images belong to them.
     """
 
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
@@ -62,6 +64,7 @@ class Store:
         self.access = Access(self.database)
         self.assays = Assays(self.database)
         self.feed = Feed(self.database)
+        self.studies = Studies(self.database)
 
     def disk(self) -> DiskState:
         """Free space on the file system of the data folder."""

@@ -19,6 +19,7 @@ from device.store.disk import require_space
 from device.store.lists import CountLists
 from device.store.records import WAITING, CountRow, Edit, NewCount
 from device.store.results import ResultFolders, safe_suffix
+from device.store.studies import require_free
 
 _PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
 NEXT_FIRST = f"{_PRIORITY}, sequence"
@@ -148,7 +149,7 @@ class Counts(CountLists):
 
         Raises:
             NotFoundError: there is none of that id.
-            ConflictError: it is marked to be kept, or is being counted now.
+            ConflictError: it is marked to be kept, belongs to a study, or is being counted now.
         """
         with self._database.transaction() as connection:
             row = self.get(count_id)
@@ -161,6 +162,7 @@ class Counts(CountLists):
                 raise ConflictError(
                     f"The count of {row.image} is running; cancel it before you delete it."
                 )
+            require_free(connection, row)
             connection.execute("DELETE FROM counts WHERE id = ?", (count_id,))
         self._folders.remove(count_id)
 

@@ -39,11 +39,7 @@ class CountLists:
 
     def versions(self, first_id: str) -> list[CountRow]:
         """The first count of an image and those made by counting it again, oldest first."""
-        found = self._database.connection().execute(
-            "SELECT * FROM counts WHERE id = ? OR version_of = ? ORDER BY sequence",
-            (first_id, first_id),
-        )
-        return [rows.to_row(row) for row in found]
+        return rows.family(self._database.connection(), first_id)
 
     def number(self, which: Filter = EVERYTHING) -> int:
         """How many match."""

@@ -37,3 +37,12 @@ def get(database: Database, count_id: str) -> CountRow:
     if row is None:
         raise NotFoundError(f"There is no count {count_id}; it may have been deleted.")
     return row
+
+
+def family(connection: sqlite3.Connection, first_id: str) -> list[CountRow]:
+    """The first count of an image and those made by counting it again, oldest first."""
+    found = connection.execute(
+        "SELECT * FROM counts WHERE id = ? OR version_of = ? ORDER BY sequence",
+        (first_id, first_id),
+    )
+    return [to_row(row) for row in found]

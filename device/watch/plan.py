@@ -1,12 +1,13 @@
 """The task of a folder watch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device.config import Settings
 from device.counting.records import CountSettings
 from device.errors import SettingsError
 from device.jobs.intake import Wishes
+from device.store import Store
 
 _CARDS_SETTINGS = CountSettings()
 DEFAULT_OUT = "fluocount"
@@ -23,6 +24,7 @@ class WatchPlan:
         model: name or path; None: the assay's.
         settings: for every count.
         assay: name of a stored assay, in its newest version; None for the default.
+        study: name of the study that the images belong to; its pattern splits their names.
         recursive: include sub-folders.
         settle_s: a file is complete when it has not changed for this long.
         poll: read the folder regularly even if the kernel reports events.
@@ -39,6 +41,7 @@ class WatchPlan:
     model: str | None
     settings: CountSettings = _CARDS_SETTINGS
     assay: str | None = None
+    study: str | None = None
     recursive: bool = False
     settle_s: float = 2.0
     poll: bool = False
@@ -81,11 +84,11 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
     """The plans of `[watch]`; several folders share `out_dir` by sub-folders of their names.
 
     Raises:
-        SettingsError: two would write to the same output folder, or an assay is set for a folder that is not watched.
+        SettingsError: two would write to the same output folder, or an assay or a study is set for a folder that is
+            not watched.
     """
     folders = [Path(text).expanduser() for text in settings.watch.folders]
-    named = settings.watch.assays.items()
-    assays = {Path(text).expanduser().resolve(): assay for text, assay in named}
+    assays, studies = _by_folder(settings.watch.assays), _by_folder(settings.watch.studies)
     plans = []
     for folder in folders:
         out_dir = None
@@ -93,10 +96,12 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
             out_dir = Path(settings.watch.out_dir).expanduser()
             out_dir = out_dir / folder.name if len(folders) > 1 else out_dir
         assay = assays.pop(folder.resolve(), None)
-        plans.append(make_plan(settings, folder, out_dir, assay))
-    if assays:
+        plan = make_plan(settings, folder, out_dir, assay)
+        plans.append(replace(plan, study=studies.pop(folder.resolve(), None)))
+    if assays or studies:
+        what, left = ("An assay", assays) if assays else ("A study", studies)
         raise SettingsError(
-            f"An assay is set for {next(iter(assays))}, which is not watched: write the folder as it stands under "
+            f"{what} is set for {next(iter(left))}, which is not watched: write the folder as it stands under "
             "`folders`."
         )
     if len({plan.out_dir for plan in plans}) < len(plans):
@@ -105,3 +110,19 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
             "names, or set no common output folder."
         )
     return plans
+
+
+def with_study(store: Store, plan: WatchPlan) -> WatchPlan:
+    """The plan with the assay of its study, unless the folder has one of its own.
+
+    Raises:
+        NotFoundError: there is no such study.
+    """
+    if plan.study is None:
+        return plan
+    study = store.studies.get(plan.study)
+    return replace(plan, assay=plan.assay or study.assay or None)
+
+
+def _by_folder(named: dict[str, str]) -> dict[Path, str]:
+    return {Path(text).expanduser().resolve(): name for text, name in named.items()}

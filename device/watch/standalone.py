@@ -19,7 +19,7 @@ from device.models.estimate import PROGRAM_MB
 from device.sandbox.room import memory_mb
 from device.store import open_store
 from device.watch.folder import FolderWatch, WatchState
-from device.watch.plan import WatchPlan
+from device.watch.plan import WatchPlan, with_study
 
 
 def watch_folder(
@@ -43,13 +43,14 @@ def watch_folder(
 
     Raises:
         ModelError: the model is missing or damaged.
-        InputError, NotFoundError: a setting is outside its range, or there is no such assay.
+        InputError, NotFoundError: a setting is outside its range, or there is no such assay or study.
         StorageError: the data folder cannot be used.
         SettingsError: another process watches with the same output folder.
     """
     segmenters = Segmenters(settings.counting, load_segmenter)
     with closing(open_store(settings.storage)) as store:
         stock(store, settings)
+        plan = with_study(store, plan)
         default = plan.model or settings.counting.model
         intake = Intake(store, segmenters, default, settings.counting.max_memory_mb)
         intake.require_usable(plan.wishes())

@@ -17,6 +17,7 @@ from device.jobs.intake import Intake
 from device.machine.faults import is_of_the_machine
 from device.machine.files import display_name
 from device.store import CountRow, Store
+from device.studies.assigning import assign_watched
 from device.watch.delivery import Delivery
 from device.watch.ledger import Entry, Ledger
 from device.watch.plan import WatchPlan
@@ -188,6 +189,8 @@ class Taking:
         else:
             entry = msgspec.structs.replace(entry, count_id=row.id)
             self._ledger.put(entry)
+            if self._plan.study is not None:
+                assign_watched(self._store, self._plan.study, row, name)
             self._delivery.expect(entry, row)
 
     def _counted_as(self, sha256: str) -> str | None:

@@ -23,6 +23,7 @@ from device.web.api.counts import counts
 from device.web.api.exports import exports
 from device.web.api.products import products
 from device.web.api.status import health, status
+from device.web.api.studies import studies
 from device.web.forms import FormRequest
 from device.web.guessing import new_limiter
 from device.web.help import help_pages
@@ -67,7 +68,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     document.configure(app)
     for blueprint in (pages, login_pages, health, status, counts, products):
         app.register_blueprint(blueprint)
-    for blueprint in (corrections, camera, exports, assays, help_pages):
+    for blueprint in (corrections, camera, exports, assays, studies, help_pages):
         app.register_blueprint(blueprint)
     return app
 

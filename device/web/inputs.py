@@ -28,14 +28,17 @@ def _encodable(text: str) -> None:
         raise ValidationError("Not valid Unicode text.") from None
 
 
-def _text(longest: int, **options: Any) -> String:
+def text_field(longest: int, **options: Any) -> String:
+    """A text of at most so many characters that can be stored."""
     return String(validate=[Length(max=longest), _encodable], **options)
 
 
-class _Strict(Schema):
+class Strict(Schema):
     """Unknown fields are errors, so that a misspelt threshold is never silently the default."""
 
     class Meta:
+        """marshmallow's settings."""
+
         unknown = "raise"
 
 
@@ -43,21 +46,21 @@ def _from_one() -> Integer:
     return Integer(validate=Range(1, _LARGEST))
 
 
-class CountForm(_Strict):
+class CountForm(Strict):
     """An image and its settings; see CountSettings for the numbers and Reading for the channel, plane and range."""
 
     image = File(  # type: ignore[no-untyped-call]
         required=True, metadata={"description": "PNG, JPEG or TIFF, 8 or 16 bit"}
     )
-    sample = _text(MAX_SAMPLE_CHARS)
-    notes = _text(MAX_NOTES_CHARS)
+    sample = text_field(MAX_SAMPLE_CHARS)
+    notes = text_field(MAX_NOTES_CHARS)
     threshold = Float(validate=_THRESHOLDS)
     cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
     min_area_px = Float(validate=_AREAS_PX)
     exclude_border = Boolean()
-    model = _text(100)
-    assay = _text(100)
-    channel = _text(100)
+    model = text_field(100)
+    assay = text_field(100)
+    channel = text_field(100)
     scene = _from_one()
     z = _from_one()
     t = _from_one()
@@ -75,20 +78,20 @@ class CountForm(_Strict):
 class KeyHeader(Schema):
     """Makes a second try safe: the same key returns the id of the first."""
 
-    idempotency_key = _text(200, data_key="Idempotency-Key")
+    idempotency_key = text_field(200, data_key="Idempotency-Key")
 
 
-class CountFilter(_Strict):
+class CountFilter(Strict):
     """Which counts; times are ISO 8601, without a zone UTC; `until` itself is not included."""
 
-    sample = _text(MAX_SAMPLE_CHARS)
-    since = _text(40)
-    until = _text(40)
+    sample = text_field(MAX_SAMPLE_CHARS)
+    since = text_field(40)
+    until = text_field(40)
     status = String(validate=OneOf(["queued", "running", "done", "failed", "cancelled"]))
     kept = Boolean()
     versions = String(validate=OneOf(["newest", "all"]))
     origin = String(validate=OneOf(["upload", "capture", "watch", "batch"]))
-    search = _text(MAX_SAMPLE_CHARS)
+    search = text_field(MAX_SAMPLE_CHARS)
     reviewed = Boolean()
     flagged = Boolean()
     doubtful = Boolean()
@@ -102,7 +105,7 @@ class TableQuery(CountFilter):
     bom = Boolean(load_default=False)
 
 
-class ChangesQuery(_Strict):
+class ChangesQuery(Strict):
     """`since` is the `latest` of the answer before; without it only the present one is told."""
 
     since = Integer(validate=Range(0, _LARGEST))
@@ -121,18 +124,18 @@ class CountPage(CountOrder):
     before = Integer(validate=Range(0, _LARGEST))
 
 
-class CountEdit(_Strict):
+class CountEdit(Strict):
     """Changes of a count; with the `version` that the person saw, nobody else's edit is overwritten."""
 
-    sample = _text(MAX_SAMPLE_CHARS)
-    notes = _text(MAX_NOTES_CHARS)
+    sample = text_field(MAX_SAMPLE_CHARS)
+    notes = text_field(MAX_NOTES_CHARS)
     keep = Boolean()
     reviewed = Boolean()
-    who = _text(100)
+    who = text_field(100)
     version = Integer(validate=Range(0, _LARGEST))
 
 
-class RelabelQuery(_Strict):
+class RelabelQuery(Strict):
     """Settings to label with; absent means as stored."""
 
     threshold = Float(validate=_THRESHOLDS)
@@ -146,7 +149,7 @@ class OutlinesQuery(RelabelQuery):
     corrected = Boolean(load_default=True)
 
 
-class CorrectionForm(_Strict):
+class CorrectionForm(Strict):
     """`add` needs x and y; `remove`, `accept` and `reject` need cell_id; `undo` reverts the last correction in force,
     or the one given by correction_id."""
 
@@ -155,10 +158,10 @@ class CorrectionForm(_Strict):
     y = Float(validate=Range(-_LARGEST, _LARGEST))
     cell_id = Integer(validate=Range(0, _LARGEST))
     correction_id = Integer(validate=Range(0, _LARGEST))
-    who = _text(100)
+    who = text_field(100)
 
 
-class PointsForm(_Strict):
+class PointsForm(Strict):
     """Points that were set in another program."""
 
     points = File(  # type: ignore[no-untyped-call]
@@ -167,19 +170,19 @@ class PointsForm(_Strict):
             "description": "ImageJ .roi or .zip, Cell Counter .xml, QuPath .geojson, .csv with x and y"
         },
     )
-    who = _text(100)
+    who = text_field(100)
 
 
-class CaptureForm(_Strict):
+class CaptureForm(Strict):
     """Sample name, notes and assay of a capture."""
 
-    assay = _text(100)
+    assay = text_field(100)
 
-    sample = _text(MAX_SAMPLE_CHARS)
-    notes = _text(MAX_NOTES_CHARS)
+    sample = text_field(MAX_SAMPLE_CHARS)
+    notes = text_field(MAX_NOTES_CHARS)
 
 
-class CameraForm(_Strict):
+class CameraForm(Strict):
     """Controls to change; the ranges are in the camera's state."""
 
     exposure_s = Float(validate=Range(0, 1e6, min_inclusive=False))
@@ -189,45 +192,45 @@ class CameraForm(_Strict):
     average_frames = Integer(validate=Range(1, 10_000))
 
 
-class AssayForm(_Strict):
+class AssayForm(Strict):
     """An assay as it is exported; it becomes the newest version of its name."""
 
     assay = Dict(required=True, keys=String())
-    who = _text(100)
+    who = text_field(100)
 
 
-class AssayQuery(_Strict):
+class AssayQuery(Strict):
     """Which version; absent means the newest."""
 
     version = Integer(validate=Range(0, _LARGEST))
 
 
-class TeachForm(_Strict):
+class TeachForm(Strict):
     """Counts that were looked through; absent means all of the assay with corrections."""
 
-    ids = List(_text(64), validate=Length(1, MAX_PAGE))
+    ids = List(text_field(64), validate=Length(1, MAX_PAGE))
 
 
-class RestoreForm(_Strict):
+class RestoreForm(Strict):
     """The version that becomes the newest again."""
 
     version = Integer(required=True, validate=Range(0, _LARGEST))
-    who = _text(100)
+    who = text_field(100)
 
 
-class RecountForm(_Strict):
+class RecountForm(Strict):
     """Which counts (their ids, or a sample's) are counted again, and what is done otherwise."""
 
-    ids = List(_text(64), validate=Length(1, MAX_PAGE))
-    sample = _text(MAX_SAMPLE_CHARS)
-    assay = _text(100)
+    ids = List(text_field(64), validate=Length(1, MAX_PAGE))
+    sample = text_field(MAX_SAMPLE_CHARS)
+    assay = text_field(100)
     cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
 
 
-class ExportForm(_Strict):
+class ExportForm(Strict):
     """Which counts, as one table or as a ZIP with every file."""
 
-    ids = List(_text(64), required=True, validate=Length(1, MAX_EXPORTED))
+    ids = List(text_field(64), required=True, validate=Length(1, MAX_EXPORTED))
     format = String(required=True, validate=OneOf(["csv", "zip"]))
     separator = String(validate=OneOf(list(SEPARATORS)), load_default="comma")
     bom = Boolean(load_default=False)

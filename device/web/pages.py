@@ -10,6 +10,7 @@ NAVIGATION = (
     ("pages.capture", "Capture"),
     ("pages.upload", "Upload"),
     ("pages.history", "History"),
+    ("pages.studies", "Studies"),
     ("pages.assays", "Assays"),
     ("pages.status", "Status"),
 )
@@ -43,6 +44,12 @@ def result(count_id: str) -> str:
 def history() -> str:
     """All counts, filtered, plotted, exported."""
     return render_template("history.html")
+
+
+@pages.get("/studies")
+def studies() -> str:
+    """Studies: set up, assign images, look at figure and report."""
+    return render_template("studies.html")
 
 
 @pages.get("/assays")

@@ -7,6 +7,7 @@ from flask import Response, current_app
 
 from device.errors import InputError
 from device.jobs.intake import Wishes
+from device.studies.loading import capture as capture_into_study
 from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
 from device.web.inputs import CameraForm, CaptureForm
@@ -59,5 +60,6 @@ def capture(wish: dict[str, Any]) -> Response:
     wishes = Wishes(
         sample=wish.get("sample", ""), notes=wish.get("notes", ""), assay=wish.get("assay")
     )
-    row = service().require_accepting().capturer.capture(wishes)
+    counter = service().require_accepting()
+    row = capture_into_study(counter.store, counter.capturer, wishes)
     return json(Accepted.of(row), 202)

@@ -8,6 +8,7 @@ from apiflask import APIFlask
 
 from device import __version__
 from device.web.records import DOCUMENTED
+from device.web.study_records import STUDY_RECORDS
 
 _EVERYWHERE = {
     "401": "Not logged in and no valid API token",
@@ -48,7 +49,7 @@ def _complete(document: Any) -> Any:
     document["info"]["version"] = __version__
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, records = msgspec.json.schema_components(
-        DOCUMENTED, ref_template="#/components/schemas/{name}"
+        (*DOCUMENTED, *STUDY_RECORDS), ref_template="#/components/schemas/{name}"
     )
     schemas.update(records)
     for name in ("HTTPError", "ValidationError"):

@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { CameraForm } from "./camera-form.js";
+import { showStudyPlace } from "./capture-study.js";
 import { announce, byId, element, icon } from "./dom.js";
 import { interval, moment, number, plural } from "./format.js";
 import { onStatus, refresh } from "./header.js";
@@ -83,6 +84,7 @@ function showLatest(count) {
 
 /** Whoever made it: the newest finished count is shown, and shown again when somebody corrects it. */
 function showChanges({ counts, deleted, reset }) {
+  if (counts.some((count) => count.origin === "capture")) showStudyPlace();
   if (reset || deleted.includes(latest?.id)) { showLast(); return; }
   const done = counts.filter((count) => count.status === "done" && count.sequence >= (latest?.sequence ?? 0));
   const newest = done.toSorted((a, b) => b.sequence - a.sequence)[0];
@@ -115,6 +117,7 @@ async function press(event) {
   } finally {
     current = null;
     byId("cancel").hidden = true;
+    showStudyPlace();
     refresh();
   }
 }
@@ -152,5 +155,6 @@ byId("capture-form").addEventListener("submit", press);
 byId("cancel").addEventListener("click", cancel);
 onStatus((found) => { showCamera(found); showRefusal(found); });
 offerAssays("assay");
+showStudyPlace();
 readCamera();
 onChanges(showChanges);
