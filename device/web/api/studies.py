@@ -196,7 +196,9 @@ def figure(name: str, picture: str, query: dict[str, Any]) -> Response:
         raise InputError(f"The study has {len(found.analyses)} region(s).")
     drawn = groups_figure(found.analyses[place - 1], ranks=found.study.tests == "ranks")
     media = "image/svg+xml" if picture == "svg" else "image/png"
-    return Response(encode_figure(drawn, "svg" if picture == "svg" else "png"), mimetype=media)
+    answer = Response(encode_figure(drawn, "svg" if picture == "svg" else "png"), mimetype=media)
+    answer.headers["Content-Security-Policy"] = _REPORT_POLICY  # a drawing has styles within itself
+    return answer
 
 
 @studies.get("/studies/<name>/<table>.csv")
