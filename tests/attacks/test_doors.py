@@ -1,10 +1,10 @@
-"""Small versions of the attacks through the page's sockets, for every change."""
+"""Small versions of the attacks on the whole appliance, for every change."""
 
 import pytest
 
-from attacks import clients, forged, kill, uploads
+from attacks import clients, forged, kill, soak, uploads
 
-ATTACKS = [(kill, 4), (uploads, 100), (forged, 200), (clients, 150)]
+ATTACKS = [(kill, 4), (uploads, 100), (forged, 200), (clients, 150), (soak, 60)]
 
 
 @pytest.mark.parametrize(("attack", "size"), ATTACKS)
