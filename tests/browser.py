@@ -72,6 +72,11 @@ class Served:
         row = self.store.counts.get(count_id)
         return row if row.status == "done" else None
 
+    def end_sessions(self) -> None:
+        """Every session of a browser ends; an answer under way could bring a cookie back that a test only deletes."""
+        with self.store.database.transaction() as connection:
+            connection.execute("DELETE FROM sessions")
+
     def latest(self):
         """The newest count."""
         from device.store import Filter

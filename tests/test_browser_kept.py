@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,26 @@ def test_a_note_is_saved_when_the_page_is_left_at_once(bench, count, page):
     )
 
 
+def test_a_note_typed_before_the_count_has_arrived_is_saved(bench, count, page):
+    asked, typed = threading.Event(), []
+
+    def answer_late(route) -> None:
+        """The instrument answers only after the person has typed."""
+        if not typed:
+            typed.append(route)
+            asked.set()
+        else:
+            route.continue_()
+
+    page.route(f"**/api/v1/counts/{count.id}", answer_late)
+    page.goto(f"{bench.url}/counts/{count.id}")
+    page.get_by_label("Notes").fill("layer 5")
+    wait_for(lambda: page.evaluate("1") and asked.is_set(), what="the page's question")
+    typed[0].continue_()
+    wait_for(lambda: page.evaluate("1") and bench.store.counts.get(count.id).notes == "layer 5")
+    assert page.get_by_label("Notes").input_value() == "layer 5"
+
+
 def test_two_tabs_edit_different_fields_and_both_stay(bench, count, page, open_page):
     open_page.watched[-1].forgive("/api/v1/counts/")
     show_result(page, bench, count)
@@ -152,8 +173,16 @@ def test_two_tabs_edit_different_fields_and_both_stay(bench, count, page, open_p
 def test_two_tabs_that_edit_one_field_ask_which_text_stays(bench, count, page, open_page):
     open_page.watched[-1].forgive("/api/v1/counts/")
     show_result(page, bench, count)
+    others = iter([lambda: bench.store.counts.edit(count.id, _edit("theirs"))])
+
+    def overtake(route) -> None:
+        """The other tab saves while this one's note is on its way."""
+        if route.request.method == "PATCH":
+            next(others, lambda: None)()
+        route.continue_()
+
+    page.route(f"**/api/v1/counts/{count.id}", overtake)
     page.get_by_label("Notes").fill("mine")
-    bench.store.counts.edit(count.id, _edit("theirs"))
     expect_text(page, "#notes-clash-text", re.compile("theirs"))
     shoot(page, "notes-clash")
     assert bench.store.counts.get(count.id).notes == "theirs"
@@ -205,7 +234,7 @@ def test_a_session_that_ends_while_typing_loses_nothing(locked, page, open_page)
     row = locked.hand_in(cells_png(7), "fresh.png")
     log_in(page, locked)
     show_result(page, locked, row)
-    page.context.clear_cookies()
+    locked.end_sessions()
     page.get_by_label("Notes").fill("typed after the end")
     dialog = page.get_by_role("dialog", name="Log in again")
     dialog.get_by_label("Password").fill("wrong")

@@ -143,7 +143,7 @@ def test_a_login_in_between_keeps_the_chosen_files(tmp_path, page, open_page):
         log_in(page, served)
         page.goto(f"{served.url}/upload")
         ready(page)
-        page.context.clear_cookies()
+        served.end_sessions()
         page.locator("#files").set_input_files(files("one.png", "two.png"))
         log_in_again(page)
         expect_text(page, "#upload-summary", "2 of 2 counted")

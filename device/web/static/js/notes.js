@@ -33,6 +33,8 @@ export class Notes {
     const first = this.seen === null;
     this.seen = { sample: count.sample ?? "", notes: count.notes ?? "", keep: Boolean(count.keep), version: count.version };
     for (const name of Object.keys(this.draft)) if (this.draft[name].value === this.seen[name]) delete this.draft[name];
+    // Typed before the count had arrived: it was meant for what there is now.
+    for (const [name, field] of Object.entries(this.draft)) field.was ??= this.seen[name];
     writeDraft(this.id, this.draft);
     for (const name of Object.keys(this.fields)) if (!(name in this.draft)) this.#put(name, this.seen[name]);
     if (!first || !Object.keys(this.draft).length) return;
@@ -49,8 +51,8 @@ export class Notes {
   #value(name) { return name === "keep" ? this.fields.keep.checked : this.fields[name].value; }
 
   #typed(name) {
-    if (!(name in this.fields) || !this.seen) return;
-    this.draft[name] = { value: this.#value(name), was: this.draft[name]?.was ?? this.seen[name] };
+    if (!(name in this.fields)) return;
+    this.draft[name] = { value: this.#value(name), was: this.draft[name]?.was ?? this.seen?.[name] };
     writeDraft(this.id, this.draft);
     this.state.textContent = "not saved yet";
     this.soon();
@@ -60,7 +62,7 @@ export class Notes {
 
   async #save() {
     const sent = this.#changes;
-    if (!Object.keys(sent).length || this.saving || this.clash) return;
+    if (!Object.keys(sent).length || !this.seen || this.saving || this.clash) return;
     this.saving = true;
     try {
       this.#saved(sent, await api.patch(api.countPath(this.id), { ...sent, version: this.seen.version }));
