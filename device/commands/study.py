@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from device.commands.studyreview import add_review_commands
 from device.config import Settings, default_settings_path, load_settings
 from device.errors import InputError
 
@@ -219,3 +220,6 @@ def report(settings: Settings, name: str, out_dir: Path, density: bool) -> None:
     with opened(settings) as store:
         for path in write_report(store, name, out_dir, density=density):
             click.echo(str(path))
+
+
+add_review_commands(command, opened)

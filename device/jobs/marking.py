@@ -31,7 +31,12 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def marks_of_points(
-    points: tuple[Point, ...], result: CountResult, labels: LabelImage, who: str
+    points: tuple[Point, ...],
+    result: CountResult,
+    labels: LabelImage,
+    who: str,
+    *,
+    sure: bool = False,
 ) -> Marked:
     """Which cells are added and removed so that the corrected count has exactly these points.
 
@@ -40,6 +45,7 @@ def marks_of_points(
         result: the automatic count.
         labels: (height, width) int32 of its cells.
         who: made the points.
+        sure: they are of this image, however few lie on counted cells.
 
     Raises:
         InputError: a point lies outside the image, or hardly any lies on a cell.
@@ -47,9 +53,8 @@ def marks_of_points(
     _require_inside(points, result)
     owner = _owners(points, labels, result)
     taken = set(owner) - {0}
-    if min(len(points), result.count) >= _ENOUGH and len(taken) < _LEAST_SHARE * min(
-        len(points), result.count
-    ):
+    fewer = min(len(points), result.count)
+    if not sure and fewer >= _ENOUGH and len(taken) < _LEAST_SHARE * fewer:
         raise InputError(
             f"Only {len(taken)} of {len(points)} points lie on counted cells: they look like those of another image. "
             "Nothing was changed; choose the file of this image, in pixels."
@@ -78,6 +83,8 @@ def _require_inside(points: tuple[Point, ...], result: CountResult) -> None:
 
 def _owners(points: tuple[Point, ...], labels: LabelImage, result: CountResult) -> list[int]:
     """The counted cell of each point, 0 where it has none; no cell has two points."""
+    if not points:
+        return []
     columns, rows = np.rint(points).astype(int).T
     under = labels[rows.clip(0, result.height - 1), columns.clip(0, result.width - 1)].tolist()
     owner, taken = [0] * len(points), set()

@@ -30,6 +30,7 @@ from device.store.feed import Feed
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
 from device.store.results import ResultFolders
+from device.store.reviews import Reviews
 from device.store.studies import Studies
 
 __all__ = ["CountRow", "DiskState", "Edit", "Filter", "NewCount", "Store", "open_store"]
@@ -51,6 +52,7 @@ class Store:
         assays: every version of every assay.
         feed: what changed since somebody asked.
         studies: questions, and which images belong to them.
+        reviews: blinded reviews of studies.
     """
 
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
@@ -65,6 +67,7 @@ class Store:
         self.assays = Assays(self.database)
         self.feed = Feed(self.database)
         self.studies = Studies(self.database)
+        self.reviews = Reviews(self.database)
 
     def disk(self) -> DiskState:
         """Free space on the file system of the data folder."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from device.studies.reviewing import Pair
+
 Picture = Literal["svg", "png"]
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa7700", "#66aadd", "#aa3377")
 """Paul Tol's bright scheme: told apart by colour-blind people and on paper."""
@@ -43,30 +45,22 @@ def groups_figure(analysis: Analysis, *, ranks: bool) -> "Figure":
     return figure
 
 
-def agreement_figure(
-    means: Sequence[float],
-    differences: Sequence[float],
-    limits: tuple[float, float, float],
-    labels: tuple[str, str],
-) -> "Figure":
-    """The picture of Bland and Altman.
-
-    Args:
-        means, differences: one an image.
-        limits: lower limit of agreement, mean difference, upper limit.
-        labels: of the two axes.
-    """
-    figure, axes = _new(4.6, 3.2)
-    axes.scatter(means, differences, s=22, color=_COLOURS[0], alpha=0.8, linewidths=0)
-    for level, style in zip(limits, ("--", "-", "--"), strict=True):
+def agreement_figure(pair: "Pair") -> "Figure":
+    """The picture of Bland and Altman: every image a dot, mean difference and limits of agreement as lines."""
+    figure, axes = _new(4.8, 3.2)
+    axes.scatter(pair.means, pair.differences, s=22, color=_COLOURS[0], alpha=0.8, linewidths=0)
+    found = pair.bland_altman
+    for level, style in ((found.lower, "--"), (found.mean, "-"), (found.upper, "--")):
+        if level is None:
+            continue
         axes.axhline(level, color=_INK, linestyle=style, linewidth=1)
         axes.annotate(
-            f"{level:.2f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=8,
+            f"{level:.1f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=8,
             xytext=(4, 0), textcoords="offset points", va="center",
         )  # fmt: skip
     axes.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
+    axes.set_xlabel("mean of both, cells per image")
+    axes.set_ylabel(f"{pair.second} − {pair.first}", fontsize=8)
     return figure
 
 

@@ -10,10 +10,12 @@ from device import __version__
 from device.errors import StorageError
 from device.machine.files import write_atomic
 from device.store import Store
+from device.store.reviews import Review
 from device.studies.analysis import Analysis, Findings, analyse
 from device.studies.comparing import Effect, require_statistics
 from device.studies.methods import methods_text
-from device.studies.plots import encode_figure, groups_figure
+from device.studies.plots import agreement_figure, encode_figure, groups_figure
+from device.studies.reviewing import review_result
 from device.studies.tables import images_csv, prism_csv, subjects_csv
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +40,7 @@ def report_html(store: Store, findings: Findings) -> str:
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         version=__version__,
         numbers=_numbers(findings),
+        reviews=[_review(store, one.id) for one in _finished(store, findings.study.name)],
     )
 
 
@@ -133,6 +136,16 @@ def _part(findings: Findings, analysis: Analysis) -> dict[str, Any]:
         "effects": [effect_sentence(effect, analysis.unit, ranks) for effect in effects],
         "shown": "median and quartiles" if ranks else "mean and standard deviation",
     }
+
+
+def _finished(store: Store, study: str) -> list[Review]:
+    return [one for one in store.reviews.of_study(study) if store.reviews.is_finished(one.id)]
+
+
+def _review(store: Store, review_id: str) -> dict[str, Any]:
+    found = review_result(store, review_id)
+    figures = [inline_svg(encode_figure(agreement_figure(pair), "svg")) for pair in found.pairs]
+    return {"found": found, "pairs": list(zip(found.pairs, figures, strict=True))}
 
 
 def _numbers(findings: Findings) -> list[tuple[str, str]]:

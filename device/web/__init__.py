@@ -22,6 +22,7 @@ from device.web.api.corrections import corrections
 from device.web.api.counts import counts
 from device.web.api.exports import exports
 from device.web.api.products import products
+from device.web.api.reviews import reviews, watch_openings
 from device.web.api.status import health, status
 from device.web.api.studies import studies
 from device.web.forms import FormRequest
@@ -66,9 +67,10 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     errors.install(app)
     access.install(app, needs_login=needs_login)
     document.configure(app)
+    watch_openings(app)
     for blueprint in (pages, login_pages, health, status, counts, products):
         app.register_blueprint(blueprint)
-    for blueprint in (corrections, camera, exports, assays, studies, help_pages):
+    for blueprint in (corrections, camera, exports, assays, studies, reviews, help_pages):
         app.register_blueprint(blueprint)
     return app
 

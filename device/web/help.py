@@ -17,7 +17,7 @@ help_pages = Blueprint("help", __name__)
 
 _DOCS = Path(__file__).parent / "docs"
 GROUPS = {
-    "At the instrument": ("page", "assays", "confidence", "files", "camera", "export"),
+    "At the instrument": ("page", "assays", "studies", "confidence", "files", "camera", "export"),
     "Setting up": ("appliance", "access", "settings", "headless", "reliability"),
     "Programs and models": ("api", "models", "adapting", "performance", "training", "architecture"),
 }

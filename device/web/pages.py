@@ -52,6 +52,18 @@ def studies() -> str:
     return render_template("studies.html")
 
 
+@pages.get("/reviews/<review_id>")
+def review(review_id: str) -> str:
+    """A blinded review, for its observers; the page says nothing of the images."""
+    return render_template("review.html", review_id=review_id)
+
+
+@pages.get("/reviews/<review_id>/results")
+def review_results(review_id: str) -> str:
+    """Agreement, log and consensus of a finished review."""
+    return render_template("review-results.html", review_id=review_id)
+
+
 @pages.get("/assays")
 def assays() -> str:
     """Assays: look, save, teach, go back."""

@@ -1,6 +1,8 @@
 """The inputs of the calls about studies; see `device.web.inputs`."""
 
-from apiflask.fields import Boolean, Integer, List, Nested, String
+from typing import Any
+
+from apiflask.fields import Boolean, Float, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
 from device.store.studies import MAX_PLACE_CHARS
@@ -67,3 +69,68 @@ class FindingsQuery(Strict):
 
     density = Boolean()
     region = Integer(validate=Range(1, 1000))
+
+
+_NAMES = List(text_field(60), required=True, validate=Length(1, 20))
+
+
+def _points() -> Any:
+    """[x, y] pairs in pixels of the image."""
+    pair = List(Float(validate=Range(-1, 2**31)), validate=Length(equal=2))
+    return List(pair, required=True, validate=Length(max=5000))
+
+
+class ReviewForm(Strict):
+    """Observers, and how many images: a number, or as many as a precision of the mean error (in cells) needs."""
+
+    observers = _NAMES
+    number = Integer(validate=Range(1, 100_000))
+    precision = Float(validate=Range(0, 1e6, min_inclusive=False))
+    seed = Integer(validate=Range(0, 2**31 - 1))
+
+
+class PrecisionQuery(Strict):
+    """Half of the interval of the mean error, in cells."""
+
+    precision = Float(required=True, validate=Range(0, 1e6, min_inclusive=False))
+
+
+class StepForm(Strict):
+    """An observer starts, or pauses."""
+
+    observer = text_field(60, required=True)
+    what = String(required=True, validate=OneOf(["started", "paused"]))
+
+
+class NextQuery(Strict):
+    """Whose next image."""
+
+    observer = text_field(60, required=True)
+
+
+class MarksForm(Strict):
+    """What an observer marked on an image; `done` ends the image."""
+
+    observer = text_field(60, required=True)
+    image = text_field(64, required=True)
+    points = _points()
+    done = Boolean()
+
+
+class WhoForm(Strict):
+    """Who does it."""
+
+    who = text_field(100)
+
+
+class PairQuery(Strict):
+    """Which pair, from 1."""
+
+    pair = Integer(validate=Range(1, 1000), load_default=1)
+
+
+class AgreedForm(Strict):
+    """The marks that the observers agreed on."""
+
+    points = _points()
+    who = text_field(100)

@@ -1,11 +1,15 @@
 """The answers of the calls about studies; see `device.web.records`."""
 
+from typing import Any
+
 import msgspec
 
 from device.store.studies import Place, Study
 from device.studies.analysis import GroupSummary, SubjectValue
 from device.studies.comparing import Comparison
+from device.studies.consensus import Shared
 from device.studies.naming import Split
+from device.studies.reviewing import ReviewResult
 
 
 class StudyEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,78 @@ class CapturingView(msgspec.Struct, frozen=True, kw_only=True):
     place: Place = Place()
 
 
+class ReviewEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A review of a study."""
+
+    id: str
+    images: int
+    finished: bool
+    observers: tuple[str, ...]
+
+
+class ReviewList(msgspec.Struct, frozen=True, kw_only=True):
+    """The reviews of a study, oldest first."""
+
+    reviews: tuple[ReviewEntry, ...]
+
+
+class ObserverState(msgspec.Struct, frozen=True, kw_only=True):
+    """How many images an observer has done."""
+
+    name: str
+    done: int
+    total: int
+
+
+class ReviewState(msgspec.Struct, frozen=True, kw_only=True):
+    """A review as its observers may know it."""
+
+    id: str
+    finished: bool
+    observers: tuple[ObserverState, ...]
+
+
+class BlindImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The next image of an observer with the observer's own marks; `key` is empty when all are done."""
+
+    key: str
+    number: int
+    total: int
+    width: int
+    height: int
+    points: tuple[tuple[float, float], ...]
+
+
+class LogView(msgspec.Struct, frozen=True, kw_only=True):
+    """The log of a review; `faults` are sentences about what somebody changed."""
+
+    lines: tuple[dict[str, Any], ...]
+    faults: tuple[str, ...]
+
+
+class SampleSizeView(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of how many images a review needs; `sd` is the expected scatter of the error, in cells."""
+
+    images: int
+    of: int
+    sd: float
+
+
+class SharedMarks(msgspec.Struct, frozen=True, kw_only=True):
+    """What each observer marked on an image."""
+
+    image: str
+    width: int
+    height: int
+    marks: tuple[Shared, ...]
+
+
+class AgreedView(msgspec.Struct, frozen=True, kw_only=True):
+    """The corrected count after the consensus."""
+
+    corrected_count: int
+
+
 STUDY_RECORDS: tuple[type[msgspec.Struct], ...] = (
     Study,
     StudyEntry,
@@ -76,4 +152,12 @@ STUDY_RECORDS: tuple[type[msgspec.Struct], ...] = (
     StudyView,
     RegionView,
     CapturingView,
+    ReviewList,
+    ReviewState,
+    BlindImage,
+    LogView,
+    SampleSizeView,
+    SharedMarks,
+    AgreedView,
+    ReviewResult,
 )

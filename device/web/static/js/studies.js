@@ -4,6 +4,7 @@ import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory } from "./dom.js";
 import { interval, number, plural, significant } from "./format.js";
 import "./header.js";
+import { offerReviews, showReviews } from "./study-reviews.js";
 import { showSplit } from "./study-split.js";
 
 const field = byId("study");
@@ -86,7 +87,7 @@ async function show() {
     fillForm();
     byId("images").replaceChildren(...found.images.map(imageRow));
     byId("images-empty").hidden = found.images.length > 0;
-    await Promise.all([showResults(found.images), showCapturing()]);
+    await Promise.all([showResults(found.images), showCapturing(), showReviews(path)]);
   } catch (error) {
     say(error.message);
   }
@@ -147,6 +148,7 @@ byId("add-table").addEventListener("change", async (event) => {
   event.target.value = "";
   change(() => api.post(path("/images"), { table }), "The counts of the table are in the study.");
 });
+offerReviews(path);
 await offerAssays("new-assay");
 await offerStudies();
 show();
