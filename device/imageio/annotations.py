@@ -91,7 +91,8 @@ def _lines_with_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
 def _have_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
     """`_lines_with_runs` of a few lines."""
     equal = np.equal(*_neighbours(bright, 1, axis))
-    equal &= _neighbours(bright, 1, axis)[0] > _DARK_SHARE * top
+    # Compared with a whole number: no copy in floating point.
+    equal &= _neighbours(bright, 1, axis)[0] > int(_DARK_SHARE * top)
     run = 2
     while run < _LEAST_RUN_PX:
         step = min(run, _LEAST_RUN_PX - run)

@@ -8,6 +8,8 @@ import scipy
 from numpy.typing import NDArray
 from PIL import Image
 
+from device.imageio.strokes import Box, Piece, find_inked
+
 Mask = NDArray[np.bool_]
 
 _INK_SHARE = 0.5
@@ -50,23 +52,23 @@ _THIN_PART = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """A connected piece of strokes.
+    """What may be a letter.
 
     Attributes:
-        number: its label.
-        box: where it lies.
-        inked: part of it that has exactly the ink's level.
+        piece: its pixels.
         stroke_px: width of its widest stroke.
         sharp: whether its edge is so steep that it may stand alone.
         at_edge: whether it goes on beyond the frame.
     """
 
-    number: int
-    box: tuple[slice, slice]
-    inked: float
+    piece: Piece
     stroke_px: float
     sharp: bool
     at_edge: bool
+
+    @property
+    def box(self) -> Box:
+        return self.piece.box
 
     @property
     def height(self) -> int:
@@ -91,9 +93,11 @@ def mark_lettering(drawn: Mask, bright: NDArray[Any], top: int) -> None:
         top: the highest value in it.
     """
     for low, high in _inks(_histogram(bright), top):
-        ink = (bright >= low) & (bright <= high) & ~drawn
+        ink = bright >= low
+        ink &= bright <= high
+        ink &= ~drawn
         lines = [np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0)]
-        if not len(lines[0]) or ink.mean() > _MOST_INK_SHARE:
+        if not len(lines[0]) or np.count_nonzero(ink) > _MOST_INK_SHARE * ink.size:
             continue
         around = tuple(
             slice(max(0, found[0] - _MARGIN_PX), found[-1] + _MARGIN_PX) for found in lines
@@ -126,25 +130,30 @@ def _inks(histogram: NDArray[np.intp], top: int) -> list[tuple[int, int]]:
 
 def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
     """Mark the letters of one ink that stand in a line, and large ones that stand alone."""
-    strokes = (bright > _STROKE_SHARE * level) & ~drawn
-    labels, count = scipy.ndimage.label(strokes, np.ones((3, 3)))
-    inked = np.bincount(labels[ink], minlength=count + 1)
+    strokes = bright > int(
+        _STROKE_SHARE * level
+    )  # compared with a whole number: no copy in floating point
+    strokes &= ~drawn
+    pieces = [
+        piece
+        for piece in find_inked(strokes, ink, _INKED_PART)
+        if len(piece.own) >= _LEAST_HEIGHT_PX
+    ]
+    if not pieces:
+        return
     floor = float(np.median(bright[::_GRID, ::_GRID]))
+    depth = max(1.0, level - floor)
     letters = []
-    for number, box in enumerate(scipy.ndimage.find_objects(labels), start=1):
-        if inked[number] == 0 or box[0].stop - box[0].start < _LEAST_HEIGHT_PX:
-            continue
-        own = labels[box] == number
-        part = float(inked[number] / own.sum())
-        beyond = (_around(labels, number, box, bright) - floor) / max(1.0, level - floor)
-        if part < _INKED_PART or (beyond < _FALL_SHARE).mean() < _SHARP_PART:
+    for piece in pieces:
+        beyond = (_around(piece, strokes, bright) - floor) / depth
+        if (beyond < _FALL_SHARE).mean() < _SHARP_PART:
             continue
         sharp = bool((beyond < _FALL_ALONE_SHARE).mean() >= _SHARP_ALONE_PART)
-        letters.append(_Letter(number, box, part, _stroke_px(own), sharp, _at_edge(box, bright)))
+        letters.append(_Letter(piece, _stroke_px(piece.own), sharp, _at_edge(piece.box, bright)))
     for line in _lines(letters):
         if _is_text(line):
             for letter in line:
-                drawn[letter.box] |= labels[letter.box] == letter.number
+                drawn[letter.box] |= letter.piece.own
             _mark_small(drawn, strokes, line)
 
 
@@ -155,7 +164,7 @@ def _is_text(line: list[_Letter]) -> bool:
         letter.thin
         and letter.sharp
         and not letter.at_edge
-        and letter.inked >= _INKED_ALONE_PART
+        and letter.piece.inked >= _INKED_ALONE_PART
         and letter.height >= _ALONE_HEIGHT_PX
         for letter in line
     )
@@ -173,22 +182,20 @@ def _mark_small(drawn: Mask, ink: Mask, line: list[_Letter]) -> None:
     drawn[around] |= ink[around]
 
 
-def _around(
-    labels: NDArray[np.int32],
-    number: int,
-    box: tuple[slice, ...],
-    bright: NDArray[Any],
-) -> NDArray[np.float64]:
+def _around(piece: Piece, strokes: Mask, bright: NDArray[Any]) -> NDArray[np.float64]:
     """The pixels two away from a piece, without those of others."""
-    wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in box)
-    own = labels[wide] == number
+    wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in piece.box)
+    others = strokes[wide]
+    own = np.zeros(others.shape, dtype=bool)
+    top, left = (side.start - around.start for side, around in zip(piece.box, wide, strict=True))
+    own[top : top + piece.own.shape[0], left : left + piece.own.shape[1]] = piece.own
     near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
-    ring = scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & (labels[wide] == 0)
+    ring = scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & ~others
     beyond: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
     return beyond
 
 
-def _at_edge(box: tuple[slice, ...], image: NDArray[Any]) -> bool:
+def _at_edge(box: Box, image: NDArray[Any]) -> bool:
     return any(
         side.start == 0 or side.stop == length
         for side, length in zip(box, image.shape, strict=True)
@@ -206,7 +213,7 @@ def _lines(letters: list[_Letter]) -> list[list[_Letter]]:
     reach = _GAP_RATIO * max((letter.height for letter in letters), default=0)
     lines: list[list[_Letter]] = []
     near: list[list[_Letter]] = []
-    for letter in sorted(letters, key=lambda letter: letter.box[1].start):
+    for letter in sorted(letters, key=lambda one: (one.box[1].start, one.box[0].start)):
         begin = letter.box[1].start
         near = [line for line in near if begin - line[-1].box[1].stop <= reach]
         for line in near:

@@ -1,0 +1,101 @@
+"""Connected pieces of bright strokes that hold pixels of one exact level, as lettering does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from device.counting.labelling.regions import group_pixels
+
+Box = tuple[slice, slice]
+"""Rows and columns."""
+Mask = NDArray[np.bool_]
+
+_BLOCK_PX = 8
+"""Edge of the blocks that strokes are looked for in first, since most of a frame is dark: one byte of packed bits."""
+_COUNTED_AT_ONCE = 1_000_000
+"""Pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A connected piece.
+
+    Attributes:
+        box: where it lies.
+        own: (height, width) of the box, its pixels.
+        inked: part of it that is ink, 0 to 1.
+    """
+
+    box: Box
+    own: Mask
+    inked: float
+
+
+def find_inked(strokes: Mask, ink: Mask, least_part: float) -> Iterator[Piece]:
+    """The connected pieces of strokes of which enough is ink.
+
+    Args:
+        strokes, ink: (height, width); ink lies within the strokes.
+        least_part: of a piece that must be ink, above 0 to 1.
+    """
+    for window, inside in _windows(strokes, ink):
+        # Of a boolean mask cc3d 4.1 numbers some dark pixels too (docs/upstream/connected-components-3d.md).
+        labels = cc3d.connected_components(inside.view(np.uint8), connectivity=8)
+        areas = _areas(labels)
+        inked = np.bincount(labels[ink[window]], minlength=len(areas))
+        inked[0] = 0
+        is_wanted = inked >= least_part * areas.clip(1)
+        if not is_wanted.any():
+            continue
+        pixels = np.flatnonzero(is_wanted[labels])
+        pieces, numbers = group_pixels(pixels, labels.ravel()[pixels], labels.shape)
+        parts = (inked[numbers] / pieces.areas).tolist()
+        for (own, top, left), part in zip(pieces.masks(), parts, strict=True):
+            yield Piece(_box(window[0].start + top, window[1].start + left, own), own, part)
+
+
+def _areas(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """(labels + 1,) number of pixels of each label, 0 for the background."""
+    count = int(labels.max()) + 1
+    # NumPy counts in 64 bits: some rows at a time, or a large frame would be copied eightfold.
+    rows = max(1, _COUNTED_AT_ONCE // labels.shape[1])
+    bands = (labels[top : top + rows].ravel() for top in range(0, len(labels), rows))
+    areas = sum((np.bincount(band, minlength=count) for band in bands), np.zeros(count, np.intp))
+    areas[0] = 0
+    return areas
+
+
+def _windows(strokes: Mask, ink: Mask) -> Iterator[tuple[Box, Mask]]:
+    """Parts of the frame with ink in them, and in each the strokes that may hang together with it."""
+    occupied = _in_blocks(strokes)
+    labels = cc3d.connected_components(occupied, connectivity=8, binary_image=True)
+    blocks = np.flatnonzero(occupied)
+    areas, _ = group_pixels(blocks, labels.ravel()[blocks], occupied.shape)
+    areas = areas.select(areas.touches(_in_blocks(ink)))
+    heights, widths = areas.sizes()
+    if (heights * widths).sum() > occupied.size // 2:
+        yield _box(0, 0, strokes), strokes
+        return
+    for own_blocks, top, left in areas.masks():
+        inside = own_blocks.repeat(_BLOCK_PX, 0).repeat(_BLOCK_PX, 1)
+        window = _box(_BLOCK_PX * top, _BLOCK_PX * left, inside)
+        own = strokes[window].copy()
+        own &= inside[: own.shape[0], : own.shape[1]]
+        yield window, own
+
+
+def _box(top: int, left: int, mask: Mask) -> Box:
+    """Where a mask lies whose corner is there."""
+    return slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+
+
+def _in_blocks(mask: Mask) -> Mask:
+    """For each block whether a pixel of the mask lies in it."""
+    packed = np.packbits(mask, axis=1)
+    packed = np.pad(packed, ((0, -len(packed) % _BLOCK_PX), (0, 0)))
+    rows = packed.reshape(-1, _BLOCK_PX, packed.shape[1])
+    return np.asarray(np.bitwise_or.reduce(rows, axis=1) > 0)
