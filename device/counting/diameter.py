@@ -138,13 +138,14 @@ def _features(level: tuple[int, np.ndarray]) -> list[float]:
     deviation = float(values.std()) + 1e-6
     depth, high, highest = np.percentile(values, (1, 99, 99.8)).tolist()
     peaks = (values == scipy.ndimage.maximum_filter(values, 3)) & (values > _PEAK_PART * highest)
+    relative = values / deviation
     density = 40 * float(np.count_nonzero(peaks & (values > 0))) * 4 ** (index / PER_OCTAVE)
     return [
         np.log(deviation),
         np.log(max(high, 1e-4)),
         np.log(max(highest, 1e-4)),
         np.log(max(-depth, 1e-4)),
-        float(np.clip(((values / deviation) ** 3).mean(), -3, 12)) / 4,
+        float(np.clip((relative * relative * relative).mean(), -3, 12)) / 4,
         np.log(density / values.size + 1e-3),
     ]
 
