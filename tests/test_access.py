@@ -91,6 +91,15 @@ def test_set_up_then_login_then_logout(lan):
     assert client.get("/api/v1/counts").status_code == 200
 
 
+def test_the_set_up_code_is_taken_without_dashes_and_asked_once(lan):
+    client, code = lan.test_client(), setup_code(store_of(lan))
+    refused = set_up(client, lan, password_again="something else")
+    assert refused.status_code == 400
+    assert f'value="{code}"' in refused.get_data(as_text=True)
+    typed = code.replace("-", "").lower()
+    assert set_up(client, lan, code=f" {typed[:5]} {typed[5:]}").status_code == 302
+
+
 def test_the_set_up_code_is_kept_over_restarts_used_once_and_private(lan):
     store = store_of(lan)
     code = setup_code(store)

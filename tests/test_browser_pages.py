@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from appliance import png
 from browser import (
+    PATIENCE_MS,
     PHONE,
     WIDE,
     expect_text,
@@ -150,3 +151,33 @@ def test_picture_of_the_page_for_the_readme(tmp_path, open_page):
         README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=README_PICTURE)
         page.close()
+
+
+def test_a_number_that_is_not_possible_is_said_and_the_old_one_stays(bench, open_page):
+    page = open_page(f"{bench.url}/upload")
+    page.get_by_text("Count settings").click()
+    field = page.get_by_label("Threshold")
+    field.fill("0.4")
+    field.blur()
+    field.fill("7")
+    field.blur()
+    expect_text(
+        page,
+        "#options-note",
+        "Threshold 7 is not possible: a number from 0.01 to 0.99 is expected. It stays at 0.4.",
+    )
+    assert field.input_value() == "0.4"
+    field.fill("0.6")
+    field.blur()
+    page.locator("#options-note").wait_for(state="hidden")
+
+
+def test_the_best_focus_begins_anew_when_the_light_changes(bench, open_page):
+    page = open_page(bench.url)
+    ready(page)
+    points = (
+        "document.querySelectorAll('#focus-trace path')[1]?.getAttribute('d').split('L').length"
+    )
+    page.wait_for_function(f"{points} >= 4", timeout=PATIENCE_MS)
+    page.get_by_label("Exposure").fill("50")
+    page.wait_for_function(f"{points} < 4", timeout=PATIENCE_MS)

@@ -25,6 +25,7 @@ from device.errors import (
     UnavailableError,
 )
 from device.web.current import service
+from device.web.words import complaint
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def _http(error: HTTPError) -> Response:
     """Everything that Flask, Werkzeug and marshmallow refuse."""
     status = error.status_code
     detail = _flatten(error.detail)
-    text = f"{detail}." if detail else _SENTENCES.get(status)
+    text = f"{detail[:1].upper()}{detail[1:]}." if detail else _SENTENCES.get(status)
     if status == 413:
         text = too_large(request.content_length or 0)
     answer = sentence(status, text or f"{error.message}.".replace("..", "."))
@@ -144,7 +145,7 @@ def _for_people() -> bool:
 
 
 def _flatten(detail: Any, name: str = "") -> str:
-    """marshmallow's nested messages as one text: "threshold: Must be less than 1"."""
+    """marshmallow's nested messages as one text: "threshold must be above 0 and below 1"."""
     if isinstance(detail, dict):
         parts = (
             _flatten(value, name if key in _LOCATIONS else str(key))
@@ -153,8 +154,14 @@ def _flatten(detail: Any, name: str = "") -> str:
         return "; ".join(part for part in parts if part)
     if isinstance(detail, list):
         return "; ".join(_flatten(value, name) for value in detail)
-    text = str(detail).rstrip(".")
-    return f"{name}: {text}" if name else text
+    return complaint(name, str(detail), _came(name))
+
+
+def _came(name: str) -> Any:
+    """What the request said there, None if that cannot be known."""
+    body = request.get_json(silent=True) if request.is_json else None
+    said = body if isinstance(body, dict) else {}
+    return said.get(name, request.values.get(name))
 
 
 _LOCATIONS = frozenset({"json", "query", "form", "files", "form_and_files", "headers"})

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import re
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -98,19 +99,24 @@ def set_up() -> ResponseReturnValue:
     code, given = setup_code(store), request.form.get("code", "").strip().upper()
     if code is None:
         return redirect(url_for("login.login"))
-    if not hmac.compare_digest(given.encode(), code.encode()):
+    if not hmac.compare_digest(_letters(given).encode(), _letters(code).encode()):
         count_failure()
         text = "This set-up code is wrong; the log of the instrument shows the right one."
         return render_template("setup.html", error=text), 403
     try:
         password = _chosen_password()
     except InputError as error:
-        return render_template("setup.html", error=str(error)), 400
+        return render_template("setup.html", error=str(error), code=given), 400
     store.access.first_user(USER, generate_password_hash(password))
     setup_code(store)
     _log.info("the password was set by %s", request.remote_addr)
     _begin_session()
     return remember_browser(make_response(redirect("/")))
+
+
+def _letters(code: str) -> str:
+    """The code as it is typed, with or without dashes and spaces."""
+    return re.sub(r"[\s-]", "", code)
 
 
 @login_pages.post("/logout")

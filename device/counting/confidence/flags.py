@@ -120,10 +120,11 @@ def is_usual(seen: FrameStatistics, normal: NormalFrame) -> bool:
 
 def _light(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
     if _below(seen.contrast, normal.contrast):
+        form = _apart(seen.contrast, normal.contrast, 1)
         yield Flag(
             code="blank",
-            text=f"The image is almost empty (contrast {seen.contrast:.1f} grey levels, normal is "
-            f"{normal.contrast.low:.1f} or more): check excitation light, shutter, exposure and field of view.",
+            text=f"The image is almost empty (contrast {seen.contrast:{form}} grey levels, normal is "
+            f"{normal.contrast.low:{form}} or more): check excitation light, shutter, exposure and field of view.",
         )
     if _above(seen.saturated_share, normal.saturated_share):
         yield Flag(
@@ -133,10 +134,11 @@ def _light(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
         )
     if _outside(seen.background, normal.background):
         bright = _above(seen.background, normal.background)
+        form = _apart(seen.background, normal.background, 0)
         yield Flag(
             code="unusual_brightness",
-            text=f"The background is unusually {'bright' if bright else 'dark'} ({seen.background:.0f} of 255 grey "
-            f"levels, normal is {_say(normal.background, '.0f')}): check exposure, gain and stray light.",
+            text=f"The background is unusually {'bright' if bright else 'dark'} ({seen.background:{form}} of 255 grey "
+            f"levels, normal is {_say(normal.background, form)}): check exposure, gain and stray light.",
         )
 
 
@@ -152,25 +154,28 @@ def _structures(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
             "blue): check filter and white balance; the count may be wrong for this stain.",
         )
     if _below(seen.sharpness, normal.sharpness):
+        form = _apart(seen.sharpness, normal.sharpness, 2)
         yield Flag(
             code="out_of_focus",
-            text=f"The image looks out of focus (sharpness {seen.sharpness:.2f}, normal is "
-            f"{normal.sharpness.low:.2f} or more): focus again, or check the cell diameter setting.",
+            text=f"The image looks out of focus (sharpness {seen.sharpness:{form}}, normal is "
+            f"{normal.sharpness.low:{form}} or more): focus again, or check the cell diameter setting.",
         )
     if _above(seen.noise, normal.noise):
+        form = _apart(seen.noise, normal.noise, 2)
         yield Flag(
             code="unusual_noise",
-            text=f"The image is noisier than usual ({seen.noise:.2f}, normal is at most {normal.noise.high:.2f}): "
-            "lower the gain and expose longer, or average several frames.",
+            text=f"The image is noisier than usual ({seen.noise:{form}}, normal is at most "
+            f"{normal.noise.high:{form}}): lower the gain and expose longer, or average several frames.",
         )
 
 
 def _cells(seen: CellStatistics, normal: NormalFrame) -> Iterator[Flag]:
     if seen.cell_size_ratio is not None and _outside(seen.cell_size_ratio, normal.cell_size_ratio):
+        form = _apart(seen.cell_size_ratio, normal.cell_size_ratio, 1)
         yield Flag(
             code="cell_size",
-            text=f"The counted objects are {seen.cell_size_ratio:.1f} times as wide as the cell diameter setting "
-            f"(normal is {_say(normal.cell_size_ratio, '.1f')} times): check the cell diameter.",
+            text=f"The counted objects are {seen.cell_size_ratio:{form}} times as wide as the cell diameter setting "
+            f"(normal is {_say(normal.cell_size_ratio, form)} times): check the cell diameter.",
         )
     if _above(seen.covered_share, normal.covered_share):
         yield Flag(
@@ -198,3 +203,16 @@ def _say(usual: Range, form: str) -> str:
         bounds = [format(value, form) for value in (usual.low, usual.high) if value is not None]
         return ("at least " if usual.high is None else "at most ") + bounds[0] if bounds else "any"
     return f"{usual.low:{form}} to {usual.high:{form}}"
+
+
+def _apart(value: float | None, usual: Range, digits: int) -> str:
+    """The format with as few digits (at least `digits`) as show that the value is outside.
+
+    "0.7, normal is 0.7 to 1.8" would explain nothing.
+    """
+    bounds = [bound for bound in (usual.low, usual.high) if bound is not None]
+    forms = [f".{more}f" for more in range(digits, digits + 4)]
+    return next(
+        (form for form in forms if all(f"{value:{form}}" != f"{one:{form}}" for one in bounds)),
+        forms[-1],
+    )

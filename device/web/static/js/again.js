@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory } from "./dom.js";
 import { moment, number, plural, significant } from "./format.js";
+import { keepPossible } from "./possible.js";
 
 const say = (text) => { byId("again-note").textContent = text; };
 
@@ -15,6 +16,7 @@ function showVersions(count) {
 
 /** onPoints is called with the answer when points became corrections. */
 export function offerAgain(id, onPoints) {
+  keepPossible(byId("again-form"), say);
   const assays = offerAssays("again-assay", null);
   byId("again-form").addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -4,6 +4,7 @@ import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory, pairs } from "./dom.js";
 import { moment, number, significant } from "./format.js";
 import "./header.js";
+import { keepPossible } from "./possible.js";
 
 const field = byId("assay");
 const path = (rest = "") => `/assays/${encodeURIComponent(field.value)}${rest}`;
@@ -102,6 +103,7 @@ async function teach() {
   }
 }
 
+keepPossible(byId("assay-form"), say);
 field.addEventListener("change", show);
 byId("assay-form").addEventListener("submit", (event) => { event.preventDefault(); save(fromForm()); });
 byId("teach").addEventListener("click", teach);

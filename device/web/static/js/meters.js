@@ -9,10 +9,21 @@ export class Meters {
   constructor() {
     this.focus = [];
     this.best = 0;
-    byId("focus-reset").addEventListener("click", () => { this.focus = []; this.best = 0; this.#trace(); });
+    this.light = "";
+    byId("focus-reset").addEventListener("click", () => this.#begin());
+  }
+
+  #begin() {
+    this.focus = [];
+    this.best = 0;
+    this.#trace();
   }
 
   show(camera) {
+    // More light makes a higher score: values before and after a change cannot be compared.
+    const light = [camera.exposure_s, camera.gain, camera.red_gain, camera.blue_gain, camera.average_frames].join();
+    if (this.light && light !== this.light) this.#begin();
+    this.light = light;
     this.#showFocus(camera.focus_score);
     this.#showSaturation(camera.saturated_fraction);
   }

@@ -51,9 +51,7 @@ export class Preview {
 
   async #one() {
     try {
-      const { blob } = await api.blob("/camera/preview.jpg");
-      const next = URL.createObjectURL(blob);
-      await this.#swap(next);
+      await this.#draw((await api.blob("/camera/preview.jpg")).blob);
       this.failed = false;
       if (this.live) this.#say("", "live");
     } catch (error) {
@@ -62,16 +60,14 @@ export class Preview {
     }
   }
 
-  #swap(next) {
-    const old = this.image.src;
-    return new Promise((resolve) => {
-      this.image.onload = () => {
-        this.figure.style.setProperty("--aspect", String(this.image.naturalWidth / this.image.naturalHeight));
-        resolve();
-      };
-      this.image.onerror = resolve;
-      this.image.src = next;
-      this.image.hidden = false;
-    }).finally(() => { if (old.startsWith("blob:")) URL.revokeObjectURL(old); });
+  /** Onto a canvas: as the source of an <img>, each picture would stay in the browser's memory for minutes. */
+  async #draw(blob) {
+    const picture = await createImageBitmap(blob);
+    const { width, height } = picture;
+    if (this.image.width !== width || this.image.height !== height) Object.assign(this.image, { width, height });
+    this.figure.style.setProperty("--aspect", String(width / height));
+    this.image.getContext("2d").drawImage(picture, 0, 0);
+    picture.close();
+    this.image.hidden = false;
   }
 }

@@ -7,6 +7,7 @@ import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
 import { ended } from "./job.js";
 import { onChanges } from "./live.js";
+import { keepPossible } from "./possible.js";
 import { SampleName } from "./sample-name.js";
 import { send } from "./send.js";
 import { relogin } from "./session.js";
@@ -231,6 +232,7 @@ byId("upload-clear").addEventListener("click", () => {
 window.addEventListener("beforeunload", (event) => {
   if (rows.some((row) => ["waiting", "held", "sending"].includes(row.state))) event.preventDefault();
 });
+keepPossible(byId("upload-options"), (text) => { byId("options-note").textContent = text; byId("options-note").hidden = !text; });
 // A warning about the range of a file leads here.
 const asked = byId("upload-options").querySelector(`details [id="${CSS.escape(location.hash.slice(1))}"]`);
 if (asked) { asked.closest("details").open = true; asked.focus(); }
