@@ -22,7 +22,7 @@ from device.sandbox.process import ProcessDied
 from device.sandbox.room import PATIENCE_S, memory_mb
 
 LIMIT_S = 20.0
-"""How long a file may take, its header included."""
+"""Processor time that a file may take, its header included."""
 REQUEST_LIMIT_S = 14.0
 """The same where somebody waits for the answer: with the waiting for others, below 20 s."""
 _SLACK_BYTES = 200_000_000

@@ -45,14 +45,14 @@ class Decoders:
 
         Raises:
             TimeoutError, ProcessDied: as DecodingProcess.ask; the process is replaced.
-            BusyError: all are busy for too long, or none can be started.
+            BusyError: all are busy for too long, none can be started, or the computer is busy.
         """
         with self._room.take(1, patience_s):
             process = self._take()
             try:
                 process.wait_until_ready()
                 begin_s = time.monotonic()
-                answer, memory = process.ask(job, file, limit_s)
+                answer, memory = process.ask(job, file, limit_s, hurried=patience_s is not None)
             except BaseException:
                 self._replace(process)
                 raise

@@ -5,7 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -14,6 +16,14 @@ from device.sandbox.messages import Answer, Job, receive, send
 
 _START_S = 120.0
 """A Pi that is busy with something else may take half a minute to import the decoders."""
+_STARVED = 15
+"""How many times as long a file of the queue may take when other programs use the processors."""
+_USED_UP = 0.9
+"""The clock of processor time is coarse, and reading the file counts a little less than the clock on the wall."""
+_LOOK_S = 0.3
+_LOOKS = 10
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_STARVING = "The computer is so busy that images are not read in time; wait until it has less to do, then try again."
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from device.sandbox.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
@@ -96,18 +106,39 @@ class DecodingProcess:
             ) from None
         self._idle_bytes = answer.resident_bytes
 
-    def ask(self, job: Job, file: int, limit_s: float) -> tuple[Answer, int | None]:
+    def ask(
+        self, job: Job, file: int, limit_s: float, *, hurried: bool
+    ) -> tuple[Answer, int | None]:
         """An answer, and the descriptor of the memory that goes with it, which is the caller's to close.
 
+        Args:
+            job: the question.
+            file: descriptor of the image.
+            limit_s: processor time that it may take. Time that other programs take does not make a file bad.
+            hurried: somebody waits, and is told after `limit_s` that the computer is busy.
+
         Raises:
-            TimeoutError: it takes longer; the process must be ended.
+            TimeoutError: it takes longer, or does nothing any more; the process must be ended.
+            BusyError: other programs leave it too little time; the process must be ended.
             ProcessDied: it ended, or answered nonsense.
         """
         try:
             send(self._channel, job, file)
         except OSError as error:
             raise ProcessDied(str(error)) from None
-        return self._listen(limit_s)
+        before_s, patience_s = self._processor_s(), limit_s * (1 if hurried else _STARVED)
+        end_s = time.monotonic() + patience_s
+        wait_s = limit_s
+        while True:
+            try:
+                return self._listen(wait_s)
+            except TimeoutError:
+                spent_s = self._processor_s() - before_s
+                if spent_s >= _USED_UP * limit_s or not self._is_at_work():
+                    raise
+                if time.monotonic() >= end_s:
+                    raise BusyError(_STARVING) from None
+            wait_s = max(min(limit_s - spent_s, end_s - time.monotonic()), _LOOK_S)
 
     def is_worn(self, answer: Answer) -> bool:
         """True when it should be replaced: it reached its limit, or keeps memory that it no longer needs."""
@@ -126,6 +157,28 @@ class DecodingProcess:
         """After a fork: let go of it without ending it."""
         self._channel.close()
         os.close(self._lifeline)
+
+    def _processor_s(self) -> float:
+        """Processor time of the process so far."""
+        fields = self._state()
+        # utime and stime are fields 14 and 15; the name, field 2, is cut off.
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S if fields else 0.0
+
+    def _is_at_work(self) -> bool:
+        """Whether it computes, waits for the disk or for a processor; a decoder that waits for itself sleeps."""
+        for _ in range(_LOOKS):
+            fields = self._state()
+            if fields and fields[0] in "RD":
+                return True
+            time.sleep(_LOOK_S / _LOOKS)
+        return False
+
+    def _state(self) -> list[str]:
+        try:
+            text = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:  # ended
+            return []
+        return text.rpartition(")")[2].split()
 
     def _listen(self, limit_s: float) -> tuple[Answer, int | None]:
         self._channel.settimeout(limit_s)
