@@ -5,11 +5,8 @@ from pathlib import Path
 
 from convert.convert import convert_run, crossvalidate_integer
 from device.models.card import MODELS_DIR
-from trainer.fitting.workflow import Training
+from trainer.fitting.workflow import WEIGHTS_DIR, Training
 from trainer.scores.crossvalidation import crossvalidate, finish
-
-WEIGHTS_DIR = Path(__file__).parents[1] / "trainer" / "weights"
-"""Float weights of the released models; in the repository, not in the wheel."""
 
 
 def release(training: Training, models: Path = MODELS_DIR, weights: Path = WEIGHTS_DIR) -> Path:

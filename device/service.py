@@ -27,6 +27,7 @@ from device.jobs.teaching import Teacher
 from device.machine import system
 from device.machine.cores import share_cores
 from device.machine.records import prepare_records
+from device.models.card import use_installed
 from device.models.estimate import PROGRAM_MB
 from device.panel.button import LedState, Panel, led_state, power_off
 from device.sandbox.room import memory_mb
@@ -37,7 +38,6 @@ from device.watch import FolderWatch, plans_from_settings
 from device.watch.plan import with_study
 
 _log = logging.getLogger(__name__)
-
 
 _DECODERS = 2
 """One for the worker, one for uploads and previews; each holds some 40 MB."""
@@ -101,8 +101,8 @@ class Service:
         load_segmenter: Loader | None = None,
         crashes: int = 0,
     ) -> None:
-        self.settings = settings
-        self.settings_problem = settings_problem
+        self.settings, self.settings_problem = settings, settings_problem
+        use_installed(settings.data_dir)
         self.segmenters = Segmenters(settings.counting, load_segmenter)
         self.counter: Counter | None = None
         self.panel = self._make_panel()

@@ -197,7 +197,7 @@ def test_nothing_else_is_read_as_a_training_file(file, tmp_path, damage):
 
 def test_a_frame_of_unbelievable_size_is_refused_before_it_is_unpacked(file, tmp_path, monkeypatch):
     monkeypatch.setattr(trainingfile, "MAX_BYTES", 100_000)
-    monkeypatch.setattr(trainingfile, "_image", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(trainingfile, "decode_plane", lambda *_: pytest.fail("unpacked"))
     with pytest.raises(InputError, match="too large"):
         list(read_frames(file))
 

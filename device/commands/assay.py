@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from device.assays.library import encode_assay, read_assay, stock
-from device.config import default_settings_path, load_settings
+from device.commands.options import settings_with_models
 from device.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -25,18 +25,14 @@ _VERSION = click.option("--version", type=click.IntRange(min=0), help="Not the n
 @click.pass_context
 def command(context: click.Context, data_dir: Path | None, config: Path | None) -> None:
     """Assays: what to count, at which scale, how strict. Named by --assay when you count."""
-    context.obj = (data_dir, config)
+    context.obj = settings_with_models(config, data_dir)
 
 
 def _open(context: click.Context) -> "Store":
     """The store of the settings with the shipped assays in it; made if it is missing."""
     from device.store import open_store
 
-    data_dir, config = context.obj
-    settings = load_settings(config or default_settings_path())
-    if data_dir is not None:
-        storage = msgspec.structs.replace(settings.storage, data_dir=str(data_dir))
-        settings = msgspec.structs.replace(settings, storage=storage)
+    settings = context.obj
     store = open_store(settings.storage)
     stock(store, settings)
     return store
@@ -135,7 +131,7 @@ def teach(context: click.Context, name: str, ids: tuple[str, ...], accept: bool)
     from device.jobs.teaching import Teacher
 
     store = _open(context)
-    segmenters = Segmenters(load_settings(context.obj[1] or default_settings_path()).counting)
+    segmenters = Segmenters(context.obj.counting)
     lesson = Teacher(store, segmenters, Relabeller(store, segmenters)).lesson(name, ids)
     click.echo(f"{'cells':>6} {'before':>7} {'after':>6}  image (after: with this image left out)")
     for frame in lesson.frames:

@@ -17,8 +17,13 @@ from device.batch.items import Item, count_item, search
 from device.batch.report import BatchReport
 from device.batch.sidebyside import in_order
 from device.bench.limit import int8_limit_gmac_s
-from device.commands.options import assay_option, reading_options, settings_options, take_settings
-from device.config import default_settings_path, load_settings
+from device.commands.options import (
+    assay_option,
+    reading_options,
+    settings_options,
+    settings_with_models,
+    take_settings,
+)
 from device.counting.assay import adapt_card
 from device.counting.card import ModelCard
 from device.counting.reading import AS_THE_FILE_SAYS
@@ -52,7 +57,7 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
     if chosen["resume"] and out_dir is None:
         raise InputError("Name the output folder of the interrupted run with --out.")
     found = search(paths, recursive=chosen["recursive"])
-    items, configured = found.items, load_settings(chosen["config"] or default_settings_path())
+    items, configured = found.items, settings_with_models(chosen["config"])
     assay = find_assay(chosen["assay"], configured)
     settings = with_assay(take_settings(chosen, AS_THE_FILE_SAYS), assay)
     counting = configured.counting

@@ -1,13 +1,17 @@
 """Options that several commands share: how cells are counted, and which picture of a file, in which range."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
+from device.config import Settings, default_settings_path, load_settings
 from device.counting.reading import Reading, merge
 from device.counting.records import CountSettings
 from device.errors import InputError
+from device.models.card import use_installed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +111,20 @@ def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def settings_with_models(config: Path | None, data_dir: Path | None = None) -> Settings:
+    """The settings, with another data folder where one is named; its installed models are then found by name.
+
+    Raises:
+        SettingsError: the settings file cannot be used.
+    """
+    settings = load_settings(config or default_settings_path())
+    if data_dir is not None:
+        storage = msgspec.structs.replace(settings.storage, data_dir=str(data_dir))
+        settings = msgspec.structs.replace(settings, storage=storage)
+    use_installed(settings.data_dir)
+    return settings
 
 
 def take_settings(chosen: dict[str, Any], reading: Reading) -> CountSettings:

@@ -5,9 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-import msgspec
 
-from device.config import default_settings_path, load_settings
+from device.commands.options import settings_with_models
 from device.errors import InputError
 
 _PATH = click.Path(path_type=Path)
@@ -47,10 +46,8 @@ def command(
 
     if bool(ids) == (sample is not None):
         raise InputError("Name either counts by their ids, or a sample with --sample.")
-    settings = load_settings(config or default_settings_path())
-    with closing(open_existing(settings.storage, data_dir)) as store:
-        storage = msgspec.structs.replace(settings.storage, data_dir=str(store.data_dir))
-        settings = msgspec.structs.replace(settings, storage=storage)
+    settings = settings_with_models(config, data_dir)
+    with closing(open_existing(settings.storage)) as store:
         stock(store, settings)
         counting = settings.counting
         intake = Intake(store, Segmenters(counting), counting.model, counting.max_memory_mb)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from device.config import Settings, default_settings_path, load_settings
+from device.commands.options import settings_with_models
+from device.config import Settings
 from device.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ def command(result: str, image: Path | None, as_json: bool, **chosen: Any) -> No
     from device.batch.replay import replay
     from device.jobs import Segmenters
 
-    settings = load_settings(chosen["config"] or default_settings_path())
+    settings = settings_with_models(chosen["config"], chosen["data_dir"])
     if Path(result).is_dir():
         if not _replay_folder(
             Path(result), image, Segmenters(settings.counting), chosen | {"as_json": as_json}
         ):
             sys.exit(1)
         return
-    past = _past(result, image, settings, chosen["data_dir"])
+    past = _past(result, image, settings)
     past = _with_threshold(past, chosen["threshold"])
     segmenter = Segmenters(settings.counting).get(chosen["model"] or past.model)
     outcome = replay(past, segmenter)
@@ -102,7 +103,7 @@ def _as_json(outcome: "Replay", **more: str) -> bytes:
     return msgspec.json.encode(more | msgspec.structs.asdict(outcome) | {"same": outcome.same})
 
 
-def _past(result: str, image: Path | None, settings: Settings, data_dir: Path | None) -> "Past":
+def _past(result: str, image: Path | None, settings: Settings) -> "Past":
     """Read RESULT as a path if the file exists or ends in .json, else as an id."""
     from device.batch.replay import past_of_count, past_of_file
     from device.store.existing import open_existing
@@ -110,4 +111,4 @@ def _past(result: str, image: Path | None, settings: Settings, data_dir: Path | 
     path = Path(result)
     if path.is_file() or path.suffix == ".json":
         return past_of_file(path, image)
-    return past_of_count(open_existing(settings.storage, data_dir), result)
+    return past_of_count(open_existing(settings.storage), result)

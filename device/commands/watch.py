@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from device.commands.options import assay_option, reading_options, settings_options, take_settings
-from device.config import Settings, default_settings_path, load_settings
+from device.commands.options import (
+    assay_option,
+    reading_options,
+    settings_options,
+    settings_with_models,
+    take_settings,
+)
 from device.counting.reading import AS_THE_FILE_SAYS
 from device.counting.records import CountSettings, with_assay
 
@@ -57,7 +61,7 @@ def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> No
     from device.watch.standalone import watch_folder
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    settings = _settings(chosen["config"], chosen["data_dir"])
+    settings = settings_with_models(chosen["config"], chosen["data_dir"])
     plan = _with_options(make_plan(settings, folder, out_dir), chosen)
     if not plan.folder.is_dir():
         raise InputError(
@@ -99,14 +103,6 @@ def _with_file(settings: CountSettings, assay: str | None) -> CountSettings:
     from device.assays.library import read_assay
 
     return with_assay(settings, read_assay(Path(assay)))
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config or default_settings_path())
-    if data_dir is None:
-        return settings
-    storage = msgspec.structs.replace(settings.storage, data_dir=str(data_dir))
-    return msgspec.structs.replace(settings, storage=storage)
 
 
 def _say(sentence: str) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from device.config import Settings, default_settings_path, load_settings
 from device.errors import SettingsError
+from device.models.card import use_installed
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,8 @@ def load_patient(path: Path | None) -> Patient:
     """This machine with the settings of `path`, or of the usual place."""
     path = path or default_settings_path()
     try:
-        return Patient(settings=load_settings(path), settings_path=path)
+        settings = load_settings(path)
+        use_installed(settings.data_dir)
+        return Patient(settings=settings, settings_path=path)
     except SettingsError as error:
         return Patient(settings=Settings(), settings_path=path, settings_problem=str(error))

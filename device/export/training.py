@@ -1,31 +1,19 @@
 """Writes corrected counts as one training file."""
 
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from device import __version__
 from device.assays.selection import assay_name, looked_through
 from device.counting.assay import Assay
 from device.counting.records import Frame, LabelImage, measured
 from device.counting.scale import without_ignored
 from device.errors import InputError
-from device.export.archive import Pipe
 from device.export.corrected import remaining_cells
 from device.export.stored import StoredCount, corrected_labels, load_count
-from device.export.trainingfile import (
-    FORMAT,
-    MANIFEST,
-    Manifest,
-    TrainingFrame,
-    encode_plane,
-    frame_file,
-    labels_file,
-)
+from device.export.trainingfile import CorrectedFrame, TrainingFrame, pack_training
 from device.models.estimate import reading_mb
 from device.sandbox import open_image
 from device.store import CountRow, Store
@@ -87,39 +75,22 @@ def training_parts(store: Store, chosen: Selection) -> Iterator[bytes]:
     Raises:
         InputError, DamagedError, NotFoundError, ConflictError: a frame cannot be read; the pieces so far are no file.
     """
-    pipe, entries = Pipe(), []
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
-        for number, row in enumerate(chosen.rows, 1):
-            entry, images = _frame(store, row, number, chosen.dots)
-            entries.append(entry)
-            for name, data in images.items():
-                archive.writestr(name, data)
-            yield pipe.take()
-        manifest = Manifest(
-            format=FORMAT, software=__version__, assay=chosen.assay, frames=tuple(entries)
-        )
-        data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-        archive.writestr(MANIFEST, data, zipfile.ZIP_DEFLATED)
-    yield pipe.take()
+    return pack_training(chosen.assay, (_corrected(store, row, chosen.dots) for row in chosen.rows))
 
 
-def _frame(
-    store: Store, row: CountRow, number: int, dots: bool
-) -> tuple[TrainingFrame, dict[str, bytes]]:
-    """A count's entry and its images by name."""
+def _corrected(store: Store, row: CountRow, dots: bool) -> CorrectedFrame:
     count = load_count(store, row)
     frame = _read(store, count)
     labels = np.zeros((frame.height, frame.width), np.int32)
     if not dots:
         labels = _numbered(corrected_labels(store, count))
-    samples = frame.image[..., 0] if frame.channels == 1 else frame.image
-    entry = TrainingFrame(
+    about = TrainingFrame(
         image=row.image,
         sha256=row.image_sha256,
         width=frame.width,
         height=frame.height,
         channels=frame.channels,
-        sample_bits=8 * samples.dtype.itemsize,
+        sample_bits=8 * frame.image.dtype.itemsize,
         full_scale=frame.full_scale,
         pixel_size_um=frame.pixel_size_um,
         cell_diameter_px=count.result.cell_diameter_px,
@@ -127,11 +98,7 @@ def _frame(
         outlines=int(labels.max(initial=0)),
         dots=tuple(_dots(count, dots)),
     )
-    images = {frame_file(number): encode_plane(np.ascontiguousarray(samples))}
-    if entry.outlines:
-        small = labels.astype(np.uint16) if entry.outlines < 65536 else labels
-        images[labels_file(number)] = encode_plane(small)
-    return entry, images
+    return CorrectedFrame(about, frame, labels)
 
 
 def _dots(count: StoredCount, all_cells: bool) -> Iterable[tuple[float, float]]:

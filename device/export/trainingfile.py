@@ -5,21 +5,22 @@ frames/0001.tif          the frame as it was counted: (height, width) grey or (h
 labels/0001.tif          outlines: (height, width), 0 background, 1..n the cells; absent where a frame has dots alone
 """
 
-import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import tifffile
 
+from device import __version__
 from device.counting.assay import Assay, Positive
 from device.counting.records import DECODE_ERRORS, Frame, LabelImage, Taken
 from device.errors import InputError
+from device.export.archive import Pipe
 from device.imageio.decoded import MAX_SIDE_PX
+from device.imageio.planes import decode_plane, encode_plane, largest_plane_bytes
 
 FORMAT = "fluocount training 1"
 MANIFEST = "manifest.json"
@@ -27,10 +28,6 @@ MAX_FRAMES = 2000
 MAX_MANIFEST_BYTES = 20_000_000
 MAX_BYTES = 4_000_000_000
 """All frames and outlines together, unpacked."""
-_OVERHEAD_BYTES = 200_000
-"""What a TIFF may have besides its samples."""
-_COMPRESSIONS = (1, 8, 32946)
-"""None and deflate: nothing else is written, so nothing else is read."""
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
 Whole = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
@@ -111,13 +108,22 @@ def labels_file(number: int) -> str:
     return f"labels/{number:04d}.tif"
 
 
-def encode_plane(samples: np.ndarray) -> bytes:
-    """A grey, RGB or label image as a TIFF of one page, deflated."""
-    stream = io.BytesIO()
-    colour = samples.ndim == 3
-    photometric = "rgb" if colour else "minisblack"
-    tifffile.imwrite(stream, samples, photometric=photometric, compression="zlib", metadata=None)
-    return stream.getvalue()
+def pack_training(assay: Assay, frames: Iterable[CorrectedFrame]) -> Iterator[bytes]:
+    """A training file in pieces as it is made: one frame is in memory at a time."""
+    pipe, entries = Pipe(), []
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
+        for number, one in enumerate(frames, 1):
+            entries.append(one.about)
+            samples = one.frame.image[..., 0] if one.frame.channels == 1 else one.frame.image
+            archive.writestr(frame_file(number), encode_plane(np.ascontiguousarray(samples)))
+            if one.about.outlines:
+                small = np.uint16 if one.about.outlines <= np.iinfo(np.uint16).max else np.uint32
+                archive.writestr(labels_file(number), encode_plane(one.labels.astype(small)))
+            yield pipe.take()
+        made = Manifest(format=FORMAT, software=__version__, assay=assay, frames=tuple(entries))
+        data = msgspec.json.format(msgspec.json.encode(made), indent=1)
+        archive.writestr(MANIFEST, data, zipfile.ZIP_DEFLATED)
+    yield pipe.take()
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -184,15 +190,10 @@ def _limits(manifest: Manifest) -> dict[str, int]:
     """The largest size of every image, by its name."""
     limits = {}
     for number, about in enumerate(manifest.frames, 1):
-        limits[frame_file(number)] = _most(about.frame_bytes)
+        limits[frame_file(number)] = largest_plane_bytes(about.frame_bytes)
         if about.outlines:
-            limits[labels_file(number)] = _most(4 * about.width * about.height)
+            limits[labels_file(number)] = largest_plane_bytes(4 * about.width * about.height)
     return limits
-
-
-def _most(sample_bytes: int) -> int:
-    """Largest size of a TIFF with so many bytes of samples: deflate may add a little to noise."""
-    return round(1.01 * sample_bytes) + _OVERHEAD_BYTES
 
 
 def _take(archive: zipfile.ZipFile, entry: str, most: int) -> bytes:
@@ -210,27 +211,23 @@ def _corrected(
     size = (about.height, about.width)
     try:
         shape = size if about.channels == 1 else (*size, 3)
-        samples = _image(_take(archive, frame_file(number), _most(about.frame_bytes)), shape)
+        samples = decode_plane(
+            _take(archive, frame_file(number), largest_plane_bytes(about.frame_bytes)), shape
+        )
         if samples.dtype != np.dtype(f"uint{about.sample_bits}"):
             raise ValueError(f"samples are {samples.dtype}")
         labels = np.zeros(size, np.int32)
         if about.outlines:
-            labels = _image(_take(archive, labels_file(number), _most(4 * size[0] * size[1])), size)
+            labels = decode_plane(
+                _take(archive, labels_file(number), largest_plane_bytes(4 * size[0] * size[1])),
+                size,
+            )
         present = np.unique(labels)
         if set(present.tolist()) - {0} != set(range(1, about.outlines + 1)):
             raise ValueError("it does not hold the outlines that the list names")
     except Exception as error:  # noqa: BLE001 - damaged ZIP entries and TIFFs raise any exception
         raise _no_training_file(name, f"frame {number}, {about.image}: {error}") from None
     return CorrectedFrame(about, _frame(number, about, samples), labels.astype(np.int32))
-
-
-def _image(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """The only page of a TIFF; its size is compared before a sample is unpacked."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        if page.shape != shape or len(file.pages) != 1 or page.compression not in _COMPRESSIONS:
-            raise ValueError(f"an image is {page.shape}, expected {shape}")
-        return np.asarray(page.asarray())
 
 
 def _frame(number: int, about: TrainingFrame, samples: np.ndarray) -> Frame:

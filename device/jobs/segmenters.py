@@ -7,9 +7,17 @@ from device.config import CountingSettings
 from device.counting.card import ModelCard
 from device.counting.segmenter import Segmenter
 from device.machine.cores import share_cores
+from device.machine.files import FileIdentity, identity
 from device.models.auto import card_of, open_model
+from device.models.card import find_model, installed_models
 
 Loader = Callable[[str], Segmenter]
+_Key = tuple[str, FileIdentity | None]
+
+
+def _key(model: str) -> _Key:
+    """A model's name, and which file that is: an installed one may be removed, and another take its name."""
+    return model, identity(find_model(model)) if model in installed_models() else None
 
 
 class Segmenters:
@@ -27,8 +35,8 @@ class Segmenters:
         self._read_card: Callable[[str], ModelCard] = (
             card_of if load is None else self._card_of_open
         )
-        self._open: dict[str, Segmenter] = {}
-        self._cards: dict[str, ModelCard] = {}
+        self._open: dict[_Key, Segmenter] = {}
+        self._cards: dict[_Key, ModelCard] = {}
         self._lock = threading.Lock()
 
     def get(self, model: str) -> Segmenter:
@@ -37,10 +45,11 @@ class Segmenters:
         Raises:
             ModelError: missing or damaged.
         """
+        key = _key(model)
         with self._lock:
-            if model not in self._open:
-                self._open = {model: self._load(model)}
-            return self._open[model]
+            if key not in self._open:
+                self._open = {key: self._load(model)}
+            return self._open[key]
 
     def card(self, model: str) -> ModelCard:
         """The card of a model, checked against its file on first use.
@@ -48,9 +57,10 @@ class Segmenters:
         Raises:
             ModelError: missing or damaged.
         """
-        if model not in self._cards:
-            self._cards[model] = self._read_card(model)
-        return self._cards[model]
+        key = _key(model)
+        if key not in self._cards:
+            self._cards[key] = self._read_card(model)
+        return self._cards[key]
 
     def _card_of_open(self, model: str) -> ModelCard:
         return self.get(model).card

@@ -10,19 +10,48 @@ from device.counting.records import DECODE_ERRORS
 from device.errors import ModelError
 
 MODELS_DIR = Path(__file__).parent
+INSTALLED_NAME = "models"
+"""Folder of the installed models, in the data folder."""
+NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,39}"
+"""Names of installed models: they stand in file names, tables and command lines."""
 DEFAULT_MODEL = "fast"
 
 
+_installed: list[Path] = []
+"""The folder of installed models, once somebody has said where it is."""
+
+
+def use_installed(data_dir: Path) -> Path:
+    """Find the models that were installed in a data folder by name too; returns their folder."""
+    _installed[:] = [data_dir / INSTALLED_NAME]
+    return _installed[0]
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with fluocount, sorted."""
+    return _names(MODELS_DIR)
+
+
+def installed_models() -> list[str]:
+    """Names of the models that were installed, sorted."""
+    return [name for folder in _installed for name in _names(folder)]
+
+
 def available_models() -> list[str]:
-    """Names of the shipped models, sorted."""
-    return sorted(path.stem for path in MODELS_DIR.glob("*.tflite"))
+    """Names of all models: the shipped ones, then the installed ones."""
+    shipped = shipped_models()
+    return [*shipped, *(name for name in installed_models() if name not in shipped)]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.tflite"))
 
 
 def find_model(name_or_path: str) -> Path:
     """Path of the .tflite that a name or a path means.
 
     Raises:
-        ModelError: there is no shipped model of that name and no such file.
+        ModelError: there is no model of that name and no such file.
     """
     path = Path(name_or_path)
     if path.suffix == ".tflite":
@@ -31,9 +60,11 @@ def find_model(name_or_path: str) -> Path:
         raise ModelError(
             f"There is no model file {path}; give the path of a .tflite file with its .json card."
         )
-    shipped = MODELS_DIR / f"{name_or_path}.tflite"
-    if shipped.is_file():
-        return shipped
+    if name_or_path in available_models():
+        folders = (MODELS_DIR, *_installed)
+        return next(
+            found for folder in folders if (found := folder / f"{name_or_path}.tflite").is_file()
+        )
     raise ModelError(
         f"There is no model called {name_or_path!r}; installed are: {', '.join(available_models()) or 'none'}. "
         "You can also give the path of a .tflite file."

@@ -19,12 +19,14 @@ import msgspec
 
 from device.counting.records import DECODE_ERRORS
 from device.errors import InputError
+from device.models.card import NAME_PATTERN
 from device.store import rows
 from device.store.backup import (
     CAMERA_NAME,
     DATABASE_MEMBER,
     FORMAT,
     MANIFEST_NAME,
+    MODELS_MEMBER,
     RESULTS_MEMBER,
     SETTINGS_MEMBER,
     Manifest,
@@ -35,6 +37,7 @@ from device.store.results import SUFFIXES, is_count_id
 _MEMBER = re.compile(
     rf"{re.escape(SETTINGS_MEMBER)}|{re.escape(DATABASE_MEMBER)}|{re.escape(MANIFEST_NAME)}"
     rf"|data/{re.escape(CAMERA_NAME)}"
+    rf"|{MODELS_MEMBER}/{NAME_PATTERN}\.(tflite|json)"
     rf"|{RESULTS_MEMBER}/[0-9a-f]{{16}}/([0-9]{{1,9}}/)?[a-z]+(\.[a-z]+)?"
 )
 _SMALL = (SETTINGS_MEMBER, MANIFEST_NAME, f"data/{CAMERA_NAME}")

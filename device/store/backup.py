@@ -2,6 +2,7 @@
 
 settings/fluocount.toml
 data/results/<id>/...
+data/models/...            the models that were installed
 data/fluocount.sqlite      a consistent copy, made after the files it speaks of
 manifest.json              last: an archive without it was cut short
 """
@@ -21,6 +22,7 @@ import msgspec
 from device import __version__
 from device.errors import StorageError
 from device.machine.files import sync_folder
+from device.models.card import INSTALLED_NAME
 from device.store import DATABASE_NAME
 
 FORMAT = 1
@@ -28,6 +30,7 @@ MANIFEST_NAME = "manifest.json"
 SETTINGS_MEMBER = "settings/fluocount.toml"
 DATABASE_MEMBER = f"data/{DATABASE_NAME}"
 RESULTS_MEMBER = "data/results"
+MODELS_MEMBER = f"data/{INSTALLED_NAME}"
 CAMERA_NAME = "camera.json"
 RowState = tuple[str, int]
 """Status and revision."""
@@ -124,6 +127,8 @@ def _write(
             archive.add(settings_path, SETTINGS_MEMBER)
         if (data_dir / CAMERA_NAME).is_file():
             archive.add(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
+        for path in sorted((data_dir / INSTALLED_NAME).glob("[a-z0-9]*.*")):
+            archive.add(path, f"{MODELS_MEMBER}/{path.name}")
         copy = Path(scratch) / DATABASE_NAME
         if results:
             counts = _add_results(archive, data_dir, copy, progress)

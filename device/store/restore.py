@@ -12,11 +12,13 @@ import msgspec
 from device.config import load_settings
 from device.errors import ConflictError, StorageError
 from device.machine.files import sync_folder, write_atomic
+from device.models.card import INSTALLED_NAME
 from device.store import DATABASE_NAME
 from device.store.archived import Archive, check_database, open_archive, require_room
 from device.store.backup import (
     CAMERA_NAME,
     DATABASE_MEMBER,
+    MODELS_MEMBER,
     RESULTS_MEMBER,
     SETTINGS_MEMBER,
     Manifest,
@@ -148,6 +150,8 @@ def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
     camera = scratch / "data" / CAMERA_NAME
     names = [*_DATABASE_FILES, *(["results"] if results else [])]
     names += [CAMERA_NAME] if camera.exists() else []
+    models = scratch / MODELS_MEMBER
+    names += [INSTALLED_NAME] if models.exists() else []
     old = [data_dir / name for name in names if (data_dir / name).exists()]
     if old:
         aside.mkdir(mode=0o750)
@@ -158,6 +162,8 @@ def _swap(scratch: Path, data_dir: Path, results: bool) -> Path | None:
         path.rename(aside / path.name)
     if (scratch / RESULTS_MEMBER).is_dir():
         (scratch / RESULTS_MEMBER).rename(data_dir / "results")
+    if models.exists():
+        models.rename(data_dir / INSTALLED_NAME)
     if camera.exists():
         camera.rename(data_dir / CAMERA_NAME)
     (scratch / DATABASE_MEMBER).rename(data_dir / DATABASE_NAME)

@@ -21,6 +21,7 @@ from device.web.api.camera import camera
 from device.web.api.corrections import corrections
 from device.web.api.counts import counts
 from device.web.api.exports import exports
+from device.web.api.models import models
 from device.web.api.products import products
 from device.web.api.reviews import reviews, watch_openings
 from device.web.api.status import health, status
@@ -70,7 +71,9 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     watch_openings(app)
     for blueprint in (pages, login_pages, health, status, counts, products):
         app.register_blueprint(blueprint)
-    for blueprint in (corrections, camera, exports, assays, studies, reviews, help_pages):
+    for blueprint in (corrections, camera, exports, assays, models):
+        app.register_blueprint(blueprint)
+    for blueprint in (studies, reviews, help_pages):
         app.register_blueprint(blueprint)
     return app
 

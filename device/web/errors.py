@@ -45,8 +45,8 @@ STATUS_OF: dict[type[FluocountError], int] = {
     UnavailableError: 503,
 }
 
-UPLOAD_ENDPOINT = "counts.hand_in"
-"""The only call that takes a file."""
+UPLOAD_ENDPOINTS = frozenset({"counts.hand_in", "models.install"})
+"""The calls that take a large file."""
 MAX_TEXT_BYTES = 200_000
 """Ten times the longest notes; 1000 ids of an export have 20 kB."""
 MAX_FORM_PARTS = 20
@@ -69,7 +69,7 @@ def install(app: APIFlask) -> None:
 
 def _limit_body() -> None:
     """Only an upload may be large."""
-    if request.endpoint != UPLOAD_ENDPOINT:
+    if request.endpoint not in UPLOAD_ENDPOINTS:
         request.max_content_length = MAX_TEXT_BYTES
 
 
@@ -113,7 +113,7 @@ def _http(error: HTTPError) -> Response:
 
 def too_large(length: int) -> str:
     """Name the limit that a body of `length` bytes passed: of the file, of the texts beside it, or of a call."""
-    if request.endpoint != UPLOAD_ENDPOINT:
+    if request.endpoint not in UPLOAD_ENDPOINTS:
         return f"The request is too large; at most {MAX_TEXT_BYTES // 1000} kB are accepted here."
     if length > (request.max_content_length or 0):
         limit_mb = service().settings.web.max_upload_mb

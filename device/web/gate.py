@@ -52,7 +52,7 @@ def _refusal(environ: Environ) -> ResponseReturnValue | None:
     refused = access.refuse_outsiders()
     if refused is not None or request.routing_exception is not None:
         return refused
-    upload = request.endpoint == errors.UPLOAD_ENDPOINT
+    upload = request.endpoint in errors.UPLOAD_ENDPOINTS
     if environ["fluocount.chunked"] and not upload:
         return errors.sentence(411, "Send the length of the body (Content-Length).")
     length = int(environ["fluocount.length"] or 0)

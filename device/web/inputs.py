@@ -227,6 +227,14 @@ class RecountForm(Strict):
     cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
 
 
+class ModelForm(Strict):
+    """A model to be installed."""
+
+    model = File(  # type: ignore[no-untyped-call]
+        required=True, metadata={"description": "The .zip that fluocount-train adapt wrote"}
+    )
+
+
 class ExportForm(Strict):
     """Which counts, as one table or as a ZIP with every file."""
 

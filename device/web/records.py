@@ -9,6 +9,7 @@ from device.camera import CameraStatus
 from device.counting.assay import Assay
 from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
+from device.jobs.models import ModelList
 from device.machine.system import Memory, Throttling
 from device.service import Problem, Refusal
 from device.store.disk import DiskState
@@ -289,4 +290,5 @@ DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     StatusView,
     CameraStatus,
     Health,
+    ModelList,
 )

@@ -17,7 +17,7 @@ FRAME_CELL_DIAMETER_PX = 38.0
 """Typical diameter of a yellow neuron in a 1600x1200 frame."""
 
 
-Kind = Literal["reduced", "pairs", "labels", "fnc_v1", "fnc_v2", "synthetic"]
+Kind = Literal["reduced", "pairs", "labels", "fnc_v1", "fnc_v2", "synthetic", "corrected"]
 """Layout of a set of annotated frames."""
 Scale = Literal["width", "diameter"]
 
@@ -31,8 +31,9 @@ class Source(_Section, frozen=True, kw_only=True):
 
     Attributes:
         kind: "reduced" (images/ with masks/ or labels/ and an index.csv), "pairs" (images/ and masks/), "labels"
-            (images/ and labels/), "fnc_v1", "fnc_v2" (layouts of the original archives), "synthetic".
-        path: folder, relative to the data folder; unused for "synthetic".
+            (images/ and labels/), "fnc_v1", "fnc_v2" (layouts of the original archives), "synthetic", "corrected" (a
+            training file of the device: all of its frames take turns as test frames).
+        path: folder or file, relative to the data folder; unused for "synthetic".
         name, licence: for the model card.
         group: regular expression; frames whose names match it alike are never split up. Empty: each frame for itself,
             or what index.csv says.
@@ -150,6 +151,7 @@ class Run(_Section, frozen=True, kw_only=True):
         margin_px: overlap of tiles; None takes the receptive field (exact).
         max_tile_px: pixels in the largest tile.
         folds: of the cross-validation.
+        start: weights that pre-training or fine-tuning starts from: the name of a released model; empty: random ones.
         pretrain: shared by all folds; None starts from random weights.
         finetune: one per fold, and one on everything.
         postprocessing: section 4.3, relative to the cell diameter.
@@ -172,6 +174,7 @@ class Run(_Section, frozen=True, kw_only=True):
     margin_px: int | None = None
     max_tile_px: int = 700_000
     folds: int = 5
+    start: str = ""
     pretrain: Phase | None = None
     finetune: Phase
     postprocessing: Postprocessing = DEFAULT_POSTPROCESSING

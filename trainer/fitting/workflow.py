@@ -26,6 +26,26 @@ UNCALIBRATED_THRESHOLD = 0.5
 """Of a card before `best_decision` has chosen one."""
 
 
+WEIGHTS_DIR = Path(__file__).parents[1] / "weights"
+"""Float weights of the released models; in the repository, not in the wheel."""
+
+
+def released_weights(name: str) -> Path:
+    """The float weights of a released model.
+
+    Raises:
+        InputError: they are not there.
+    """
+    path = WEIGHTS_DIR / f"{name}.keras"
+    if path.is_file():
+        return path
+    known = ", ".join(sorted(one.stem for one in WEIGHTS_DIR.glob("*.keras"))) or "none"
+    raise InputError(
+        f"There are no weights of a model called {name!r} in {WEIGHTS_DIR}; there are: {known}. They are in the "
+        "repository of fluocount and not in its wheel: train from a checkout."
+    )
+
+
 def data_folder() -> Path:
     """The folder of the real images: $FLUOCOUNT_DATA, else ../shared/data."""
     return Path(os.environ.get("FLUOCOUNT_DATA", "../shared/data"))
@@ -121,12 +141,15 @@ class Training:
         return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
 
     def pretrained(self) -> keras.Model:
-        """Pre-trained if the recipe says so, else random weights.
+        """Pre-trained if the recipe says so, else the weights of its start, else random ones.
 
         Raises:
             SettingsError: a pre-training source is one that is held out.
+            InputError: the weights of the start are not there.
         """
         model, phase = self.new_model(), self.run.pretrain
+        if self.run.start:
+            model.load_weights(released_weights(self.run.start))
         if phase is None:
             return model
         if any(source.held_out for source in phase.sources):

@@ -280,6 +280,10 @@ def load_source(source: Source, data: Path, cell_diameter_px: float, seed: int) 
             synthetic_example(source, index, cell_diameter_px)
             for index in range(source.frames or 100)
         ]
+    if source.kind == "corrected":
+        from trainer.frames.corrected import read_corrected
+
+        return read_corrected(folder, cell_diameter_px, source.name)
     readers = {
         "reduced": lambda: _reduced(source, folder, cell_diameter_px),
         "pairs": lambda: _pairs(source, folder, "masks", cell_diameter_px),

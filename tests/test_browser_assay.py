@@ -1,0 +1,100 @@
+"""A laboratory's own assay, made and taught on the page alone: no command line, the real model."""
+
+import re
+
+import numpy as np
+import pytest
+from browser import PATIENCE_MS, expect_text, serving, settings_for, shoot
+from dapi import NUCLEUS_PX, dapi_frame
+from reviewed import show_result
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
+
+NAME = "DAPI mouse 20x"
+FRAMES = {f"slice {seed}.tif": dapi_frame(seed, nuclei=8, blurred=5) for seed in range(6)}
+SIXTH = "slice 5.tif"
+
+
+def test_a_new_assay_is_made_and_taught_and_counts_a_sixth_image_better(tmp_path, open_page):
+    with serving(settings_for(tmp_path), shipped_model=True) as served:
+        page = open_page(f"{served.url}/assays")
+        _make_assay(page)
+        _upload(page, served)
+        before = {row.image: row for row in served.store.counts.search()}
+        assert set(before) == set(FRAMES)
+        for name in FRAMES:
+            if name != SIXTH:
+                _remove_blurred(page, served, before[name], FRAMES[name])
+        _teach(page, served)
+        after = _count_again(page, served, before[SIXTH])
+        truth = len(FRAMES[SIXTH].nuclei)
+        assert abs(after.count - truth) < abs(before[SIXTH].count - truth)
+        assert served.store.result(after.id).taken.channel == "DAPI"
+        assert served.store.counts.get(before[SIXTH].id).count == before[SIXTH].count
+        page.close()
+
+
+def _make_assay(page):
+    page.locator("#assay").select_option("DAPI nuclei")
+    expect_text(page, "#assay-about", re.compile("DAPI|nuclei"))
+    page.locator("#new-name").fill(NAME)
+    page.locator("#new-channel").fill("DAPI")
+    page.locator("#new-diameter-px").fill(str(NUCLEUS_PX))
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect_text(page, "#assay-note", re.compile("version 1, is saved"))
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]
+    shoot(page, "assay-made")
+
+
+def _upload(page, served):
+    page.goto(f"{served.url}/upload")
+    page.locator("#assay").select_option(NAME)
+    page.locator("#files").set_input_files(
+        [
+            {"name": name, "mimeType": "image/tiff", "buffer": made.ome_tiff}
+            for name, made in FRAMES.items()
+        ]
+    )
+    expect_text(page, "#upload-summary", re.compile("^6 of 6 counted"))
+    shoot(page, "assay-uploaded")
+
+
+def _remove_blurred(page, served, row, made):
+    image = show_result(page, served, row)
+    result = served.store.result(row.id)
+    blurred = [
+        cell
+        for cell in result.cells
+        if min(np.hypot(cell.x - x, cell.y - y) for x, y in made.nuclei) > NUCLEUS_PX / 2
+    ]
+    assert blurred
+    page.get_by_role("radio", name="Remove").click()
+    for cell in blurred:
+        image.click(cell.x, cell.y)
+    expect_text(page, "#corrected-count strong", str(row.count - len(blurred)))
+    page.locator("#corrections-state").wait_for(state="hidden")
+    shoot(page, f"assay-corrected-{row.image.removesuffix('.tif').replace(' ', '-')}")
+
+
+def _teach(page, served):
+    page.goto(f"{served.url}/assays")
+    page.locator("#assay").select_option(NAME)
+    page.get_by_role("button", name="Teach from my corrections").click()
+    page.get_by_role("button", name="Accept").wait_for(timeout=5 * PATIENCE_MS)
+    expect_text(page, "#teach-text", re.compile("counted better"))
+    shoot(page, "assay-taught", full=True)
+    page.get_by_role("button", name="Accept").click()
+    expect_text(page, "#assay-note", re.compile("version 2, is saved"))
+
+
+def _count_again(page, served, row):
+    show_result(page, served, row)
+    page.locator("#again-assay").select_option(NAME)
+    page.locator("#again-form").get_by_role("button", name="Count again").click()
+    page.wait_for_url(lambda url: row.id not in url)
+    page.locator("#automatic-count strong").wait_for()
+    after = served.latest()
+    expect_text(page, "#automatic-count strong", str(after.count))
+    shoot(page, "assay-sixth")
+    return served.store.counts.get(after.id)
