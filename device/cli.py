@@ -17,6 +17,7 @@ COMMANDS = {
     "correct": "Read cells that were marked in another program as corrections.",
     "recount": "Count stored images again with another assay or cell diameter.",
     "study": "Groups, subjects and slices: figures, tests, blinded review, a report.",
+    "open": "Open the exported study of another laboratory.",
     "export": "Export stored results as CSV, ROIs, label image or GeoJSON.",
     "replay": "Count a stored image again and report what differs.",
     "bench": "Measure speed and memory on this computer.",

@@ -222,4 +222,30 @@ def report(settings: Settings, name: str, out_dir: Path, density: bool) -> None:
             click.echo(str(path))
 
 
+@command.command("export")
+@click.argument("name")
+@click.option("--out", "out_dir", type=_PATH, required=True, help="A new folder.")
+@click.option("--format", "kind", type=click.Choice(["crate", "coco", "qupath"]), default="crate",
+              show_default=True, help="crate: everything, as an RO-Crate that `fluocount open` reads.")  # fmt: skip
+@click.option("--licence", help="Licence of the data, its name or address; for the crate.")
+@click.pass_obj
+def export(settings: Settings, name: str, out_dir: Path, kind: str, licence: str | None) -> None:
+    """Write the whole study NAME for another laboratory or program."""
+    from device.studies.coco import write_coco, write_qupath
+    from device.studies.crate import NO_LICENCE, write_crate
+
+    problems: list[str] = []
+    with opened(settings) as store:
+        if kind == "crate":
+            files = write_crate(store, name, out_dir, licence or NO_LICENCE)
+            click.echo(f"{len(files)} files in {out_dir}", err=True)
+        else:
+            write = write_coco if kind == "coco" else write_qupath
+            problems = write(store, name, out_dir)
+    for problem in problems:
+        click.echo(f"fluocount: {problem}", err=True)
+    if problems:
+        raise InputError(f"{len(problems)} images are not in {out_dir}; see above.")
+
+
 add_review_commands(command, opened)

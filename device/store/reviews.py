@@ -239,6 +239,13 @@ class Reviews:
         )
         return [(row["number"], row["content"], row["hash"]) for row in found]
 
+    def end_of_log(self, review_id: str) -> tuple[str, int, float]:
+        """Last hash, number of lines, and when the review began (seconds since 1970)."""
+        self._row(review_id)
+        sql = "SELECT head, lines, created_s FROM reviews WHERE id = ?"
+        found = self._database.connection().execute(sql, (review_id,)).fetchone()
+        return found["head"], found["lines"], found["created_s"]
+
     def faults(self, review_id: str) -> list[str]:
         """Sentences about what somebody changed in log or marks; empty where nobody did.
 
@@ -246,10 +253,8 @@ class Reviews:
             NotFoundError: there is no such review.
         """
         review, finished = self._row(review_id)
-        row = self._database.connection().execute(
-            "SELECT head, lines FROM reviews WHERE id = ?", (review_id,)
-        ).fetchone()  # fmt: skip
-        found = find_faults(review.start, self.raw_log(review_id), row["head"], row["lines"])
+        head, number, _ = self.end_of_log(review_id)
+        found = find_faults(review.start, self.raw_log(review_id), head, number)
         if found:
             return found
         log = self.log(review_id)
