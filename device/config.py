@@ -109,6 +109,24 @@ class WatchSettings(_Section, frozen=True):
     poll_interval_s: Positive = 5.0
 
 
+class ForwardSettings(_Section, frozen=True):
+    """`[forward]`: the central fluocount that gets every finished result."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^https?://[^?#]+$")] | None = None
+    token: str | None = None
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
+    images: bool = False
+    ca_file: str | None = None
+
+
+class ServerSettings(_Section, frozen=True):
+    """`[server]`: what a computer with many cores does otherwise than a Pi."""
+
+    workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    metrics: bool = False
+    json_log: bool = False
+
+
 class Settings(_Section, frozen=True):
     """All settings. The defaults count simulated or uploaded frames on any computer."""
 
@@ -119,6 +137,8 @@ class Settings(_Section, frozen=True):
     button: ButtonSettings = ButtonSettings()
     web: WebSettings = WebSettings()
     watch: WatchSettings = WatchSettings()
+    forward: ForwardSettings = ForwardSettings()
+    server: ServerSettings = ServerSettings()
 
     @property
     def data_dir(self) -> Path:

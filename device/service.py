@@ -5,33 +5,28 @@ If a part cannot start, the others still start; its sentence is in `problems`, w
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
 
 from device import sandbox
-from device.assays.library import stock
 from device.bench.limit import usual_limit_gmac_s
 from device.camera import CameraThread, safe_camera
 from device.config import Settings
 from device.errors import FluocountError, ModelError, SettingsError, StorageError
-from device.jobs import Segmenters, Worker
-from device.jobs.captures import Capturer
-from device.jobs.intake import Intake, Wishes
-from device.jobs.recounting import Recounter
-from device.jobs.relabelling import Relabeller
+from device.forward import Forwarder
+from device.jobs import Segmenters
+from device.jobs.counter import Counter, open_counter
+from device.jobs.intake import Wishes
 from device.jobs.segmenters import Loader
-from device.jobs.teaching import Teacher
-from device.machine import system
 from device.machine.cores import share_cores
 from device.machine.records import prepare_records
 from device.models.card import use_installed
 from device.models.estimate import PROGRAM_MB
 from device.panel.button import LedState, Panel, led_state, power_off
 from device.sandbox.room import memory_mb
-from device.store import Store, open_store
+from device.store import Store
 from device.store.retention import Retention
 from device.studies.loading import capture
 from device.watch import FolderWatch, plans_from_settings
@@ -47,7 +42,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Something a person should know or do.
 
     Attributes:
-        code: which part: settings, storage, disk, model, worker, camera, button, watch.
+        code: which part: settings, storage, disk, model, worker, camera, button, watch, forward.
         text: one sentence: what is wrong and what to do.
     """
 
@@ -60,19 +55,6 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     when: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """The parts that need the store: all of them are there, or none."""
-
-    store: Store
-    worker: Worker
-    intake: Intake
-    capturer: Capturer
-    relabeller: Relabeller
-    recounter: Recounter
-    teacher: Teacher
 
 
 class Service:
@@ -89,6 +71,7 @@ class Service:
         counter: None if the data folder or the database cannot be used.
         camera: the camera's owner, also if there is no camera.
         watches: the watched folders in the settings.
+        forwarder: sends finished counts to a central page; None without one.
         panel: button, status LED and excitation output; None when the settings have none.
         last_refusal: why the last press of the button was refused, if it was.
     """
@@ -112,6 +95,7 @@ class Service:
         self.camera = CameraThread(camera, excitation=light, remember=remember)
         self.last_refusal: Refusal | None = None
         self.watches: list[FolderWatch] = []
+        self.forwarder: Forwarder | None = None
         known = {"settings": settings_problem, "camera": unsafe}
         self._failed = {code: text for code, text in known.items() if text is not None}
         self._closers: list[Callable[[], None]] = []
@@ -121,6 +105,7 @@ class Service:
         """Start the threads: worker, camera, button, watched folders."""
         prepare_records()
         sandbox.configure(_DECODERS)
+        self._part("forward", self._start_forwarder)
         self._part("worker", self._start_worker)
         self._part("storage", self._start_retention)
         self._part("button", self._start_panel)
@@ -192,37 +177,35 @@ class Service:
         return counter
 
     def _open_counter(self) -> None:
-        store = open_store(self.settings.storage)
-        stock(store, self.settings)
         counting = self.settings.counting
+        threads = share_cores(1, counting.threads)[1]
+        self.counter = open_counter(
+            self.settings, self.segmenters, self.camera, partial(usual_limit_gmac_s, threads)
+        )
         memory_mb.resize(counting.max_memory_mb - PROGRAM_MB)
-        intake = Intake(
-            store,
-            self.segmenters,
-            counting.model,
-            counting.max_memory_mb,
-            partial(usual_limit_gmac_s, share_cores(1, counting.threads)[1]),
-        )
-        relabeller = Relabeller(store, self.segmenters)
-        self.counter = Counter(
-            store=store,
-            worker=Worker(store, self.segmenters, conditions=system.conditions),
-            intake=intake,
-            capturer=Capturer(self.camera, intake),
-            relabeller=relabeller,
-            teacher=Teacher(store, self.segmenters, relabeller),
-            recounter=Recounter(store, intake),
-        )
 
     def _start_worker(self) -> None:
         if self.counter is not None:
             self.counter.worker.start()
             self._closers.append(self.counter.worker.stop)
 
+    def _start_forwarder(self) -> None:
+        settings = self.settings.forward
+        if self.store is None or self.settings_problem is not None or settings.url is None:
+            return
+        self.forwarder = Forwarder(self.store, settings, self._told)
+        self.forwarder.start()
+        self._closers.append(self.forwarder.stop)
+
+    def _told(self) -> tuple[str, ...]:
+        """What the central page is told; not that it cannot be reached."""
+        return tuple(problem.text for problem in self.problems if problem.code != "forward")
+
     def _start_retention(self) -> None:
         keep_days = self.settings.storage.keep_days
         if self.store is not None and keep_days is not None:
-            retention = Retention(self.store, keep_days)
+            spare = None if self.forwarder is None else self.forwarder.outbox.is_waiting
+            retention = Retention(self.store, keep_days, spare=spare)
             retention.start()
             self._closers.append(retention.stop)
 
@@ -292,6 +275,8 @@ class Service:
         waiting = [watch.state.problem for watch in self.watches]
         if texts := [text for text in waiting if text is not None]:
             found["watch"] = " ".join(texts)
+        if self.forwarder is not None and (unsent := self.forwarder.problem()):
+            found["forward"] = unsent
         if self.store is not None:
             if damage := self.store.database.problem():
                 found["storage"] = damage

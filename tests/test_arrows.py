@@ -23,8 +23,8 @@ FORBIDDEN = {
 # A room of device imports only itself and rooms that stand before it here.
 ROOMS = (
     "errors", "counting", "config", "machine", "imageio", "sandbox", "drawing", "synthetic", "models", "store",
-    "assays", "export", "camera", "panel", "jobs", "batch", "studies", "watch", "bench", "doctor", "service",
-    "web", "commands", "cli",
+    "assays", "export", "camera", "panel", "forward", "jobs", "batch", "studies", "watch", "bench", "doctor",
+    "service", "web", "commands", "cli",
 )  # fmt: skip
 LOOSE = {"__init__", "cli", "config", "errors", "service"}
 # Files <-> Frame and pictures of a count know nothing of settings, store or camera.

@@ -24,7 +24,7 @@ from device.watch.growth import continues
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
-    monkeypatch.setattr(count, "_open_model", lambda *_: FakeSegmenter())
+    monkeypatch.setattr(count, "open_quietly", lambda *_: FakeSegmenter())
     folder = tmp_path / "in"
     folder.mkdir()
     return folder

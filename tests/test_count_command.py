@@ -10,6 +10,7 @@ from appliance import png
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card
 
+from device.batch import counting
 from device.batch.items import find_images
 from device.commands import count
 from device.errors import InputError, StorageError
@@ -125,14 +126,14 @@ def test_resume_needs_a_folder(lab):
 def test_ctrl_c_keeps_what_is_done(lab, monkeypatch):
     for number in range(3):
         lab.image(f"{number}.png", number)
-    real = count.count_item
+    real = counting.count_item
 
     def interrupted(item, *args, **options):
         if item.name == "2.png":
             raise KeyboardInterrupt
         return real(item, *args, **options)
 
-    monkeypatch.setattr(count, "count_item", interrupted)
+    monkeypatch.setattr(counting, "count_item", interrupted)
     outcome = lab.run()
     monkeypatch.undo()
     monkeypatch.setattr(auto, "load_segmenter", lambda *_: lab.segmenter)

@@ -279,7 +279,7 @@ def test_a_full_disk_is_not_held_against_the_image(store):
     row = store.counts.accept(new())
     for _ in range(9):
         store.queue.claim()
-        store.queue.requeue_blameless()
+        store.queue.requeue_blameless(row.id)
     assert store.counts.get(row.id).status == "queued"
 
 

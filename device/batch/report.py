@@ -1,8 +1,10 @@
 """The outcome of a batch: the table on the terminal, counts.csv, errors.csv and a summary."""
 
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from device.batch.items import Item, Search
 from device.counting.records import CountResult
@@ -14,15 +16,18 @@ from device.export.tables import (
     csv_text,
 )
 from device.machine.clock import local_time
-from device.machine.files import display_name, one_line, write_atomic
+from device.machine.files import display_name, one_line, open_atomic, write_atomic
 
 _MOST_NAMED = 50
 """Names on one line; a folder of ten thousand logs needs no ten thousand words."""
+_MOST_SHOWN = 1000
+"""Lines of the table on the terminal; more would only scroll away."""
 _TABLE_HEADER = ("image", "cells", "90 % interval", "doubtful", "pixels", "seconds", "flags")
 
 
 class BatchReport:
-    """Collects lines instead of results, because the cells of a thousand images would fill a Pi's memory.
+    """Collects lines instead of results, on the disk: neither the cells of a thousand images nor the lines of a million
+    stay in memory.
 
     Attributes:
         counted, taken_over: images counted now, and by an earlier run.
@@ -36,7 +41,7 @@ class BatchReport:
         self._passed: list[tuple[str, str]] = []
         self._cells = 0
         self._models: Counter[str] = Counter()
-        self._lines: list[list[str]] = []
+        self._lines = TemporaryFile()  # noqa: SIM115 - as long as the report
         self._table: list[tuple[str | int, ...]] = []
         self._warnings: dict[str, str] = {}
         self._begin_s = time.monotonic()
@@ -51,19 +56,12 @@ class BatchReport:
         self._cells += result.count
         self._models[result.model.name] += 1
         counted_at = local_time(time.time() if earlier_s is None else earlier_s)
-        self._lines.append(counts_row(result, image=name, counted_at=counted_at))
-        self._table.append(
-            (
-                name,
-                result.count,
-                f"{result.interval[0]} to {result.interval[1]}",
-                len(result.doubtful),
-                f"{result.width}x{result.height}",
-                f"{result.seconds.total:.2f}",
-                " ".join(flag.code for flag in result.flags),
-            )
+        self._lines.write(
+            csv_lines([counts_row(result, image=name, counted_at=counted_at)]).encode()
         )
         self._warnings |= {flag.code: flag.text for flag in result.flags}
+        if len(self._table) < _MOST_SHOWN:
+            self._table.append(_table_row(name, result))
 
     def pass_over(self, found: Search) -> None:
         """Images that cannot be read are failures; what is no image is named at the end."""
@@ -98,7 +96,9 @@ class BatchReport:
         if not self._table:
             return ""
         sentences = [f"{code}: {text}" for code, text in self._warnings.items()]
-        return "\n".join([tabulate(self._table, _TABLE_HEADER), *sentences])
+        left = self.counted + self.taken_over - len(self._table)
+        more = [f"... and {_number(left, 'more image')}; --out writes them all"] if left else []
+        return "\n".join([tabulate(self._table, _TABLE_HEADER), *more, *sentences])
 
     def summary(self) -> str:
         """One sentence about the whole batch."""
@@ -122,8 +122,10 @@ class BatchReport:
             OSError: the folder cannot be written.
         """
         out_dir.mkdir(parents=True, exist_ok=True)
-        lines = csv_lines([counts_header(), *self._lines])
-        write_atomic(out_dir / "counts.csv", lines.encode())
+        self._lines.seek(0)
+        with open_atomic(out_dir / "counts.csv") as table:
+            table.write(csv_lines([counts_header()]).encode())
+            shutil.copyfileobj(self._lines, table)
         errors = out_dir / "errors.csv"
         if not self.failures:
             errors.unlink(missing_ok=True)
@@ -133,6 +135,18 @@ class BatchReport:
             [csv_text(name), csv_text(display_name(text)), "", now] for name, text in self.failures
         ]
         write_atomic(errors, csv_lines([ERRORS_COLUMNS, *rows]).encode())
+
+
+def _table_row(name: str, result: CountResult) -> tuple[str | int, ...]:
+    return (
+        name,
+        result.count,
+        f"{result.interval[0]} to {result.interval[1]}",
+        len(result.doubtful),
+        f"{result.width}x{result.height}",
+        f"{result.seconds.total:.2f}",
+        " ".join(flag.code for flag in result.flags),
+    )
 
 
 def _number(count: int, what: str) -> str:

@@ -1,11 +1,9 @@
 """`fluocount count`: images and folders in, a table and files out."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +11,15 @@ import click
 
 from device import sandbox
 from device.assays.library import find_assay
-from device.batch.items import Item, count_item, search
+from device.batch.counting import (
+    Done,
+    ItemCounter,
+    Start,
+    count_there,
+    open_quietly,
+    without_native_chatter,
+)
+from device.batch.items import Item, search
 from device.batch.report import BatchReport
 from device.batch.sidebyside import in_order
 from device.bench.limit import int8_limit_gmac_s
@@ -24,16 +30,16 @@ from device.commands.options import (
     settings_with_models,
     take_settings,
 )
-from device.counting.assay import adapt_card
+from device.config import Settings
 from device.counting.card import ModelCard
 from device.counting.reading import AS_THE_FILE_SAYS
-from device.counting.records import Counted, CountResult, CountSettings, Frame, to_json, with_assay
-from device.counting.segmenter import Segmenter
+from device.counting.records import CountResult, to_json, with_assay
 from device.counting.tiles import Progress
 from device.errors import InputError, StorageError
 from device.machine.cores import share_cores
 from device.machine.files import display_name
-from device.models.estimate import PROGRAM_MB, Estimate, require_memory
+from device.machine.processes import WorkerProcess
+from device.models.estimate import PROGRAM_MB
 from device.sandbox.room import memory_mb
 
 _PATH = click.Path(path_type=Path)
@@ -51,6 +57,12 @@ _STEPS = 100
 @reading_options
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run into the same --out.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Count in N processes of their own; each may take the memory that the settings allow.",
+)
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
 def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> None:
     """Count the cells in images (PNG, JPEG, TIFF) or in all images of folders."""
@@ -60,18 +72,15 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
     items, configured = found.items, settings_with_models(chosen["config"])
     assay = find_assay(chosen["assay"], configured)
     settings = with_assay(take_settings(chosen, AS_THE_FILE_SAYS), assay)
-    counting = configured.counting
-    workers, threads = share_cores(len(items), counting.threads)
-    model = chosen["model"] or assay.model
-    sandbox.configure(workers)
-    segmenters = [_open_model(model, threads) for _ in range(workers)]
-    room_mb = counting.max_memory_mb
-    memory_mb.resize(room_mb - PROGRAM_MB)
-    batch = _Batch(segmenters, settings, out_dir, chosen["resume"], chosen["as_json"], room_mb)
+    room_mb = configured.counting.max_memory_mb
+    counter = ItemCounter(settings, out_dir, chosen["resume"], room_mb)
+    crew = _hire(chosen["model"] or assay.model, counter, configured, len(items), chosen["workers"])
+    batch = _Batch(crew, counter, chosen["as_json"])
     batch.report.pass_over(found)
     batch.announce(items)
     try:
-        batch.count(items)
+        with closing(crew):
+            batch.count(items)
         _finish(batch.report, out_dir, with_table=not chosen["as_json"])
     except KeyboardInterrupt:
         _stop(batch.report, out_dir)
@@ -82,47 +91,54 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
         ) from None
 
 
-def _open_model(model: str, threads: int) -> Segmenter:
-    from device.models.auto import open_model
+class _Crew:
+    """Who counts: threads of this program, each with an interpreter, or processes.
 
-    with _without_native_chatter():
-        return open_model(model, threads)
+    Attributes:
+        card: of the model.
+    """
+
+    def __init__(self, card: ModelCard, workers: list[Any], work: Callable[..., Done]) -> None:
+        self.card = card
+        self._workers = workers
+        self._work = work
+
+    def count(self, items: list[Item], progress: Progress) -> Iterator[Done]:
+        """The outcomes in the order of the items."""
+        return in_order(items, self._workers, self._work, progress)
+
+    def close(self) -> None:
+        """Let nobody count any more."""
+        for worker in self._workers:
+            if isinstance(worker, WorkerProcess):
+                worker.stop()
 
 
-@contextmanager
-def _without_native_chatter() -> Iterator[None]:
-    """Hide what libraries print to the terminal directly; the interpreter prints a line when it starts."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def _hire(
+    model: str, counter: ItemCounter, configured: Settings, items: int, processes: int | None
+) -> _Crew:
+    from device.models.auto import card_of
 
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """The outcome of one image; small, because it waits until the earlier images are done."""
-
-    item: Item
-    result: CountResult | None = None
-    error: str = ""
-    earlier_s: float | None = None
+    counting = configured.counting
+    if processes is not None:
+        threads = share_cores(processes, counting.threads)[1]
+        start = Start(model, threads, configured.data_dir, counter)
+        hired = [WorkerProcess(start) for _ in range(min(processes, items))]
+        return _Crew(card_of(model), hired, count_there)
+    workers, threads = share_cores(items, counting.threads)
+    sandbox.configure(workers)
+    segmenters = [open_quietly(model, threads) for _ in range(workers)]
+    memory_mb.resize(counter.max_memory_mb - PROGRAM_MB)
+    return _Crew(segmenters[0].card, segmenters, counter.count)
 
 
 @dataclass(slots=True)
 class _Batch:
     """One run over many images; `report` has their outcomes, also after an interruption."""
 
-    segmenters: list[Segmenter]
-    settings: CountSettings
-    out_dir: Path | None
-    resume: bool
+    crew: _Crew
+    counter: ItemCounter
     as_json: bool
-    max_memory_mb: float
     report: BatchReport = field(default_factory=BatchReport)
 
     def count(self, items: list[Item]) -> None:
@@ -139,53 +155,25 @@ class _Batch:
             bar.update(bar.pos // _STEPS * _STEPS + (_STEPS - 1) * done // total - bar.pos)
 
         with bar:
-            for number, done in enumerate(
-                in_order(items, self.segmenters, self._count_one, progress), start=1
-            ):
+            for number, done in enumerate(self.crew.count(items, progress), start=1):
                 self._keep(done)
                 bar.update(number * _STEPS - bar.pos, done.item.name)
-
-    def _count_one(self, item: Item, segmenter: Segmenter, progress: Progress) -> _Done:
-        if self.resume and (done := self._take_over(item, segmenter)):
-            return done
-        try:
-            needed = self._require_memory(item, segmenter.card)
-        except InputError as error:
-            return _Done(item, error=str(error))
-        write = None if self.out_dir is None else partial(_write, self.out_dir)
-        with memory_mb.take(needed.memory_mb - PROGRAM_MB):
-            outcome = count_item(item, segmenter, self.settings, write=write, progress=progress)
-        result = None if outcome.counted is None else outcome.counted.result
-        return _Done(item, result, outcome.error)
-
-    def _require_memory(self, item: Item, card: ModelCard) -> Estimate:
-        with sandbox.open_image(item.path, display_name(item.name)) as image:
-            header = image.header()
-        card = adapt_card(card, self.settings.assay)
-        return require_memory(header, card, self.settings, self.max_memory_mb, item.name)
 
     def announce(self, items: list[Item]) -> None:
         """Show what the largest file will need; a file that cannot be used is reported later, in its turn."""
         largest = max(items, key=_file_bytes)
         try:
-            needed = self._require_memory(largest, self.segmenters[0].card)
+            needed = self.counter.require_memory(largest, self.crew.card)
         except InputError:
             return
-        with _without_native_chatter():
+        with without_native_chatter():
             seconds = needed.seconds(int8_limit_gmac_s(1, runs=5))
         click.echo(
             f"{display_name(largest.name)}: about {needed.memory_mb:.0f} MB and {seconds:.2g} s on one core",
             err=True,
         )
 
-    def _take_over(self, item: Item, segmenter: Segmenter) -> _Done | None:
-        from device.batch.resume import done_before
-
-        assert self.out_dir is not None
-        done = done_before(self.out_dir, item, self.settings, segmenter)
-        return None if done is None else _Done(item, done[0], earlier_s=done[1])
-
-    def _keep(self, done: _Done) -> None:
+    def _keep(self, done: Done) -> None:
         if done.result is None:
             self.report.fail(done.item, done.error)
             return
@@ -196,12 +184,6 @@ class _Batch:
         if self.as_json:
             sys.stdout.buffer.write(to_json(result) + b"\n")
             sys.stdout.flush()
-
-
-def _write(out_dir: Path, name: str, frame: Frame, counted: Counted) -> None:
-    from device.batch.folder import write_image_files
-
-    write_image_files(out_dir, name, frame, counted)
 
 
 def _file_bytes(item: Item) -> int:

@@ -1,13 +1,14 @@
 """`fluocount serve`: the page, the API, the camera, the button and the watched folders."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from device.config import Settings, default_settings_path, load_settings
+from device.config import ServerSettings, Settings, default_settings_path, load_settings
 from device.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
@@ -22,16 +23,21 @@ if TYPE_CHECKING:
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any free port."
 )
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
+@click.option(
+    "--server",
+    is_flag=True,
+    help="For a computer with many cores and no camera: a process per core, metrics, a log in JSON.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
-def command(config: Path | None, **chosen: Any) -> None:
+def command(config: Path | None, server: bool, **chosen: Any) -> None:
     """Start the page; Ctrl-C stops it."""
     from device.machine.crashes import FILE_NAME, CrashCount
     from device.machine.log import set_up_logging
     from device.service import Service
 
-    set_up_logging()
     settings, problem = _settings(config or default_settings_path())
-    settings = _with_options(settings, chosen)
+    settings = _with_options(_as_server(settings) if server else settings, chosen)
+    set_up_logging(settings.server.json_log)
     crashes = CrashCount(settings.data_dir / FILE_NAME)
     service = Service(settings, settings_problem=problem, crashes=crashes.begin())
     signal.signal(signal.SIGTERM, _interrupt)
@@ -53,6 +59,19 @@ def _settings(path: Path | None) -> tuple[Settings, str | None]:
     except SettingsError as error:
         click.echo(f"fluocount: {error}", err=True)
         return Settings(), str(error)
+
+
+def _as_server(settings: Settings) -> Settings:
+    """Whatever the file does not say otherwise: no camera, no button, a process per core."""
+    from device.machine.cores import share_cores
+
+    workers = settings.server.workers or share_cores(sys.maxsize, sys.maxsize)[0]
+    return msgspec.structs.replace(
+        settings,
+        camera=msgspec.structs.replace(settings.camera, kind="none"),
+        button=msgspec.structs.replace(settings.button, enabled=False),
+        server=ServerSettings(workers=workers, metrics=True, json_log=True),
+    )
 
 
 def _with_options(settings: Settings, chosen: dict[str, Any]) -> Settings:

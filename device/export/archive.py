@@ -81,8 +81,9 @@ def _add(archive: zipfile.ZipFile, name: str, open_part: Callable[[], IO[bytes]]
 
 def _parts(store: Store, row: CountRow) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
     """Names within the count's folder, and how each is opened."""
-    original = store.counts.original_path(row)
-    yield original.name, partial(_open, original)
+    if row.instrument is None or store.folders.original(row.id, row.suffix).is_file():
+        original = store.counts.original_path(row)
+        yield original.name, partial(_open, original)
     yield "probability.png", partial(_open_stored, store, row, "probability.png")
     yield "result.json", partial(_open_result, store, row)
     for name in ("overlay.jpg", "outlines.png"):

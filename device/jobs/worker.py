@@ -8,11 +8,13 @@ from typing import Literal
 
 import msgspec
 
+from device.counting.records import CountResult
 from device.errors import BusyError, FluocountError, StorageError
 from device.jobs.recounting import carry_over
 from device.jobs.run import Cancelled, Report, run_count
 from device.jobs.segmenters import Segmenters
 from device.machine.faults import is_of_the_machine
+from device.machine.processes import WorkerDied
 from device.store import CountRow, Store
 from device.store.lock import WORKER_LOCK, FileLock
 from device.store.queue import MAX_ATTEMPTS
@@ -29,6 +31,11 @@ READ_PAUSE_S = 2.0
 _CLOCK_CHECK_S = 60.0
 _TIDY_EVERY_S = 300.0
 """How often leftovers are looked for and the database is read over: some 50 ms at 10,000 counts."""
+
+
+Count = Callable[[CountRow, Callable[[], None]], tuple[int, CountResult]]
+"""Counts a claimed row; calls its second argument now and then, which raises to end the count. Returns the new
+revision, whose products are on the disk, and the result."""
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +62,8 @@ class Worker:
         store: the queue and the folders.
         segmenters: models by name.
         conditions: temperature and throttling, stored with each count.
+        count: does the work; None counts in this thread.
+        after: the worker that holds the lock and keeps the house; None is the one.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class Worker:
         segmenters: Segmenters,
         *,
         conditions: Callable[[], dict[str, object]] = dict,
+        count: Count | None = None,
+        after: "Worker | None" = None,
     ) -> None:
         self._store = store
         self._segmenters = segmenters
@@ -77,17 +88,25 @@ class Worker:
         self._clock_checked_s = 0.0
         self._sweep = Sweep(store)
         self._tidied_s = float("-inf")
-        self._interrupted = False
+        self._claimed: str | None = None
+        self._count_row = count or self._count_here
+        self._after = after
+        self.ready = threading.Event()
+        """Set while this worker holds the lock, after the counts of a dead one were taken over."""
 
     def start(self) -> None:
         """Start; counts that a dead worker left unfinished come first."""
-        self._store.counts.on_accept = self._wake.set
+        self._store.counts.on_accept = self.wake
         self._thread.start()
+
+    def wake(self) -> None:
+        """Look for waiting counts now."""
+        self._wake.set()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Stop after the present tile; an unfinished count waits for the next worker."""
         self._stop.set()
-        self._wake.set()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -102,14 +121,31 @@ class Worker:
         )
 
     def _run(self) -> None:
+        if self._after is None:
+            self._lead()
+        else:
+            self._follow(self._after)
+
+    def _follow(self, leader: "Worker") -> None:
+        try:
+            while not self._stop.is_set() and not leader.ready.wait(_LOCK_POLL_S):
+                self._sign_of_life()
+            self._work()
+        finally:
+            self._store.close()
+
+    def _lead(self) -> None:
         lock = FileLock(self._store.data_dir / WORKER_LOCK)
         try:
             while not self._stop.is_set() and not self._acquire(lock):
                 self._sign_of_life()
                 self._stop.wait(_LOCK_POLL_S)
-            if not self._stop.is_set():
-                self._work()
+            while not self._stop.is_set() and not self._guarded(self._take_over):
+                pass
+            self.ready.set()
+            self._work()
         finally:
+            self.ready.clear()
             lock.release()
             self._store.close()
 
@@ -125,9 +161,6 @@ class Worker:
         return held
 
     def _work(self) -> None:
-        while not self._guarded(self._take_over):
-            if self._stop.is_set():
-                return
         while not self._stop.is_set():
             self._sign_of_life()
             self._guarded(self._next)
@@ -144,33 +177,38 @@ class Worker:
             self._sweep.run()
 
     def _next(self) -> None:
-        if self._interrupted:  # by a fault of the disk, which is not held against the image
-            self._store.queue.requeue_blameless()
-            self._interrupted = False
-        self._watch_clock()
-        self._tidy()
+        if (
+            self._claimed is not None
+        ):  # ended by a fault of the disk, which is not held against the image
+            self._store.queue.requeue_blameless(self._claimed)
+            self._claimed = None
+        if self._after is None:
+            self._watch_clock()
+            self._tidy()
         row = self._store.queue.claim() if self._store.queue.has_waiting() else None
         if row is None:
             self._doing = "idle"
             self._wake.wait(_POLL_S)
             self._wake.clear()
             return
-        self._doing, self._count_id = "counting", row.id
+        self._doing, self._count_id, self._claimed = "counting", row.id, row.id
         try:
             self._count(row)
         finally:
             self._count_id = None
+        self._claimed = None
 
     def _count(self, row: CountRow) -> None:
         queue = self._store.queue
         try:
-            segmenter = self._segmenters.get(row.model)
-            report = Report(self._store, row.id, self._continue)
-            revision, result = run_count(self._store, row, segmenter, report)
+            revision, result = self._count_row(row, self._continue)
         except Cancelled:
             queue.cancelled(row.id)
         except _Stopped:
-            queue.requeue_blameless()
+            queue.requeue_blameless(row.id)
+        except WorkerDied:
+            _log.error("the process that counted %s died", row.id)
+            queue.died(row)
         except (BusyError, StorageError):
             raise
         except OSError as error:
@@ -188,6 +226,10 @@ class Worker:
             marks = carry_over(self._store, row, result)
             queue.finish(row.id, revision, result, self._conditions(), marks)
             self._store.folders.drop_revisions(row.id, revision)
+
+    def _count_here(self, row: CountRow, go_on: Callable[[], None]) -> tuple[int, CountResult]:
+        segmenter = self._segmenters.get(row.model)
+        return run_count(self._store, row, segmenter, Report(self._store, row.id, go_on))
 
     def _failed_to_read(self, row: CountRow, error: OSError) -> None:
         """One failed read is tried again; what stays unreadable fails with its cause, so that others get their turn."""
@@ -224,7 +266,7 @@ class Worker:
         return True
 
     def _pause(self, problem: str) -> None:
-        self._doing, self._problem, self._interrupted = "paused", problem, True
+        self._doing, self._problem = "paused", problem
         until_s = time.monotonic() + STORAGE_PAUSE_S
         while time.monotonic() < until_s and not self._stop.is_set():
             self._sign_of_life()

@@ -27,6 +27,9 @@ from device.store.counts import Counts
 from device.store.database import Database
 from device.store.disk import DiskState, disk_state
 from device.store.feed import Feed
+from device.store.forwarded import PICTURES, image_stayed
+from device.store.inbox import Inbox
+from device.store.outbox import Outbox
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
 from device.store.results import ResultFolders
@@ -53,6 +56,7 @@ class Store:
         feed: what changed since somebody asked.
         studies: questions, and which images belong to them.
         reviews: blinded reviews of studies.
+        inbox: finished counts that other instruments send.
     """
 
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
@@ -68,6 +72,11 @@ class Store:
         self.feed = Feed(self.database)
         self.studies = Studies(self.database)
         self.reviews = Reviews(self.database)
+        self.inbox = Inbox(self.database, self.folders, settings)
+
+    def outbox(self, central: str) -> Outbox:
+        """What the central page of that address has not got yet."""
+        return Outbox(self.database, self.folders, central)
 
     def disk(self) -> DiskState:
         """Free space on the file system of the data folder."""
@@ -106,7 +115,12 @@ class Store:
             raise ConflictError(
                 f"The count of {row.image} is {row.status}; its results exist when it is done."
             )
-        return self.folders.product(count_id, row.revision, name)
+        try:
+            return self.folders.product(count_id, row.revision, name)
+        except NotFoundError:
+            if row.instrument is not None and name in PICTURES:
+                raise image_stayed(row.instrument) from None
+            raise
 
     def close(self) -> None:
         """Close this thread's connections."""

@@ -107,7 +107,7 @@ class Corrections:
             ConflictError: the count was changed meanwhile.
         """
         with self._database.transaction() as connection:
-            row = rows.get(self._database, count_id)
+            row = rows.get_own(self._database, count_id)
             if (row.count, row.threshold) != (result.count, result.threshold):
                 raise ConflictError("This count has changed in the meantime; reload the page.")
             connection.execute(
@@ -144,6 +144,7 @@ class Corrections:
             ConflictError: it is not any more.
         """
         with self._database.transaction() as connection:
+            rows.get_own(self._database, count_id)
             _undo(connection, correction_id, who)
             connection.execute(*_recount(count_id))
         return rows.get(self._database, count_id)
@@ -173,7 +174,7 @@ class Corrections:
         changed = ConflictError("This count has changed in the meantime; reload the page.")
         try:
             with self._database.transaction() as connection:
-                row = rows.get(self._database, count_id)
+                row = rows.get_own(self._database, count_id)
                 if (row.count, row.threshold) != (result.count, result.threshold):
                     raise changed  # labelled again: the ids now mean other cells
                 for known in instead_of:
@@ -199,6 +200,17 @@ def write_marks(connection: sqlite3.Connection, count_id: str, marks: Sequence[M
             (count_id, mark.action, mark.x, mark.y, mark.cell_id, mark.who, clock.now_s())
             for mark in marks
         ],
+    )
+    connection.execute(*_recount(count_id))
+
+
+def write_log(connection: sqlite3.Connection, count_id: str, log: Sequence[Correction]) -> None:
+    """Write another instrument's log instead of what is there, and the corrected count."""
+    connection.execute("DELETE FROM corrections WHERE count_id = ?", (count_id,))
+    names = ("count_id", "action", "x", "y", "cell_id", "who", "created_s", "undone_by", "undone_s")
+    connection.executemany(
+        f"INSERT INTO corrections ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+        [(count_id, *(getattr(known, name) for name in names[1:])) for known in log],
     )
     connection.execute(*_recount(count_id))
 

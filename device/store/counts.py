@@ -16,6 +16,7 @@ from device.machine import clock
 from device.store import rows
 from device.store.database import Database
 from device.store.disk import require_space
+from device.store.forwarded import image_stayed
 from device.store.lists import CountLists
 from device.store.records import WAITING, CountRow, Edit, NewCount
 from device.store.results import ResultFolders, safe_suffix
@@ -103,7 +104,7 @@ class Counts(CountLists):
         """
         found = self._database.connection().execute(
             "SELECT * FROM counts WHERE image_sha256 = ? AND model = ? AND settings = ? "
-            "AND status IN ('queued', 'running', 'done') "
+            "AND status IN ('queued', 'running', 'done') AND instrument IS NULL "
             "AND (? IS NULL OR model_sha256 IS NULL OR model_sha256 = ?) ORDER BY sequence DESC "
             "LIMIT 1",
             (image_sha256, model, _json(settings), model_sha256, model_sha256),
@@ -121,11 +122,13 @@ class Counts(CountLists):
 
         Raises:
             NotFoundError: there is none of that id.
+            InputError: another instrument made it; only its keep mark is set here.
             ConflictError: somebody else edited it since.
         """
         reviewed = changes.reviewed_by is not None
+        only_keep = (changes.sample, changes.notes, changes.reviewed_by) == (None, None, None)
         with self._database.transaction() as connection:
-            row = self.get(count_id)
+            row = self.get(count_id) if only_keep else rows.get_own(self._database, count_id)
             if version is not None and version != row.version:
                 raise ConflictError(
                     "Sample name, notes or keep mark were changed somewhere else in the meantime; look at both and "
@@ -177,8 +180,15 @@ class Counts(CountLists):
             ).rowcount
 
     def original_path(self, row: CountRow) -> Path:
-        """Path of the original image."""
-        return self._folders.original(row.id, row.suffix)
+        """Path of the original image.
+
+        Raises:
+            NotFoundError: it stayed on the instrument that made the count.
+        """
+        path = self._folders.original(row.id, row.suffix)
+        if row.instrument is not None and not path.is_file():
+            raise image_stayed(row.instrument)
+        return path
 
     def _require_place(self, connection: sqlite3.Connection) -> None:
         waiting = connection.execute(

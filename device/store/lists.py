@@ -113,6 +113,7 @@ def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
         "status = ?": which.status,
         "keep = ?": which.kept,
         "origin = ?": which.origin,
+        "COALESCE(instrument, '') = ?": which.instrument,
     }
     used = {text: value for text, value in conditions.items() if value is not None}
     texts, values = list(used), list(used.values())

@@ -38,12 +38,16 @@ class JobQueue:
         self._database = database
         self._settings = settings
 
-    def state(self) -> QueueState:
-        """Numbers for the status page."""
+    def numbers(self) -> dict[str, int]:
+        """How many counts there are of each status that there is."""
         found = self._database.connection().execute(
             "SELECT status, COUNT(*) FROM counts GROUP BY status"
         )
-        numbers = {row[0]: row[1] for row in found}
+        return {row[0]: row[1] for row in found}
+
+    def state(self) -> QueueState:
+        """Numbers for the status page."""
+        numbers = self.numbers()
         return QueueState(
             queued=numbers.get("queued", 0),
             running=numbers.get("running", 0),
@@ -74,12 +78,13 @@ class JobQueue:
                 "WHERE status = 'running'"
             ).rowcount
 
-    def requeue_blameless(self) -> None:
-        """Put the running count back in the queue after a disk problem; this attempt does not count."""
+    def requeue_blameless(self, count_id: str) -> None:
+        """Put a running count back in the queue after a disk problem; this attempt does not count."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL, "
-                "attempts = attempts - 1 WHERE status = 'running'"
+                "attempts = attempts - 1 WHERE status = 'running' AND id = ?",
+                (count_id,),
             )
 
     def requeue(self, count_id: str) -> None:
@@ -89,6 +94,13 @@ class JobQueue:
                 "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL WHERE id = ?",
                 (count_id,),
             )
+
+    def died(self, row: CountRow) -> None:
+        """The process that counted it is gone: it waits again, or fails after MAX_ATTEMPTS."""
+        if row.attempts < MAX_ATTEMPTS:
+            self.requeue(row.id)
+        else:
+            self.fail(row.id, _POISONOUS)
 
     def retry(self, count_id: str) -> CountRow:
         """Put a failed or cancelled count back in the queue.
@@ -131,7 +143,7 @@ class JobQueue:
                 "attempt_boot_id = ? WHERE id = ?",
                 (clock.now_s(), clock.boot_id(), found["id"]),
             )
-        return rows.get(self._database, found["id"])
+            return rows.get(self._database, found["id"])
 
     def report(self, count_id: str, progress: float, remaining_s: float | None) -> bool:
         """Store progress (0 to 1); returns True if the count was cancelled."""
@@ -177,9 +189,10 @@ class JobQueue:
 
         Raises:
             ConflictError: the count is not done, was changed meanwhile or has corrections by hand.
+            InputError: another instrument made it.
         """
         with self._database.transaction() as connection:
-            row = rows.get(self._database, count_id)
+            row = rows.get_own(self._database, count_id)
             if row.status != "done" or row.revision != revision - 1:
                 raise ConflictError(
                     f"The count of {row.image} has changed in the meantime; reload the page."
@@ -239,28 +252,32 @@ class JobQueue:
             )
 
 
+def result_columns(revision: int, result: CountResult) -> dict[str, object]:
+    """The columns of a row that a new result fills; nobody has reviewed it."""
+    low, high = result.interval
+    return {
+        "revision": revision,
+        "count": result.count,
+        "corrected_count": result.count,
+        "interval_low": low,
+        "interval_high": high,
+        "flags": _json(result.flags),
+        "width": result.width,
+        "height": result.height,
+        "threshold": result.threshold,
+        "model_sha256": result.model.sha256,
+        "doubtful": len(result.doubtful),
+        "reviewed_by": None,
+        "reviewed_s": None,
+    }
+
+
 def _result_update(
     count_id: str, revision: int, result: CountResult
 ) -> tuple[str, tuple[object, ...]]:
-    return (
-        "UPDATE counts SET revision = ?, count = ?, corrected_count = ?, interval_low = ?, "
-        "interval_high = ?, "
-        "flags = ?, width = ?, height = ?, threshold = ?, model_sha256 = ?, doubtful = ?, "
-        "reviewed_by = NULL, reviewed_s = NULL WHERE id = ?",
-        (
-            revision,
-            result.count,
-            result.count,
-            *result.interval,
-            _json(result.flags),
-            result.width,
-            result.height,
-            result.threshold,
-            result.model.sha256,
-            len(result.doubtful),
-            count_id,
-        ),
-    )
+    columns = result_columns(revision, result)
+    changes = ", ".join(f"{name} = ?" for name in columns)
+    return f"UPDATE counts SET {changes} WHERE id = ?", (*columns.values(), count_id)
 
 
 def _json(value: object) -> str:

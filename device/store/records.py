@@ -102,6 +102,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         doubtful: number of doubtful objects, None until done (or counted before this was noted).
         reviewed_by, reviewed_s: who looked at the result and when, None while nobody did.
         version: rises with every edit of sample name, notes and keep mark.
+        instrument: name of the instrument that made it and sent it here; None for this one's own.
     """
 
     sequence: int
@@ -149,6 +150,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     reviewed_by: str | None
     reviewed_s: float | None
     version: int
+    instrument: str | None = None
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +196,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         newest: without the counts that were counted again since.
         ids: only these.
         search: part of the sample's or the file's name, in capitals or not.
+        instrument: name of the instrument that made it; an empty one means this one.
         reviewed, flagged, doubtful, corrected: done counts that are so, or (False) are not. Of counts made before
             doubtful objects were noted nobody knows, so they are listed as doubtful.
     """
@@ -208,6 +211,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool | None = None
     ids: tuple[str, ...] | None = None
     search: str | None = None
+    instrument: str | None = None
     reviewed: bool | None = None
     flagged: bool | None = None
     doubtful: bool | None = None

@@ -98,6 +98,21 @@ class ResultFolders:
             shutil.rmtree(folder, ignore_errors=True)
             raise _not_kept(folder, error) from error
 
+    def receive_original(self, count_id: str, suffix: str, data: bytes | None) -> None:
+        """A folder for a count of another instrument, with its image if that came along.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        folder = self.folder(count_id)
+        try:
+            folder.mkdir(exist_ok=True)
+            if data is not None:
+                write_atomic(self.original(count_id, suffix), data)
+            sync_folder(self.root)
+        except OSError as error:
+            raise _not_kept(folder, error) from error
+
     def keep_products(self, count_id: str, revision: int, products: Mapping[str, bytes]) -> None:
         """Write one complete revision or none; replaces an uncommitted one of the same number.
 

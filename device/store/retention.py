@@ -15,20 +15,25 @@ _DAY_S = 86_400
 _EVERY_S = 3600.0
 
 
-def delete_old(store: Store, keep_days: int, now_s: float) -> int:
+Spare = Callable[[str], bool]
+"""Whether the count of that id must stay for now."""
+
+
+def delete_old(store: Store, keep_days: int, now_s: float, spare: Spare | None = None) -> int:
     """Delete counts older than `keep_days` that are finished and not marked to be kept.
 
     Args:
         store: with the counts.
         keep_days: age in days from which a count is deleted.
         now_s: the present time, seconds since 1970.
+        spare: keeps what a central page has not got yet.
 
     Returns:
         How many were deleted.
     """
     deleted = 0
     for row in store.counts.search(Filter(until_s=now_s - keep_days * _DAY_S, kept=False)):
-        if row.status in WAITING:
+        if row.status in WAITING or (spare is not None and spare(row.id)):
             continue
         try:
             store.counts.delete(row.id)
@@ -47,6 +52,7 @@ class Retention:
         store: with the counts.
         keep_days: see delete_old.
         clock_is_right: whether the clock is right now; None asks systemd.
+        spare: see delete_old.
     """
 
     def __init__(
@@ -54,10 +60,13 @@ class Retention:
         store: Store,
         keep_days: int,
         clock_is_right: Callable[[], bool | None] | None = None,
+        *,
+        spare: Spare | None = None,
     ) -> None:
         self._store = store
         self._keep_days = keep_days
         self._clock_is_right = clock_is_right or system.clock_synchronised
+        self._spare = spare
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
@@ -75,7 +84,7 @@ class Retention:
         if self._clock_is_right() is not True:
             _log.info("old counts are not deleted because the network has not set the clock")
             return 0
-        deleted = delete_old(self._store, self._keep_days, time.time())
+        deleted = delete_old(self._store, self._keep_days, time.time(), self._spare)
         if deleted:
             _log.info("deleted %d count(s) older than %d days", deleted, self._keep_days)
         return deleted

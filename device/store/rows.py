@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from device.errors import NotFoundError
+from device.errors import InputError, NotFoundError
 from device.store.database import Database
 from device.store.records import CountRow
 
@@ -46,3 +46,18 @@ def family(connection: sqlite3.Connection, first_id: str) -> list[CountRow]:
         (first_id, first_id),
     )
     return [to_row(row) for row in found]
+
+
+def get_own(database: Database, count_id: str) -> CountRow:
+    """The row of a count that was made here, to be changed.
+
+    Raises:
+        NotFoundError: there is none.
+        InputError: it came from another instrument, whose next message would undo the change.
+    """
+    row = get(database, count_id)
+    if row.instrument is not None:
+        raise InputError(
+            f"This count was made by {row.instrument}; change it there, and the change comes here."
+        )
+    return row

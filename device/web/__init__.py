@@ -21,6 +21,7 @@ from device.web.api.camera import camera
 from device.web.api.corrections import corrections
 from device.web.api.counts import counts
 from device.web.api.exports import exports
+from device.web.api.instruments import instruments
 from device.web.api.models import models
 from device.web.api.products import products
 from device.web.api.reviews import reviews, watch_openings
@@ -30,11 +31,18 @@ from device.web.forms import FormRequest
 from device.web.guessing import new_limiter
 from device.web.help import help_pages
 from device.web.login import login_pages
+from device.web.metrics import metrics, require_prometheus
 from device.web.pages import pages
 
 __all__ = ["create_app"]
 
 _MB = 1_000_000
+
+
+_BLUEPRINTS = (
+    pages, login_pages, health, status, counts, products, corrections, camera, exports, assays, models, studies,
+    reviews, help_pages, instruments,
+)  # fmt: skip
 
 
 def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask:
@@ -69,11 +77,10 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     access.install(app, needs_login=needs_login)
     document.configure(app)
     watch_openings(app)
-    for blueprint in (pages, login_pages, health, status, counts, products):
-        app.register_blueprint(blueprint)
-    for blueprint in (corrections, camera, exports, assays, models):
-        app.register_blueprint(blueprint)
-    for blueprint in (studies, reviews, help_pages):
+    if service.settings.server.metrics:
+        require_prometheus()
+        app.register_blueprint(metrics)
+    for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app
 

@@ -45,7 +45,9 @@ STATUS_OF: dict[type[FluocountError], int] = {
     UnavailableError: 503,
 }
 
-UPLOAD_ENDPOINTS = frozenset({"counts.hand_in", "models.install"})
+UPLOAD_ENDPOINT = "counts.hand_in"
+FORWARD_ENDPOINT = "instruments.receive"
+UPLOAD_ENDPOINTS = frozenset({UPLOAD_ENDPOINT, FORWARD_ENDPOINT, "models.install"})
 """The calls that take a large file."""
 MAX_TEXT_BYTES = 200_000
 """Ten times the longest notes; 1000 ids of an export have 20 kB."""

@@ -68,7 +68,11 @@ def _refuse_upload(length: int, pending_bytes: int) -> ResponseReturnValue | Non
     key = request.headers.get("Idempotency-Key")
     if key and found.require_store().counts.find_once(f"client:{key}") is not None:
         return None  # sent again: it gets its first answer, however full the queue is now
-    found.require_accepting().store.counts.require_room(length)
+    store = found.require_accepting().store
+    if request.endpoint == errors.FORWARD_ENDPOINT:
+        store.inbox.require_room(length)
+    else:
+        store.counts.require_room(length)
     if pending_bytes > _PENDING_UPLOADS * found.settings.web.max_upload_mb * 1_000_000:
         return errors.sentence(503, "Too many uploads at once; send this one again in a minute.")
     return None

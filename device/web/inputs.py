@@ -9,7 +9,9 @@ from marshmallow import ValidationError, pre_load
 
 from device.counting.settings import DIAMETER_RANGE_PX, THRESHOLD_RANGE
 from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
+from device.store.forwarded import ORIGINAL
 from device.store.records import Order
+from device.store.results import PRODUCTS
 
 _LARGEST = 2**53
 _THRESHOLDS = Range(*THRESHOLD_RANGE, min_inclusive=False, max_inclusive=False)
@@ -92,6 +94,7 @@ class CountFilter(Strict):
     versions = String(validate=OneOf(["newest", "all"]))
     origin = String(validate=OneOf(["upload", "capture", "watch", "batch"]))
     search = text_field(MAX_SAMPLE_CHARS)
+    instrument = text_field(60)
     reviewed = Boolean()
     flagged = Boolean()
     doubtful = Boolean()
@@ -216,6 +219,35 @@ class RestoreForm(Strict):
 
     version = Integer(required=True, validate=Range(0, _LARGEST))
     who = text_field(100)
+
+
+class InstrumentForm(Strict):
+    """An instrument that says that it is there; see Instrument."""
+
+    id = text_field(16, required=True)
+    name = text_field(60, required=True)
+    version = text_field(60, required=True)
+    waiting = Integer(validate=Range(0, _LARGEST), load_default=0)
+    problems = List(text_field(1000), validate=Length(max=20), load_default=[])
+
+
+def _file(**options: Any) -> File:
+    return File(**options)  # type: ignore[no-untyped-call]
+
+
+def field_of(name: str) -> str:
+    """A file's name as the name of a field: marshmallow takes a dot for a nested record."""
+    return name.replace(".", "_")
+
+
+_FORWARDED: dict[str, Any] = {
+    "about": _file(required=True, metadata={"description": "JSON of Message"})
+} | {
+    field_of(name): _file(data_key=name, metadata={"description": "asked for by `send files`"})
+    for name in (*PRODUCTS, ORIGINAL)
+}
+ForwardForm: Any = Strict.from_dict(_FORWARDED, name="ForwardForm")
+"""A finished count of another instrument, and its files if they were asked for."""
 
 
 class RecountForm(Strict):

@@ -9,10 +9,13 @@ from device.camera import CameraStatus
 from device.counting.assay import Assay
 from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
+from device.forward import ForwardState
 from device.jobs.models import ModelList
 from device.machine.system import Memory, Throttling
 from device.service import Problem, Refusal
 from device.store.disk import DiskState
+from device.store.forwarded import Hello, Message, Receipt
+from device.store.inbox import Heard
 from device.store.records import CountRow, Needs, Origin, Status
 from device.watch import WatchState
 
@@ -83,6 +86,7 @@ class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
     `progress` is 0 to 1; `created` is ISO 8601 in UTC; `clock_corrected` means that the clock was set
     later and `created` was corrected. `sequence` rises with every accepted image and does not depend
     on the clock. `version` rises with every edit; `reviewed_by` is who looked at the result, `reviewed` when.
+    `instrument` is the name of the instrument that made the count and sent it here, null for this one.
     """
 
     id: str
@@ -100,6 +104,7 @@ class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     reviewed_by: str | None
     reviewed: str | None
+    instrument: str | None
 
 
 class CountSummary(CountEntry, frozen=True, kw_only=True):
@@ -212,7 +217,10 @@ class CameraState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the instrument; null if unknown. `counts_with`: the model that is set, `auto` for a choice per image."""
+    """State of the instrument; null if unknown. `counts_with`: the model that is set, `auto` for a choice per image.
+
+    `instruments`: those that send their counts here; `forwarding`: how far this one's own sending is, null without.
+    """
 
     version: str
     counts_with: str
@@ -230,6 +238,14 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     last_refusal: Refusal | None
     watches: tuple[WatchState, ...]
     problems: tuple[Problem, ...]
+    instruments: tuple[Heard, ...]
+    forwarding: ForwardState | None
+
+
+class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every instrument that sends its counts here, by name."""
+
+    instruments: tuple[Heard, ...]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,23 +288,7 @@ class AssayVersions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
-    Error,
-    Accepted,
-    CorrectionsView,
-    CountList,
-    ChangeList,
-    Neighbours,
-    CountSummary,
-    CountState,
-    CountResult,
-    SampleList,
-    Assay,
-    AssayList,
-    AssayVersions,
-    RecountView,
-    Lesson,
-    StatusView,
-    CameraStatus,
-    Health,
-    ModelList,
-)
+    Error, Accepted, CorrectionsView, CountList, ChangeList, Neighbours, CountSummary, CountState,
+    CountResult, SampleList, Assay, AssayList, AssayVersions, RecountView, Lesson, StatusView, CameraStatus,
+    Health, InstrumentList, Hello, Message, Receipt, ModelList,
+)  # fmt: skip

@@ -53,7 +53,7 @@ def to_filter(query: dict[str, Any]) -> Filter:
     )
 
 
-_SEARCHED = ("search", "reviewed", "flagged", "doubtful", "corrected")
+_SEARCHED = ("search", "instrument", "reviewed", "flagged", "doubtful", "corrected")
 
 
 def summary(row: CountRow) -> CountSummary:
@@ -130,6 +130,7 @@ def _common(row: CountRow) -> dict[str, Any]:
         "created": iso(row.created_s + (row.clock_correction_s or 0)),
         "clock_corrected": row.clock_correction_s is not None,
         "version": row.version,
+        "instrument": row.instrument,
         "reviewed_by": row.reviewed_by,
         "reviewed": None if row.reviewed_s is None else iso(row.reviewed_s),
     }

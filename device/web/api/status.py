@@ -12,6 +12,7 @@ from device.imageio import IMAGE_SUFFIXES, MAX_SIDE_PX, MIN_SIDE_PX
 from device.machine import system
 from device.models.auto import model_names
 from device.service import Service
+from device.store.inbox import Heard
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
 from device.web.records import CameraState, Health, Limits, QueueView, StatusView
@@ -51,6 +52,8 @@ def about() -> Response:
             last_refusal=found.last_refusal,
             watches=tuple(watch.state for watch in found.watches),
             problems=tuple(found.problems),
+            instruments=_instruments(found),
+            forwarding=None if found.forwarder is None else found.forwarder.state,
         )
     )
 
@@ -71,6 +74,13 @@ def _queue(found: Service) -> QueueView | None:
         return None  # its sentence is among the problems
     doing = found.counter.worker.state.doing
     return QueueView(waiting=state.queued, running=state.running, max=state.limit, worker=doing)
+
+
+def _instruments(found: Service) -> tuple[Heard, ...]:
+    try:
+        return () if found.store is None else tuple(found.store.inbox.instruments())
+    except StorageError:
+        return ()  # its sentence is among the problems
 
 
 def _limits(found: Service) -> Limits:

@@ -20,7 +20,7 @@ function about(count, target) {
   if (count.doubtful_count) flags.push(element("span", { class: "tag" }, `${number(count.doubtful_count)} doubtful`));
   return element("div", { class: "about" },
     element("a", { href: target }, count.sample || count.image || "no name"),
-    element("span", {}, `${count.sample ? `${count.image}, ` : ""}${moment(count.created)}`),
+    element("span", {}, `${count.sample ? `${count.image}, ` : ""}${moment(count.created)}${count.instrument ? `, ${count.instrument}` : ""}`),
     trouble && element("span", {}, trouble),
     flags.length ? element("span", { class: "tags" }, ...flags) : null);
 }

@@ -95,6 +95,7 @@ export function showProvenance(count) {
     ["Pixel size", count.pixel_size_um && `${significant(count.pixel_size_um)} µm`],
     ["Exposure", capture.exposure_s && exposure(capture.exposure_s)],
     ["Gain", capture.gain && significant(capture.gain)],
+    ["Instrument", count.instrument],
     ["Source", count.origin],
     ["Time taken", count.seconds && `${number(count.seconds.total, 1)} s (network ${number(count.seconds.network, 1)} s)`],
     ["Software", count.software],

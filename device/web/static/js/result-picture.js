@@ -36,7 +36,11 @@ export class Picture {
 
   async open(count) {
     this.viewer.setImageSize(count.width, count.height);
-    await Promise.all([this.layers.loadImage(), this.layers.loadOutlines()]);
+    const image = this.layers.loadImage().catch((error) => {
+      if (!count.instrument) throw error;
+      this.say(error.message); // it stayed there; outlines and numbers are here
+    });
+    await Promise.all([image, this.layers.loadOutlines()]);
     this.viewer.redraw();
   }
 

@@ -6,6 +6,8 @@ import { onStatus, problemText, status } from "./header.js";
 import { cameraIndicator } from "./state.js";
 
 const CLOCK_WARN_S = 60;
+/** Instruments speak every minute; five minutes leave room for a restart. */
+const SILENT_S = 300;
 
 function card(name, ...children) {
   const body = byId(`card-${name}`).querySelector(".card-body");
@@ -120,6 +122,29 @@ function showModel(found) {
   ));
 }
 
+function showInstruments(instruments) {
+  byId("card-instruments").hidden = !instruments.length;
+  const silent = instruments.filter((one) => one.silent_s > SILENT_S);
+  const head = silent.length ? `${number(silent.length)} of ${number(instruments.length)} silent` : plural(instruments.length, "instrument");
+  const about = (one) => [
+    one.silent_s > SILENT_S ? `silent for ${duration(one.silent_s)}` : "speaks",
+    plural(one.counts, "count"), one.waiting ? `${number(one.waiting)} on the way` : "", ...one.problems,
+  ].filter(Boolean).join("; ");
+  card("instruments", reading(head, silent.length ? "warn" : "ok"), list(...instruments.map((one) => [one.name, about(one)])));
+}
+
+function showForwarding(found) {
+  byId("card-forwarding").hidden = !found;
+  if (!found) return;
+  const level = found.lasting ? "warn" : found.waiting ? "busy" : "ok";
+  card("forwarding", reading(found.waiting ? `${number(found.waiting)} to be sent` : "all results are there", level), list(
+    ["Address", found.central],
+    ["Last sent", found.sent_s && moment(new Date(found.sent_s * 1000).toISOString())],
+    ["Not taken", found.refused ? plural(found.refused, "result") : ""],
+    ["Now", found.trouble],
+  ));
+}
+
 let shown = "";
 let camera = null;
 
@@ -136,6 +161,8 @@ function show(found) {
   showBoard(found);
   showDisk(found.disk);
   showModel(found);
+  showInstruments(found.instruments ?? []);
+  showForwarding(found.forwarding);
 }
 
 onStatus((found) => { if (found) show(found); });

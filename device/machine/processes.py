@@ -1,0 +1,133 @@
+"""Work in processes of their own: one that dies costs the piece of work that it held, and is replaced.
+
+    worker = WorkerProcess(start)           # `start` is called once in each process
+    worker.do(piece)                        # start()(piece), there
+    worker.stop()
+
+The processes are those of concurrent.futures; each worker has a pool of one, because a pool of several gives up all its
+work when one of its processes dies.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import get_context
+from typing import Any, Generic, TypeVar
+
+I = TypeVar("I")  # noqa: E741 - a piece of work
+T = TypeVar("T")
+
+TRIES = 2
+"""A process may die of what others did (memory ran out): the piece gets a second chance, alone in a new process."""
+
+
+_LOOK_EVERY_S = 0.5
+
+
+class WorkerDied(Exception):  # noqa: N818 - not an error of the program
+    """The process died with this piece of work, each time that it was tried."""
+
+
+class WorkerProcess(Generic[I, T]):
+    """One process at a time; it is started by the first piece of work.
+
+    Args:
+        start: makes the function that does the work, once in each process; both can be pickled.
+        tries: how often a piece may end its process.
+    """
+
+    def __init__(self, start: Callable[[], Callable[[I], T]], tries: int = TRIES) -> None:
+        self._start = start
+        self._tries = tries
+        self._pool: ProcessPoolExecutor | None = None
+        self._pid: Future[int] | None = None
+        self._stopped = False
+
+    def do(self, piece: I, meanwhile: Callable[[], None] = lambda: None) -> T:
+        """The outcome of one piece; the caller waits.
+
+        Args:
+            piece: can be pickled.
+            meanwhile: called now and then; what it raises ends the process.
+
+        Raises:
+            WorkerDied: the process died with it each time, or was stopped.
+            Exception: whatever `start`, the work or `meanwhile` raises.
+        """
+        for _ in range(self._tries):
+            try:
+                return self._wait(self._submit(piece), meanwhile)
+            except BrokenProcessPool:
+                self._end()
+                if self._stopped:
+                    break
+        raise WorkerDied
+
+    def _submit(self, piece: I) -> Future[T]:
+        """A process that died while nobody asked it anything is nobody's fault."""
+        try:
+            return self._running().submit(_do, piece)
+        except BrokenProcessPool:
+            self._end()
+            return self._running().submit(_do, piece)
+
+    def _wait(self, done: Future[T], meanwhile: Callable[[], None]) -> T:
+        while not wait([done], _LOOK_EVERY_S).done:
+            try:
+                meanwhile()
+            except BaseException:
+                self._kill()
+                self._end()
+                raise
+        return done.result()
+
+    def stop(self) -> None:
+        """End the process at once, whatever it does."""
+        self._stopped = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._pid is not None and self._pid.done() and self._pid.exception() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid.result(), signal.SIGKILL)
+        self._end()
+
+    def _running(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                # A fork would copy the locks of all threads as they are at that moment.
+                1,
+                mp_context=get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._start,),
+            )
+            self._pid = self._pool.submit(os.getpid)
+        return self._pool
+
+    def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_start: Callable[[], Callable[[Any], Any]] | None = None
+_work: Callable[[Any], Any] | None = None
+
+
+def _begin(start: Callable[[], Callable[[Any], Any]]) -> None:
+    """In the process. Ctrl-C is for the program, which then stops this one."""
+    global _start
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _start = start
+
+
+def _do(piece: Any) -> Any:
+    """In the process; what fails at the start is told with the first piece of work."""
+    global _work
+    if _work is None:
+        assert _start is not None
+        _work = _start()
+    return _work(piece)
