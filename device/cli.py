@@ -52,6 +52,9 @@ class _LazyGroup(click.Group):
                 raise click.UsageError(
                     f"The value after {before or 'fluocount'} is empty; give one.", ctx
                 )
+        if args[:1] == ["count"] and not {"-h", "--help"} & set(args):
+            # The process that reads images starts beside the imports of the command: 0.15 s earlier at the first tile.
+            importlib.import_module("device.sandbox.pool").decoders.warm()
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

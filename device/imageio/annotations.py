@@ -5,6 +5,7 @@ background within two pixels on all sides: lenses blur and sensors are noisy. Dr
 is uniform too, but its edge is soft and its outline round, so it is never taken for one of them.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +61,23 @@ def find_annotations(samples: ImageArray) -> Mask | None:
     top = int(bright.max())
     if top < _LEAST_TOP:
         return None
-    drawn = np.zeros(bright.shape, dtype=bool)
-    mark_lettering(drawn, bright, top)
-    top = int(_NEARLY_FULL * top)
-    np.minimum(bright, bright.dtype.type(top), out=bright)
+    letters, drawn = (np.zeros(bright.shape, dtype=bool) for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        lettering = pool.submit(mark_lettering, letters, bright, top)
+        _mark_uniform(drawn, samples, bright, int(_NEARLY_FULL * top))
+        lettering.result()
+    drawn |= letters
+    return _widened(drawn) if drawn.any() else None
+
+
+def _mark_uniform(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top: int) -> None:
+    """Mark rectangles whose rows or columns have one value each; brighter than `top` is as bright as that."""
     rows, columns = (_lines_with_runs(bright, top, axis) for axis in (1, 0))
     if len(rows):
         _mark_rectangles(drawn, samples, bright, rows, top)
     if len(columns):
         turned = samples.T if samples.ndim == 2 else samples.transpose(1, 0, 2)
         _mark_rectangles(drawn.T, turned, bright.T, columns, top)
-    return _widened(drawn) if drawn.any() else None
 
 
 def _lines_with_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
@@ -90,15 +97,21 @@ def _lines_with_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
 
 def _have_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
     """`_lines_with_runs` of a few lines."""
-    equal = np.equal(*_neighbours(bright, 1, axis))
+    level = _limited(bright, top)
+    equal = np.equal(*_neighbours(level, 1, axis))
     # Compared with a whole number: no copy in floating point.
-    equal &= _neighbours(bright, 1, axis)[0] > int(_DARK_SHARE * top)
+    equal &= _neighbours(level, 1, axis)[0] > int(_DARK_SHARE * top)
     run = 2
     while run < _LEAST_RUN_PX:
         step = min(run, _LEAST_RUN_PX - run)
         equal = np.logical_and(*_neighbours(equal, step, axis))
         run += step
     return np.flatnonzero(equal.any(axis=axis))
+
+
+def _limited(part: Levels, top: int) -> Levels:
+    """A copy in which nothing is brighter than `top`."""
+    return np.minimum(part, part.dtype.type(top))
 
 
 def _neighbours(image: NDArray[np.generic], step: int, axis: int) -> tuple[NDArray[Any], ...]:
@@ -151,7 +164,7 @@ def _mark_rectangles(
 
 def _rectangles(bright: Levels, lines: NDArray[np.intp], top: int) -> list[_Rectangle]:
     """Runs of equal pixels that begin and end in the same columns in consecutive rows."""
-    rows, left, right = _runs(bright[lines])
+    rows, left, right = _runs(_limited(bright[lines], top))
     rows = lines[rows]
     keep = bright[rows, left] > _DARK_SHARE * top
     rows, left, right = rows[keep], left[keep], right[keep]
@@ -194,7 +207,7 @@ def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, t
     middle = inside[:, found.columns // 2][:, None]
     if (np.abs(inside - middle) <= _SAME_COLOUR * top).mean() < _SAME_PART:
         return False
-    above, below, *ends = _sharp_sides(found, bright, _SHARP_SHARE * top)
+    above, below, *ends = _sharp_sides(found, bright, top)
     if strip:
         return (above and below) or (found.rows > 1 and (above or below))
     if bar:
@@ -210,28 +223,31 @@ def _is_large(found: _Rectangle) -> bool:
     return found.rows * found.columns >= _LEAST_BAR_PX and long >= _LEAST_BAR_LENGTH_PX
 
 
-def _sharp_sides(found: _Rectangle, bright: Levels, fall: float) -> list[bool]:
+def _sharp_sides(found: _Rectangle, bright: Levels, top: int) -> list[bool]:
     """Above, below, left and right: does the brightness change steeply there? The frame's edge counts as steep."""
     height, width = bright.shape
-    inside = bright[found.top : found.bottom, found.left : found.right].astype(np.int64)
+    inside = bright[found.top : found.bottom, found.left : found.right]
     sides = []
     for inner, row in (
         (inside[0], found.top - _EDGE_PX),
         (inside[-1], found.bottom + _EDGE_PX - 1),
     ):
         outer = bright[row, found.left : found.right] if 0 <= row < height else None
-        sides.append(_is_steep(inner, outer, fall))
+        sides.append(_is_steep(inner, outer, top))
     for inner, column in (
         (inside[:, 0], found.left - _EDGE_PX),
         (inside[:, -1], found.right + _EDGE_PX - 1),
     ):
         outer = bright[found.top : found.bottom, column] if 0 <= column < width else None
-        sides.append(_is_steep(inner, outer, fall))
+        sides.append(_is_steep(inner, outer, top))
     return sides
 
 
-def _is_steep(inner: NDArray[np.int64], outer: Levels | None, fall: float) -> bool:
-    return outer is None or bool((np.abs(inner - outer) >= fall).mean() >= _SHARP_SIDES)
+def _is_steep(inner: Levels, outer: Levels | None, top: int) -> bool:
+    if outer is None:
+        return True
+    change = np.abs(_limited(inner, top).astype(np.int64) - _limited(outer, top))
+    return bool((change >= _SHARP_SHARE * top).mean() >= _SHARP_SIDES)
 
 
 def brightest(image: ImageArray) -> Levels:
