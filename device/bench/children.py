@@ -19,6 +19,31 @@ class BenchError(FluocountError):
     """A worker process stopped or cannot start."""
 
 
+def run_child(label: str, arguments: list[str]) -> str:
+    """What a `python` prints that runs to its end.
+
+    Args:
+        label: what it measures, for the message.
+        arguments: of `python`.
+
+    Raises:
+        BenchError: it failed, or printed nothing; the sentence ends with its last output.
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode or not done.stdout:
+        raise BenchError(
+            f"The benchmark of {label} stopped: {_last_line(done.stderr, done.returncode)}"
+        )
+    return done.stdout
+
+
+def _last_line(printed: str, status: int) -> str:
+    lines = printed.strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}, no message."
+
+
 class Child:
     """One worker process that waits for jobs.
 
@@ -59,8 +84,7 @@ class Child:
     def _last_words(self) -> str:
         status = self._process.wait()
         self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit status {status}, no message."
+        return _last_line(self._stderr.read().decode(errors="replace"), status)
 
     def __enter__(self) -> Self:
         return self

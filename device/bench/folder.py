@@ -1,6 +1,5 @@
 """A folder of frames, one by one and in parallel: `python -m device.bench.folder MODEL FOLDER OUT WORKERS THREADS`."""
 
-import subprocess
 import sys
 import time
 from functools import partial
@@ -12,7 +11,7 @@ from device import sandbox
 from device.batch.folder import write_image_files
 from device.batch.items import Item, count_item, find_images
 from device.batch.sidebyside import in_order
-from device.bench.children import BenchError
+from device.bench.children import BenchError, run_child
 from device.bench.protocol import own_stdout, peak_memory_mb
 from device.counting.records import CountSettings
 from device.counting.segmenter import Segmenter
@@ -62,12 +61,8 @@ def measure_folder(
 
 def _in_a_process(model: Path, folder: Path, out: Path, workers: int, threads: int) -> FolderTiming:
     words = (model, folder, out, workers, threads)
-    command = [sys.executable, "-m", "device.bench.folder", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise BenchError(f"The benchmark of a folder stopped: {' '.join(last)}")
-    return msgspec.json.decode(done.stdout, type=FolderTiming)
+    printed = run_child("a folder", ["-m", "device.bench.folder", *map(str, words)])
+    return msgspec.json.decode(printed, type=FolderTiming)
 
 
 def as_table(one_by_one: FolderTiming, side_by_side: FolderTiming) -> str:

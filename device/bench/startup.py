@@ -5,14 +5,13 @@ The command itself runs; only the network it opens tells when its first tile is 
 
 import os
 import runpy
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from device.bench.children import BenchError
+from device.bench.children import run_child
 from device.counting.card import ModelCard
 from device.counting.records import ProbabilityMap
 from device.counting.segmenter import Segmenter
@@ -30,14 +29,9 @@ def seconds_to_first_tile(model: Path, image: Path, runs: int = 3) -> float:
 
 def _once(model: Path, image: Path) -> float:
     begin = time.monotonic()
-    command = [sys.executable, "-m", "device.bench.startup", str(model), str(image)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = done.stdout.partition("\n")[0]
-    if done.returncode or not told:
-        last = done.stderr.strip().splitlines()[-1:]
-        raise BenchError(f"The benchmark of the start-up stopped: {' '.join(last)}")
+    printed = run_child("the start-up", ["-m", "device.bench.startup", str(model), str(image)])
     # The monotonic clock is one for all processes.
-    return float(told) - begin
+    return float(printed.partition("\n")[0]) - begin
 
 
 class _Telling:

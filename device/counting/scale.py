@@ -32,6 +32,13 @@ def to_8_bit(image: ImageArray, full_scale: int) -> np.ndarray:
     return scaled
 
 
+def brightest(image: ImageArray) -> np.ndarray:
+    """(h, w, 3) to the (h, w) maximum over the channels; several times faster than a reduction over a short axis."""
+    highest: np.ndarray = np.maximum(image[..., 0], image[..., 1])
+    np.maximum(highest, image[..., 2], out=highest)
+    return highest
+
+
 def without_ignored(image: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
     """The picture as if nothing had been drawn on it.
 

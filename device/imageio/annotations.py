@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.counting.records import ImageArray
+from device.counting.scale import brightest
 from device.imageio.lettering import mark_lettering
 
 Mask = NDArray[np.bool_]
@@ -248,13 +249,6 @@ def _is_steep(inner: Levels, outer: Levels | None, top: int) -> bool:
         return True
     change = np.abs(_limited(inner, top).astype(np.int64) - _limited(outer, top))
     return bool((change >= _SHARP_SHARE * top).mean() >= _SHARP_SIDES)
-
-
-def brightest(image: ImageArray) -> Levels:
-    """(h, w, 3) to the (h, w) maximum over the channels."""
-    highest: Levels = np.maximum(image[..., 0], image[..., 1])
-    np.maximum(highest, image[..., 2], out=highest)
-    return highest
 
 
 def _widened(drawn: Mask) -> Mask:

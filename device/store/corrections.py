@@ -68,9 +68,7 @@ class Corrections:
             InputError: no cell and no doubtful object has this id.
             ConflictError: that is known already.
         """
-        cell = _cell(result, cell_id)
-        action: Action = "confirm" if cell_id <= result.count else "add"
-        return self._judge(count_id, result, cell, _Entry(action, _place(cell), who, key))
+        return self._judge(count_id, result, _entry(result, cell_id, ("confirm", "add"), who, key))
 
     def reject(
         self, count_id: str, result: CountResult, cell_id: int, who: str, key: str | None = None
@@ -80,9 +78,9 @@ class Corrections:
         Raises:
             InputError, ConflictError: as `accept`.
         """
-        cell = _cell(result, cell_id)
-        action: Action = "remove" if cell_id <= result.count else "confirm"
-        return self._judge(count_id, result, cell, _Entry(action, _place(cell), who, key))
+        return self._judge(
+            count_id, result, _entry(result, cell_id, ("remove", "confirm"), who, key)
+        )
 
     def remove(
         self, count_id: str, result: CountResult, cell_id: int, who: str, key: str | None = None
@@ -154,14 +152,15 @@ class Corrections:
         cells = [cell.id for cell in (*result.cells, *result.doubtful)]
         return 1 + max([*cells, *(known.cell_id for known in self.of(count_id))], default=0)
 
-    def _judge(self, count_id: str, result: CountResult, cell: Cell, entry: "_Entry") -> CountRow:
+    def _judge(self, count_id: str, result: CountResult, entry: "_Entry") -> CountRow:
         """Log what somebody says about an object; what was said before about it no longer holds."""
         if self.is_known(count_id, entry.key):
             return rows.get(self._database, count_id)
-        before = [known for known in self.in_force(count_id) if known.cell_id == cell.id]
+        cell_id = entry.what[2]
+        before = [known for known in self.in_force(count_id) if known.cell_id == cell_id]
         if any(known.action == entry.action for known in before):
             said = {"remove": "removed", "add": "accepted", "confirm": "confirmed"}[entry.action]
-            raise ConflictError(f"Cell {cell.id} is already {said}; undo that first.")
+            raise ConflictError(f"Cell {cell_id} is already {said}; undo that first.")
         return self._log(count_id, result, entry, before)
 
     def _log(
@@ -245,8 +244,13 @@ def _undo(connection: sqlite3.Connection, correction_id: int, who: str) -> None:
         raise ConflictError("This count has changed in the meantime; reload the page.")
 
 
-def _place(cell: Cell) -> tuple[float, float, int]:
-    return cell.x, cell.y, cell.id
+def _entry(
+    result: CountResult, cell_id: int, actions: tuple[Action, Action], who: str, key: str | None
+) -> _Entry:
+    """The line about a counted cell or a doubtful object; the first action is for what is counted."""
+    cell = _cell(result, cell_id)
+    action = actions[0] if cell_id <= result.count else actions[1]
+    return _Entry(action, (cell.x, cell.y, cell.id), who, key)
 
 
 def _cell(result: CountResult, cell_id: int) -> Cell:

@@ -14,6 +14,7 @@ from PIL import Image
 from device.counting.labelling.regions import Regions
 from device.counting.labelling.sheet import lay_out
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
+from device.counting.scale import brightest
 
 FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
 """Names of the columns of `measure_features`."""
@@ -100,13 +101,6 @@ def _levels(
             )
         ),
     )
-
-
-def brightest(image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) to the (h, w) maximum over the channels; several times faster than a reduction over a short axis."""
-    highest: np.ndarray = np.maximum(image[..., 0], image[..., 1])
-    np.maximum(highest, image[..., 2], out=highest)
-    return highest
 
 
 def _blocks(grey: np.ndarray, step: int) -> np.ndarray:

@@ -12,9 +12,8 @@ import numpy as np
 import scipy
 from PIL import Image
 
-from device.counting.confidence.features import brightest
 from device.counting.records import Cell, Frame
-from device.counting.scale import average_blocks
+from device.counting.scale import average_blocks, brightest
 
 STATISTICS_DIAMETER_PX = 6.0
 _FINE_SIGMA = 1.0
