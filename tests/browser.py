@@ -85,9 +85,9 @@ class Served:
 
 
 @contextmanager
-def serving(settings: Settings, *, shipped_model: bool = False):
+def serving(settings: Settings, *, shipped_model: bool = False, segmenter=GlowSegmenter):
     """An appliance behind the production server, in this process."""
-    load = None if shipped_model and available_models() else lambda model: GlowSegmenter()
+    load = None if shipped_model and available_models() else lambda model: segmenter()
     service = Service(settings, load_segmenter=load)
     service.start()
     with answering(service) as server:

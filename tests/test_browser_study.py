@@ -1,0 +1,181 @@
+"""A whole study in a browser: loaded by pattern, counted, reviewed blind by two observers, reported."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("statsmodels")
+from appliance import make_settings, wait_for
+from browser import WIDE, ImageOnCanvas, Served, expect_text, serving, shoot
+from conftest import FakeSegmenter, draw_discs
+from PIL import Image
+from studied import all_done
+
+from device.store.studies import Study
+from device.studies.loading import load, plan_folder
+from device.studies.values import image_lines
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+
+GROUPS = {"control": 4, "torpor": 7, "recovery": 5}
+"""Cells that a slice of each group has on average."""
+ANIMALS, SLICES, REVIEWED = 6, 8, 10
+SHAPE = (120, 400)
+FAINT = 100
+"""Below the threshold of the model, but an observer sees it."""
+
+
+def places(cells: int) -> list[tuple[int, int]]:
+    """Centres of that many cells, far enough apart not to touch."""
+    return [(30 + 60 * (i % 6), 30 + 60 * (i // 6)) for i in range(cells)]
+
+
+def make_slices(folder) -> dict[str, int]:
+    """Write the images; returns the true number of cells of each. Every fifth has one faint cell."""
+    generator = np.random.default_rng(5)
+    truth = {}
+    for group, usual in GROUPS.items():
+        for animal in range(ANIMALS):
+            own = usual + generator.normal(0, 0.7)
+            for part in range(SLICES):
+                cells = int(np.clip(round(own + generator.normal(0, 0.8)), 1, 12))
+                name = f"{group}_{group[0]}{animal}_s{part}.png"
+                discs = [(x, y, 37) for x, y in places(cells)]
+                pixels = draw_discs(SHAPE, discs)
+                if len(truth) % 5 == 0:
+                    pixels[draw_discs(SHAPE, discs[-1:]) > 0] = FAINT
+                pixels[-1, -1] = len(truth) % 90  # no two pictures are the same
+                pixels[-1, -2] = len(truth) // 90
+                stream = io.BytesIO()
+                Image.fromarray(pixels).save(stream, "PNG")
+                (folder / name).write_bytes(stream.getvalue())
+                truth[name] = cells
+    return truth
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The counted study and its truth."""
+    folder = tmp_path_factory.mktemp("slices")
+    truth = make_slices(folder)
+    settings = make_settings(tmp_path_factory.mktemp("data"), port=0)
+    with serving(settings, segmenter=FakeSegmenter) as served:
+        plan = Study(
+            name="torpor study",
+            question="Does torpor raise the number of cells?",
+            groups=tuple(GROUPS),
+            pattern="{group}_{subject}_s{slice}",
+        )
+        served.store.studies.save(plan)
+        planned = plan_folder(plan, folder)
+        assert not planned.problems
+        loaded = load(served.store, served.service.require_accepting().intake, plan, planned)
+        assert not loaded.problems
+        wait_for(lambda: all_done(served.service), timeout_s=300, what="the counts")
+        yield served, truth
+
+
+def begin(page, served: Served) -> str:
+    """Begin a review on the page of the study; returns its id."""
+    page.goto(f"{served.url}/studies")
+    page.locator("#images tr").first.wait_for()
+    page.get_by_text("Blinded review").click()
+    page.get_by_label("Observers").fill("Anna, Ben")
+    page.locator("#review-number").fill(str(REVIEWED))
+    page.get_by_role("button", name="Begin a review").click()
+    page.locator("#reviews a").wait_for()
+    (review,) = served.store.reviews.of_study("torpor study")
+    return review.id
+
+
+def mark_images(page, served: Served, review_id: str, observer: str, cells_of) -> None:
+    """Mark the cells that `cells_of(name, number)` gives on every image, with one pause."""
+    review = served.store.reviews.get(review_id)
+    page.get_by_role("button", name=observer).click()
+    for number, key in enumerate(review.order(observer), start=1):
+        expect_text(page, "#which", f"Image {number} of {REVIEWED}")
+        page.wait_for_function("() => !document.querySelector('#done').disabled")
+        row = served.store.counts.get(review.keys[key])
+        canvas = ImageOnCanvas(page, row.width, row.height)
+        for place in cells_of(row.image, number):
+            page.mouse.click(*canvas.at(*place))
+        if number == 3:
+            shoot(page, f"review-blind-{observer}")
+            page.get_by_role("button", name="Pause").click()
+            page.get_by_role("button", name=observer).click()
+            expect_text(page, "#which", f"Image {number} of {REVIEWED}")
+            page.wait_for_function("() => !document.querySelector('#done').disabled")
+        page.get_by_role("button", name="Done, next image").click()
+    page.locator("#choose").wait_for()
+
+
+def test_a_study_is_loaded_counted_reviewed_blind_and_reported(study, open_page, tmp_path):
+    served, truth = study
+    page = open_page("about:blank", WIDE)
+    review_id = begin(page, served)
+    heard = []
+    page.on("response", lambda answer: heard.append(answer))
+    page.goto(f"{served.url}/reviews/{review_id}")
+    mark_images(page, served, review_id, "Anna", lambda name, _: places(truth[name]))
+    mark_images(
+        page,
+        served,
+        review_id,
+        "Ben",
+        lambda name, n: places(truth[name])[: -1 if n == 5 else None],
+    )
+    page.wait_for_load_state("networkidle")
+    require_blind(heard, image_lines(served.store, "torpor study"))
+    page.get_by_role("button", name="End the review").click()
+    page.wait_for_url("**/results")
+    page.wait_for_function(
+        "() => { const all = [...document.querySelectorAll('.study-figure')];"
+        " return all.length === 3 && all.every(one => one.naturalWidth > 50); }"
+    )
+    shoot(page, "review-results", full=True)
+    sentence = page.locator("#sentence").inner_text()
+    reviewed = [
+        served.store.counts.get(one) for one in served.store.reviews.get(review_id).keys.values()
+    ]
+    faint = sum(truth[row.image] - row.count for row in reviewed)
+    assert sentence.startswith(f"In {REVIEWED} of {len(truth)} images, drawn at random,")
+    assert ("below" in sentence) == (faint > 0)
+    assert served.store.reviews.faults(review_id) == []
+    require_report(page, served, truth, sentence)
+
+
+def require_blind(heard, lines) -> None:
+    """No answer of page or interface names an image, a group, a subject, the study or a count."""
+    secrets = {"torpor", "recovery", "control_", "automatic"}
+    secrets |= {text for one in lines for text in (one.image, one.count_id, one.image_sha256)}
+    asked = [one for one in heard if "/static/" not in one.url]
+    assert len(asked) > 4 * REVIEWED
+    for answer in asked:
+        text = answer.body().decode("latin-1") + json.dumps(answer.headers) + answer.url
+        assert not [secret for secret in secrets if secret in text], answer.url
+        if "json" in answer.headers.get("content-type", ""):
+            assert not re.search(r'"(count|interval|flags|place|group)"', text), answer.url
+
+
+def require_report(page, served: Served, truth: dict[str, int], sentence: str) -> None:
+    """The report has the true differences within its intervals; it is looked at on screen and on paper."""
+    page.goto(f"{served.url}/api/v1/studies/torpor study/report.html")
+    shoot(page, "study-report", full=True)
+    text = page.locator("body").inner_text()
+    assert sentence in text
+    mean = {
+        group: np.mean([cells for name, cells in truth.items() if name.startswith(group)])
+        for group in GROUPS
+    }
+    found = re.findall(
+        r"(\w+) has (\S+) (more|fewer) .*? than (\w+) \(95 % interval (\S+) to (\S+);", text
+    )
+    assert len(found) == 3
+    for second, _, direction, first, low, high in found:
+        true = (mean[second] - mean[first]) * (1 if direction == "more" else -1)
+        assert float(low) <= true <= float(high), (first, second)
+    assert float(next(low for second, _, _, _, low, _ in found if second == "torpor")) > 0
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) >= 2
