@@ -278,3 +278,22 @@ def test_the_draw_is_random_and_the_same_for_one_seed(store):
     assert error_sd(store, "torpor") >= 0
     with pytest.raises(InputError, match="no counted image"):
         draw_images([], 5, 1)
+
+
+def test_what_was_reviewed_stays_whole(tmp_path):
+    from device.store import Edit
+
+    service = started(tmp_path)
+    try:
+        make_study(service, {("a", "m1", "1"): 3})
+        store = service.require_store()
+        begin_review(store, "torpor", ("Anna",), seed=1)
+        with pytest.raises(ConflictError, match="never deleted"):
+            store.studies.remove("torpor")
+        (image,) = store.studies.images("torpor")
+        store.studies.take_out("torpor", [image.row.id])
+        store.counts.edit(image.row.id, Edit(keep=False))
+        with pytest.raises(ConflictError, match="part of a blinded review"):
+            store.counts.delete(image.row.id)
+    finally:
+        service.stop()

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 
-import msgspec
 import pytest
 from appliance import make_service, wait_for
 from click.testing import CliRunner
@@ -15,6 +14,7 @@ from studied import all_done, balanced, counted, make_study, started, write_fold
 from device.commands.study import command
 from device.errors import ConflictError, InputError, NotFoundError
 from device.jobs.recounting import Again
+from device.store import Edit
 from device.store.studies import Place, Study
 from device.studies.assigning import assign_named, assign_watched
 from device.studies.loading import capture, load, plan_folder, table_places
@@ -115,7 +115,7 @@ def test_a_count_of_a_study_is_not_deleted_before_it_is_taken_out(service):
     make_study(service, {("a", "m1", "1"): 2})
     store = service.require_store()
     row = store.studies.images("torpor")[0].row
-    store.counts.edit(row.id, msgspec.convert({"keep": False}, type(edit_of())))
+    store.counts.edit(row.id, Edit(keep=False))
     with pytest.raises(ConflictError, match="belongs to the study"):
         store.counts.delete(row.id)
     store.studies.take_out("torpor", [row.id])
@@ -123,10 +123,14 @@ def test_a_count_of_a_study_is_not_deleted_before_it_is_taken_out(service):
     assert store.studies.images("torpor") == []
 
 
-def edit_of():
-    from device.store import Edit
-
-    return Edit()
+def test_a_removed_study_leaves_its_counts(service):
+    make_study(service, {("a", "m1", "1"): 2})
+    store = service.require_store()
+    store.studies.capture_for("torpor", Place(group="a", subject="m1"))
+    store.studies.remove("torpor")
+    assert (store.studies.all(), store.studies.capturing()) == ([], None)
+    assert store.counts.number() == 1
+    store.studies.save(Study(name="torpor"), new=True)
 
 
 def test_a_group_that_the_study_does_not_have_is_refused(service):
@@ -168,8 +172,6 @@ def test_a_copy_and_a_repeated_slice_are_said(service):
 
 
 def test_a_reviewed_count_has_no_interval_left(service):
-    from device.store import Edit
-
     make_study(service, {("a", "m1", "1"): 4})
     store = service.require_store()
     before = image_lines(store, "torpor")[0]

@@ -208,6 +208,17 @@ def assign(settings: Settings, /, name: str, ids: tuple[str, ...], **given: Any)
         click.echo(f"{len(ids)} counts are in {name}.")
 
 
+@command.command("remove")
+@click.argument("name")
+@click.confirmation_option(prompt="Remove the study? Its counts stay.")
+@click.pass_obj
+def remove(settings: Settings, name: str) -> None:
+    """Remove a study without a review; its counts stay."""
+    with opened(settings) as store:
+        store.studies.remove(name)
+    click.echo(f"The study {name} is removed; its counts are still there.")
+
+
 @command.command("report")
 @click.argument("name")
 @click.option("--out", "out_dir", type=_PATH, required=True, help="Folder for report, figure and tables.")  # fmt: skip

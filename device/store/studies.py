@@ -172,6 +172,24 @@ class Studies:
                     (name, row.version_of or row.id),
                 )
 
+    def remove(self, name: str) -> None:
+        """Remove a study; its counts stay.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            ConflictError: it has a blinded review, whose log is never deleted.
+        """
+        with self._database.transaction() as connection:
+            self.get(name)
+            sql = "SELECT COUNT(*) FROM reviews WHERE study = ?"
+            if connection.execute(sql, (name,)).fetchone()[0]:
+                raise ConflictError(
+                    f"The study {name!r} has a blinded review, whose log is never deleted; the study stays."
+                )
+            for table in ("study_images", "capturing"):
+                connection.execute(f"DELETE FROM {table} WHERE study = ?", (name,))
+            connection.execute("DELETE FROM studies WHERE name = ?", (name,))
+
     def capturing(self) -> Capturing | None:
         """The study that captures belong to; None where they belong to none."""
         found = self._database.connection().execute("SELECT content FROM capturing").fetchone()
@@ -236,6 +254,15 @@ def require_free(connection: sqlite3.Connection, row: CountRow) -> None:
         raise ConflictError(
             f"The count of {row.image} belongs to the study {found['study']!r}; take it out of the study before you "
             "delete it."
+        )
+    reviewed = connection.execute(
+        "SELECT study FROM review_items JOIN reviews ON reviews.id = review WHERE count_id = ?",
+        (row.id,),
+    ).fetchone()
+    if reviewed is not None:
+        raise ConflictError(
+            f"The count of {row.image} is part of a blinded review of the study {reviewed['study']!r}, which stays "
+            "whole; it cannot be deleted."
         )
 
 

@@ -260,7 +260,8 @@ def _disagreement(
 
 def _opening(line: LogLine) -> str:
     what = "the count of one of the images" if line.detail["image"] else "a list of counts"
-    return f"{local_time(line.when_s)}: {line.who} opened {what} while the review was blinded."
+    when = local_time(line.when_s)[:16].replace("T", " ")
+    return f"{when}: {line.who} opened {what} while the review was blinded."
 
 
 def _apart(mean: float) -> str:

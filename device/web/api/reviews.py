@@ -1,12 +1,13 @@
 """Blinded reviews. Until a review is finished its calls tell neither names nor groups nor counts of the images."""
 
+import logging
 from typing import Any
 
 import msgspec
 from apiflask import APIBlueprint, APIFlask
 from flask import Response, request
 
-from device.errors import InputError, NotFoundError
+from device.errors import InputError, NotFoundError, StorageError
 from device.store import Store
 from device.store.reviews import Marked, Review
 from device.studies.comparing import require_statistics
@@ -43,6 +44,8 @@ from device.web.views import iso
 
 reviews = APIBlueprint("reviews", __name__, url_prefix="/api/v1")
 
+_log = logging.getLogger(__name__)
+
 _LISTS = frozenset(
     {"counts.history", "exports.table", "exports.archive", "exports.export", "studies.look_at"}
     | {f"studies.{name}" for name in ("results", "report", "figure", "table")}
@@ -59,7 +62,10 @@ def _note_opening(answer: Response) -> Response:
     count_id = (request.view_args or {}).get("count_id")
     store = service().store
     if answer.status_code == 200 and store is not None and (count_id or request.endpoint in _LISTS):
-        store.reviews.note_opening(who(None), count_id)
+        try:
+            store.reviews.note_opening(who(None), count_id)
+        except StorageError as error:  # a full disk keeps nobody from looking at results
+            _log.warning("an opened count could not be noted: %s", error)
     return answer
 
 
