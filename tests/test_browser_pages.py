@@ -173,11 +173,42 @@ def test_a_number_that_is_not_possible_is_said_and_the_old_one_stays(bench, open
 
 
 def test_the_best_focus_begins_anew_when_the_light_changes(bench, open_page):
+    from playwright.sync_api import expect
+
     page = open_page(bench.url)
     ready(page)
-    points = (
-        "document.querySelectorAll('#focus-trace path')[1]?.getAttribute('d').split('L').length"
-    )
-    page.wait_for_function(f"{points} >= 4", timeout=PATIENCE_MS)
+    trace = page.locator("#focus-trace path").nth(1)
+    expect(trace).to_have_attribute("d", re.compile(r"(L.*){3}"), timeout=PATIENCE_MS)
     page.get_by_label("Exposure").fill("50")
-    page.wait_for_function(f"{points} < 4", timeout=PATIENCE_MS)
+    expect(trace).to_have_attribute("d", re.compile(r"^[^L]*(L[^L]*){0,2}$"), timeout=PATIENCE_MS)
+
+
+def test_contrast_and_channel_change_what_is_shown_and_the_probability_has_a_legend(
+    bench, open_page
+):
+    page = open_page(f"{bench.url}/counts/{bench.latest().id}")
+    open_page.watched[-1].forgive("willReadFrequently")  # this test reads, the page does not
+    page.locator("#automatic-count strong").wait_for()
+    for layer in ("Outlines", "Doubtful"):
+        page.get_by_role("button", name=layer, exact=True).click()
+    sums = """() => { const c = document.querySelector("#canvas"); const sum = [0, 0, 0];
+        const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+        for (let at = 0; at < d.length; at += 4) for (let k = 0; k < 3; k += 1) sum[k] += d[at + k];
+        return sum; }"""
+
+    def shown() -> list[int]:
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        return page.evaluate(sums)
+
+    whole = shown()
+    assert whole[0] > whole[2]
+    page.get_by_label("Displayed channel").select_option("red")
+    red = shown()
+    assert red[0] == red[1] == red[2] == pytest.approx(whole[0], rel=0.02)
+    page.get_by_label("Displayed channel").select_option("all")
+    page.get_by_label("Display contrast").fill("0.5")
+    assert 0 < shown()[0] < whole[0]
+    assert not page.locator("#probability-legend").is_visible()
+    page.get_by_role("button", name="Probability", exact=True).click()
+    page.locator("#probability-legend").wait_for()
+    shoot(page, "result-display")

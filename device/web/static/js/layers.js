@@ -1,5 +1,7 @@
 // The layers below the marks: image, probability, outlines. Each is fetched once and kept as a canvas.
 import * as api from "./api.js";
+import { PLAIN, shownAs } from "./display.js";
+import { Outlines } from "./outlines.js";
 
 async function picture(path, parameters, signal) {
   const { blob } = await api.blob(path, { parameters, signal });
@@ -9,19 +11,6 @@ async function picture(path, parameters, signal) {
   canvas.height = bitmap.height;
   canvas.getContext("2d", { willReadFrequently: false }).drawImage(bitmap, 0, 0);
   bitmap.close();
-  return canvas;
-}
-
-/** The same shape in one colour. */
-function tinted(source, colour) {
-  const canvas = document.createElement("canvas");
-  canvas.width = source.width;
-  canvas.height = source.height;
-  const context = canvas.getContext("2d");
-  context.drawImage(source, 0, 0);
-  context.globalCompositeOperation = "source-in";
-  context.fillStyle = colour;
-  context.fillRect(0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
@@ -45,52 +34,39 @@ export class Layers {
   constructor(id) {
     this.id = id;
     this.image = null;
+    this.display = PLAIN;
     this.outlines = null;
-    this.halo = null;
     this.probability = null;
   }
 
-  async loadImage() { this.image = await picture(api.countPath(this.id, "/image.jpg")); }
+  async loadImage() {
+    this.image = await picture(api.countPath(this.id, "/image.jpg"));
+    this.show(this.display);
+  }
+
+  /** Brightness, contrast and channel of the picture on the screen. */
+  show(display) {
+    this.display = display;
+    this.shown = this.image && shownAs(this.image, display);
+  }
 
   /** Those of the automatic count, or of other settings; corrections are drawn over them. */
   async loadOutlines(parameters = {}, signal) {
-    const found = await picture(api.countPath(this.id, "/outlines.png"), { corrected: "false", ...parameters }, signal);
-    this.halo = tinted(found, "#000000");
-    this.outlines = found;
+    this.outlines = new Outlines(await picture(api.countPath(this.id, "/outlines.png"), { corrected: "false", ...parameters }, signal));
   }
 
   async loadProbability() {
     this.probability ??= heat(await picture(api.countPath(this.id, "/probability.png")));
   }
 
-  paint(context, view, on, brightness) {
+  paint(context, view, on) {
     const frame = [view.left, view.top, view.size.width * view.scale, view.size.height * view.scale];
     context.imageSmoothingEnabled = view.scale < 3;
-    context.imageSmoothingQuality = "high";
-    if (on.image && this.image) this.#paintImage(context, frame, brightness);
+    // "high" makes a smaller copy of the whole picture in every frame; at 1:2 and above it looks the same.
+    context.imageSmoothingQuality = view.scale < 0.5 ? "medium" : "low";
+    if (on.image && this.shown) context.drawImage(this.shown, ...frame);
     if (on.probability && this.probability) context.drawImage(this.probability, ...frame);
-    if (on.outlines && this.outlines) this.#paintOutlines(context, frame, view.scale);
-  }
-
-  /** Brightens by adding the picture to itself. Changes the display only, never the count. */
-  #paintImage(context, frame, brightness) {
-    context.drawImage(this.image, ...frame);
-    context.globalCompositeOperation = "lighter";
-    for (let left = brightness - 1; left > 0; left -= 1) {
-      context.globalAlpha = Math.min(1, left);
-      context.drawImage(this.image, ...frame);
-    }
-    context.globalAlpha = 1;
-    context.globalCompositeOperation = "source-over";
-  }
-
-  /** Outlines are one pixel wide in the image and at least two on the screen, with a dark rim to show on bright cells. */
-  #paintOutlines(context, [left, top, width, height], scale) {
-    if (scale < 1.6) {
-      for (const [dx, dy] of [[-1, -1], [1.7, -1], [-1, 1.7], [1.7, 1.7]]) context.drawImage(this.halo, left + dx, top + dy, width, height);
-      for (const [dx, dy] of [[0.7, 0], [0, 0.7], [0.7, 0.7]]) context.drawImage(this.outlines, left + dx, top + dy, width, height);
-    }
-    context.drawImage(this.outlines, left, top, width, height);
+    if (on.outlines && this.outlines) context.drawImage(this.outlines.at(view.scale), ...frame);
   }
 }
 
@@ -104,5 +80,5 @@ export async function drawSmall(canvas, count) {
   canvas.width = count.width * scale;
   canvas.height = count.height * scale;
   const view = { left: 0, top: 0, scale, size: { width: count.width, height: count.height } };
-  layers.paint(canvas.getContext("2d"), view, { image: true, outlines: true }, 1);
+  layers.paint(canvas.getContext("2d"), view, { image: true, outlines: true });
 }

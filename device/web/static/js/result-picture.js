@@ -70,14 +70,16 @@ export class Picture {
   say(text) { toast(text, "warn"); }
 
   #paint(context, view) {
-    const { on, brightness } = this.toolbar;
-    this.layers.paint(context, view, on, brightness);
+    const { on } = this.toolbar;
+    this.layers.paint(context, view, on);
     if (!this.result) return;
     paintMarks(context, view, { ...this.scene, on, polygon: this.polygon, chosen: this.chosen ?? this.subject, diameter: this.result.cell_diameter_px });
   }
 
   async #changed(change) {
     if (change.zoom) this.#zoom(change.zoom);
+    if (change.display) this.layers.show(change.display);
+    byId("probability-legend").hidden = !this.toolbar.on.probability;
     this.stage.dataset.tool = this.toolbar.tool;
     if (this.toolbar.on.probability) {
       try { await this.layers.loadProbability(); } catch (error) { this.say(error.message); }
@@ -155,6 +157,10 @@ export class Picture {
   }
 
   #moved(view) {
+    // Words and widths change with the zoom alone: a picture that is only moved costs no layout.
+    const shown = `${view.scale} ${this.result?.pixel_size_um}`;
+    if (shown === this.measured) return;
+    this.measured = shown;
     byId("zoom-value").textContent = percent(view.scale);
     this.#scaleBar(view.scale);
   }

@@ -11,7 +11,6 @@ export class Toolbar {
     this.switches = [...document.querySelectorAll("[data-layer]")];
     this.tool = "view";
     this.on = Object.fromEntries(this.switches.map((one) => [one.dataset.layer, one.getAttribute("aria-pressed") === "true"]));
-    this.brightness = 1;
     this.#wire();
     this.#roving();
   }
@@ -20,8 +19,13 @@ export class Toolbar {
     for (const one of this.tools) one.addEventListener("click", () => this.choose(one.dataset.tool));
     for (const one of this.switches) one.addEventListener("click", () => this.toggle(one.dataset.layer));
     for (const one of document.querySelectorAll("[data-zoom]")) one.addEventListener("click", () => this.onChange({ zoom: one.dataset.zoom }));
-    byId("brightness").addEventListener("input", (event) => { this.brightness = Number(event.target.value); this.onChange({}); });
+    for (const id of ["brightness", "contrast", "channel"]) byId(id).addEventListener("input", () => this.onChange({ display: this.display }));
     document.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** How the picture is shown. */
+  get display() {
+    return { brightness: Number(byId("brightness").value), contrast: Number(byId("contrast").value), channel: byId("channel").value };
   }
 
   choose(tool) {

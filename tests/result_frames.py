@@ -1,0 +1,58 @@
+"""How many frames a second the image of a result moves with: `PYTHONPATH=. python tests/result_frames.py [CELLS]`.
+
+Pans a full-size image with about that many cells for two seconds at two zoom steps. Exit status 1 below 30 frames a
+second.
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from browser import chromium, serving, settings_for
+from PIL import Image
+
+from device.synthetic import SyntheticSettings, make_frame
+
+LEAST = 30
+_PAN = """async (seconds) => {
+    const canvas = document.querySelector("#canvas");
+    canvas.focus();
+    const until = performance.now() + 1000 * seconds;
+    let frames = 0;
+    while (performance.now() < until) {
+        const key = frames % 40 < 20 ? "ArrowLeft" : "ArrowRight";
+        canvas.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: true, bubbles: true }));
+        await new Promise((drawn) => requestAnimationFrame(drawn));
+        frames += 1;
+    }
+    return frames / seconds;
+}"""
+
+
+def main(cells: int) -> None:
+    """Print a line per zoom step."""
+    wish = SyntheticSettings(width_px=1600, height_px=1200, cells=cells)
+    stream = io.BytesIO()
+    Image.fromarray(make_frame(1, wish).frame.image).save(stream, "PNG")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(settings_for(Path(folder))) as served,
+        chromium() as browser,
+    ):
+        row = served.hand_in(stream.getvalue(), "many.png")
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page.goto(f"{served.url}/counts/{row.id}")
+        page.locator("#automatic-count strong").wait_for()
+        page.wait_for_timeout(1000)
+        slow = False
+        for zoom in ("fit", "in"):
+            page.locator(f"[data-zoom={zoom}]").click()
+            frames = page.evaluate(_PAN, 2)
+            slow |= frames < LEAST
+            print(f"{row.count} cells, zoom {zoom}: {frames:.0f} frames a second, at least {LEAST}")
+    sys.exit(slow)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
