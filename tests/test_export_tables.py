@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from device.counting.records import Cell, CountResult, Flag, ModelRef
 from device.export.corrected import Corrections, added_ids, corrected_count, remaining_labels
-from device.export.tables import cells_csv, counts_header, counts_row, csv_lines, csv_text
+from device.export.tables import Kept, cells_csv, counts_header, counts_row, csv_lines, csv_text
 
 finite = st.floats(min_value=0, max_value=1e5, allow_nan=False)
 
@@ -113,10 +113,13 @@ def test_the_table_has_as_many_lines_as_the_corrected_count(result, data):
     assert not set(table[table["origin"] == "automatic"]["id"]) & removed
 
 
+KEPT = Kept(sample="+dox", notes="two lines;\nhere", exposure_s=0.1, gain=2.5)
+
+
 @given(results())
 def test_a_line_of_counts_csv_fits_its_header(result):
     corrections = Corrections(added=((1.0, 2.0),))
-    text = csv_lines([counts_header(), counts_row(result, corrections=corrections, sample="+dox")])
+    text = csv_lines([counts_header(), counts_row(result, corrections=corrections, kept=KEPT)])
 
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
 
@@ -126,7 +129,10 @@ def test_a_line_of_counts_csv_fits_its_header(result):
     assert row["flags"] == "dark"
     assert row["image_sha256"] == result.image_sha256
     assert row["sample"] == "'+dox"
-    assert float(row["min_area_px"]) == result.min_area_px
+    assert row["notes"] == "two lines; here"
+    assert (float(row["exposure_s"]), float(row["gain"])) == (0.1, 2.5)
+    assert float(row["min_area_px"]) == pytest.approx(result.min_area_px, rel=1e-5)
+    assert all(len(row[name]) < 14 for name in ("cell_diameter_px", "threshold", "min_area_px"))
     assert (row["pixel_size_um"] == "") == (result.pixel_size_um is None)
     assert (row["cells_per_mm2"] == "") == (result.pixel_size_um is None)
 

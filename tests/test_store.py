@@ -468,3 +468,11 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be used"):
         open_store(StorageSettings(data_dir=str(tmp_path / "file" / "data")))
+
+
+def test_no_id_can_be_taken_for_a_number(monkeypatch):
+    from device.store import counts
+
+    drawn = iter(["1234567890123456", "12e4567890123456", "00000000000000e9", "12f4567890123456"])
+    monkeypatch.setattr(counts.secrets, "token_hex", lambda _: next(drawn))
+    assert counts.new_id() == "12f4567890123456"

@@ -10,6 +10,7 @@ from device.batch.items import Item, Search
 from device.counting.records import CountResult
 from device.export.tables import (
     ERRORS_COLUMNS,
+    Kept,
     counts_header,
     counts_row,
     csv_lines,
@@ -57,7 +58,7 @@ class BatchReport:
         self._models[result.model.name] += 1
         counted_at = local_time(time.time() if earlier_s is None else earlier_s)
         self._lines.write(
-            csv_lines([counts_row(result, image=name, counted_at=counted_at)]).encode()
+            csv_lines([counts_row(result, image=name, kept=Kept(counted_at=counted_at))]).encode()
         )
         self._warnings |= {flag.code: flag.text for flag in result.flags}
         if len(self._table) < _MOST_SHOWN:

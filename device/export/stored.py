@@ -14,7 +14,7 @@ from device.export.corrected import Corrections, accepted_cells, remaining_label
 from device.export.geojson import geojson
 from device.export.ometiff import labels_ome_tiff
 from device.export.rois import rois_zip
-from device.export.tables import cells_csv, counts_header, counts_row, csv_text
+from device.export.tables import Kept, cells_csv, counts_header, counts_row, csv_text
 from device.machine.clock import local_time
 from device.store import CountRow, Store
 from device.store.records import Correction
@@ -87,9 +87,21 @@ def counts_line(count: StoredCount, *, image: str | None = None) -> list[str]:
         count.result,
         corrections=count.corrections,
         image=image,
+        kept=kept_of(row),
+    )
+
+
+def kept_of(row: CountRow) -> Kept:
+    """What the database knows beside the result."""
+    capture = row.capture or {}
+    return Kept(
         sample=row.sample,
+        notes=row.notes,
         counted_at=local_time(row.finished_s, row.clock_correction_s),
         result_id=row.id,
+        exposure_s=capture.get("exposure_s"),
+        gain=capture.get("gain"),
+        reviewed_by=row.reviewed_by or "",
     )
 
 
@@ -133,6 +145,8 @@ def _line_of_row(row: CountRow) -> list[str]:
         "counted_at": local_time(row.finished_s, row.clock_correction_s),
         "id": row.id,
         "image_sha256": row.image_sha256,
+        "reviewed_by": csv_text(row.reviewed_by or ""),
+        "notes": csv_text(row.notes),
     }
     cells = (known.get(column) for column in counts_header())
     return ["" if cell is None else str(cell) for cell in cells]

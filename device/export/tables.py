@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from device.counting.records import Cell, CountResult
 from device.export.corrected import (
@@ -44,12 +45,42 @@ COUNTS_COLUMNS = (
     "software",
     "assay",
     "assay_version",
+    "channel",
+    "plane",
+    "exposure_s",
+    "gain",
+    "reviewed_by",
+    "notes",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
 _FORMULA_STARTS = "=+-@\u2212"
 _UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf")
 """Unicode's categories of spaces, separators, control and invisible characters."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is known of a count beside its result.
+
+    Attributes:
+        sample, notes: by a person.
+        counted_at: time of counting, ISO 8601.
+        result_id: id in the store, empty if the result is not stored.
+        exposure_s, gain: of the camera, None for files that do not say.
+        reviewed_by: who looked at the result.
+    """
+
+    sample: str = ""
+    notes: str = ""
+    counted_at: str = ""
+    result_id: str = ""
+    exposure_s: float | None = None
+    gain: float | None = None
+    reviewed_by: str = ""
+
+
+NOTHING_KEPT = Kept()
 
 
 def counts_header() -> list[str]:
@@ -62,9 +93,7 @@ def counts_row(
     *,
     corrections: Corrections = NO_CORRECTIONS,
     image: str | None = None,
-    sample: str = "",
-    counted_at: str = "",
-    result_id: str = "",
+    kept: Kept = NOTHING_KEPT,
 ) -> list[str]:
     """One line of counts.csv.
 
@@ -72,14 +101,12 @@ def counts_row(
         result: the automatic result.
         corrections: by hand; they give corrected_count.
         image: name of the image, e.g. its path in a watched folder; None: the name in the result.
-        sample: name given by a person.
-        counted_at: time of counting, ISO 8601.
-        result_id: id in the store, empty if the result is not stored.
+        kept: what is known beside the result.
     """
     corrected = corrected_count(result, corrections)
     return [
         csv_text(image if image is not None else result.image),
-        csv_text(sample),
+        csv_text(kept.sample),
         str(result.count),
         str(corrected),
         *(str(bound) for bound in result.interval),
@@ -90,12 +117,25 @@ def counts_row(
         csv_text(result.model.name),
         csv_text(result.model.version),
         f"{result.seconds.total:.3f}",
-        counted_at,
-        result_id,
+        kept.counted_at,
+        kept.result_id,
         result.image_sha256,
         result.model.sha256,
         result.software,
         *_assay(result),
+        *_taken_and_kept(result, kept),
+    ]
+
+
+def _taken_and_kept(result: CountResult, kept: Kept) -> list[str]:
+    exposure_s = result.taken.exposure_s if kept.exposure_s is None else kept.exposure_s
+    return [
+        csv_text(result.taken.channel),
+        csv_text(result.taken.plane),
+        _rounded(exposure_s),
+        _rounded(kept.gain),
+        csv_text(kept.reviewed_by),
+        csv_text(kept.notes),
     ]
 
 
@@ -108,10 +148,10 @@ def _frame_and_settings(result: CountResult) -> list[str]:
     return [
         str(result.width),
         str(result.height),
-        _number(result.pixel_size_um),
-        _number(result.cell_diameter_px),
-        _number(result.threshold),
-        _number(result.min_area_px),
+        _rounded(result.pixel_size_um),
+        _rounded(result.cell_diameter_px),
+        _rounded(result.threshold),
+        _rounded(result.min_area_px),
         "yes" if result.exclude_border else "no",
     ]
 
@@ -171,6 +211,11 @@ def counted_area_mm2(result: CountResult) -> float | None:
     counted_px = result.width * result.height - result.taken.ignored_px
     area_mm2 = counted_px * result.pixel_size_um**2 * result.taken.pixel_aspect / 1e6
     return area_mm2 if area_mm2 > 0 else None
+
+
+def _rounded(value: float | None) -> str:
+    """For people: six significant digits, more than any microscope measures; empty for None."""
+    return "" if value is None else repr(float(f"{value:.6g}"))
 
 
 def _density_per_mm2(result: CountResult, corrected: int) -> float | None:

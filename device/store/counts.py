@@ -50,7 +50,7 @@ class Counts(CountLists):
         if known is not None:
             return require_same(known, sha256, new.settings)
         self.require_room(len(new.data))
-        count_id, suffix = secrets.token_hex(8), safe_suffix(new.image)
+        count_id, suffix = new_id(), safe_suffix(new.image)
         self._folders.keep_original(count_id, suffix, new.data)
         try:
             row = self._insert(new, count_id, suffix, sha256)
@@ -236,6 +236,16 @@ class Counts(CountLists):
             self._require_place(connection)
             connection.execute(f"INSERT INTO counts ({names}) VALUES ({marks})", values)
             return rows.get(self._database, count_id)
+
+
+def new_id() -> str:
+    """Sixteen hexadecimal digits that no spreadsheet takes for a number: 1234567890123456 would lose its last digit,
+    12e4567890123456 become infinite.
+    """
+    while True:
+        made = secrets.token_hex(8)
+        if not set(made) <= set("0123456789e"):
+            return made
 
 
 def require_same(known: CountRow, image_sha256: str, settings: CountSettings) -> CountRow:
