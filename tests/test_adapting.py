@@ -190,10 +190,6 @@ def test_export_adapt_install_count(tmp_path, monkeypatch):
     said = _run(train_cli, "adapt", "dapi.zip", "--from", "any", "--name", "mouse", "--steps", "6")
     assert "F1" in said
     assert "mean error" in said
-    before = Path("runs/mouse/final/model.keras").stat().st_mtime_ns
-    again = _run(train_cli, "adapt", "dapi.zip", "--from", "any", "--name", "mouse", "--steps", "6")
-    assert again.splitlines()[-6:] == said.splitlines()[-6:]
-    assert Path("runs/mouse/final/model.keras").stat().st_mtime_ns == before  # nothing twice
     model = ("model", "--data-dir", "data")
     assert "mouse 1 is installed" in _run(cli, *model, "install", "runs/mouse/mouse.zip")
     assert "mouse 1 (installed" in _run(cli, *model, "list")

@@ -9,10 +9,14 @@ import pytest
 from appliance import png
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card
+from dapi import dapi_frame
 
+from device.assays.library import encode_assay
 from device.batch import counting
 from device.batch.items import find_images
 from device.commands import count
+from device.counting.assay import Assay
+from device.counting.reading import Reading
 from device.errors import InputError, StorageError
 from device.models import auto
 
@@ -210,3 +214,18 @@ def test_the_terminal_hears_nothing_from_the_interpreter(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "on one core" in done.stderr
     assert "XNNPACK" not in done.stderr
+
+
+def test_an_assay_names_the_channel_and_a_file_without_it_is_refused(lab, tmp_path):
+    (lab.folder / "two.tif").write_bytes(dapi_frame(1).ome_tiff)
+    assay = tmp_path / "mine.json"
+    for channel in ("DAPI", "FITC", "TRITC"):
+        named = Assay(name="mine", model="fast", reading=Reading(channel=channel))
+        assay.write_bytes(encode_assay(named))
+        outcome = lab.run("--assay", str(assay), "--json")
+        if channel == "TRITC":
+            assert outcome.exit_code != 0
+            assert "DAPI" in outcome.output
+            assert "FITC" in outcome.output
+        else:
+            assert json.loads(outcome.stdout)["taken"]["channel"] == channel
