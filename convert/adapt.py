@@ -59,7 +59,7 @@ def adapt(path: Path, base: str, name: str, out: Path, options: "Options") -> Ad
     before = scores_before(examples, training, load_segmenter(find_model(base), THREADS))
     crossvalidate(training)
     crossvalidate_integer(training)
-    _keep_reader(finish(training), base, out)
+    save_card(inherit(finish(training), load_card(find_model(base))), out / "final" / "card.json")
     tflite = convert_run(training, out / "final")
     after = load_scores(out / INTEGER_FOLDER / "scores.json")
     package = out / f"{name}.zip"
@@ -77,10 +77,17 @@ class Options:
     log: Callable[[str], None] = print
 
 
-def _keep_reader(card: ModelCard, base: str, out: Path) -> None:
-    """What estimates the cell diameter reads the frame and not the network: the released one stays."""
-    reader = load_card(find_model(base)).diameter_reader
-    save_card(msgspec.structs.replace(card, diameter_reader=reader), out / "final" / "card.json")
+def inherit(card: ModelCard, base: ModelCard) -> ModelCard:
+    """The new card with what it owes to the released one.
+
+    What estimates the cell diameter reads the frame and not the network, so it stays; the weights began with the frames
+    that the released model was trained on, whose licences go on.
+    """
+    return msgspec.structs.replace(
+        card,
+        diameter_reader=base.diameter_reader,
+        training_data=(*base.training_data, *card.training_data),
+    )
 
 
 def scores_before(

@@ -18,6 +18,7 @@ from device.counting.assay import Assay
 from device.errors import InputError
 from device.export.trainingfile import CorrectedFrame, TrainingFrame, pack_training
 from device.jobs.intake import Wishes
+from device.models.card import find_model, load_card
 from device.service import Service
 from trainer.fitting.adapting import adapting_run
 from trainer.fitting.runs import load_run
@@ -190,6 +191,10 @@ def test_export_adapt_install_count(tmp_path, monkeypatch):
     said = _run(train_cli, "adapt", "dapi.zip", "--from", "any", "--name", "mouse", "--steps", "6")
     assert "F1" in said
     assert "mean error" in said
+    made, base = load_card(Path("runs/mouse/final/mouse.tflite")), load_card(find_model("any"))
+    assert made.training_data[:-1] == base.training_data
+    assert made.training_data[-1].frames == 5
+    assert made.diameter_reader == base.diameter_reader
     model = ("model", "--data-dir", "data")
     assert "mouse 1 is installed" in _run(cli, *model, "install", "runs/mouse/mouse.zip")
     assert "mouse 1 (installed" in _run(cli, *model, "list")

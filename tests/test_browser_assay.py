@@ -7,6 +7,9 @@ import pytest
 from browser import PATIENCE_MS, expect_text, serving, settings_for, shoot
 from dapi import NUCLEUS_PX, dapi_frame
 from reviewed import show_result
+from test_installed_models import real
+
+from device.models.package import pack_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -98,3 +101,28 @@ def _count_again(page, served, row):
     expect_text(page, "#automatic-count strong", str(after.count))
     shoot(page, "assay-sixth")
     return served.store.counts.get(after.id)
+
+
+def test_a_model_is_installed_used_and_removed_on_the_page(tmp_path, open_page):
+    with serving(settings_for(tmp_path)) as served:
+        page = open_page(f"{served.url}/assays")
+        open_page.watched[0].forgive("/api/v1/models")
+        page.locator("#assay").select_option("DAPI nuclei")
+        page.locator("#model-list li").first.wait_for()
+        file = {"name": "x.zip", "mimeType": "application/zip", "buffer": b"no zip"}
+        page.locator("#model-file").set_input_files(file)
+        expect_text(page, "#model-note", re.compile("holds no model"))
+        page.locator("#model-file").set_input_files(file | {"buffer": pack_model(real())})
+        expect_text(page, "#model-note", re.compile("is installed"))
+        page.locator("#model-choice").select_option("mine")
+        page.get_by_role("button", name="Use it").click()
+        expect_text(page, "#model-note", "DAPI nuclei counts with mine now.")
+        expect_text(page, "#model-list li:last-child", re.compile("Used by the assay DAPI nuclei"))
+        assert served.store.assays.get("DAPI nuclei").model == "mine"
+        shoot(page, "models")
+        page.locator("#model-choice").select_option("any")
+        page.get_by_role("button", name="Use it").click()
+        page.locator("#model-list").get_by_role("button", name="Remove").click()
+        expect_text(page, "#model-note", "mine is removed.")
+        assert served.store.assays.get("DAPI nuclei").version == 3
+        page.close()
