@@ -270,6 +270,19 @@ def test_the_report_says_the_difference_and_lists_what_it_is_made_of(service, tm
     assert len(prism) == 5
 
 
+@pytest.mark.parametrize("density", [False, True])
+def test_a_study_without_images_or_scale_has_a_report_that_says_so(service, tmp_path, density):
+    pytest.importorskip("statsmodels")
+    from device.studies.report import write_report
+
+    store = service.require_store()
+    store.studies.save(Study(name="empty"))
+    for name in ("empty", make_study(service, {("a", "m1", "1"): 2}).name):
+        (report, *_) = write_report(store, name, tmp_path / name, density=density)
+        said = "There are no densities" if density else "No test: it needs two groups"
+        assert said in report.read_text()
+
+
 def test_figures_are_the_same_bytes_for_the_same_data(service, tmp_path):
     pytest.importorskip("statsmodels")
     from device.studies.report import write_report

@@ -119,6 +119,11 @@ def _analyse(study: Study, subjects: list[Subject], region: str, density: bool) 
             for group, own in groups.items()
         }
     comparison = compare(values, study.tests, slices)
+    if density and not any(values.values()):
+        comparison = Comparison(
+            reason="There are no densities: of no subject is the scale of every image known. Set the pixel size in the "
+            "assay and count again."
+        )
     spread = carry(study, groups, comparison, density)
     dots = tuple(
         SubjectValue(

@@ -79,6 +79,8 @@ def draw_images(lines: Sequence[ImageLine], number: int, seed: int) -> Drawn:
             "There is no counted image to review; count the images of the study first."
         )
     strata = _strata(counted)
+    if number < len(strata):  # too few for one of each kind: all images are one
+        strata = {"all": counted}
     of = {name: len(own) for name, own in strata.items()}
     generator = np.random.default_rng(seed)
     drawn: dict[str, str] = {}
