@@ -16,6 +16,9 @@ def cli() -> None:
 DATA = click.option(
     "--data", type=click.Path(path_type=Path), help="Folder of the images; default $FLUOCOUNT_DATA."
 )
+FOLDS = click.option(
+    "--fold", "folds", multiple=True, type=int, help="Only these folds; may be repeated."
+)
 RUN = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
 
@@ -47,13 +50,15 @@ def check(run: Path, data: Path | None) -> None:
 
 @cli.command()
 @RUN
+@FOLDS
 @DATA
-def folds(run: Path, data: Path | None) -> None:
+def folds(run: Path, folds: tuple[int, ...], data: Path | None) -> None:
     """Convert every fold's network and score each frame with the int8 model that has not seen it."""
     from convert.convert import crossvalidate_integer
     from trainer.fitting.workflow import data_folder, open_training
 
-    click.echo(crossvalidate_integer(open_training(run, data or data_folder(), click.echo)))
+    training = open_training(run, data or data_folder(), click.echo)
+    click.echo(crossvalidate_integer(training, folds))
 
 
 @cli.command()
@@ -61,8 +66,9 @@ def folds(run: Path, data: Path | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the run; default runs/NAME."
 )
+@FOLDS
 @DATA
-def release(recipe: str, out: Path | None, data: Path | None) -> None:
+def release(recipe: str, out: Path | None, folds: tuple[int, ...], data: Path | None) -> None:
     """Train, cross-validate, convert and ship RECIPE as a model of this repository; resumes."""
     from convert.release import release as release_run
     from trainer.fitting.runs import load_run
@@ -70,7 +76,7 @@ def release(recipe: str, out: Path | None, data: Path | None) -> None:
 
     run = load_run(recipe)
     training = Training(run, out or Path("runs") / run.name, data or data_folder(), click.echo)
-    click.echo(release_run(training))
+    click.echo(release_run(training, folds))
 
 
 def main() -> None:

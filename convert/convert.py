@@ -1,6 +1,7 @@
 """Whole runs: the final network, the check against float, and the folds of a cross-validation."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -16,8 +17,8 @@ from device.models.interpreter import LiteRtSegmenter, load_segmenter
 from trainer.fitting.workflow import Maps, Training, load_final, load_maps, save_maps
 from trainer.frames.datasets import Example
 from trainer.network.segmenter import KerasSegmenter, save_card
-from trainer.scores.crossvalidation import report_folds, score_maps
-from trainer.scores.evaluate import count_example, load_scores, pool_scores
+from trainer.scores.crossvalidation import metrics_of, report_folds, score_maps
+from trainer.scores.evaluate import count_example
 
 INTEGER_FOLDER = "crossvalidation-int8"
 
@@ -57,17 +58,9 @@ def convert_run(training: Training, folder: Path) -> Path:
     model, card = load_final(training)
     path = folder / f"{card.name}.tflite"
     frames = training.examples(training.run.finetune)
-    write_tflite(training, model, card, frames, path, _integer_metrics(training))
+    metrics = metrics_of(training, INTEGER_FOLDER, "int8")
+    write_tflite(training, model, card, frames, path, metrics)
     return path
-
-
-def _integer_metrics(training: Training) -> tuple[Metrics, ...]:
-    """Of the int8 cross-validation, if it was run."""
-    scores = training.out / INTEGER_FOLDER / "scores.json"
-    if not scores.exists():
-        return ()
-    on = f"cross-validation by frame, {training.run.folds} folds, int8 network"
-    return (pool_scores(load_scores(scores)).as_metrics(on),)
 
 
 def _threads() -> int:
@@ -95,10 +88,14 @@ def fold_segmenter(training: Training, fold: int) -> LiteRtSegmenter:
     return load_segmenter(path, _threads())
 
 
-def crossvalidate_integer(training: Training) -> str:
-    """Out-of-fold maps by the int8 networks, scored like the float ones; returns the report."""
+def crossvalidate_integer(training: Training, folds: Sequence[int] = ()) -> str:
+    """Out-of-fold maps by the int8 networks of some (default: all) folds, scored like the float ones.
+
+    Returns:
+        The report.
+    """
     maps: Maps = {}
-    for fold in range(training.run.folds):
+    for fold in folds or range(training.run.folds):
         path = training.out / f"fold-{fold}" / "maps-int8.npz"
         if not path.exists():
             segmenter = fold_segmenter(training, fold)

@@ -110,3 +110,16 @@ def test_cells_of_too_few_pixels_are_warned_of(monkeypatch):
     small = [(12 + 20 * (i % 5), 12 + 20 * (i // 5), 12) for i in range(10)]
     assert "coarse" in codes(count(monkeypatch, small, 12.0))
     assert "coarse" not in codes(count(monkeypatch, TEN, 37.0))
+
+
+def test_an_image_too_small_to_tell_the_size_of_a_cell_is_warned_of(monkeypatch):
+    monkeypatch.setattr(
+        "device.counting.readings.estimate_diameter", lambda *_: Diameter(37.0, 28.0, 48.0)
+    )
+    segmenter = FakeSegmenter(make_card(diameter_reader=READER))
+    tiny = make_frame(draw_discs((60, 80), [(40, 30, 37)]) // 255 * 230)
+    left_open = count_frame(tiny, segmenter, CountSettings()).result
+    assert "scale" in codes(left_open)
+    assert "80 x 60 pixels" in next(flag.text for flag in left_open.flags if flag.code == "scale")
+    said = count_frame(tiny, segmenter, CountSettings(cell_diameter_px=37.0)).result
+    assert "scale" not in codes(said)

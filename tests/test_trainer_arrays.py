@@ -2,6 +2,7 @@
 
 import csv
 
+import msgspec
 import numpy as np
 import pytest
 from annotated import discs, write_pair
@@ -110,6 +111,18 @@ def test_intensity_changes_leave_the_target_alone_and_stay_in_range():
         assert np.array_equal(target[..., 0], layers.stack[16:48, 16:48, 3])
         assert image.min() >= 0
         assert image.max() <= 1
+
+
+def test_haze_is_smooth_and_adds_light_only():
+    layers = Layers(np.zeros((96, 96, 3), np.float32), 1.0, np.zeros((0, 2)))
+    hazy = msgspec.structs.replace(QUIET, haze=0.5)
+    rng = np.random.default_rng(1)
+    images = [crop(layers, np.array([48.0, 48.0]), 64, hazy, rng)[0][..., 0] for _ in range(30)]
+    brightest = np.array([image.max() for image in images])
+    assert 0.2 < (brightest > 0.02).mean() < 0.6
+    assert brightest.max() <= 0.5
+    for image in images:
+        assert np.abs(np.diff(image, axis=0)).max() < 0.05
 
 
 def test_matching_is_one_to_one_nearest_and_strictly_under_the_radius():

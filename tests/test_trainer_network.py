@@ -203,14 +203,14 @@ def test_unknown_keys_are_refused():
         msgspec.convert({"name": "x", "finetune": {"sources": [], "epoch": 3}}, type=Run)
 
 
-def tiny_training(folder, log=lambda line: None):
+def tiny_training(folder, log=lambda line: None, precision="float32"):
     keras.utils.set_random_seed(1)
     stack = np.zeros((48, 48, 5), np.float32)
     stack[10:24, 10:24, :4] = (200, 160, 20, 1)
     pool = Pool([Layers(stack, 1.0, np.array([[17.0, 17.0]]))], np.ones(1))
     schedule = Schedule(kind="cosine", learning_rate=0.01, ema=0.9, weight_decay=0.01)
     phase = Phase(sources=(), epochs=3, epoch_steps=6, batch=2, crop_px=32, schedule=schedule)
-    task = Task(pool=pool, watched=None, phase=phase, seed=1)
+    task = Task(pool=pool, watched=None, phase=phase, seed=1, precision=precision)
     return fit(build_network(SMALL), task, folder, log)
 
 
@@ -231,6 +231,21 @@ def test_a_training_stopped_twice_ends_with_the_weights_of_an_undisturbed_one(tm
         assert np.allclose(one, other, atol=1e-4)
     assert (tmp_path / "stopped" / "curve.png").exists()
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
+
+
+def test_a_training_in_bfloat16_leaves_a_float32_network(tmp_path):
+    whole = tiny_training(tmp_path / "whole")
+    half = tiny_training(tmp_path / "half", precision="mixed_bfloat16")
+    losses = [
+        float(read_log(tmp_path / name / "log.csv")[-1]["loss"]) for name in ("whole", "half")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert {weight.dtype for weight in half.weights} == {"float32"}
+    saved = keras.models.load_model(tmp_path / "half" / "model.keras", compile=False)
+    image = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
+    assert {layer.compute_dtype for layer in saved.layers} == {"float32"}
+    assert np.array_equal(saved(image), half(image))
+    assert whole.count_params() == half.count_params()
 
 
 JAX_SCRIPT = """

@@ -180,3 +180,44 @@ def test_a_killed_training_goes_on_and_ends_where_an_undisturbed_one_ends(recipe
     assert ends[0] == pytest.approx(ends[1], rel=0.1)
     shutil.rmtree(out)
     assert msgspec.json.decode((run / "final" / "state.json").read_bytes())["done"]
+
+
+def quick_recipe(folder, sources):
+    text = RECIPE.replace("epochs = 3", "epochs = 1").replace("epoch_steps = 60", "epoch_steps = 8")
+    head, source, tail = text.partition("[[finetune.sources]]")
+    source, schedule, tail = (source + tail).partition("[finetune.schedule]")
+    for seed, name in enumerate(sources, start=1):
+        own = source.replace("synthetic frames", name).replace("frames = 10", "frames = 5")
+        head += f'{own}path = "{name}"\nseed = {seed}\n'
+    path = folder / "quick.toml"
+    path.write_text(head + schedule + tail)
+    return path
+
+
+def test_a_set_that_is_left_out_is_scored_by_a_network_that_never_saw_its_kind(tmp_path):
+    recipe = quick_recipe(tmp_path, ("familiar", "strange"))
+    table = invoke(train_cli, "leave-out", recipe, "strange", "--out", tmp_path / "run")
+    assert [line.split("|")[1].strip() for line in table.splitlines()[-1:]] == ["strange"]
+    assert "familiar" not in table.splitlines()[-1]
+    done = CliRunner().invoke(
+        train_cli, ["leave-out", str(recipe), "other", "--out", str(tmp_path / "run")]
+    )
+    assert "its sets are familiar, strange" in str(done.exception)
+
+
+def test_a_release_judged_by_some_folds_says_so_and_is_calibrated(tmp_path):
+    from convert.release import release
+    from trainer.fitting.runs import load_run
+    from trainer.fitting.workflow import Training
+
+    run = load_run(str(quick_recipe(tmp_path, ("one", "two"))))
+    training = Training(run, tmp_path / "run", tmp_path, lambda line: None)
+    path = release(training, [1], tmp_path / "models", tmp_path / "weights")
+    card = load_card(path)
+    assert card.confidence.frames == 5
+    assert not (tmp_path / "run" / "fold-0").exists()
+    assert [own.on for own in card.metrics] == [
+        f"cross-validation by frame, 1 of 2 folds, {network} network"
+        for network in ("float", "int8")
+    ]
+    assert (tmp_path / "weights" / "smoke.keras").is_file()

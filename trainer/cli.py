@@ -103,6 +103,21 @@ def sets(recipe: str, out: Path | None, data: Path | None) -> None:
     click.echo(sets_table(_training(recipe, out, data)))
 
 
+@cli.command("leave-out")
+@click.argument("recipe")
+@click.argument("source", metavar="SET")
+@click.option("--frames", type=click.IntRange(min=1), help="At most so many of the set.")
+@OUT
+@DATA
+def leave_out(
+    recipe: str, source: str, frames: int | None, out: Path | None, data: Path | None
+) -> None:
+    """Train RECIPE without the set whose folder is SET, and score that set: what a stain never seen is worth."""
+    from trainer.scores.sets import table_without
+
+    click.echo(table_without(_training(recipe, out, data), source, frames))
+
+
 @cli.command()
 @click.argument("recipe")
 @click.option("--frames", type=click.IntRange(min=1), help="At most so many of each set.")

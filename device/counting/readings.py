@@ -20,9 +20,11 @@ NEAR = 1.3
 """Networks are trained on cells that are up to so many times as large or as small as they should be."""
 APART = 1.5
 """A set diameter that differs from the image's by more is called wrong."""
-MOST_ENLARGED = 2.0
+MOST_ENLARGED = 1.75
 """Cells that must be enlarged by more raise a warning: at a quarter of their size, frames of nuclei gave
 counts that were silently wrong in every third case (`fluocount-train scales`)."""
+LEAST_SIDE_PX = 100
+"""A smaller image holds too few cells and too little background to tell from it how large a cell is."""
 SMALLEST_PX = 3.0
 """A cell of fewer pixels across has no shape that could be estimated."""
 MOST_WORKING_PX = 4_000_000
@@ -83,7 +85,8 @@ def settle(
     """
     if card.diameter_reader is None:
         return count_at(size.estimated)
-    return _warned_of_coarseness(_settled(frame, said_px, card, size, count_at), card)
+    counted = _warned_of_coarseness(_settled(frame, said_px, card, size, count_at), card)
+    return counted if said_px is not None else _warned_of_smallness(counted)
 
 
 def _settled(
@@ -112,6 +115,20 @@ def _warned_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
         code="coarse",
         text=f"The cells are only about {used:.0f} px wide; so small ones are often missed or merged. Take the image "
         "with a higher magnification or at its full size.",
+    )
+    return _with(counted, interval=counted.result.interval, flag=flag)
+
+
+def _warned_of_smallness(counted: Counted) -> Counted:
+    """The count, with a warning where the image is too small to tell the cells' size from it."""
+    height, width = counted.result.height, counted.result.width
+    is_flagged = {flag.code for flag in counted.result.flags} & {SCALE_FLAG, "coarse"}
+    if min(height, width) >= LEAST_SIDE_PX or is_flagged:
+        return counted
+    flag = Flag(
+        code=SCALE_FLAG,
+        text=f"The image is only {width} x {height} pixels: too small to tell how large a cell is. Set the cell "
+        "diameter, or use the image at its full size.",
     )
     return _with(counted, interval=counted.result.interval, flag=flag)
 

@@ -12,6 +12,7 @@ from trainer.confidence.evidence import UnseenFrame, gather
 from trainer.confidence.flagrates import corrupted_rates, normal_rates
 from trainer.confidence.report import write_confidence_report
 from trainer.fitting.workflow import Maps, Training, load_maps
+from trainer.frames.datasets import Example
 from trainer.frames.splits import fold_numbers
 from trainer.network.segmenter import save_card
 
@@ -20,6 +21,11 @@ _MAPS = ("maps-int8.npz", "maps.npz")
 """Of the folds; where as many are int8, these: they are what counts on the device."""
 
 _LEAST_PARTS, _PARTS = 3, 5
+
+
+def has_unseen_frames(training: Training) -> bool:
+    """Whether any fold has maps."""
+    return any(True for name in _MAPS for _ in training.out.glob(f"fold-*/{name}"))
 
 
 def unseen_frames(training: Training) -> tuple[list[UnseenFrame], str]:
@@ -45,12 +51,21 @@ def unseen_frames(training: Training) -> tuple[list[UnseenFrame], str]:
 
 
 def _with_maps(training: Training, maps: Maps) -> list[UnseenFrame]:
-    """Frames with their folds; with fewer than three folds they are dealt out anew, frames of a group together."""
+    """Frames with the parts of which each is left out in turn."""
     examples = [example for example in training.held_out_frames() if example.name in maps]
+    part_of = judging_parts(training, examples)
+    return [UnseenFrame(example, maps[example.name], part_of[example.name]) for example in examples]
+
+
+def judging_parts(training: Training, examples: list[Example]) -> dict[str, int]:
+    """By frame name the part that a calibration leaves out with it: the folds.
+
+    Frames of fewer than three folds are dealt out anew, those of a group together.
+    """
     part_of = training.folds()
     if len({part_of[example.name] for example in examples}) < _LEAST_PARTS:
         part_of = fold_numbers(examples, _PARTS, training.run.seed)
-    return [UnseenFrame(example, maps[example.name], part_of[example.name]) for example in examples]
+    return part_of
 
 
 def calibrate_run(training: Training, card_path: Path) -> str:

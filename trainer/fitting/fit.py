@@ -15,7 +15,7 @@ import numpy as np
 from trainer.fitting.averaging import EVERY_STEPS, WeightAverage
 from trainer.fitting.checkpoint import Checkpoint, State, draw_curve, log_epoch
 from trainer.fitting.losses import PixelLoss
-from trainer.fitting.runs import Phase, Schedule
+from trainer.fitting.runs import Phase, Precision, Schedule
 from trainer.frames.sampling import Pool, Prefetch, batches, make_batch
 from trainer.network.resunet import logit_model
 
@@ -62,7 +62,7 @@ def make_optimizer(schedule: Schedule) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(**common)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """What a phase trains on, and how.
 
@@ -72,6 +72,7 @@ class Task:
         phase: how.
         seed: of the batches.
         jit: compile the step with XLA (always with JAX).
+        precision: of the arithmetic.
     """
 
     pool: Pool
@@ -79,6 +80,7 @@ class Task:
     phase: Phase
     seed: int
     jit: bool = False
+    precision: Precision = "float32"
 
 
 def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras.Model:
@@ -96,6 +98,7 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
         model.load_weights(files.final)
         return model
     trained = logit_model(model)
+    _set_precision(trained, task.precision)
     compiler = "auto" if keras.backend.backend() == "jax" else task.jit
     trained.compile(make_optimizer(schedule), PixelLoss.of(task.phase.loss), jit_compile=compiler)
     running = _Running(model, trained, task, files, state, WeightAverage(schedule.ema))
@@ -108,8 +111,15 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
     with Prefetch(lambda: batches(task.pool, task.phase, task.seed, first)) as prefetch:
         while not state.done:
             log(_epoch(running, prefetch))
+    _set_precision(trained, "float32")
     _finish(running)
     return model
+
+
+def _set_precision(model: keras.Model, precision: Precision) -> None:
+    """How the layers calculate; their variables are float32 in either case."""
+    for layer in model.layers:
+        layer.dtype_policy = keras.DTypePolicy(precision)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ FRAME_CELL_DIAMETER_PX = 38.0
 Kind = Literal["reduced", "pairs", "labels", "fnc_v1", "fnc_v2", "synthetic", "corrected"]
 """Layout of a set of annotated frames."""
 Scale = Literal["width", "diameter"]
+Precision = Literal["float32", "mixed_bfloat16"]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,6 +163,8 @@ class Run(_Section, frozen=True, kw_only=True):
         lone_peak: least peak of an object in frames unlike those of the calibration.
         trained_for: one sentence for the card.
         jit: compile the training step with XLA (always on with JAX).
+        precision: of the training's arithmetic; weights are float32 in either case. "mixed_bfloat16" is
+            faster on processors with AMX.
     """
 
     name: str
@@ -186,6 +189,7 @@ class Run(_Section, frozen=True, kw_only=True):
     lone_peak: float = 0.0
     trained_for: str = "CTb-stained (yellow) neurons in 200x fluorescence frames of mouse brain."
     jit: bool = False
+    precision: Precision = "float32"
 
     @property
     def working_scale(self) -> float:

@@ -137,7 +137,7 @@ class Training:
         run = self.run
         pool = make_pool(train, phase, run.working_scale, run.view)
         watch = make_pool(watched, phase, run.working_scale, run.view) if watched else None
-        task = Task(pool=pool, watched=watch, phase=phase, seed=seed, jit=run.jit)
+        task = Task(pool, watch, phase, seed, run.jit, run.precision)
         return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
 
     def pretrained(self) -> keras.Model:

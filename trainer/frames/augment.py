@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from scipy import ndimage
 
 
@@ -25,6 +26,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         elastic_smooth_px: how far apart independent displacements lie.
         gamma, gain, colour: sigmas of the logs of gamma, brightness, and brightness per channel.
         offset: sigma of a coloured background, added to half of the crops.
+        haze: largest brightness of a smooth uneven background, added to a third of the crops: tissue out of focus.
         noise: largest sigma of Gaussian noise, added to half of the crops.
         blur: share of crops that are blurred; blur_px: largest sigma.
         sharpen: share of crops that are sharpened.
@@ -41,12 +43,16 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     gain: float = 0.15
     colour: float = 0.04
     offset: float = 0.012
+    haze: float = 0.0
     noise: float = 0.015
     blur: float = 0.4
     blur_px: float = 1.0
     sharpen: float = 0.2
 
 
+HAZE_SHARE = 1 / 3
+HAZE_NODES = 4
+"""Independent values of the haze along a crop: a third of a crop apart, several cells."""
 BACKGROUND_COLOUR = np.array([1.0, 0.6, 0.05], np.float32)
 """Uneven illumination of the yellow frames: much red, some green, hardly any blue."""
 
@@ -152,10 +158,18 @@ def change_image(
     if rng.random() < 0.5:
         colour = BACKGROUND_COLOUR[: image.shape[2]]
         image = image + colour * np.float32(rng.normal(0, augment.offset))
+    if augment.haze and rng.random() < HAZE_SHARE:
+        image = image + rng.uniform(0, augment.haze) * _haze(image.shape[:2], rng)[..., None]
     if rng.random() < 0.5:
         level = np.float32(rng.uniform(0, augment.noise))
         image = image + level * rng.standard_normal(image.shape, np.float32)
     return np.rint(np.clip(image, 0, 1) * np.float32(255)) / np.float32(255)
+
+
+def _haze(shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(h, w) float32 between 0 and 1 that changes slowly: a few values, enlarged."""
+    nodes = Image.fromarray(rng.random((HAZE_NODES, HAZE_NODES), np.float32))
+    return np.asarray(nodes.resize(shape[::-1], Image.Resampling.BICUBIC)).clip(0, 1)
 
 
 def crop(

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import msgspec
 
-from device.assays.fitting import choose_least, fit_logistic
+from device.assays.fitting import MANY_SETS, choose_least, fit_logistic
 from device.counting.card import Metrics, ModelCard
 from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
-from trainer.confidence.unseen import unseen_frames
+from trainer.confidence.unseen import has_unseen_frames, judging_parts, unseen_frames
 from trainer.fitting.workflow import Maps, Training
 from trainer.frames.datasets import Example
 from trainer.network.segmenter import save_card
@@ -30,6 +31,9 @@ from trainer.scores.evaluate import (
     score,
 )
 from trainer.scores.report import write_report
+
+CURVE_FRAMES = 60
+"""So many frames tell how the scores move with the threshold."""
 
 
 class Decisions(msgspec.Struct, frozen=True):
@@ -69,9 +73,8 @@ def decision_table(training: Training, maps: Maps, examples: list[Example]) -> T
     return try_all(examples, maps, card, decisions)
 
 
-def cross_fitted(training: Training, table: Table) -> dict[str, Decision]:
+def cross_fitted(table: Table, fold_of: dict[str, int]) -> dict[str, Decision]:
     """Per frame the decision that is best on the frames of the other folds."""
-    fold_of = training.folds()
     names = [frame.name for frame in next(iter(table.values()))]
     chosen: dict[int, Decision] = {}
     for fold in sorted({fold_of[name] for name in names}):
@@ -84,7 +87,8 @@ def cards_without_fold(
     training: Training, maps: Maps, examples: list[Example], per_frame: dict[str, Decision]
 ) -> dict[str, ModelCard]:
     """Per frame the card that decides about it: nothing in it was chosen or fitted on its fold's frames."""
-    fold_of, leasts = training.folds(), training.run.least_probabilities
+    fold_of = judging_parts(training, examples)
+    leasts = training.run.least_probabilities
     decided = {fold_of[name]: decision for name, decision in per_frame.items()}
     plain = training.card(training.new_model())
     cards = {fold: decide(plain, decision) for fold, decision in decided.items()}
@@ -113,13 +117,14 @@ def score_maps(training: Training, maps: Maps, folder: Path) -> Scored:
     examples = [example for example in training.held_out_frames() if example.name in maps]
     table = decision_table(training, maps, examples)
     best = best_decision(table)
-    per_frame = cross_fitted(training, table)
+    per_frame = cross_fitted(table, judging_parts(training, examples))
     cards = cards_without_fold(training, maps, examples, per_frame)
     scores = [
         score(example, recount(example, maps[example.name], cards[example.name]))
         for example in examples
     ]
-    draw_threshold_curve(examples, maps, cards, folder / "threshold.png")
+    some = examples[:: max(1, len(examples) // CURVE_FRAMES)]
+    draw_threshold_curve(some, maps, cards, folder / "threshold.png")
     save_scores(scores, folder / "scores.json")
     save_decisions(Decisions(best=best, per_frame=per_frame), folder)
     return Scored(scores, cards, best)
@@ -136,40 +141,56 @@ def crossvalidate(training: Training, folds: list[int] | None = None) -> str:
 def finish(training: Training) -> ModelCard:
     """The model on all frames with its card in final/.
 
-    Threshold and post-processing are the best on out-of-fold maps where all folds are there (of the int8 networks
-    where they were made), else on the training frames (paper, section 4.3).
+    Threshold, post-processing and confidence are fitted on the out-of-fold maps that are there (of the int8 networks
+    where they were made); without any, the former on the training frames (paper, section 4.3), the latter not at all.
     """
     model = training.finetuned(None)
-    examples = training.held_out_frames() or training.examples(training.run.finetune)
-    complete = len(finished_folds(training)) == training.run.folds
-    maps = _unseen_maps(training) if complete else training.frame_maps(model, examples)
-    table = decision_table(training, maps, examples)
-    chosen = best_decision(table)
-    metrics = _metrics(training, table[chosen], complete)
-    card = training.card(model, chosen.threshold)
-    card = msgspec.structs.replace(decide(card, chosen), metrics=metrics)
-    if complete:
-        confidence = fit_confidence(
-            unseen_frames(training)[0], card, training.run.least_probabilities
-        )
-        card = msgspec.structs.replace(card, confidence=confidence)
+    if has_unseen_frames(training):
+        card = _tested_card(training, model)
+    else:
+        examples = training.held_out_frames() or training.examples(training.run.finetune)
+        table = decision_table(training, training.frame_maps(model, examples), examples)
+        chosen = best_decision(table)
+        on = "training frames, float network (not a measure of new frames)"
+        card = decide(training.card(model, chosen.threshold), chosen)
+        card = msgspec.structs.replace(card, metrics=(pool_scores(table[chosen]).as_metrics(on),))
     save_card(card, training.out / "final" / "card.json")
     return card
 
 
-def _unseen_maps(training: Training) -> Maps:
-    """The maps that the confidence section is fitted on, by frame name."""
-    return {frame.example.name: frame.probability for frame in unseen_frames(training)[0]}
+def _tested_card(training: Training, model: keras.Model) -> ModelCard:
+    """The card that out-of-fold maps decide about, with the scores of the float networks where they were made."""
+    frames, _ = unseen_frames(training)
+    maps = {frame.example.name: frame.probability for frame in frames}
+    chosen = best_decision(decision_table(training, maps, [frame.example for frame in frames]))
+    card = decide(training.card(model, chosen.threshold), chosen)
+    confidence = fit_confidence(frames, card, training.run.least_probabilities)
+    return msgspec.structs.replace(
+        card, confidence=confidence, metrics=metrics_of(training, "crossvalidation", "float")
+    )
 
 
-def _metrics(training: Training, fitted: list[FrameScore], complete: bool) -> tuple[Metrics, ...]:
-    """Cross-validated if all folds are finished, else those of the training frames, named as such."""
-    if not complete:
-        on = "training frames, float network (not a measure of new frames)"
-        return (pool_scores(fitted).as_metrics(on),)
-    scores = load_scores(training.out / "crossvalidation" / "scores.json")
-    on = f"cross-validation by frame, {training.run.folds} folds, float network"
-    return (pool_scores(scores).as_metrics(on),)
+def metrics_of(training: Training, folder: str, network: str) -> tuple[Metrics, ...]:
+    """What a folder's out-of-fold scores say for the card, of many sets one by one; none without scores.
+
+    Args:
+        training: the run.
+        folder: of the scores, in the run's folder.
+        network: "float" or "int8".
+    """
+    path = training.out / folder / "scores.json"
+    if not path.exists():
+        return ()
+    scores, fold_of = load_scores(path), training.folds()
+    done = len({fold_of[own.name] for own in scores})
+    on = f"cross-validation by frame, {done} of {training.run.folds} folds, {network} network"
+    sources = sorted({own.source for own in scores})
+    if len(sources) < MANY_SETS:
+        return (pool_scores(scores).as_metrics(on),)
+    return tuple(
+        pool_scores(own for own in scores if own.source == source).as_metrics(f"{on}: {source}")
+        for source in sources
+    )
 
 
 def report_folds(training: Training, scored: Scored, maps: Maps, folder: Path) -> str:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from device.assays.evidence import UNJUDGED
-from device.assays.fitting import ERROR_WEIGHT
+from device.assays.fitting import ERROR_WEIGHT, MANY_SETS
 from device.counting.card import ModelCard
 from device.counting.labelling.objects import find_objects
 from device.counting.pipeline import see_again
@@ -155,10 +155,19 @@ def best_decision(table: Table, without: frozenset[str] = frozenset()) -> Decisi
     """
 
     def own(decision: Decision) -> float:
-        frames = (frame for frame in table[decision] if frame.name not in without)
-        return worth(pool_scores(frames))
+        return worth_over_sets([frame for frame in table[decision] if frame.name not in without])
 
     return max(table, key=own)
+
+
+def worth_over_sets(frames: list[FrameScore]) -> float:
+    """`worth`; of many sets the mean of theirs, or the largest would decide alone."""
+    sources = {frame.source for frame in frames}
+    if len(sources) < MANY_SETS:
+        return worth(pool_scores(frames))
+    return float(
+        np.mean([worth(pool_scores(f for f in frames if f.source == own)) for own in sources])
+    )
 
 
 def draw_threshold_curve(

@@ -6,11 +6,16 @@ from tabulate import tabulate
 
 from device.assays.fitting import left_out
 from device.counting.card import ModelCard
-from trainer.confidence.evidence import gather
+from device.counting.records import Counted
+from device.errors import SettingsError
+from trainer.confidence.evidence import fit_confidence, gather
 from trainer.confidence.unseen import unseen_frames
+from trainer.fitting.runs import Run, Source
 from trainer.fitting.workflow import Training
+from trainer.frames.datasets import Example, load_source
+from trainer.network.segmenter import KerasSegmenter
 from trainer.scores.decision import combinations, decide
-from trainer.scores.evaluate import FrameScore, pool_scores, recount, score
+from trainer.scores.evaluate import FrameScore, count_example, pool_scores, recount, score
 
 HEAD = (
     "frames of", "frames", "cells", "F1", "precision", "recall", "AP at IoU 0.5", "MAE", "MedAE", "bias",
@@ -40,13 +45,59 @@ def sets_table(training: Training) -> str:
         frame = by_name[own.name]
         judged = msgspec.structs.replace(card, confidence=confidence)
         counted = recount(frame.example, frame.probability, judged)
-        low, high = counted.result.interval
-        seen = Seen(
-            score(frame.example, counted),
-            low <= frame.example.count <= high,
-            bool(counted.result.flags),
-        )
-        rows.setdefault(own.source, []).append(seen)
+        rows.setdefault(own.source, []).append(_seen(frame.example, counted))
+    return _table(rows)
+
+
+def table_without(training: Training, path: str, frames: int | None = None) -> str:
+    """Markdown: how a set is counted by a network, and judged by a calibration, that know nothing of its kind.
+
+    Fold 0 of the recipe without the set is trained in the run's folder; its held-out frames fit the calibration.
+
+    Args:
+        training: of the whole recipe.
+        path: of the source that is left out, as in the recipe.
+        frames: at most so many of the set, the first by name.
+
+    Raises:
+        SettingsError: the recipe has no such source.
+    """
+    run, stranger = without_set(training.run, path)
+    folder = training.out / f"without-{path}"
+    rest = Training(run, folder, training.data, training.log)
+    rest.fold_maps(0)
+    model = rest.finetuned(0)
+    card = _decided(rest)
+    confidence = fit_confidence(unseen_frames(rest)[0], card, run.least_probabilities)
+    segmenter = KerasSegmenter(model, msgspec.structs.replace(card, confidence=confidence))
+    examples = load_source(stranger, training.data, run.frame_cell_diameter_px, run.seed)
+    examples = sorted(examples, key=lambda own: own.name)[:frames]
+    return _table({stranger.name: [_seen(own, count_example(own, segmenter)) for own in examples]})
+
+
+def without_set(run: Run, path: str) -> tuple[Run, Source]:
+    """The recipe without the fine-tuning source of that path, and that source.
+
+    Raises:
+        SettingsError: it has no such source, or no other one.
+    """
+    sources = run.finetune.sources
+    gone = [source for source in sources if source.path == path]
+    if not gone or len(sources) == 1:
+        known = ", ".join(source.path for source in sources)
+        raise SettingsError(f"{path} cannot be left out of {run.name}; its sets are {known}.")
+    rest = tuple(source for source in sources if source.path != path)
+    finetune = msgspec.structs.replace(run.finetune, sources=rest)
+    return msgspec.structs.replace(run, finetune=finetune), gone[0]
+
+
+def _seen(example: Example, counted: Counted) -> Seen:
+    low, high = counted.result.interval
+    is_inside = low <= example.count <= high
+    return Seen(score(example, counted), is_inside, bool(counted.result.flags))
+
+
+def _table(rows: dict[str, list[Seen]]) -> str:
     table = [_row(name, rows[name]) for name in sorted(rows)]
     return tabulate(table, HEAD, tablefmt="github", disable_numparse=True)
 
