@@ -25,14 +25,15 @@ def release(
 
     Args:
         training: of the recipe; its folder keeps what was finished.
-        folds: only these are trained and judge the network; none: all.
+        folds: only these are trained and judge the network, as int8 alone; none: all, as float too.
         models: receives the .tflite and its card.
         weights: receives the float .keras.
 
     Returns:
         Path of the .tflite.
     """
-    training.log(crossvalidate(training, list(folds) or None))
+    if not folds:
+        training.log(crossvalidate(training))
     training.log(crossvalidate_integer(training, folds))
     finish(training)
     weights.mkdir(parents=True, exist_ok=True)
