@@ -46,6 +46,7 @@ def adapting_run(path: Path, base: str, name: str, steps: int | None = None) -> 
         recipe,
         name=name,
         version="1",
+        precision="float32",  # bfloat16 is slow on processors that only imitate it
         frame_cell_diameter_px=round(diameter, 2),
         start=base,
         pretrain=None,
