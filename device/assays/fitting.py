@@ -32,8 +32,8 @@ MANY_SETS = 6
 FEW_CELLS = 5
 """Widths of intervals are compared per cell, of so many at least."""
 LEAST_COVERAGE = 0.86
-"""In every set, of many: frames that the fit has not seen fall a few percent short of its own, and four in five is the least
-that an interval may hold."""
+"""In every set, of many: frames that the fit has not seen fall a few percent short of its own, and an interval must
+hold the truth in four of five."""
 FRAME_SDS = (0.6, 0.9, 1.2, 1.6)
 """Spreads between frames that are tried with many sets."""
 COUNT_SDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
