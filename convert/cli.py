@@ -79,6 +79,21 @@ def release(recipe: str, out: Path | None, folds: tuple[int, ...], data: Path | 
     click.echo(release_run(training, folds))
 
 
+@cli.command()
+@click.argument("model")
+def engines(model: str) -> None:
+    """Processor time of a tile in LiteRT and in ONNX Runtime; see convert/engines.py for what it needs."""
+    from convert.engines import SIDE_PX, compare_engines
+
+    costs = compare_engines(model)
+    click.echo(f"{model}, one tile of {SIDE_PX} x {SIDE_PX} px on one core, processor time:")
+    for cost in costs:
+        ratio = costs[0].seconds / cost.seconds
+        click.echo(
+            f"{cost.engine:22} {cost.seconds:.3f} s   {ratio:.2f} times as fast as {costs[0].engine}"
+        )
+
+
 def main() -> None:
     """Entry point: `fluocount-convert RUN` is short for `fluocount-convert model RUN`."""
     arguments = sys.argv[1:]

@@ -85,6 +85,7 @@ def test_a_server_has_no_camera_and_a_process_per_core():
     made = _as_server(Settings())
     assert (made.camera.kind, made.button.enabled, made.server.metrics) == ("none", False, True)
     assert made.server.workers >= 1
+    assert made.storage.max_queue == 10_000
     set_by_hand = msgspec.structs.replace(Settings(), server=ServerSettings(workers=7))
     assert _as_server(set_by_hand).server.workers == 7
 

@@ -2,13 +2,15 @@
 
 import csv
 import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from appliance import png
+from appliance import png, wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter, draw_discs, make_frame
 from tifffile import imread
@@ -59,6 +61,36 @@ def test_what_fails_at_the_start_is_told(tmp_path):
     with pytest.raises(InputError, match="no interpreter"):
         worker.do("a")
     worker.stop()
+
+
+def test_a_process_ends_with_the_program_that_was_killed(tmp_path):
+    script = (
+        "import pathlib, sys, time; from troubled import Starter; "
+        "from device.machine.processes import WorkerProcess\n"
+        "if __name__ == '__main__':\n"
+        "    worker = WorkerProcess(Starter(pathlib.Path(sys.argv[1])))\n"
+        "    print(worker.do('a')[1], flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    path = tmp_path / "program.py"
+    path.write_text(script)
+    folders = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    program = subprocess.Popen(
+        [sys.executable, path, tmp_path / "notes"],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": folders},
+    )
+    with program:
+        child = int(program.stdout.readline())
+        program.kill()
+    wait_for(lambda: not is_alive(child), 30, "the end of the process")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_other_pieces_are_counted_whatever_happens_to_one(tmp_path):

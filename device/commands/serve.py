@@ -61,13 +61,19 @@ def _settings(path: Path | None) -> tuple[Settings, str | None]:
         return Settings(), str(error)
 
 
+_SERVER_QUEUE = 10_000
+"""Images that may wait. Each lies on the disk, whose limit holds as well; fifty people hand in a folder each."""
+
+
 def _as_server(settings: Settings) -> Settings:
     """Whatever the file does not say otherwise: no camera, no button, a process per core."""
     from device.machine.cores import share_cores
 
     workers = settings.server.workers or share_cores(sys.maxsize, sys.maxsize)[0]
+    longest = max(settings.storage.max_queue, _SERVER_QUEUE)
     return msgspec.structs.replace(
         settings,
+        storage=msgspec.structs.replace(settings.storage, max_queue=longest),
         camera=msgspec.structs.replace(settings.camera, kind="none"),
         button=msgspec.structs.replace(settings.button, enabled=False),
         server=ServerSettings(workers=workers, metrics=True, json_log=True),

@@ -10,11 +10,12 @@ work when one of its processes dies.
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from typing import Any, Generic, TypeVar
 
 I = TypeVar("I")  # noqa: E741 - a piece of work
@@ -121,7 +122,16 @@ def _begin(start: Callable[[], Callable[[Any], Any]]) -> None:
     """In the process. Ctrl-C is for the program, which then stops this one."""
     global _start
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _start = start
+
+
+def _end_with_parent() -> None:
+    """A program that was killed says nothing, and the next one must not find somebody at work on its counts."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _do(piece: Any) -> Any:

@@ -1,0 +1,26 @@
+"""A server with two counting processes, made to be run and killed as a process of its own."""
+
+from pathlib import Path
+
+import msgspec
+from appliance import make_settings
+from troubled import BeginFake
+
+from device.config import CameraSettings, ServerSettings
+from device.jobs import counter
+from device.jobs.crew import Crew
+from device.service import Service
+from device.web.server import make_server
+
+
+def run(data_dir: Path, port: int) -> None:
+    """Serve until killed; brightness is the model."""
+    settings = make_settings(data_dir, camera=CameraSettings(kind="none"), port=port)
+    storage = msgspec.structs.replace(settings.storage, max_queue=10_000)
+    settings = msgspec.structs.replace(settings, server=ServerSettings(workers=2), storage=storage)
+    counter.Crew = lambda store, counting, processes: Crew(
+        store, counting, processes, BeginFake(storage)
+    )
+    service = Service(settings)
+    service.start()
+    make_server(service).run()
