@@ -18,7 +18,7 @@ from device.errors import FluocountError, ModelError, SettingsError, StorageErro
 from device.forward import Forwarder
 from device.jobs import Segmenters
 from device.jobs.counter import Counter, open_counter
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.jobs.segmenters import Loader
 from device.machine.cores import share_cores
 from device.machine.records import prepare_records
@@ -226,7 +226,7 @@ class Service:
 
     def _capture(self) -> None:
         counter = self.require_accepting()
-        capture(counter.store, counter.capturer, Wishes(assay=self.settings.button.assay))
+        capture(counter.store, counter.capturer, CountOptions(assay=self.settings.button.assay))
 
     def _start_panel(self) -> None:
         if self.panel is not None:
@@ -249,7 +249,7 @@ class Service:
             return
         for planned in plans_from_settings(self.settings):
             plan = with_study(self.counter.store, planned)
-            self.counter.intake.require_usable(plan.wishes())
+            self.counter.intake.require_usable(plan.options())
             watch = FolderWatch(self.counter.store, self.counter.intake, plan)
             watch.start()
             self.watches.append(watch)

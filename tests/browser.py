@@ -61,11 +61,13 @@ class Served:
     def store(self):
         return self.service.require_store()
 
-    def hand_in(self, data: bytes, name: str, **wishes):
+    def hand_in(self, data: bytes, name: str, **options):
         """Count an image as an upload does; the row when it is done."""
-        from device.jobs.intake import Wishes
+        from device.jobs.intake import CountOptions
 
-        row = self.service.require_accepting().intake.accept(data, name, "upload", Wishes(**wishes))
+        row = self.service.require_accepting().intake.accept(
+            data, name, "upload", CountOptions(**options)
+        )
         return wait_for(lambda: self._done(row.id), what=f"the count of {name}")
 
     def _done(self, count_id: str):

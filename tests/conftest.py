@@ -69,6 +69,11 @@ def make_confidence(**changes) -> Confidence:
     return msgspec.structs.replace(confidence, **changes)
 
 
+UNMEASURED = Metrics(
+    on="nothing", frames=0, cells=0, f1=0, precision=0, recall=0, mae=0, medae=0, mean_iou=0
+)
+
+
 def make_card(**changes) -> ModelCard:
     """A valid card of a model that works at full scale; any field can be replaced."""
     card = ModelCard(
@@ -93,19 +98,7 @@ def make_card(**changes) -> ModelCard:
             min_peak=0.0,
         ),
         confidence=make_confidence(),
-        metrics=(
-            Metrics(
-                on="nothing",
-                frames=0,
-                cells=0,
-                f1=0,
-                precision=0,
-                recall=0,
-                mae=0,
-                medae=0,
-                mean_iou=0,
-            ),
-        ),
+        metrics=(UNMEASURED,),
         training_data=(DataSource(name="none", frames=0, licence="none"),),
         trained_for="tests",
         gmac_per_frame=0.0,

@@ -124,48 +124,39 @@ def small_czi(stack, compression: str = "uncompressed:") -> bytes:
 def lif(planes, names) -> bytes:
     """A Leica file of one image with several channels."""
     count, (height, width) = len(planes), planes[0].shape
-
-    def channel(index: int, name: str) -> str:
-        return (
-            f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="12" LUTName="{name}" Unit="" '
-            'NameOfMeasuredQuantity="" Min="0" Max="4095" IsLUTInverted="0" '
-            f'BytesInc="{index * height * width * 2}" BitInc="0"/>'
-        )
-
-    def axis(number: int, size: int, step: int) -> str:
-        return (
-            f'<DimensionDescription DimID="{number}" NumberOfElements="{size}" Origin="0" Unit="m" '
-            f'Length="{0.5e-6 * (size - 1)}" BitInc="0" BytesInc="{step}"/>'
-        )
-
-    channels = "".join(channel(index, name) for index, name in enumerate(names))
-    size = count * height * width * 2
+    size = 2 * height * width
+    channels = "".join(_lif_channel(index * size, name) for index, name in enumerate(names))
     xml = (
         '<LMSDataContainerHeader Version="2"><Element Name="a" Visibility="1" UniqueID="1"><Data/>'
         '<Memory Size="0" MemoryBlockID="MemBlock_1"/><Children>'
         '<Element Name="Series1" Visibility="1" UniqueID="2"><Data><Image TextDescription="">'
         f"<ImageDescription><Channels>{channels}</Channels><Dimensions>"
-        f"{axis(1, width, 2)}{axis(2, height, 2 * width)}</Dimensions></ImageDescription></Image>"
-        f'</Data><Memory Size="{size}" MemoryBlockID="MemBlock_2"/>'
+        f"{_lif_axis(1, width, 2)}{_lif_axis(2, height, 2 * width)}</Dimensions></ImageDescription>"
+        f'</Image></Data><Memory Size="{count * size}" MemoryBlockID="MemBlock_2"/>'
         "</Element></Children></Element></LMSDataContainerHeader>"
     ).encode("utf-16-le")
     pixels = b"".join(plane.astype("<u2").tobytes() for plane in planes)
-
-    def block(name: str, content: bytes) -> bytes:
-        text = name.encode("utf-16-le")
-        head = (
-            b"\x2a"
-            + struct.pack("<Q", len(content))
-            + b"\x2a"
-            + struct.pack("<I", len(name))
-            + text
-        )
-        return struct.pack("<II", 0x70, len(head)) + head + content
-
     text = b"\x2a" + struct.pack("<I", len(xml) // 2) + xml
+    head = struct.pack("<II", 0x70, len(text)) + text
+    return head + _lif_block("MemBlock_1", b"") + _lif_block("MemBlock_2", pixels)
+
+
+def _lif_channel(offset: int, name: str) -> str:
     return (
-        struct.pack("<II", 0x70, len(text))
-        + text
-        + block("MemBlock_1", b"")
-        + block("MemBlock_2", pixels)
+        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="12" LUTName="{name}" Unit="" '
+        'NameOfMeasuredQuantity="" Min="0" Max="4095" IsLUTInverted="0" '
+        f'BytesInc="{offset}" BitInc="0"/>'
     )
+
+
+def _lif_axis(number: int, size: int, step: int) -> str:
+    return (
+        f'<DimensionDescription DimID="{number}" NumberOfElements="{size}" Origin="0" Unit="m" '
+        f'Length="{0.5e-6 * (size - 1)}" BitInc="0" BytesInc="{step}"/>'
+    )
+
+
+def _lif_block(name: str, content: bytes) -> bytes:
+    head = struct.pack("<cQcI", b"\x2a", len(content), b"\x2a", len(name))
+    head += name.encode("utf-16-le")
+    return struct.pack("<II", 0x70, len(head)) + head + content

@@ -8,7 +8,7 @@ from appliance import SlowSegmenter, make_settings, png, wait_for, with_storage
 
 import device.forward
 from device.config import CameraSettings, ForwardSettings, Settings
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.service import Service
 from device.store import CountRow, Edit
 from device.web.server import make_server
@@ -39,9 +39,9 @@ def make_pi(data_dir: Path, central: str, **forward: object) -> Service:
 def count_image(pi: Service, number: int) -> CountRow:
     """The count of an image that is the same at every start."""
     counter = pi.require_counter()
-    wishes = Wishes(once_key=f"image {number}")
+    options = CountOptions(once_key=f"image {number}")
     data = png(cells=1 + number % 5, shade=255 - number)
-    row = counter.intake.accept(data, f"{number}.png", "upload", wishes)
+    row = counter.intake.accept(data, f"{number}.png", "upload", options)
     wait_for(lambda: counter.store.counts.get(row.id).status == "done", 60)
     return counter.store.counts.get(row.id)
 

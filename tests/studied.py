@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 from appliance import make_service, png, wait_for
 
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.service import Service
 from device.store import CountRow, Filter
 from device.store.studies import Place, Study
 
 
 def counted(
-    service: Service, cells: int, shade: int, name: str = "image.png", **wishes
+    service: Service, cells: int, shade: int, name: str = "image.png", **options
 ) -> CountRow:
     """An image with so many cells, counted by a started service."""
     intake = service.require_accepting().intake
-    row = intake.accept(png(cells, shade=shade), name, "upload", Wishes(**wishes))
+    row = intake.accept(png(cells, shade=shade), name, "upload", CountOptions(**options))
     return wait_for(lambda: finished(service, row.id), what="the count")
 
 

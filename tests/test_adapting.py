@@ -17,7 +17,7 @@ from device.cli import cli
 from device.counting.assay import Assay
 from device.errors import InputError
 from device.export.trainingfile import CorrectedFrame, TrainingFrame, pack_training
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.models.card import find_model, load_card
 from device.service import Service
 from trainer.fitting.adapting import adapting_run
@@ -209,7 +209,7 @@ def test_export_adapt_install_count(tmp_path, monkeypatch):
 def _hand_in_and_correct(service, seed):
     made = dapi_frame(seed)
     intake = service.counter.intake
-    row = intake.accept(made.png, f"{seed}.png", "upload", Wishes(assay="DAPI mouse"))
+    row = intake.accept(made.png, f"{seed}.png", "upload", CountOptions(assay="DAPI mouse"))
     wait_for(lambda: service.store.counts.get(row.id).status == "done", 300)
     result = service.store.result(row.id)
     for cell in result.cells:

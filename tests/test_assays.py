@@ -27,7 +27,7 @@ from device.counting.reading import Reading, merge
 from device.counting.records import CountSettings, with_assay
 from device.counting.settings import resolve
 from device.errors import InputError, NotFoundError, SettingsError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.models.card import available_models
 from device.store import open_store
 from device.watch import plans_from_settings
@@ -47,8 +47,8 @@ def store(service):
     return service.store
 
 
-def count(service, cells=3, **wishes):
-    row = service.counter.intake.accept(png(cells), "a.png", "upload", Wishes(**wishes))
+def count(service, cells=3, **options):
+    row = service.counter.intake.accept(png(cells), "a.png", "upload", CountOptions(**options))
     wait_for(lambda: service.store.counts.get(row.id).status == "done")
     return row.id
 
@@ -194,18 +194,18 @@ def test_without_a_name_the_default_counts(service, store):
 
 
 def test_a_second_try_means_the_assay_of_the_first(service, store):
-    wishes = Wishes(once_key="k")
-    first = service.counter.intake.accept(png(2), "a.png", "upload", wishes)
+    options = CountOptions(once_key="k")
+    first = service.counter.intake.accept(png(2), "a.png", "upload", options)
     changed = msgspec.structs.replace(store.assays.get("default"), threshold=0.7)
     store.assays.save(changed, "ann")
-    assert service.counter.intake.accept(png(2), "a.png", "upload", wishes).id == first.id
+    assert service.counter.intake.accept(png(2), "a.png", "upload", options).id == first.id
 
 
 def test_the_camera_exposes_as_the_assay_says(service, store):
     wait_for(lambda: service.camera.status.state == "ready")
     exposure = Exposure(exposure_s=0.002, blue_gain=1.5)
     store.assays.save(Assay(name="short", exposure=exposure), "ann")
-    row = service.counter.capturer.capture(Wishes(assay="short"))
+    row = service.counter.capturer.capture(CountOptions(assay="short"))
     assert row.capture["exposure_s"] == pytest.approx(0.002, rel=0.1)
     assert row.capture["blue_gain"] == 1.5
     assert row.settings.assay.name == "short"

@@ -1,4 +1,4 @@
-"""The owner thread: wishes, previews, light, and every way in which a camera lets one down."""
+"""The owner thread: requests, previews, light, and every way in which a camera lets one down."""
 
 import gc
 import json

@@ -13,7 +13,7 @@ from roifile import ImagejRoi
 from device.commands.export import command
 from device.errors import ConflictError, InputError, NotFoundError
 from device.export.stored import stored_labels
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 
 
 class Lab:
@@ -38,7 +38,7 @@ class Lab:
 
     def _count(self, cells, name, sample):
         data = png(cells, shade=250 - len(name))
-        row = self.service.counter.intake.accept(data, name, "upload", Wishes(sample=sample))
+        row = self.service.counter.intake.accept(data, name, "upload", CountOptions(sample=sample))
         return wait_for(lambda: self._done(row.id))
 
     def _done(self, count_id):

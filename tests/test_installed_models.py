@@ -15,7 +15,7 @@ from device.commands.model import command
 from device.counting.assay import Assay
 from device.counting.records import Taken
 from device.errors import ConflictError, InputError, ModelError, NotFoundError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.jobs.models import list_models, remove_model
 from device.jobs.segmenters import Segmenters
 from device.models import card as cards
@@ -170,7 +170,7 @@ def service(tmp_path, trusting):
 def test_what_is_used_is_not_removed(service):
     install(package(), use_installed(service.settings.data_dir))
     service.store.assays.save(Assay(name="DAPI 20x", model="mine"), "ann")
-    waiting = service.counter.intake.accept(png(), "a.png", "upload", Wishes(model="mine"))
+    waiting = service.counter.intake.accept(png(), "a.png", "upload", CountOptions(model="mine"))
     mine = list_models(service.store, service.settings)[-1]
     assert mine.used_by == ("the assay DAPI 20x", "1 image(s) that wait to be counted")
     with pytest.raises(ConflictError, match="used by the assay DAPI 20x"):

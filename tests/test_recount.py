@@ -10,7 +10,7 @@ from device.batch.replay import past_of_count, replay
 from device.counting.assay import Assay
 from device.counting.records import Cell, CountResult
 from device.export.stored import counts_lines
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again, carried
 from device.store import Filter
 from device.store.records import Correction
@@ -26,8 +26,8 @@ def service(tmp_path):
     service.stop()
 
 
-def count(service, cells=3, **wishes):
-    row = service.counter.intake.accept(png(cells), "a.png", "upload", Wishes(**wishes))
+def count(service, cells=3, **options):
+    row = service.counter.intake.accept(png(cells), "a.png", "upload", CountOptions(**options))
     return finished(service, row.id)
 
 
@@ -87,7 +87,7 @@ def test_a_waiting_version_hides_nothing(tmp_path):
     service = make_service(tmp_path / "data")  # no worker
     row = service.counter.intake.accept(png(2), "a.png", "upload")
     service.counter.intake.accept(
-        png(2), "a.png", "upload", Wishes(version_of=row.id, assay="default")
+        png(2), "a.png", "upload", CountOptions(version_of=row.id, assay="default")
     )
     assert len(service.store.counts.search(Filter(newest=True))) == 2
     service.stop()

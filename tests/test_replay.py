@@ -15,7 +15,7 @@ from device.batch.replay import past_of_count, past_of_file, replay, results_in
 from device.commands.replay import command
 from device.counting.records import CountSettings
 from device.errors import InputError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.jobs.relabelling import Change
 
 
@@ -27,8 +27,8 @@ class Lab:
         self.store = self.service.store
 
     def count(self, cells=3, **settings):
-        wishes = Wishes(settings=CountSettings(**settings))
-        row = self.service.counter.intake.accept(png(cells), "a.png", "upload", wishes)
+        options = CountOptions(settings=CountSettings(**settings))
+        row = self.service.counter.intake.accept(png(cells), "a.png", "upload", options)
         wait_for(lambda: self.store.counts.get(row.id).status == "done")
         return row.id
 

@@ -13,7 +13,7 @@ from device.batch.replay import past_of_count, replay
 from device.counting.assay import Assay
 from device.counting.confidence.flags import model_flags
 from device.errors import ConflictError, InputError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.service import Service
 from device.store.records import Edit
 from device.web import create_app
@@ -43,8 +43,10 @@ def service(tmp_path):
     service.stop()
 
 
-def count(service, data, name="a.png", **wishes):
-    row = service.counter.intake.accept(data, name, "upload", Wishes(**{"assay": "mine"} | wishes))
+def count(service, data, name="a.png", **options):
+    row = service.counter.intake.accept(
+        data, name, "upload", CountOptions(**{"assay": "mine"} | options)
+    )
     wait_for(lambda: service.store.counts.get(row.id).status == "done")
     return row.id
 
@@ -56,11 +58,11 @@ def remove_at(service, count_id, places):
         service.store.corrections.remove(count_id, result, nearest.id, "ann")
 
 
-def corrected(service, seeds, **wishes):
+def corrected(service, seeds, **options):
     ids = []
     for seed in seeds:
         data, dim = frame(seed)
-        count_id = count(service, data, f"{seed}.png", **wishes)
+        count_id = count(service, data, f"{seed}.png", **options)
         remove_at(service, count_id, dim)
         ids.append(count_id)
     return ids

@@ -16,7 +16,7 @@ from device.counting.assay import Assay
 from device.errors import InputError
 from device.export import trainingfile
 from device.export.trainingfile import MANIFEST, read_frames, read_manifest
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.store.records import Edit
 from device.web import create_app
 
@@ -40,8 +40,8 @@ class Lab:
         self.store.counts.edit(self.reviewed, Edit(reviewed_by="ann"))
 
     def count(self, data, name, assay="mine"):
-        wishes = Wishes(assay=assay)
-        row = self.service.counter.intake.accept(data, name, "upload", wishes)
+        options = CountOptions(assay=assay)
+        row = self.service.counter.intake.accept(data, name, "upload", options)
         wait_for(lambda: self.store.counts.get(row.id).status == "done")
         return row.id
 

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
@@ -89,16 +88,11 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         """End the worker: it stops when its input ends, or is killed if the benchmark failed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if error is not None:
+        if kind is not None:
             self._process.kill()
         self._process.stdin.close()
         self._process.stdout.close()

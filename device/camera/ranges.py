@@ -50,7 +50,7 @@ def tell_fitted(asked: CameraControls, used: CameraControls) -> str:
     if not pairs:
         return ""
     changed = ", ".join(
-        f"{LABELS[name]} {now:.4g}{unit} instead of {wish:.4g}{unit}"
-        for name, (now, wish, unit) in pairs.items()
+        f"{LABELS[name]} {now:.4g}{unit} instead of {wanted:.4g}{unit}"
+        for name, (now, wanted, unit) in pairs.items()
     )
     return f"This camera does not support all settings; it uses {changed}."

@@ -15,7 +15,6 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -101,12 +100,7 @@ class FixedTuning:
             os.environ[_ENVIRONMENT] = self.path
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Remove the file: libcamera has read it."""
         os.environ.pop(_ENVIRONMENT, None)
         if self._file is not None:

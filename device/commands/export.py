@@ -91,13 +91,13 @@ def _write_training(path: Path, ids: tuple[str, ...], chosen: dict[str, Any]) ->
 
 def _filter(ids: tuple[str, ...], chosen: dict[str, Any]) -> Filter:
     """The selection; raises if nothing is selected, or if ids and filters are combined."""
-    wishes = {
+    options = {
         "sample": chosen["sample"],
         "since_s": _seconds(chosen["since"]),
         "until_s": _seconds(chosen["until"]),
         "kept": True if chosen["kept"] else None,
     }
-    given = {name: value for name, value in wishes.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     if ids and not given and not chosen["everything"]:
         return Filter(ids=ids)
     if ids or not (given or chosen["everything"]):

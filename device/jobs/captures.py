@@ -7,7 +7,7 @@ import msgspec
 
 from device.camera import CameraThread, Capture, capture_tiff
 from device.errors import CameraError
-from device.jobs.intake import NO_WISHES, Intake, Wishes
+from device.jobs.intake import DEFAULT_OPTIONS, CountOptions, Intake
 from device.store import CountRow
 
 _PATIENCE_S = 30.0
@@ -21,7 +21,7 @@ class Capturer:
         self._camera = camera
         self._intake = intake
 
-    def capture(self, wishes: Wishes = NO_WISHES) -> CountRow:
+    def capture(self, options: CountOptions = DEFAULT_OPTIONS) -> CountRow:
         """Take a picture now; when this returns, it is saved and in the queue.
 
         Raises:
@@ -30,7 +30,7 @@ class Capturer:
             QueueFullError, StorageError, ModelError: nothing was accepted.
         """
         self._intake.require_room()
-        self._expose(wishes)
+        self._expose(options)
         status = self._camera.status
         limit_s = _PATIENCE_S + 3 * status.exposure_s * status.average_frames
         taken = self._wait(self._camera.capture(), limit_s)
@@ -38,13 +38,13 @@ class Capturer:
             capture_tiff(taken),
             f"{taken.frame.source}.tiff",
             "capture",
-            wishes,
+            options,
             capture=taken.record(),
         )
 
-    def _expose(self, wishes: Wishes) -> None:
+    def _expose(self, options: CountOptions) -> None:
         """Set the camera as the assay says; what it leaves open stays as a person set it."""
-        _, settings = self._intake.settle(wishes)
+        _, settings = self._intake.settle(options)
         if settings.assay is None:
             return
         chosen = msgspec.structs.asdict(settings.assay.exposure)

@@ -27,7 +27,7 @@ MAX_NOTES_CHARS = 10_000
 MAX_NAME_CHARS = 200
 
 
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+class CountOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender may say about an image.
 
     Attributes:
@@ -47,7 +47,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     version_of: str | None = None
 
 
-NO_WISHES = Wishes()
+DEFAULT_OPTIONS = CountOptions()
 
 
 class Intake:
@@ -81,7 +81,7 @@ class Intake:
         data: bytes,
         image: str,
         origin: Origin,
-        wishes: Wishes = NO_WISHES,
+        options: CountOptions = DEFAULT_OPTIONS,
         capture: dict[str, Any] | None = None,
     ) -> CountRow:
         """Check an image file and put it on the queue.
@@ -90,7 +90,7 @@ class Intake:
             data: the file's bytes.
             image: its name, for people.
             origin: its source.
-            wishes: what the sender said about it.
+            options: what the sender chose.
             capture: real settings of the camera.
 
         Raises:
@@ -99,39 +99,39 @@ class Intake:
             ConflictError: the key was used for another image or other settings.
             BusyError, QueueFullError, StorageError: nothing was accepted.
         """
-        known = self._store.counts.find_once(wishes.once_key)
+        known = self._store.counts.find_once(options.once_key)
         if known is not None:
-            return self._accepted_before(known, data, wishes)
-        model, settings = self.settle(wishes)
+            return self._accepted_before(known, data, options)
+        model, settings = self.settle(options)
         new = NewCount(
             data=data,
             image=_printable(image),
             origin=origin,
             model=model,
             settings=settings,
-            sample=wishes.sample,
-            notes=wishes.notes,
-            once_key=wishes.once_key,
+            sample=options.sample,
+            notes=options.notes,
+            once_key=options.once_key,
             capture=capture,
-            version_of=wishes.version_of,
+            version_of=options.version_of,
         )
         return self._store.counts.accept(replace(new, needs=self._check(new)))
 
-    def _accepted_before(self, known: CountRow, data: bytes, wishes: Wishes) -> CountRow:
+    def _accepted_before(self, known: CountRow, data: bytes, options: CountOptions) -> CountRow:
         """A second try means the assay as it was at the first."""
-        settings = self._settings(wishes, known.settings.assay)
+        settings = self._settings(options, known.settings.assay)
         return require_same(known, hashlib.sha256(data).hexdigest(), settings)
 
-    def settle(self, wishes: Wishes) -> tuple[str, CountSettings]:
-        """The model and the settings that some wishes come to, with the newest version of the assay.
+    def settle(self, options: CountOptions) -> tuple[str, CountSettings]:
+        """The model and the settings that the options lead to, with the newest version of the assay.
 
         Raises:
             InputError: there is no such model.
             NotFoundError: there is no such assay.
         """
-        settings = self._settings(wishes, None)
+        settings = self._settings(options, None)
         named = None if settings.assay is None else settings.assay.model
-        return self._model(wishes.model or named), settings
+        return self._model(options.model or named), settings
 
     def card(self, model: str) -> ModelCard:
         """The card of a model.
@@ -150,25 +150,25 @@ class Intake:
         """
         self.card(self._model(name))
 
-    def require_usable(self, wishes: Wishes) -> None:
-        """Raise before anything starts where no image could be accepted with these wishes.
+    def require_usable(self, options: CountOptions) -> None:
+        """Raise before anything starts where no image could be accepted with these options.
 
         Raises:
             InputError, NotFoundError, ModelError: there is no such model or assay, or a setting is outside its range.
         """
-        model, settings = self.settle(wishes)
+        model, settings = self.settle(options)
         resolve(without_unknown_size(settings), adapt_card(self.card(model), settings.assay))
 
-    def _settings(self, wishes: Wishes, known: Assay | None) -> CountSettings:
-        """The settings under the assay that is wished for; `known` is taken where it has that name."""
-        if wishes.settings.assay is not None:
-            return with_assay(wishes.settings, wishes.settings.assay)
-        name = wishes.assay or DEFAULT
+    def _settings(self, options: CountOptions, known: Assay | None) -> CountSettings:
+        """The settings under the assay that was asked for; `known` is taken where it has that name."""
+        if options.settings.assay is not None:
+            return with_assay(options.settings, options.settings.assay)
+        name = options.assay or DEFAULT
         if known is not None and known.name == name:
-            return with_assay(wishes.settings, known)
+            return with_assay(options.settings, known)
         assays = self._store.assays
-        assay = assays.find(name) if wishes.assay is None else assays.get(name)
-        return with_assay(wishes.settings, assay)
+        assay = assays.find(name) if options.assay is None else assays.get(name)
+        return with_assay(options.settings, assay)
 
     def _check(self, new: NewCount) -> Needs | None:
         """Check the image; returns its estimated memory and time."""

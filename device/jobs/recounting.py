@@ -9,7 +9,7 @@ import numpy as np
 from device.counting.reading import merge
 from device.counting.records import Cell, CountResult, CountSettings
 from device.errors import FluocountError, InputError, NotFoundError, QueueFullError
-from device.jobs.intake import Intake, Wishes
+from device.jobs.intake import CountOptions, Intake
 from device.store import CountRow, Filter, Store
 from device.store.records import WAITING, Correction, Mark
 
@@ -86,10 +86,10 @@ class Recounter:
                 f"the stored image cannot be read ({error.strerror}); restore a backup."
             ) from None
         return self._intake.accept(
-            data, row.image, row.origin, self._wishes(row, again), row.capture
+            data, row.image, row.origin, self._options(row, again), row.capture
         )
 
-    def _wishes(self, row: CountRow, again: Again) -> Wishes:
+    def _options(self, row: CountRow, again: Again) -> CountOptions:
         """Another assay brings its own numbers; the picture stays the one that was counted, where it names none."""
         held = row.settings.assay
         settings = msgspec.structs.replace(row.settings, assay=None)
@@ -100,7 +100,7 @@ class Recounter:
         if again.cell_diameter_px is not None:
             settings = msgspec.structs.replace(settings, cell_diameter_px=again.cell_diameter_px)
         kept = None if held is None else held.name
-        return Wishes(
+        return CountOptions(
             sample=row.sample,
             notes=row.notes,
             model=row.model if again.assay is None else None,

@@ -57,7 +57,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         resident_bytes: what the process holds now.
         refused: the sentence of an InputError.
-        failed: what was raised that nobody foresaw.
+        failed: the unexpected error that was raised.
         out_of_memory: the limit was reached.
         header: or None.
         fields: of the frame, without its arrays.

@@ -12,7 +12,7 @@ import msgspec
 from device.batch.items import Item, search
 from device.errors import FluocountError, InputError, QueueFullError, StorageError
 from device.jobs.captures import Capturer
-from device.jobs.intake import MAX_SAMPLE_CHARS, NO_WISHES, Intake, Wishes
+from device.jobs.intake import DEFAULT_OPTIONS, MAX_SAMPLE_CHARS, CountOptions, Intake
 from device.store import CountRow, Store
 from device.store.records import WAITING
 from device.store.studies import Place, Study
@@ -166,7 +166,7 @@ def wait_until_counted(
         pause.wait(_LOOK_S)
 
 
-def capture(store: Store, capturer: Capturer, wishes: Wishes = NO_WISHES) -> CountRow:
+def capture(store: Store, capturer: Capturer, options: CountOptions = DEFAULT_OPTIONS) -> CountRow:
     """Take a picture; where captures belong to a study, it goes to its place there and the slice counts up.
 
     Raises:
@@ -174,7 +174,7 @@ def capture(store: Store, capturer: Capturer, wishes: Wishes = NO_WISHES) -> Cou
     """
     position = store.studies.capturing()
     if position is None:
-        return capturer.capture(wishes)
+        return capturer.capture(options)
     study = store.studies.get(position.study)
     place = position.place
     name = " ".join(
@@ -182,9 +182,9 @@ def capture(store: Store, capturer: Capturer, wishes: Wishes = NO_WISHES) -> Cou
     )
     row = capturer.capture(
         msgspec.structs.replace(
-            wishes,
-            sample=wishes.sample or f"{study.name}: {name}"[:MAX_SAMPLE_CHARS],
-            assay=wishes.assay or study.assay or None,
+            options,
+            sample=options.sample or f"{study.name}: {name}"[:MAX_SAMPLE_CHARS],
+            assay=options.assay or study.assay or None,
         )
     )
     store.studies.assign(study.name, {row.id: place})
@@ -220,7 +220,7 @@ def _in_group(study: Study, split: Split) -> Split:
 def _accept(intake: Intake, study: Study, path: Path, split: Split) -> CountRow:
     data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
-    wishes = Wishes(
+    options = CountOptions(
         sample=f"{split.place.group} {split.place.subject}"[:MAX_SAMPLE_CHARS],
         assay=study.assay or None,
         once_key=f"study:{study.name}:{split.name}:{sha256}",
@@ -228,6 +228,6 @@ def _accept(intake: Intake, study: Study, path: Path, split: Split) -> CountRow:
     pause = threading.Event()
     while True:
         try:
-            return intake.accept(data, split.name, "batch", wishes)
+            return intake.accept(data, split.name, "batch", options)
         except QueueFullError:
             pause.wait(_LOOK_S)

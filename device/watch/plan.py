@@ -6,7 +6,7 @@ from pathlib import Path
 from device.config import Settings
 from device.counting.records import CountSettings
 from device.errors import SettingsError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.store import Store
 
 _CARDS_SETTINGS = CountSettings()
@@ -52,9 +52,11 @@ class WatchPlan:
     retry_failed: bool = False
     retry_s: float = 5.0
 
-    def wishes(self, once_key: str | None = None) -> Wishes:
+    def options(self, once_key: str | None = None) -> CountOptions:
         """What every image of the folder is accepted with."""
-        return Wishes(model=self.model, settings=self.settings, assay=self.assay, once_key=once_key)
+        return CountOptions(
+            model=self.model, settings=self.settings, assay=self.assay, once_key=once_key
+        )
 
 
 def make_plan(

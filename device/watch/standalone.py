@@ -53,7 +53,7 @@ def watch_folder(
         plan = with_study(store, plan)
         default = plan.model or settings.counting.model
         intake = Intake(store, segmenters, default, settings.counting.max_memory_mb)
-        intake.require_usable(plan.wishes())
+        intake.require_usable(plan.options())
         worker = Worker(store, segmenters, conditions=system.conditions)
         watch = FolderWatch(
             store, intake, plan, worker_problem=lambda: worker.state.problem, say=say

@@ -200,14 +200,14 @@ class Taking:
 
     def _accept(self, entry: Entry, data: bytes) -> CountRow:
         """Reuse a count of the same image with the same settings in the store."""
-        wishes = self._plan.wishes(entry.once_key)
+        options = self._plan.options(entry.once_key)
         if not self._plan.recount:
-            model, settings = self._intake.settle(wishes)
+            model, settings = self._intake.settle(options)
             weights = self._intake.card(model).sha256
             same = self._store.counts.find_same(entry.sha256, model, settings, weights)
             if same is not None:
                 return same
-        return self._intake.accept(data, entry.path, "watch", wishes)
+        return self._intake.accept(data, entry.path, "watch", options)
 
     def _unreadable(self, path: Path, error: OSError, now_s: float) -> None:
         """The writer may still lock the file; after some time it is an error, but still tried again."""

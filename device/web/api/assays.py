@@ -60,36 +60,36 @@ def versions(name: str) -> Response:
 
 
 @assays.post("/assays")
-@assays.input(AssayForm, location="json", arg_name="wish")
+@assays.input(AssayForm, location="json", arg_name="form")
 @answers(assays, ref("Assay"), 503)
-def save(wish: dict[str, Any]) -> Response:
+def save(form: dict[str, Any]) -> Response:
     """Save an assay: a new one, or the newest version of its name; counts keep the version they were made with."""
     try:
-        assay = msgspec.convert(wish["assay"], Assay)
+        assay = msgspec.convert(form["assay"], Assay)
     except msgspec.ValidationError as error:
         raise InputError(
             f"This assay cannot be used ({str(error).rstrip('.')}); send it as it was exported."
         ) from None
     intake = service().require_counter().intake
     intake.require_model(assay.model)
-    return json(service().require_store().assays.save(assay, who(wish.get("who"))))
+    return json(service().require_store().assays.save(assay, who(form.get("who"))))
 
 
 @assays.post("/assays/<name>/teach")
-@assays.input(TeachForm, location="json", arg_name="wish")
+@assays.input(TeachForm, location="json", arg_name="form")
 @answers(assays, ref("Lesson"), 404, 409, 503)
-def teach(name: str, wish: dict[str, Any]) -> Response:
+def teach(name: str, form: dict[str, Any]) -> Response:
     """What the assay would learn from corrected counts; nothing is saved. To accept, save the proposed assay."""
-    return json(service().require_counter().teacher.lesson(name, wish.get("ids", ())))
+    return json(service().require_counter().teacher.lesson(name, form.get("ids", ())))
 
 
 @assays.post("/assays/<name>/restore")
-@assays.input(RestoreForm, location="json", arg_name="wish")
+@assays.input(RestoreForm, location="json", arg_name="form")
 @answers(assays, ref("Assay"), 404, 409)
-def restore(name: str, wish: dict[str, Any]) -> Response:
+def restore(name: str, form: dict[str, Any]) -> Response:
     """Make an earlier version the newest again."""
     store = service().require_store()
-    return json(store.assays.save(store.assays.get(name, wish["version"]), who(wish.get("who"))))
+    return json(store.assays.save(store.assays.get(name, form["version"]), who(form.get("who"))))
 
 
 def _entry(assay: Assay) -> AssayEntry:

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, current_app
 
 from device.errors import InputError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.studies.loading import capture as capture_into_study
 from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
@@ -27,16 +27,16 @@ def state() -> Response:
 
 
 @camera.patch("/camera")
-@camera.input(CameraForm, location="json", arg_name="wish")
+@camera.input(CameraForm, location="json", arg_name="form")
 @answers(camera, ref("CameraStatus"), 503)
-def change(wish: dict[str, Any]) -> Response:
+def change(form: dict[str, Any]) -> Response:
     """Change exposure, gain, colour gains or averaging from the next frame on."""
-    if not wish:
+    if not form:
         raise InputError(
             "Nothing to change: give at least one of exposure, gain, red gain, blue gain and the number of "
             "frames to average."
         )
-    return json(service().camera.change(**wish))
+    return json(service().camera.change(**form))
 
 
 @camera.get("/camera/preview.jpg")
@@ -53,13 +53,13 @@ def preview() -> Response:
 
 
 @camera.post("/captures")
-@camera.input(CaptureForm, location="json", arg_name="wish")
+@camera.input(CaptureForm, location="json", arg_name="form")
 @answers(camera, ref("Accepted"), 404, 409, 503, status=202, text="Captured and saved")
-def capture(wish: dict[str, Any]) -> Response:
+def capture(form: dict[str, Any]) -> Response:
     """Take a picture and count it; answers when the picture is on the disk."""
-    wishes = Wishes(
-        sample=wish.get("sample", ""), notes=wish.get("notes", ""), assay=wish.get("assay")
+    options = CountOptions(
+        sample=form.get("sample", ""), notes=form.get("notes", ""), assay=form.get("assay")
     )
     counter = service().require_accepting()
-    row = capture_into_study(counter.store, counter.capturer, wishes)
+    row = capture_into_study(counter.store, counter.capturer, options)
     return json(Accepted.of(row), 202)

@@ -30,7 +30,7 @@ def preview(count_id: str, query: dict[str, Any]) -> Response:
 
 
 @corrections.post("/counts/<count_id>/relabel")
-@corrections.input(RelabelQuery, location="json", arg_name="wish")
+@corrections.input(RelabelQuery, location="json", arg_name="form")
 @answers(
     corrections,
     {"allOf": [ref("CountState"), ref("CountResult")]},
@@ -38,28 +38,28 @@ def preview(count_id: str, query: dict[str, Any]) -> Response:
     409,
     503,
 )
-def store(count_id: str, wish: dict[str, Any]) -> Response:
+def store(count_id: str, form: dict[str, Any]) -> Response:
     """Save the count with another threshold or size as the automatic result."""
-    row = service().require_counter().relabeller.store(count_id, Change(**wish))
+    row = service().require_counter().relabeller.store(count_id, Change(**form))
     return json(count_view(service().require_store(), row))
 
 
 @corrections.post("/counts/<count_id>/corrections")
-@corrections.input(CorrectionForm, location="json", arg_name="wish")
+@corrections.input(CorrectionForm, location="json", arg_name="form")
 @corrections.input(KeyHeader, location="headers", arg_name="headers")
 @answers(corrections, ref("CorrectionsView"), 404, 409)
-def correct(count_id: str, wish: dict[str, Any], headers: dict[str, Any]) -> Response:
+def correct(count_id: str, form: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Add or remove a cell, accept or reject a doubtful object, or undo; the same key makes it once."""
     found = service().require_store()
-    log, name, key = found.corrections, who(wish.get("who")), headers.get("idempotency_key")
-    if wish["action"] == "undo":
-        row = log.undo(count_id, name, wish.get("correction_id"))
-    elif wish["action"] == "add":
-        x, y = _need(wish, "x", "y")
+    log, name, key = found.corrections, who(form.get("who")), headers.get("idempotency_key")
+    if form["action"] == "undo":
+        row = log.undo(count_id, name, form.get("correction_id"))
+    elif form["action"] == "add":
+        x, y = _need(form, "x", "y")
         row = add_cell(found, count_id, (x, y), name, key)
     else:
-        (cell_id,) = _need(wish, "cell_id")
-        judge = {"remove": log.remove, "accept": log.accept, "reject": log.reject}[wish["action"]]
+        (cell_id,) = _need(form, "cell_id")
+        judge = {"remove": log.remove, "accept": log.accept, "reject": log.reject}[form["action"]]
         row = judge(count_id, found.result(count_id), cell_id, name, key)
     return json(corrections_view(found, row))
 
@@ -83,8 +83,8 @@ def preview_outlines(count_id: str, query: dict[str, Any]) -> Response:
     return Response(outline_png(counted.labels), mimetype="image/png")
 
 
-def _need(wish: dict[str, Any], *names: str) -> list[Any]:
-    missing = [name for name in names if name not in wish]
+def _need(form: dict[str, Any], *names: str) -> list[Any]:
+    missing = [name for name in names if name not in form]
     if missing:
-        raise InputError(f"The action {wish['action']} needs {' and '.join(missing)} as well.")
-    return [wish[name] for name in names]
+        raise InputError(f"The action {form['action']} needs {' and '.join(missing)} as well.")
+    return [form[name] for name in names]

@@ -9,7 +9,7 @@ from flask import Response
 from device.counting.reading import Reading
 from device.counting.records import CountSettings
 from device.errors import InputError
-from device.jobs.intake import Wishes
+from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again
 from device.store import Edit, Store
 from device.web.access import who
@@ -47,7 +47,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Upload an image to be counted."""
     image = form.pop("image")
     key = headers.get("idempotency_key")
-    wishes = Wishes(
+    options = CountOptions(
         sample=form.get("sample", ""),
         notes=form.get("notes", ""),
         model=form.get("model"),
@@ -59,7 +59,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
         once_key=f"client:{key}" if key else None,
     )
     intake = service().require_accepting().intake
-    row = intake.accept(image.read(), image.filename or "", "upload", wishes)
+    row = intake.accept(image.read(), image.filename or "", "upload", options)
     return json(Accepted.of(row, earlier_count(_store(), row)), 202)
 
 
@@ -165,18 +165,18 @@ def cancel(count_id: str) -> Response:
 
 
 @counts.post("/recounts")
-@counts.input(RecountForm, location="json", arg_name="wish")
+@counts.input(RecountForm, location="json", arg_name="form")
 @answers(counts, ref("RecountView"), 404, 503, status=202, text="In the queue")
-def count_again(wish: dict[str, Any]) -> Response:
+def count_again(form: dict[str, Any]) -> Response:
     """Count images again with another assay or diameter; the old counts stay."""
     counter = service().require_accepting()
-    if ("ids" in wish) == ("sample" in wish):
+    if ("ids" in form) == ("sample" in form):
         raise InputError("Name either counts or a sample to be counted again, not both.")
-    if "ids" in wish:
-        chosen = [counter.store.counts.get(count_id) for count_id in dict.fromkeys(wish["ids"])]
+    if "ids" in form:
+        chosen = [counter.store.counts.get(count_id) for count_id in dict.fromkeys(form["ids"])]
     else:
-        chosen = counter.recounter.of_sample(wish["sample"])
-    again = Again(assay=wish.get("assay"), cell_diameter_px=wish.get("cell_diameter_px"))
+        chosen = counter.recounter.of_sample(form["sample"])
+    again = Again(assay=form.get("assay"), cell_diameter_px=form.get("cell_diameter_px"))
     if again.assay is not None:
         counter.store.assays.get(again.assay)
     done = counter.recounter.recount(chosen, again)

@@ -40,14 +40,14 @@ def archive(query: dict[str, Any]) -> Response:
 
 
 @exports.post("/exports")
-@exports.input(ExportForm, location="json", arg_name="wish")
+@exports.input(ExportForm, location="json", arg_name="form")
 @answers(exports, BINARY, 404, 409, media="*/*")
-def export(wish: dict[str, Any]) -> Response:
+def export(form: dict[str, Any]) -> Response:
     """A table (csv) of the counts, or a ZIP with the table and every count's files."""
     store = service().require_store()
-    which = Filter(ids=tuple(dict.fromkeys(wish["ids"])))
+    which = Filter(ids=tuple(dict.fromkeys(form["ids"])))
     _require_done(store, which)
-    return _table(store, which, wish) if wish["format"] == "csv" else _archive(store, which)
+    return _table(store, which, form) if form["format"] == "csv" else _archive(store, which)
 
 
 @exports.get("/assays/<name>/training.zip")

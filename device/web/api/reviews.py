@@ -88,18 +88,18 @@ def of_study(name: str) -> Response:
 
 
 @reviews.post("/studies/<name>/reviews")
-@reviews.input(ReviewForm, location="json", arg_name="wish")
+@reviews.input(ReviewForm, location="json", arg_name="form")
 @answers(reviews, ref("ReviewState"), 404, 409)
-def begin(name: str, wish: dict[str, Any]) -> Response:
+def begin(name: str, form: dict[str, Any]) -> Response:
     """Draw images at random and begin a blinded review of them."""
     store = service().require_store()
     review = begin_review(
         store,
         name,
-        tuple(wish["observers"]),
-        number=wish.get("number"),
-        precision=wish.get("precision"),
-        seed=wish.get("seed"),
+        tuple(form["observers"]),
+        number=form.get("number"),
+        precision=form.get("precision"),
+        seed=form.get("seed"),
     )
     return json(_state(store, review))
 
@@ -126,14 +126,14 @@ def state(review_id: str) -> Response:
 
 
 @reviews.post("/reviews/<review_id>/steps")
-@reviews.input(StepForm, location="json", arg_name="wish")
+@reviews.input(StepForm, location="json", arg_name="form")
 @answers(reviews, ref("ReviewState"), 404, 409)
-def step(review_id: str, wish: dict[str, Any]) -> Response:
+def step(review_id: str, form: dict[str, Any]) -> Response:
     """An observer starts, goes on or pauses."""
     store = service().require_store()
     review = store.reviews.get(review_id)
-    _require_observer(review, wish["observer"])
-    store.reviews.note(review_id, wish["observer"], wish["what"])
+    _require_observer(review, form["observer"])
+    store.reviews.note(review_id, form["observer"], form["what"])
     return json(_state(store, review))
 
 
@@ -174,25 +174,25 @@ def picture(review_id: str, key: str) -> Response:
 
 
 @reviews.post("/reviews/<review_id>/marks")
-@reviews.input(MarksForm, location="json", arg_name="wish")
+@reviews.input(MarksForm, location="json", arg_name="form")
 @answers(reviews, ref("ReviewState"), 404, 409)
-def mark(review_id: str, wish: dict[str, Any]) -> Response:
+def mark(review_id: str, form: dict[str, Any]) -> Response:
     """Keep an observer's marks; an image that is done does not change any more."""
     store = service().require_store()
     review = store.reviews.get(review_id)
-    key = wish["image"]
-    _require_inside(store, review, key, points := _points(wish["points"]))
-    store.reviews.save_marks(review_id, key, wish["observer"], points, done=wish.get("done", False))
+    key = form["image"]
+    _require_inside(store, review, key, points := _points(form["points"]))
+    store.reviews.save_marks(review_id, key, form["observer"], points, done=form.get("done", False))
     return json(_state(store, review))
 
 
 @reviews.post("/reviews/<review_id>/finish")
-@reviews.input(WhoForm, location="json", arg_name="wish")
+@reviews.input(WhoForm, location="json", arg_name="form")
 @answers(reviews, ref("ReviewState"), 404, 409)
-def finish(review_id: str, wish: dict[str, Any]) -> Response:
+def finish(review_id: str, form: dict[str, Any]) -> Response:
     """Unblind a review that every observer has finished."""
     store = service().require_store()
-    store.reviews.finish(review_id, who(wish.get("who")))
+    store.reviews.finish(review_id, who(form.get("who")))
     return json(_state(store, store.reviews.get(review_id)))
 
 
@@ -242,12 +242,12 @@ def shared(review_id: str, key: str) -> Response:
 
 
 @reviews.post("/reviews/<review_id>/agreed/<key>")
-@reviews.input(AgreedForm, location="json", arg_name="wish")
+@reviews.input(AgreedForm, location="json", arg_name="form")
 @answers(reviews, ref("AgreedView"), 404, 409)
-def settle(review_id: str, key: str, wish: dict[str, Any]) -> Response:
+def settle(review_id: str, key: str, form: dict[str, Any]) -> Response:
     """Store the marks that the observers agreed on as corrections."""
-    points = _points(wish["points"])
-    count = agree(service().require_store(), review_id, key, points, who(wish.get("who")))
+    points = _points(form["points"])
+    count = agree(service().require_store(), review_id, key, points, who(form.get("who")))
     return json(AgreedView(corrected_count=count))
 
 

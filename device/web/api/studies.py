@@ -56,13 +56,13 @@ def known() -> Response:
 
 
 @studies.post("/studies")
-@studies.input(StudyForm, location="json", arg_name="wish")
+@studies.input(StudyForm, location="json", arg_name="form")
 @answers(studies, ref("Study"), 404, 409)
-def save(wish: dict[str, Any]) -> Response:
+def save(form: dict[str, Any]) -> Response:
     """Set up a study, or change the one of that name."""
-    new = wish.pop("new", False)
+    new = form.pop("new", False)
     try:
-        study = msgspec.convert(wish, Study)
+        study = msgspec.convert(form, Study)
     except msgspec.ValidationError as error:
         raise InputError(f"This study cannot be set up: {error}.") from None
     if study.pattern:
@@ -74,11 +74,11 @@ def save(wish: dict[str, Any]) -> Response:
 
 
 @studies.post("/split")
-@studies.input(SplitForm, location="json", arg_name="wish")
+@studies.input(SplitForm, location="json", arg_name="form")
 @answers(studies, ref("SplitList"))
-def split(wish: dict[str, Any]) -> Response:
+def split(form: dict[str, Any]) -> Response:
     """How a pattern splits names; nothing is stored."""
-    return json(SplitList(splits=tuple(split_names(wish["pattern"], wish["names"]))))
+    return json(SplitList(splits=tuple(split_names(form["pattern"], form["names"]))))
 
 
 @studies.get("/capturing")
@@ -89,12 +89,12 @@ def capturing() -> Response:
 
 
 @studies.post("/capturing")
-@studies.input(CapturingForm, location="json", arg_name="wish")
+@studies.input(CapturingForm, location="json", arg_name="form")
 @answers(studies, ref("CapturingView"), 404)
-def capture_for(wish: dict[str, Any]) -> Response:
+def capture_for(form: dict[str, Any]) -> Response:
     """Say where the next capture goes; without a study captures belong to none."""
-    study = wish.pop("study", None) or None
-    place = msgspec.convert(wish, Place) if study else NOWHERE
+    study = form.pop("study", None) or None
+    place = msgspec.convert(form, Place) if study else NOWHERE
     service().require_store().studies.capture_for(study, place)
     return _capturing()
 
@@ -123,27 +123,27 @@ def look_at(name: str) -> Response:
 
 
 @studies.post("/studies/<name>/images")
-@studies.input(AssignForm, location="json", arg_name="wish")
+@studies.input(AssignForm, location="json", arg_name="form")
 @answers(studies, ref("StudyEntry"), 404, 409)
-def assign(name: str, wish: dict[str, Any]) -> Response:
+def assign(name: str, form: dict[str, Any]) -> Response:
     """Put counts into a study: by id with their places, or by the text of a CSV."""
     store = service().require_store()
-    if ("places" in wish) == ("table" in wish):
+    if ("places" in form) == ("table" in form):
         raise InputError("Send either the places of counts or a table, not both.")
-    if "table" in wish:
-        assign_named(store, name, table_places(wish["table"]))
+    if "table" in form:
+        assign_named(store, name, table_places(form["table"]))
     else:
-        places = {one.pop("id"): msgspec.convert(one, Place) for one in wish["places"]}
+        places = {one.pop("id"): msgspec.convert(one, Place) for one in form["places"]}
         store.studies.assign(name, places)
     return _entry(name)
 
 
 @studies.post("/studies/<name>/take-out")
-@studies.input(TakeOutForm, location="json", arg_name="wish")
+@studies.input(TakeOutForm, location="json", arg_name="form")
 @answers(studies, ref("StudyEntry"), 404)
-def take_out(name: str, wish: dict[str, Any]) -> Response:
+def take_out(name: str, form: dict[str, Any]) -> Response:
     """Take images out of a study; the counts stay."""
-    service().require_store().studies.take_out(name, wish["ids"])
+    service().require_store().studies.take_out(name, form["ids"])
     return _entry(name)
 
 

@@ -46,11 +46,11 @@ async function failure(response) {
 export const needsLogin = (status, method) => status === 401 || (status === 403 && method !== "GET");
 
 /** One request. A session that ended is begun anew in a dialog, then the request is sent again. */
-async function call(method, path, wish = {}) {
-  const response = await sent(method, path, wish);
-  if (needsLogin(response.status, method) && !wish.keepalive && !wish.again) {
+async function call(method, path, options = {}) {
+  const response = await sent(method, path, options);
+  if (needsLogin(response.status, method) && !options.keepalive && !options.again) {
     await relogin();
-    return call(method, path, { ...wish, again: response.status === 403 });
+    return call(method, path, { ...options, again: response.status === 403 });
   }
   if (!response.ok) throw await failure(response);
   return response;

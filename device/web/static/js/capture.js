@@ -99,9 +99,9 @@ async function press(event) {
   current = { id: null };
   const sample = byId("sample").value.trim();
   const named = Object.entries({ sample, assay: byId("assay").value });
-  const wishes = Object.fromEntries(named.filter(([, value]) => value));
+  const options = Object.fromEntries(named.filter(([, value]) => value));
   try {
-    const { id } = await api.post("/captures", wishes);
+    const { id } = await api.post("/captures", options);
     current = { id };
     names.used(sample);
     byId("cancel").hidden = false;

@@ -107,15 +107,15 @@ async function change(order, done) {
 async function save(event) {
   event.preventDefault();
   const value = (id) => byId(id).value.trim();
-  const wish = {
+  const made = {
     name: value("new-name"), question: value("new-question"), pattern: value("new-pattern"), assay: value("new-assay"),
     groups: value("new-groups").split(",").map((one) => one.trim()).filter(Boolean),
     per_subject: value("new-per-subject"), tests: value("new-tests"),
   };
   await change(async () => {
-    await api.post("/studies", wish);
-    await offerStudies(wish.name);
-  }, `The study ${wish.name} is saved.`);
+    await api.post("/studies", made);
+    await offerStudies(made.name);
+  }, `The study ${made.name} is saved.`);
 }
 
 async function showCapturing(answer) {
