@@ -194,7 +194,7 @@ def test_the_page_installs_lists_and_removes(service):
 
     refused = send(b"no zip")
     assert refused.status_code == 400
-    assert "holds no model" in refused.json["error"]
+    assert "contains no model" in refused.json["error"]
     assert send(pack_model(package("fast"))).status_code == 400
     done = send(pack_model(package()))
     assert done.status_code == 201

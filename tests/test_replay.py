@@ -270,5 +270,5 @@ def test_a_folder_of_results_is_replayed_line_by_line(tmp_path, monkeypatch):
 
 
 def test_a_folder_without_results_gets_a_sentence(tmp_path):
-    with pytest.raises(InputError, match="holds no results"):
+    with pytest.raises(InputError, match="contains no results"):
         results_in(tmp_path)

@@ -149,7 +149,7 @@ def test_the_command_line_exports_and_opens(lab, tmp_path):
     out, away = str(tmp_path / "out"), str(tmp_path / "away")
     arguments = ["--data-dir", data, "export", "torpor", "--out", out]
     assert CliRunner().invoke(command, arguments).exit_code == 0
-    assert "holds files already" in str(CliRunner().invoke(command, arguments).exception)
+    assert "contains files already" in str(CliRunner().invoke(command, arguments).exception)
     opened = CliRunner().invoke(open_command, [out, "--data-dir", away])
     assert "torpor: 5 counts, 5 of them new." in opened.output, opened.exception
 

@@ -154,7 +154,7 @@ def results_in(folder: Path) -> list[Path]:
     found = sorted(folder.rglob(f"*{_BESIDE_SUFFIX}"))
     if not found:
         raise InputError(
-            f"The folder {folder} holds no results; name one that `fluocount count --out` wrote."
+            f"The folder {folder} contains no results; name one that `fluocount count --out` wrote."
         )
     return found
 

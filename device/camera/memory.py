@@ -47,7 +47,9 @@ def load_wanted(settings: CameraSettings, path: Path | None) -> Wanted:
         return start
     frames = kept.average_frames
     if not 1 <= frames <= MAX_AVERAGE_FRAMES or min(msgspec.structs.astuple(kept.controls)) <= 0:
-        _log.warning("%s holds impossible values; the values of the settings file are used.", path)
+        _log.warning(
+            "%s contains impossible values; the values of the settings file are used.", path
+        )
         return start
     return Wanted(controls=kept.controls, average_frames=frames)
 

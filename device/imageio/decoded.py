@@ -82,7 +82,7 @@ def check_kind(name: str, kind: np.dtype) -> None:
     """
     if kind.newbyteorder("=") not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise InputError(
-            f"{name} holds {kind.name} samples; 8- or 16-bit unsigned integers are expected: "
+            f"{name} contains {kind.name} samples; 8- or 16-bit unsigned integers are expected: "
             "convert the image without stretching it."
         )
 

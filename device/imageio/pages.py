@@ -34,7 +34,7 @@ def data_pages(pages: Sequence[Any], name: str, asked: int | None, decode: Decod
     if asked is not None:
         if asked > len(pages):
             raise InputError(
-                f"{name} holds {len(pages)} pages, and page {asked} was asked for; give a number from 1 to "
+                f"{name} contains {len(pages)} pages, and page {asked} was asked for; give a number from 1 to "
                 f"{len(pages)}."
             )
         return [pages[asked - 1]]
@@ -48,7 +48,7 @@ def data_pages(pages: Sequence[Any], name: str, asked: int | None, decode: Decod
     if others:
         kinds = "; ".join(_described(group) for group in (largest, *others)[:6])
         raise InputError(
-            f"{name} holds {len(pages)} planes of several kinds ({kinds}); one image is expected: choose one with "
+            f"{name} contains {len(pages)} planes of several kinds ({kinds}); one image is expected: choose one with "
             "--plane page NUMBER, or export it alone."
         )
     return largest

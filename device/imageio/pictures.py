@@ -76,14 +76,14 @@ def choose_picture(pictures: Sequence[Picture], asked: Reading, name: str) -> Pi
     if asked.scene is not None:
         if asked.scene > len(pictures):
             raise InputError(
-                f"{name} holds {_number(len(pictures), 'scene')}, and scene {asked.scene} was asked for; "
+                f"{name} contains {_number(len(pictures), 'scene')}, and scene {asked.scene} was asked for; "
                 f"give a number from 1 to {len(pictures)}."
             )
         return pictures[asked.scene - 1]
     if len(pictures) > 1:
         raise InputError(
-            f"{name} holds {len(pictures)} planes in {len(pictures)} scenes ({_listed([p.name for p in pictures])}); "
-            "one image is expected: choose one with --plane scene NUMBER, or export a single scene."
+            f"{name} contains {len(pictures)} planes in {len(pictures)} scenes ({_listed([p.name for p in pictures])});"
+            " one image is expected: choose one with --plane scene NUMBER, or export a single scene."
         )
     return pictures[0]
 
@@ -199,7 +199,7 @@ def _places(
         size = stack.get(own, 1)
         if number > size:
             raise InputError(
-                f"{name} holds {_number(size, own + ' plane')}, and {axis} {number} was asked for; "
+                f"{name} contains {_number(size, own + ' plane')}, and {axis} {number} was asked for; "
                 f"give a number from 1 to {size}."
             )
         if own in stack:
@@ -224,7 +224,7 @@ def _several_planes(picture: Picture, left: Mapping[str, int], name: str) -> Inp
     options = " ".join(f"--plane {axis} NUMBER" for axis in left)
     project = ", take --project max, mean or focus," if len(left) == 1 else ""
     return InputError(
-        f"{name} holds {planes} planes ({held}); one image is expected: choose one with {options}{project} "
+        f"{name} contains {planes} planes ({held}); one image is expected: choose one with {options}{project} "
         "or export a single plane."
     )
 

@@ -53,11 +53,11 @@ def read_points(data: bytes, name: str) -> tuple[Point, ...]:
     except Exception as error:  # noqa: BLE001 - parsers raise what they like for damaged files
         raise InputError(f"{name} cannot be read ({error}); {_FORMATS}.") from None
     if not points:
-        raise InputError(f"{name} holds no points; {_FORMATS}.")
+        raise InputError(f"{name} contains no points; {_FORMATS}.")
     if len(points) > MAX_POINTS:
-        raise InputError(f"{name} holds {len(points)} points; at most {MAX_POINTS} are read.")
+        raise InputError(f"{name} contains {len(points)} points; at most {MAX_POINTS} are read.")
     if not all(math.isfinite(x) and math.isfinite(y) for x, y in points):
-        raise InputError(f"{name} holds a point without a place; check the columns x and y.")
+        raise InputError(f"{name} contains a point without a place; check the columns x and y.")
     return points
 
 

@@ -58,7 +58,7 @@ def check_photometric(page: Any, name: str) -> None:
         page.samplesperpixel != 4 or page.bitspersample != 8
     ):
         raise InputError(
-            f"{name} holds {page.samplesperpixel} inks of {page.bitspersample} bits; grey or RGB is expected: "
+            f"{name} contains {page.samplesperpixel} inks of {page.bitspersample} bits; grey or RGB is expected: "
             "export it as RGB."
         )
 

@@ -95,7 +95,7 @@ class _File:
     def decode(self, asked: Reading) -> Decoded:
         if len(self.file.pages) > _MAX_PAGES:
             raise InputError(
-                f"{self.name} holds more than {_MAX_PAGES} pages; export a single plane."
+                f"{self.name} contains more than {_MAX_PAGES} pages; export a single plane."
             )
         ome = read_ome(self.file.ome_metadata) if self.file.is_ome else ()
         imagej = (self.file.imagej_metadata or {}) if self.file.is_imagej else {}

@@ -128,7 +128,7 @@ def _opened(data: bytes, name: str, suffix: str, use: Callable[[list[Scene]], T]
     try:
         with _without_warnings(), reader.open_scenes(data, name) as scenes:
             if not scenes:
-                raise InputError(f"{name} holds no image; export it as TIFF.")
+                raise InputError(f"{name} contains no image; export it as TIFF.")
             for scene in scenes:
                 check_size(name, scene.picture.height, scene.picture.width)
             return use(scenes)

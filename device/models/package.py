@@ -120,7 +120,7 @@ def unpack_model(data: bytes, name: str) -> Package:
 
 def _no_model(name: str, why: str) -> InputError:
     return InputError(
-        f"{name} holds no model that this fluocount can use ({why}); give the .zip that fluocount-train adapt wrote."
+        f"{name} contains no model that this fluocount can use ({why}); give the .zip that fluocount-train adapt wrote."
     )
 
 
@@ -132,7 +132,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str) -> Package:
     if not model or len(archive.infolist()) != len(sizes):
         raise _no_model(name, "it must hold one .tflite and its card")
     if set(sizes) not in ({model, card}, {model, card, PROOF, PROOF_FRAME}):
-        raise _no_model(name, f"it holds other files: {', '.join(sorted(sizes))[:200]}")
+        raise _no_model(name, f"it contains other files: {', '.join(sorted(sizes))[:200]}")
     proof = frame = None
     if PROOF in sizes:
         proof = msgspec.json.decode(_take(archive, PROOF, MAX_CARD_BYTES), type=Proof)

@@ -88,7 +88,7 @@ def _counts(
     """Every finished count of the study, with a copy of its image in images/."""
     store.studies.get(name)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise InputError(f"{out_dir} holds files already; name a new folder.")
+        raise InputError(f"{out_dir} contains files already; name a new folder.")
     (out_dir / "images").mkdir(parents=True)
     for image in store.studies.images(name):
         row = image.row

@@ -89,7 +89,7 @@ def write_crate(store: Store, name: str, out_dir: Path, licence: str = NO_LICENC
     study = store.studies.get(name)
     rows = _rows(store, name)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise InputError(f"{out_dir} holds files already; name a new folder.")
+        raise InputError(f"{out_dir} contains files already; name a new folder.")
     written: dict[str, bytes] = {}
     try:
         for path, data in _contents(store, name, rows):

@@ -59,7 +59,7 @@ def plan_folder(study: Study, folder: Path, table: Path | None = None) -> Planne
         InputError: no images, neither pattern nor table, or one of them cannot be used.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; name the folder that holds the images.")
+        raise InputError(f"{folder} is not a folder; name the folder with the images.")
     found = search([folder], recursive=True)
     names = [item.name for item in found.items]
     if table is not None:

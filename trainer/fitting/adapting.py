@@ -69,8 +69,8 @@ def _require_enough(manifest: Manifest, path: Path) -> int:
     cells = sum(frame.cells for frame in manifest.frames)
     if images < LEAST_FRAMES or cells < LEAST_CELLS:
         raise InputError(
-            f"{path.name} holds {images} different frames with {cells} cells; adapting needs at least {LEAST_FRAMES} "
-            f"frames with {LEAST_CELLS} cells together. Correct more images and export them again."
+            f"{path.name} contains {images} different frames with {cells} cells; adapting needs at least "
+            f"{LEAST_FRAMES} frames with {LEAST_CELLS} cells together. Correct more images and export them again."
         )
     return images
 

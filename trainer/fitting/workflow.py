@@ -71,7 +71,7 @@ class Training:
         saved = out / "run.toml"
         if saved.exists() and not trains_alike(load_run(str(saved)), run):
             raise SettingsError(
-                f"{out} holds results of another recipe; give another --out, or remove it."
+                f"{out} contains results of another recipe; give another --out, or remove it."
             )
         write_atomic(saved, to_toml(run).encode())
 
@@ -229,7 +229,7 @@ def open_training(folder: Path, data: Path, log: Log = print) -> Training:
     """
     if not (folder / "run.toml").is_file():
         raise InputError(
-            f"{folder} holds no run.toml; expected the --out folder of fluocount-train."
+            f"{folder} contains no run.toml; expected the --out folder of fluocount-train."
         )
     return Training(load_run(str(folder / "run.toml")), folder, data, log)
 
@@ -242,7 +242,7 @@ def load_final(training: Training) -> tuple[keras.Model, ModelCard]:
     """
     folder = training.out / "final"
     if not (folder / "card.json").is_file():
-        raise InputError(f"{folder} holds no finished model; run fluocount-train fit first.")
+        raise InputError(f"{folder} contains no finished model; run fluocount-train fit first.")
     model = training.new_model()
     model.load_weights(folder / "model.keras")
     return model, msgspec.json.decode((folder / "card.json").read_bytes(), type=ModelCard)

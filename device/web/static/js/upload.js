@@ -51,7 +51,7 @@ function objection(file) {
 }
 
 function add(files) {
-  if (!files.length) toast("There is no image in what you chose. Choose image files, or a folder that holds some.", "warn");
+  if (!files.length) toast("There is no image in what you chose. Choose image files, or a folder of images.", "warn");
   const chosen = options();
   for (const file of files) {
     const row = new Row(file, chosen, retry);
