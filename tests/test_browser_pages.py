@@ -11,6 +11,7 @@ from browser import (
     PATIENCE_MS,
     PHONE,
     WIDE,
+    ImageOnCanvas,
     expect_text,
     ready,
     serving,
@@ -212,3 +213,25 @@ def test_contrast_and_channel_change_what_is_shown_and_the_probability_has_a_leg
     page.get_by_role("button", name="Probability", exact=True).click()
     page.locator("#probability-legend").wait_for()
     shoot(page, "result-display")
+
+
+def test_a_line_across_a_cell_gives_the_diameter_and_one_along_a_scale_bar_the_pixel(
+    bench, open_page
+):
+    row = bench.latest()
+    page = open_page(f"{bench.url}/counts/{row.id}")
+    page.locator("#automatic-count strong").wait_for()
+    image = ImageOnCanvas(page, row.width, row.height)
+    page.keyboard.press("l")
+    image.click(100, 100)
+    image.click(130, 140)
+    expect_text(page, "#measure-reading strong", re.compile(r"^(49|50|51)[\d.]* px$"))
+    page.get_by_role("button", name="use as cell diameter").click()
+    measured = float(page.locator("#again-diameter").input_value())
+    assert measured == pytest.approx(50, abs=1)
+    shoot(page, "result-measure")
+    page.get_by_label("This is a scale bar: its length").fill("25")
+    page.get_by_role("button", name="Save the size of a pixel").click()
+    expect_text(page, "#measure-note", re.compile(r"^Saved: 0\.[45]\d* µm per pixel in the assay"))
+    assay = bench.store.assays.get(page.locator("#again-assay").input_value())
+    assert assay.pixel_size_um == pytest.approx(25 / measured, rel=0.01)

@@ -1,3 +1,4 @@
+import gzip
 import re
 from pathlib import Path
 
@@ -88,4 +89,65 @@ def test_every_icon_that_is_used_exists():
         "add",
         "remove",
         "polygon",
+        "measure",
     }
+
+
+def tokens(theme: str) -> dict[str, tuple[int, int, int]]:
+    """The colours of a theme."""
+    text = (STATIC / "css/tokens.css").read_text()
+    dark, light = text.split(':root[data-theme="light"]')
+    found = dict(re.findall(r"--([\w-]+): #([0-9a-f]{6});", dark))
+    if theme == "light":
+        found |= dict(re.findall(r"--([\w-]+): #([0-9a-f]{6});", light))
+    return {name: tuple(bytes.fromhex(value)) for name, value in found.items()}
+
+
+def luminance(colour: tuple[int, int, int]) -> float:
+    """Relative luminance, WCAG 2.2."""
+    parts = [c / 255 for c in colour]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_words_stand_out_from_what_they_stand_on(theme):
+    colour = tokens(theme)
+    words = ["text", "muted", "accent", "ok", "busy", "warn", "fault", "unknown"]
+    pairs = [(word, ground) for word in words for ground in ("bg", "panel")]
+    pairs += [(word, "raised") for word in ("text", "muted", "accent")]
+    pairs += [
+        ("ok", "accent-deep"),
+        ("accent", "accent-deep"),
+        ("on-go", "go"),
+        ("on-accent", "accent"),
+    ]
+    weak = {pair: round(contrast(*(colour[name] for name in pair)), 2) for pair in pairs}
+    assert {pair: value for pair, value in weak.items() if value < 4.5} == {}
+    # Lines and frames of fields.
+    assert contrast(colour["edge"], colour["panel"]) >= 3
+
+
+def test_static_texts_are_compressed_for_browsers_that_ask(client):
+    (address,) = re.findall(r'href="([^"]+tokens.css)"', page(client, "/"))
+    plain = client.get(address)
+    packed = client.get(address, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert len(packed.data) < len(plain.data) / 2
+    assert gzip.decompress(packed.data) == plain.data
+    assert "Content-Encoding" not in plain.headers
+    assert packed.cache_control.max_age == plain.cache_control.max_age
+    assert int(packed.headers["Content-Length"]) == len(packed.data)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_without_scripts_only_the_sentence_that_says_so_is_shown(client, address):
+    text = page(client, address)
+    assert re.search(r"<noscript><link[^>]+noscript.css", text)
+    assert "needs JavaScript" in text
+    assert "noscript.css" not in page(client, "/help")

@@ -27,6 +27,7 @@ from device.web.api.products import products
 from device.web.api.reviews import reviews, watch_openings
 from device.web.api.status import health, status
 from device.web.api.studies import studies
+from device.web.compress import compress_static
 from device.web.forms import FormRequest
 from device.web.guessing import new_limiter
 from device.web.help import help_pages
@@ -76,6 +77,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     errors.install(app)
     access.install(app, needs_login=needs_login)
     document.configure(app)
+    app.after_request(compress_static)
     watch_openings(app)
     if service.settings.server.metrics:
         require_prometheus()

@@ -104,6 +104,28 @@ function paintPolygon(context, view, { points, closed, next }) {
   }
 }
 
+function paintMeasure(context, view, { points, next, diameter }, cells) {
+  const ends = next ? [points[0], next] : points;
+  if (!ends.length) return;
+  const [a, b] = ends.map((point) => view.toScreen(point));
+  rimmed(context, 2, CHOSEN, () => {
+    for (const end of b ? [a, b] : [a]) {
+      context.moveTo(end.x + 4, end.y);
+      context.arc(end.x, end.y, 4, 0, 2 * Math.PI);
+    }
+    if (b) { context.moveTo(a.x, a.y); context.lineTo(b.x, b.y); }
+  });
+  if (!diameter) return;
+  rimmed(context, 1.5, CHOSEN, () => {
+    for (const cell of cells) {
+      const at = view.toScreen(cell);
+      const radius = (diameter * view.scale) / 2;
+      context.moveTo(at.x + radius, at.y);
+      context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
+    }
+  });
+}
+
 /** scene: {counted, removed, added, doubtful, diameter, chosen, polygon, on: {numbers, doubtful}} */
 export function paintMarks(context, view, scene) {
   if (scene.on.doubtful) {
@@ -115,5 +137,6 @@ export function paintMarks(context, view, scene) {
   paintAdded(context, view, scene.added, scene.diameter);
   if (scene.on.numbers) paintNumbers(context, view, scene.counted);
   paintPolygon(context, view, scene.polygon);
+  if (scene.measure) paintMeasure(context, view, scene.measure, [...scene.counted, ...scene.added]);
   if (scene.chosen) rimmed(context, 2, CHOSEN, () => corners(context, view, scene.chosen));
 }

@@ -6,7 +6,7 @@ const WIDTH = 460;
 const HEIGHT = 220;
 const EDGE = { left: 44, right: 10, top: 14, bottom: 30 };
 
-const frame = (label, ...children) => svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...children);
+const frame = (role, label, ...children) => svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role, "aria-label": label }, ...children);
 const text = (x, y, words, anchor = "middle") => svg("text", { x, y, "text-anchor": anchor }, words);
 const line = (name, x1, y1, x2, y2) => svg("line", { class: name, x1, y1, x2, y2 });
 
@@ -43,7 +43,8 @@ export function countsPlot(counts) {
       svg("circle", { class: isCorrected ? "point corrected" : "point", cx: x(at), cy: scale.y(shown(count)), r: counts.length > 80 ? 2.5 : 4 }));
   });
   const ends = [text(EDGE.left + 8, HEIGHT - 8, "oldest", "start"), text(WIDTH - EDGE.right - 8, HEIGHT - 8, "newest", "end")];
-  return frame(`Counts of ${plural(counts.length, "image")}, oldest first`, ...grid(scale), ...ends, ...points);
+  // Its points are links, which an image cannot hold.
+  return frame("group", `Counts of ${plural(counts.length, "image")}, oldest first`, ...grid(scale), ...ends, ...points);
 }
 
 const quantile = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
@@ -64,7 +65,7 @@ export function sizesPlot(diameters, unit) {
   const median = quantile(sorted, 0.5);
   const labels = steps(most).filter((tick) => tick <= most).map((tick) => text(x(tick), HEIGHT - 10, number(tick)));
   labels.push(text(WIDTH - EDGE.right, HEIGHT - 10, unit, "end"));
-  return frame(`Diameters of ${plural(sorted.length, "cell")}, median ${significant(median)} ${unit}`,
+  return frame("img", `Diameters of ${plural(sorted.length, "cell")}, median ${significant(median)} ${unit}`,
     ...grid(scale), ...columns, line("median", x(median), EDGE.top, x(median), HEIGHT - EDGE.bottom), ...labels);
 }
 

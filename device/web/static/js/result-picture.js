@@ -4,6 +4,7 @@ import { byId, toast } from "./dom.js";
 import { percent, significant } from "./format.js";
 import { Layers } from "./layers.js";
 import { paintMarks } from "./marks.js";
+import { Measure } from "./measure.js";
 import { Polygon } from "./polygon.js";
 import { tipContent } from "./readout.js";
 import { Toolbar } from "./toolbar.js";
@@ -30,6 +31,7 @@ export class Picture {
     });
     this.viewer.onDouble = () => this.toolbar.tool === "polygon" && this.polygon.close();
     this.polygon = new Polygon(() => this.#readPolygon());
+    this.measure = new Measure(() => this.#readPolygon());
     byId("canvas").addEventListener("keydown", (event) => this.#key(event));
     for (const name of ["focus", "blur"]) byId("canvas").addEventListener(name, () => this.#crosshair());
   }
@@ -73,7 +75,7 @@ export class Picture {
     const { on } = this.toolbar;
     this.layers.paint(context, view, on);
     if (!this.result) return;
-    paintMarks(context, view, { ...this.scene, on, polygon: this.polygon, chosen: this.chosen ?? this.subject, diameter: this.result.cell_diameter_px });
+    paintMarks(context, view, { ...this.scene, on, polygon: this.polygon, measure: this.measure, chosen: this.chosen ?? this.subject, diameter: this.result.cell_diameter_px });
   }
 
   async #changed(change) {
@@ -96,6 +98,7 @@ export class Picture {
     if (!this.result) return;
     const tool = this.toolbar.tool;
     if (tool === "polygon") this.polygon.add(point, this.viewer);
+    else if (tool === "measure") this.measure.add(point);
     else if (tool === "add") this.#add(point);
     else if (tool === "remove") this.#remove(point);
   }
@@ -118,6 +121,7 @@ export class Picture {
 
   #hover(point, at) {
     if (this.toolbar.tool === "polygon") this.polygon.hover(point);
+    if (this.toolbar.tool === "measure") this.measure.hover(point);
     if (!point || !this.result) { this.chosen = null; this.#tip(null); this.viewer.redraw(); return; }
     const slack = 3 / this.viewer.scale;
     const counted = cellAt(this.scene.counted, point, slack);
@@ -141,11 +145,15 @@ export class Picture {
   }
 
   #readPolygon() {
-    if (this.result) this.polygon.read(this.scene, this.result, this.toolbar.tool === "polygon");
+    if (this.result) {
+      this.polygon.read(this.scene, this.result, this.toolbar.tool === "polygon");
+      this.measure.read(this.result, this.toolbar.tool === "measure");
+    }
     this.viewer.redraw();
   }
 
   #key(event) {
+    if (this.toolbar.tool === "measure" && event.key === "Escape") this.measure.clear();
     if (this.toolbar.tool !== "polygon") return;
     if (event.key === "Escape") this.polygon.clear();
     else if (event.key === "Backspace") { event.preventDefault(); this.polygon.back(); } else if (event.key === "c") this.polygon.close();

@@ -101,7 +101,7 @@ function metricsTable(metrics) {
   const table = element("table", { class: "metrics" },
     element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
     element("tbody", {}, ...metrics.map(row)));
-  return element("div", { class: "table-scroll" }, table);
+  return element("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "What the model reached" }, table);
 }
 
 const intervalText = ({ fitted_on: fittedOn, coverage }) => (coverage === null ? fittedOn : `${fittedOn.replace(/\.$/, "")}. It contained the true count in ${percent(coverage)} of unseen images.`);

@@ -1,7 +1,7 @@
 // Tools, layers, brightness and zoom buttons, with their keys.
 import { byId } from "./dom.js";
 
-const TOOL_KEYS = { v: "view", a: "add", r: "remove", p: "polygon" };
+const TOOL_KEYS = { v: "view", a: "add", r: "remove", p: "polygon", l: "measure" };
 const LAYER_KEYS = { 1: "image", 2: "outlines", 3: "numbers", 4: "doubtful", 5: "probability" };
 
 export class Toolbar {
