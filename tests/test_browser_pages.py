@@ -235,3 +235,18 @@ def test_a_line_across_a_cell_gives_the_diameter_and_one_along_a_scale_bar_the_p
     expect_text(page, "#measure-note", re.compile(r"^Saved: 0\.[45]\d* µm per pixel in the assay"))
     assay = bench.store.assays.get(page.locator("#again-assay").input_value())
     assert assay.pixel_size_um == pytest.approx(25 / measured, rel=0.01)
+
+
+def test_the_first_run_is_guided_and_counts_the_sample_image(tmp_path, open_page):
+    with serving(settings_for(tmp_path)) as served:
+        page = open_page(served.url, PHONE)
+        page.get_by_role("heading", name="The first count in five steps").wait_for()
+        shoot(page, "first-run-360", full=True)
+        page.get_by_role("button", name="Count the sample image").click()
+        page.wait_for_url("**/counts/*")
+        page.locator("#automatic-count strong").wait_for()
+        assert served.latest().image == "sample.jpg"
+        page.goto(served.url)
+        page.locator("#latest .about", has_text="sample image").wait_for()
+        assert not page.locator("#guide").is_visible()
+        page.close()

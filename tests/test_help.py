@@ -77,6 +77,12 @@ def test_markup_in_the_documentation_stays_text(client, monkeypatch, tmp_path):
     assert 'href="javascript' not in text
 
 
+def test_the_sample_image_of_the_guide_is_there(client):
+    answer = client.get("/help/sample.jpg")
+    assert (answer.status_code, answer.mimetype) == (200, "image/jpeg")
+    assert answer.data[:3] == b"\xff\xd8\xff"
+
+
 def test_an_unknown_page_of_the_help_is_not_found(client):
     for name in ("nothing", "..%2f..%2fpyproject", "page.md"):
         assert client.get(f"/help/{name}").status_code == 404

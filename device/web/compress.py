@@ -14,7 +14,7 @@ def compress_static(answer: Response) -> Response:
     """The answer, compressed where it is a static text and the browser takes gzip."""
     if request.endpoint != "static" or answer.status_code != 200:
         return answer
-    if not answer.mimetype.startswith(_KINDS):
+    if not (answer.mimetype or "").startswith(_KINDS):
         return answer
     answer.vary.add("Accept-Encoding")
     if not request.accept_encodings["gzip"] or (answer.content_length or 0) < _LEAST_BYTES:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, Response, current_app, render_template, send_file
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -16,6 +16,7 @@ from device.errors import NotFoundError
 help_pages = Blueprint("help", __name__)
 
 _DOCS = Path(__file__).parent / "docs"
+_SAMPLE = Path(__file__).parents[1] / "samples" / "neurons.jpg"
 GROUPS = {
     "At the instrument": ("page", "assays", "studies", "confidence", "files", "camera", "export"),
     "Setting up": ("appliance", "access", "settings", "headless", "reliability"),
@@ -113,6 +114,12 @@ def page(name: str) -> str:
 def interface() -> str:
     """Every call of the HTTP interface, from the same description that programs read."""
     return render_template("interface.html", calls=calls(current_app.spec))  # type: ignore[attr-defined]
+
+
+@help_pages.get("/help/sample.jpg")
+def sample() -> Response:
+    """The sample image, to try the instrument with."""
+    return send_file(_SAMPLE, mimetype="image/jpeg", max_age=0)
 
 
 def known_pages() -> list[str]:

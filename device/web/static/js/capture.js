@@ -9,6 +9,7 @@ import { onStatus, refresh } from "./header.js";
 import { ended, follow, progressText } from "./job.js";
 import { drawSmall } from "./layers.js";
 import { onChanges } from "./live.js";
+import { offerGuide } from "./guide.js";
 import { Meters } from "./meters.js";
 import { Preview } from "./preview.js";
 import { SampleName } from "./sample-name.js";
@@ -78,6 +79,7 @@ function showLatest(count) {
     element("a", { href: target, class: "button small" }, "Open and correct"),
   );
   region.hidden = false;
+  byId("guide").hidden = true;
   latest = count;
   drawSmall(picture, count).catch((error) => refuse(error.message));
 }
@@ -147,6 +149,7 @@ async function showLast() {
     const { counts } = await api.get("/counts", { status: "done", limit: 1 });
     if (counts.length) showLatest(counts[0]);
     else byId("latest").hidden = true;
+    byId("guide").hidden = counts.length > 0;
   } catch { /* nothing to show yet */ }
 }
 
@@ -155,6 +158,7 @@ byId("capture-form").addEventListener("submit", press);
 byId("cancel").addEventListener("click", cancel);
 onStatus((found) => { showCamera(found); showRefusal(found); });
 offerAssays("assay");
+offerGuide();
 showStudyPlace();
 readCamera();
 onChanges(showChanges);
