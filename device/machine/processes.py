@@ -12,11 +12,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, wait
 from contextlib import suppress
-from multiprocessing import connection, get_context, parent_process
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 I = TypeVar("I")  # noqa: E741 - a piece of work
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class WorkerProcess(Generic[I, T]):
         for _ in range(self._tries):
             try:
                 return self._wait(self._submit(piece), meanwhile)
-            except BrokenProcessPool:
+            except BrokenExecutor:
                 self._end()
                 if self._stopped:
                     break
@@ -71,7 +72,7 @@ class WorkerProcess(Generic[I, T]):
         """A process that died while nobody asked it anything is nobody's fault."""
         try:
             return self._running().submit(_do, piece)
-        except BrokenProcessPool:
+        except BrokenExecutor:
             self._end()
             return self._running().submit(_do, piece)
 
@@ -96,7 +97,11 @@ class WorkerProcess(Generic[I, T]):
                 os.kill(self._pid.result(), signal.SIGKILL)
         self._end()
 
-    def _running(self) -> ProcessPoolExecutor:
+    def _running(self) -> "ProcessPoolExecutor":
+        # Only where processes are wanted.
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 # A fork would copy the locks of all threads as they are at that moment.
@@ -128,6 +133,8 @@ def _begin(start: Callable[[], Callable[[Any], Any]]) -> None:
 
 def _end_with_parent() -> None:
     """A program that was killed says nothing, and the next one must not find somebody at work on its counts."""
+    from multiprocessing import connection, parent_process
+
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -34,6 +34,8 @@ export function historyRow(count, { chosen, onChoose, onKeep }) {
   const picture = count.status === "done"
     ? element("img", { class: "thumb", alt: "", loading: "lazy", src: api.url(api.countPath(count.id, "/thumbnail.jpg")) })
     : element("span", { class: "thumb" });
+  // The pictures of a count that came from elsewhere may have stayed there.
+  if (count.instrument) picture.addEventListener("error", () => picture.replaceWith(element("span", { class: "thumb" })));
   const keep = element("button", {
     class: "keep", type: "button", "aria-pressed": String(Boolean(count.keep)), "aria-label": `Keep ${name}`,
     title: count.keep ? "Kept: never deleted automatically" : "Keep", onclick: () => onKeep(count, !count.keep),

@@ -73,8 +73,8 @@ async function load() {
     count = await follow(id, showJob);
     if (count.status !== "done") return;
     byId("print").disabled = false;
-    // What another instrument made is changed there.
-    for (const panel of count.instrument ? ["downloads"] : ["downloads", "tuning", "corrections"]) byId(panel).hidden = false;
+    document.body.classList.toggle("from-elsewhere", Boolean(count.instrument));
+    for (const panel of ["downloads", "tuning", "corrections"]) byId(panel).hidden = false;
     corrections.take(count);
     count.corrections = corrections.shown;
     showProvenance(count);
