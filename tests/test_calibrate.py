@@ -25,19 +25,21 @@ from device.assays.fitting import (
     left_out,
 )
 from device.assays.usual import normal_frame
-from device.counting.card import Range
+from device.counting.card import ModelCard, Range
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.probabilities import cell_probabilities, sigmoid
 from device.counting.confidence.statistics import CellStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
+from trainer.confidence.colours import fit_colours
 from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
 from trainer.confidence.flagrates import corrupted_rates, light_statistics, normal_rates
 from trainer.confidence.neutral import neutral_confidence
 from trainer.confidence.report import bins, coverage_table, write_confidence_report
 from trainer.frames.corrupt import CORRUPTIONS, corrupt
 from trainer.frames.datasets import Example
+from trainer.network.segmenter import save_card
 
 TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
 
@@ -290,6 +292,28 @@ def test_report_has_every_section_and_a_picture(tmp_path):
         assert words in text
     assert (tmp_path / "confidence.md").read_text(encoding="utf-8") == text
     assert (tmp_path / "confidence.png").stat().st_size > 5000
+
+
+def test_the_colours_of_annotated_frames_go_into_a_card_and_nothing_else(tmp_path):
+    card, path = make_card(), tmp_path / "card.json"
+    save_card(card, path)
+    discs = draw_discs((120, 160), [(40, 60, 37), (110, 60, 37)]).astype(float)
+    examples = [
+        Example(
+            frame=make_frame(np.stack([discs * share for share in colour], axis=2).astype(np.uint8)),
+            labels=np.zeros((120, 160), np.int32), scale=1.0, group="", source="orange",
+        )
+        for colour in ((0.9, 0.4, 0.0), (0.9, 0.5, 0.05))
+    ]  # fmt: skip
+    line = fit_colours(examples, path)
+    usual = msgspec.json.decode(path.read_bytes(), type=ModelCard).confidence.normal_frame
+    shares = [0.4 / 1.3, 0.5 / 1.45]
+    assert usual.green_share.low < min(shares) < max(shares) < usual.green_share.high
+    assert usual.blue_share.high < 0.2
+    before = card.confidence.normal_frame
+    assert usual.contrast == before.contrast
+    assert usual.background == before.background
+    assert line.startswith("2 frames: green")
 
 
 @pytest.mark.data

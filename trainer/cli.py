@@ -120,6 +120,32 @@ def leave_out(
 
 @cli.command()
 @click.argument("recipe")
+@click.argument("sources", metavar="SET...", nargs=-1, required=True)
+@click.option(
+    "--card", type=click.Path(path_type=Path, exists=True), required=True, help="Receives them."
+)
+@OUT
+@DATA
+def colours(
+    recipe: str, sources: tuple[str, ...], card: Path, out: Path | None, data: Path | None
+) -> None:
+    """Fit the colours of a stain on the sets of RECIPE whose folders are SET into a card."""
+    from trainer.confidence.colours import fit_colours
+    from trainer.frames.datasets import load_source
+
+    training = _training(recipe, out, data)
+    run = training.run
+    examples = [
+        example
+        for source in run.finetune.sources
+        if source.path in sources
+        for example in load_source(source, training.data, run.frame_cell_diameter_px, run.seed)
+    ]
+    click.echo(fit_colours(examples, card))
+
+
+@cli.command()
+@click.argument("recipe")
 @click.option("--frames", type=click.IntRange(min=1), help="At most so many of each set.")
 @OUT
 @DATA
