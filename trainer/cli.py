@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from device.errors import FluocountError
-
-if TYPE_CHECKING:
-    from trainer.frames.datasets import Example
+from trainer.manysets import COMMANDS, DATA, OUT, open_recipe
 
 if TYPE_CHECKING:
     from trainer.fitting.runs import Kind, Scale
-    from trainer.fitting.workflow import Training
-
-OUT = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the results; default runs/NAME."
-)
-DATA = click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of the images; default $FLUOCOUNT_DATA."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,23 +18,8 @@ def cli() -> None:
     """Train the networks that fluocount counts with. RECIPE is a shipped name or a .toml file."""
 
 
-def few_of_each(examples: list["Example"], frames: int | None) -> list["Example"]:
-    """The first `frames` of each set, by name; None: all."""
-    taken: dict[str, int] = {}
-    few = []
-    for example in sorted(examples, key=lambda own: own.name):
-        taken[example.source] = taken.get(example.source, 0) + 1
-        if frames is None or taken[example.source] <= frames:
-            few.append(example)
-    return few
-
-
-def _training(recipe: str, out: Path | None, data: Path | None) -> "Training":
-    from trainer.fitting.runs import load_run
-    from trainer.fitting.workflow import Training, data_folder
-
-    run = load_run(recipe)
-    return Training(run, out or Path("runs") / run.name, data or data_folder(), click.echo)
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command()
@@ -55,7 +30,7 @@ def fit(recipe: str, out: Path | None, data: Path | None) -> None:
     """Pre-train, fine-tune on all frames and choose the threshold; continues after an interruption."""
     from trainer.scores.crossvalidation import finish
 
-    training = _training(recipe, out, data)
+    training = open_recipe(recipe, out, data)
     card = finish(training)
     click.echo(
         f"{training.out / 'final'}: threshold {card.threshold:.2f}, {card.gmac_per_frame} GMAC per frame"
@@ -71,7 +46,7 @@ def crossvalidate(recipe: str, folds: tuple[int, ...], out: Path | None, data: P
     """Train every fold and score each frame with the model that has not seen it."""
     from trainer.scores.crossvalidation import crossvalidate as run_folds
 
-    training = _training(recipe, out, data)
+    training = open_recipe(recipe, out, data)
     click.echo(run_folds(training, list(folds) or None))
 
 
@@ -88,114 +63,8 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
     """Fit probabilities, intervals and flags on out-of-fold maps into the card; print how honest they are."""
     from trainer.confidence.unseen import calibrate_run
 
-    training = _training(recipe, out, data)
+    training = open_recipe(recipe, out, data)
     click.echo(calibrate_run(training, card or training.out / "final" / "card.json"))
-
-
-@cli.command()
-@click.argument("recipe")
-@OUT
-@DATA
-def sets(recipe: str, out: Path | None, data: Path | None) -> None:
-    """Score each set of RECIPE on the out-of-fold maps that are there: counts, intervals, flags."""
-    from trainer.scores.sets import sets_table
-
-    click.echo(sets_table(_training(recipe, out, data)))
-
-
-@cli.command("leave-out")
-@click.argument("recipe")
-@click.argument("source", metavar="SET")
-@click.option("--frames", type=click.IntRange(min=1), help="At most so many of the set.")
-@OUT
-@DATA
-def leave_out(
-    recipe: str, source: str, frames: int | None, out: Path | None, data: Path | None
-) -> None:
-    """Train RECIPE without the set whose folder is SET, and score that set: what a stain never seen is worth."""
-    from trainer.scores.sets import table_without
-
-    click.echo(table_without(_training(recipe, out, data), source, frames))
-
-
-@cli.command()
-@click.argument("recipe")
-@click.argument("sources", metavar="SET...", nargs=-1, required=True)
-@click.option(
-    "--card", type=click.Path(path_type=Path, exists=True), required=True, help="Receives them."
-)
-@OUT
-@DATA
-def colours(
-    recipe: str, sources: tuple[str, ...], card: Path, out: Path | None, data: Path | None
-) -> None:
-    """Fit the colours of a stain on the sets of RECIPE whose folders are SET into a card."""
-    from trainer.confidence.colours import fit_colours
-    from trainer.frames.datasets import load_source
-
-    training = _training(recipe, out, data)
-    run = training.run
-    examples = [
-        example
-        for source in run.finetune.sources
-        if source.path in sources
-        for example in load_source(source, training.data, run.frame_cell_diameter_px, run.seed)
-    ]
-    click.echo(fit_colours(examples, card))
-
-
-@cli.command()
-@click.argument("recipe")
-@click.option("--frames", type=click.IntRange(min=1), help="At most so many of each set.")
-@OUT
-@DATA
-def classical(recipe: str, frames: int | None, out: Path | None, data: Path | None) -> None:
-    """Score Otsu and watershed on the held-out frames of RECIPE, tuned for each set on its other folds."""
-    from trainer.scores.baseline import tuned_scores
-    from trainer.scores.report import table
-
-    training = _training(recipe, out, data)
-    examples = few_of_each(training.held_out_frames(), frames)
-    diameter_px = training.run.frame_cell_diameter_px
-    click.echo(table(tuned_scores(examples, training.folds(), diameter_px)))
-
-
-@cli.command()
-@click.argument("model")
-@click.argument("recipe")
-@click.option("--frames", type=click.IntRange(min=1), default=8, help="Of each set.")
-@OUT
-@DATA
-def scales(model: str, recipe: str, frames: int, out: Path | None, data: Path | None) -> None:
-    """Count frames of RECIPE at a quarter to four times their size with MODEL, the cell diameter left open."""
-    from trainer.scores.scales import read_at_scales, scale_table
-    from trainer.scores.scoring import open_segmenter
-
-    training, segmenter = _training(recipe, out, data), open_segmenter(model)
-    readings = [
-        reading
-        for example in few_of_each(training.held_out_frames(), frames)
-        for reading in read_at_scales(example, segmenter, training.run.frame_cell_diameter_px)
-    ]
-    click.echo(scale_table(readings))
-
-
-@cli.command()
-@click.argument("recipe")
-@click.option(
-    "--card",
-    "cards",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True),
-    help="Card that receives the reader; may be repeated.",
-)
-@OUT
-@DATA
-def diameter(recipe: str, cards: tuple[Path, ...], out: Path | None, data: Path | None) -> None:
-    """Fit what estimates the cell diameter on the frames of RECIPE; print how near it comes to unseen frames."""
-    from trainer.fitting.diameter import fit_diameter
-
-    click.echo(fit_diameter(_training(recipe, out, data), cards))
 
 
 @cli.command()
