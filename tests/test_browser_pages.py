@@ -250,3 +250,21 @@ def test_the_first_run_is_guided_and_counts_the_sample_image(tmp_path, open_page
         page.locator("#latest .about", has_text="sample image").wait_for()
         assert not page.locator("#guide").is_visible()
         page.close()
+
+
+SHIFTS = """window.shifted = 0; new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value;
+}).observe({ type: "layout-shift", buffered: true });"""
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_what_arrives_later_does_not_push_a_page_around(bench, open_page, size):
+    page = open_page("about:blank", size)
+    page.add_init_script(SHIFTS)
+    for address in (*PAGES.values(), f"/counts/{bench.latest().id}"):
+        page.goto(f"{bench.url}{address}")
+        page.locator("#readiness:not([data-level=unknown])").wait_for()
+        page.wait_for_load_state("networkidle") if address != "/" else page.wait_for_timeout(1500)
+        shifted = page.evaluate("window.shifted")
+        # 0.1 is what Google's Web Vitals call good.
+        assert shifted < 0.1, address

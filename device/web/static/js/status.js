@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
 import { duration, exposure, fromMegabytes, moment, number, percent, plural, significant } from "./format.js";
-import { onStatus, problemText, status } from "./header.js";
+import { problemText, status } from "./header.js";
 import { cameraIndicator } from "./state.js";
 
 const CLOCK_WARN_S = 60;
@@ -165,7 +165,17 @@ function show(found) {
   showForwarding(found.forwarding);
 }
 
-onStatus((found) => { if (found) show(found); });
+/** The cards are shown when both answers are there, or known to be missing: else each would push the others away. */
+const arrived = new Set();
+function arrive(what) {
+  arrived.add(what);
+  if (arrived.size === 2) byId("status-cards").removeAttribute("aria-busy");
+}
+
+document.addEventListener("status", ({ detail: found }) => {
+  if (found) show(found);
+  arrive("status");
+});
 
 async function readCamera() {
   if (!document.hidden) {
@@ -173,6 +183,7 @@ async function readCamera() {
       camera = await api.get("/camera");
       if (status()) show(status());
     } catch { /* the header shows that the instrument does not answer */ }
+    arrive("camera");
   }
   setTimeout(readCamera, 5000);
 }
