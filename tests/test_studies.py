@@ -50,11 +50,38 @@ def test_a_name_that_does_not_fit_says_so_and_has_no_place(name):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "{group}", "{group}_{subject}_{animal}", "{group}{subject}", "{group}_{subject}_{group}", "{group"],
+    ["", "{group}", "{group}_{subject}_{animal}", "{group}{subject}", "{group}_{subject}_{group}", "{group",
+     "{group}_{subject}*{slice}", "{group}_{subject}_*{slice}", "{group!r}_{subject:>3}"],
 )  # fmt: skip
 def test_a_pattern_that_cannot_be_read_alike_by_everybody_is_refused(pattern):
-    with pytest.raises(InputError, match=r"\{group\}_\{subject\}|nothing stands between"):
+    with pytest.raises(InputError, match=r"\{group\}_\{subject\}|nothing stands between|must name"):
         Splitter(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "subject"),
+    [
+        (PATTERN, "sham_old_m3_s4.tif", None),
+        ("*_{group}_{subject}", "a_b_c.tif", "c"),
+        ("{group}_{subject}_*_{slice}", "a_m1_x_3_12.tif", "m1"),
+        ("{group}_{subject}_*_*", "a_m1_" + "_" * 400 + ".tif", "m1"),
+    ],
+)
+def test_a_name_is_split_in_one_way_or_in_none(pattern, name, subject):
+    split = Splitter(pattern)(name)
+    assert (split.place.subject or None) == subject
+    assert bool(split.problem) == (subject is None)
+
+
+def test_a_pattern_that_would_take_for_ever_is_refused():
+    with pytest.raises(InputError, match="more than 2"):
+        Splitter("{group}_{subject}_*_*_*_*x")
+
+
+@pytest.mark.parametrize("changes", [{"groups": ("a", "a")}, {"groups": ("a", "")}])
+def test_groups_have_names_of_their_own(service, changes):
+    with pytest.raises(InputError, match="name of its own"):
+        service.require_store().studies.save(Study(name="torpor", **changes))
 
 
 def test_two_names_of_one_slice_are_seen_before_anything_is_stored():

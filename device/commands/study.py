@@ -61,15 +61,9 @@ def opened(settings: Settings) -> Iterator["Store"]:
 @click.pass_obj
 def new(settings: Settings, /, change: bool, **given: Any) -> None:
     """Set up a study."""
-    from device.store.studies import Study
-    from device.studies.naming import Splitter
+    from device.studies.setup import make_study
 
-    try:
-        study = msgspec.convert({name: value for name, value in given.items() if value}, Study)
-    except msgspec.ValidationError as error:
-        raise InputError(f"This study cannot be set up: {error}.") from None
-    if study.pattern:
-        Splitter(study.pattern)
+    study = make_study({name: value for name, value in given.items() if value})
     with opened(settings) as store:
         if study.assay:
             store.assays.get(study.assay)

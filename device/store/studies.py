@@ -91,8 +91,10 @@ class Studies:
 
         Raises:
             ConflictError: `new`, and there is one of that name.
-            InputError: it has images in a group that it no longer names.
+            InputError: a group has no name or that of another, or images are in one that is no longer named.
         """
+        if len({*study.groups, ""}) <= len(study.groups):
+            raise InputError("Every group of a study needs a name of its own.")
         with self._database.transaction() as connection:
             known = self._find(connection, study.name)
             if known is not None and new:

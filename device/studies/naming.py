@@ -16,6 +16,8 @@ from device.store.studies import MAX_PLACE_CHARS, Place
 
 FIELDS = Place.__struct_fields__
 EXAMPLE = "{group}_{subject}_s{slice}"
+_MOST_STARS = 2
+"""The time to try a name rises with its length to this power."""
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,21 +120,39 @@ def _expression(pattern: str) -> str:
             f"The pattern {pattern!r} cannot be read ({error}); use e.g. {EXAMPLE}."
         ) from None
     named = [field for _, field, _, _ in parts if field is not None]
+    formatted = any(spec or conversion for _, _, spec, conversion in parts)
     unknown = [field for field in named if field not in FIELDS]
-    if unknown or len(set(named)) < len(named) or not {"group", "subject"} <= set(named):
+    enough = {"group", "subject"} <= set(named) and len(set(named)) == len(named)
+    if unknown or formatted or not enough:
         raise InputError(
             f"The pattern {pattern!r} must name {{group}} and {{subject}}, may name {{slice}} and {{region}}, and each "
             f"only once; use e.g. {EXAMPLE}."
         )
-    expression, open_field = "", False
-    for literal, field, _, _ in parts:
-        if open_field and not literal and field is not None:
+    if sum(literal.count("*") for literal, *_ in parts) > _MOST_STARS:
+        raise InputError(
+            f"The pattern {pattern!r} has more than {_MOST_STARS} *; name the parts instead."
+        )
+    return _joined(pattern, [(literal, field) for literal, field, *_ in parts])
+
+
+def _joined(pattern: str, parts: list[tuple[str, str | None]]) -> str:
+    """The regular expression; a field ends where the text behind it begins: a name is split in one way or in none."""
+    expression, before = "", ""
+    for number, (literal, field) in enumerate(parts):
+        after_field = number > 0 and parts[number - 1][1] is not None
+        open_start = after_field and literal[:1] in ("", "*") and (literal or field is not None)
+        if open_start or (literal.endswith("*") and field is not None):
             raise InputError(
-                f"In the pattern {pattern!r} nothing stands between two fields, so nobody could tell where one ends; "
-                "put the character between them that the names have."
+                f"In the pattern {pattern!r} nothing stands between two fields, or between a field and *, so nobody "
+                "could tell where one ends; put the character between them that the names have."
             )
-        expression += ".*".join(re.escape(piece) for piece in literal.split("*"))
-        if field is not None:
-            expression += f"(?P<{field}>[^/]+?)" if field != "slice" else r"(?P<slice>\d+[A-Za-z]?)"
-        open_field = field is not None
+        expression += "[^/]*?".join(re.escape(piece) for piece in literal.split("*"))
+        before += literal
+        if field == "slice":
+            expression += r"(?P<slice>\d+[A-Za-z]?)"
+        elif field is not None:
+            following = parts[number + 1][0][:1] if number + 1 < len(parts) else ""
+            closing = before[-1:] if "*" in before else ""
+            barred = re.escape("".join({"/", following, closing}))
+            expression += f"(?P<{field}>[^{barred}]+)"
     return expression

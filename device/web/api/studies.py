@@ -7,14 +7,15 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from device.errors import InputError
-from device.store.studies import NOWHERE, Place, Study
+from device.store.studies import NOWHERE, Place
 from device.studies.analysis import Findings, analyse
 from device.studies.assigning import assign_named
 from device.studies.comparing import require_statistics
 from device.studies.loading import table_places
-from device.studies.naming import Splitter, split_names
+from device.studies.naming import split_names
 from device.studies.plots import encode_figure, groups_figure
 from device.studies.report import effect_sentence, report_html
+from device.studies.setup import make_study
 from device.studies.tables import images_csv, prism_csv, subjects_csv
 from device.studies.values import image_lines
 from device.web.api.answers import BINARY, answers, json, ref
@@ -61,12 +62,7 @@ def known() -> Response:
 def save(form: dict[str, Any]) -> Response:
     """Set up a study, or change the one of that name."""
     new = form.pop("new", False)
-    try:
-        study = msgspec.convert(form, Study)
-    except msgspec.ValidationError as error:
-        raise InputError(f"This study cannot be set up: {error}.") from None
-    if study.pattern:
-        Splitter(study.pattern)
+    study = make_study(form)
     store = service().require_store()
     if study.assay:
         store.assays.get(study.assay)

@@ -66,6 +66,8 @@ async function start(name) {
   observer = name;
   trouble("choose-note", null);
   try {
+    byId("done").disabled = true; // until the image is there
+    byId("which").textContent = "Image";
     await api.post(path("/steps"), { observer, what: "started" });
     byId("choose").hidden = true;
     byId("marking").hidden = false;
@@ -90,6 +92,7 @@ async function pause(text) {
 }
 
 async function done() {
+  if (!current) return;
   byId("done").disabled = true;
   try {
     await keep(true);
