@@ -86,6 +86,15 @@ def test_a_process_ends_with_the_program_that_was_killed(tmp_path):
     wait_for(lambda: not is_alive(child), 30, "the end of the process")
 
 
+def test_who_stops_does_not_wait_for_the_images_under_way(tmp_path):
+    workers = [WorkerProcess(Starter(tmp_path / f"notes {number}")) for number in range(2)]
+    outcomes = in_order(["a", "sleep", "sleep"], workers, count_there)
+    assert next(outcomes)[0] == "a"
+    outcomes.close()  # as Ctrl-C does; it would wait for ten minutes
+    for worker in workers:
+        worker.stop()
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
@@ -112,7 +121,7 @@ def test_other_pieces_are_counted_whatever_happens_to_one(tmp_path):
 
 def test_an_image_that_ends_its_process_is_named(tmp_path):
     class Dead:
-        def do(self, _):
+        def do(self, *_):
             raise WorkerDied
 
     item = Item(tmp_path / "a.png", "a.png")

@@ -106,10 +106,13 @@ class Start:
         return partial(self.counter.count, segmenter=segmenter)
 
 
-def count_there(item: Item, worker: WorkerProcess[Item, Done], _: Progress) -> Done:
-    """Count in another process; an image that ends it again and again is one that cannot be counted."""
+def count_there(item: Item, worker: WorkerProcess[Item, Done], progress: Progress) -> Done:
+    """Count in another process; an image that ends it again and again is one that cannot be counted.
+
+    `progress` is only asked whether to go on: after Ctrl-C it raises, and the process ends.
+    """
     try:
-        return worker.do(item)
+        return worker.do(item, lambda: progress(0, 1))
     except WorkerDied:
         return Done(
             item,
