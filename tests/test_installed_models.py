@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -65,8 +66,9 @@ def test_a_model_comes_out_of_its_file_as_it_was():
 
 
 @pytest.mark.slow
-def test_an_installed_model_counts_by_name_until_it_is_removed(tmp_path):
-    folder = use_installed(tmp_path)
+def test_an_installed_model_counts_by_name_until_it_is_removed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = use_installed(Path())  # a relative path, as people give them
     assert install(real(), folder) == Counted(9, 9, "own")
     assert installed_models() == ["mine"]
     assert model_names()[-1] == "mine"

@@ -46,7 +46,7 @@ def try_model(path: Path, package: Package) -> Counted:
     Raises:
         InputError: the network cannot be run, or does not count as it should.
     """
-    command = [sys.executable, "-m", "device.models.trial", str(path)]
+    command = [sys.executable, "-m", "device.models.trial", str(path.resolve())]
     root = Path(__file__).parents[2]
     try:
         done = subprocess.run(
