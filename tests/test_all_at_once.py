@@ -1,6 +1,7 @@
 """The camera hangs, a bomb is decoded and the disk is full, all at once: the page answers and nothing is lost."""
 
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -73,8 +74,8 @@ def test_the_page_answers_while_the_camera_hangs_a_bomb_is_decoded_and_the_disk_
         )
         longest = watch_the_page(address, before, trouble)
         assert longest < 5
-        assert answers["bomb"].status_code == 400
-        assert "takes longer" in answers["bomb"].json()["error"]
+        assert answers["bomb"].status_code in (400, 503)  # 503 where other programs took the time
+        assert re.search("takes longer|so busy", answers["bomb"].json()["error"])
         assert answers["capture"].status_code == 503
         full = hand_in(address, png(3), "full.png")
         assert (full.status_code, "no images are accepted" in full.text) == (507, True)

@@ -363,7 +363,8 @@ def test_pauses_between_attempts_double_up_to_a_limit(own, error, longest_s):
     pauses = set()
     wait_for(lambda: pauses.add(owner._retry_s) or camera.count("open") >= 8)
     assert max(pauses) == pytest.approx(longest_s)
-    assert {0.01, 0.02, 0.04} <= pauses
+    doubled = {0.005 * 2**step for step in range(6)} | {longest_s}
+    assert pauses <= doubled  # a busy computer misses some of them
 
 
 def test_stop_fails_what_is_pending_and_closes(own):

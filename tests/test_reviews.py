@@ -270,9 +270,9 @@ def test_every_stratum_has_its_share_and_none_is_missed(sizes, number):
 
 def test_the_draw_is_random_and_the_same_for_one_seed(store):
     lines = image_lines(store, "torpor")
-    one, again, other = (draw_images(lines, 5, seed).strata for seed in (1, 1, 2))
+    one, again, *others = (draw_images(lines, 5, seed).strata for seed in (1, *range(1, 12)))
     assert one == again
-    assert one != other
+    assert any(other != one for other in others)
     assert len(one) == 5
     assert expected_sd(lines) > 0
     assert error_sd(store, "torpor") >= 0

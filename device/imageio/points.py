@@ -48,8 +48,8 @@ def read_points(data: bytes, name: str) -> tuple[Point, ...]:
         raise InputError(f"{name} is too large for a file of points; {_FORMATS}.")
     try:
         points = tuple(_points(data))
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     except Exception as error:  # noqa: BLE001 - parsers raise what they like for damaged files
         raise InputError(f"{name} cannot be read ({error}); {_FORMATS}.") from None
     if not points:

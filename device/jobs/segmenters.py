@@ -7,17 +7,25 @@ from device.config import CountingSettings
 from device.counting.card import ModelCard
 from device.counting.segmenter import Segmenter
 from device.machine.cores import share_cores
-from device.machine.files import FileIdentity, identity
 from device.models.auto import card_of, open_model
 from device.models.card import find_model, installed_models
 
 Loader = Callable[[str], Segmenter]
-_Key = tuple[str, FileIdentity | None]
+_Key = tuple[str, tuple[int, ...]]
 
 
 def _key(model: str) -> _Key:
-    """A model's name, and which file that is: an installed one may be removed, and another take its name."""
-    return model, identity(find_model(model)) if model in installed_models() else None
+    """A model's name, and which file that is: an installed one may be removed, and another take its name.
+
+    A file system gives the number of a removed file to the next one: its times tell them apart.
+    """
+    if model not in installed_models():
+        return model, ()
+    try:
+        status = find_model(model).stat()
+    except FileNotFoundError:  # removed meanwhile: opening it says so
+        return model, ()
+    return model, (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
 
 
 class Segmenters:
