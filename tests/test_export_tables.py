@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.counting.reading import Taken
 from device.counting.records import Cell, CountResult, Flag, ModelRef
 from device.export.corrected import Corrections, added_ids, corrected_count, remaining_labels
 from device.export.tables import Kept, cells_csv, counts_header, counts_row, csv_lines, csv_text
@@ -155,10 +156,13 @@ def sized_result(**changes):
     return CountResult(**(fields | changes))
 
 
-def test_the_density_is_per_square_millimetre():
+@pytest.mark.parametrize("aspect", [1.0, 2.0])
+def test_the_density_is_per_square_millimetre(aspect):
+    """The pixel size is that of the square pixel of the same area, whatever their shape."""
     added = Corrections(added=tuple((float(n), 0.0) for n in range(7)))
+    result = sized_result(taken=Taken(pixel_aspect=aspect))
 
-    row = dict(zip(counts_header(), counts_row(sized_result(), corrections=added), strict=True))
+    row = dict(zip(counts_header(), counts_row(result, corrections=added), strict=True))
 
     assert float(row["cells_per_mm2"]) == 14.0  # 7 cells on 0.5 mm x 1 mm
 

@@ -209,7 +209,8 @@ def counted_area_mm2(result: CountResult) -> float | None:
     if result.pixel_size_um is None:
         return None
     counted_px = result.width * result.height - result.taken.ignored_px
-    area_mm2 = counted_px * result.pixel_size_um**2 * result.taken.pixel_aspect / 1e6
+    # The pixel size is that of the square pixel of the same area, whatever the shape of the pixels.
+    area_mm2 = counted_px * result.pixel_size_um**2 / 1e6
     return area_mm2 if area_mm2 > 0 else None
 
 
