@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.counting.reading import Taken
-from device.counting.records import Cell, CountResult, Flag, ModelRef
+from device.counting.records import Cell, CountResult, Flag, ModelRef, Taken
 from device.export.corrected import Corrections, added_ids, corrected_count, remaining_labels
 from device.export.tables import Kept, cells_csv, counts_header, counts_row, csv_lines, csv_text
 
