@@ -29,6 +29,7 @@ def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
     page.get_by_role("dialog", name="Keys").wait_for()
     shoot(page, "keys")
     keys.press("Escape")
+    page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
     keys.press("n")  # to the first one
     for verdict in ("y", "n"):
         keys.press(verdict)
