@@ -268,3 +268,15 @@ def test_what_arrives_later_does_not_push_a_page_around(bench, open_page, size):
         shifted = page.evaluate("window.shifted")
         # 0.1 is what Google's Web Vitals call good.
         assert shifted < 0.1, address
+
+
+def test_the_header_fits_every_width(bench, open_page):
+    """No word is broken, nothing is pushed out of the window."""
+    page = open_page(bench.url)
+    for width in (320, 360, 600, 861, 900, 1024, 1130, 1200, 1300, 1366, 1920):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        lines = (
+            "[...document.querySelectorAll('.tabs span')].map((one) => one.getClientRects().length)"
+        )
+        assert set(page.evaluate(lines)) == {1}, width
