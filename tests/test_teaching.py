@@ -136,7 +136,8 @@ def test_assays_and_models_are_not_mixed(service):
         service.counter.teacher.lesson("mine", [*ids, *foreign])
     corrected(service, [8])
     service.segmenters._cards.clear()
-    service.segmenters._open = {("fast", None): FakeSegmenter(make_card(sha256="1" * 64))}
+    another = FakeSegmenter(make_card(sha256="1" * 64))
+    service.segmenters._open = dict.fromkeys(service.segmenters._open, another)
     with pytest.raises(ConflictError, match="model"):
         service.counter.teacher.lesson("mine")
 
