@@ -4,7 +4,10 @@ import csv
 import os
 import subprocess
 import sys
+import threading
 import tracemalloc
+from contextlib import suppress
+from multiprocessing import active_children
 from pathlib import Path
 
 import msgspec
@@ -54,6 +57,24 @@ def test_a_process_that_dies_is_replaced_and_costs_only_its_piece(worker):
     with pytest.raises(WorkerDied):
         worker.do("kill")
     assert worker.do("b")[0] == "b"
+
+
+def test_a_process_that_is_stopped_while_it_starts_does_not_live_on(tmp_path):
+    """It would do its piece all the same, and the program could not end before that."""
+    before = set(active_children())
+    worker = WorkerProcess(Starter(tmp_path / "notes"))
+
+    def sleep() -> None:
+        with suppress(WorkerDied):
+            worker.do("sleep")
+
+    asking = threading.Thread(target=sleep)
+    asking.start()
+    wait_for(lambda: set(active_children()) - before)
+    worker.stop()
+    asking.join(30)
+    assert not asking.is_alive()
+    wait_for(lambda: not set(active_children()) - before, 30, "the end of the process")
 
 
 def test_what_fails_at_the_start_is_told(tmp_path):

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -62,7 +62,7 @@ class WorkerProcess(Generic[I, T]):
         for _ in range(self._tries):
             try:
                 return self._wait(self._submit(piece), meanwhile)
-            except BrokenExecutor:
+            except (BrokenExecutor, CancelledError):
                 self._end()
                 if self._stopped:
                     break
@@ -92,9 +92,9 @@ class WorkerProcess(Generic[I, T]):
         self._kill()
 
     def _kill(self) -> None:
-        if self._pid is not None and self._pid.done() and self._pid.exception() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid.result(), signal.SIGKILL)
+        if self._pid is not None:
+            # At once, or as soon as a process that is still starting tells its number: the work already waits for it.
+            self._pid.add_done_callback(_kill_process)
         self._end()
 
     def _running(self) -> "ProcessPoolExecutor":
@@ -114,9 +114,15 @@ class WorkerProcess(Generic[I, T]):
         return self._pool
 
     def _end(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._pid = self._pool, None, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kill_process(pid: Future[int]) -> None:
+    if not pid.cancelled() and pid.exception() is None:
+        with suppress(ProcessLookupError):
+            os.kill(pid.result(), signal.SIGKILL)
 
 
 _start: Callable[[], Callable[[Any], Any]] | None = None
