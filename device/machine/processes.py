@@ -72,7 +72,7 @@ class WorkerProcess(Generic[I, T]):
         """A process that died while nobody asked it anything is nobody's fault."""
         try:
             return self._running().submit(_do, piece)
-        except BrokenExecutor:
+        except RuntimeError:  # broken, or shut down by `stop` in another thread
             self._end()
             return self._running().submit(_do, piece)
 
@@ -102,6 +102,8 @@ class WorkerProcess(Generic[I, T]):
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
+        if self._stopped:
+            raise WorkerDied
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 # A fork would copy the locks of all threads as they are at that moment.
