@@ -215,7 +215,7 @@ def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, ope
     image.click(770, 30)
     expect_text(page, "#corrected-count strong", str(count.count + 1))
     expect_text(page, "#automatic-count strong", str(count.count))
-    assert "by AB, today" in page.locator("#corrected-count").inner_text()
+    page.locator("#corrected-count", has_text="by AB, today").wait_for()
     shoot(page, "result-corrected-1920")
     page.get_by_role("button", name="Undo last correction").click()
     expect_text(page, "#corrected-count strong", str(count.count))

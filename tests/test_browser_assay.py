@@ -111,7 +111,7 @@ def test_a_model_is_installed_used_and_removed_on_the_page(tmp_path, open_page):
         page.locator("#model-list li").first.wait_for()
         file = {"name": "x.zip", "mimeType": "application/zip", "buffer": b"no zip"}
         page.locator("#model-file").set_input_files(file)
-        expect_text(page, "#model-note", re.compile("holds no model"))
+        expect_text(page, "#model-note", re.compile("contains no model"))
         page.locator("#model-file").set_input_files(file | {"buffer": pack_model(real())})
         expect_text(page, "#model-note", re.compile("is installed"))
         page.locator("#model-choice").select_option("mine")
