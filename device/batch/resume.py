@@ -1,6 +1,5 @@
 """Continues an interrupted batch: finds the images that were counted with the same settings before."""
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from device.counting.diameter import Diameter
 from device.counting.records import DECODE_ERRORS, CountResult, CountSettings, settings_of
 from device.counting.segmenter import Segmenter
 from device.counting.settings import resolve, set_diameter_px
+from device.machine.files import sha256_of
 from device.models.auto import card_for
 
 
@@ -39,7 +39,7 @@ def done_before(
     file = result_file(out_dir, item.name)
     try:
         result = msgspec.json.decode(file.read_bytes(), type=CountResult)
-        digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
+        digest = sha256_of(item.path)
     except (OSError, *DECODE_ERRORS):
         return None
     card = adapt_card(card_for(segmenter, result), settings.assay)

@@ -1,6 +1,5 @@
 """The two calls of a central fluocount, with Python's own HTTP client: nothing to install on a Pi."""
 
-import hashlib
 import http.client
 import secrets
 import ssl
@@ -15,6 +14,7 @@ import msgspec
 from device import __version__
 from device.config import ForwardSettings
 from device.counting.records import DECODE_ERRORS
+from device.machine.files import sha256_of
 from device.store.forwarded import Hello, Instrument, Message, Receipt
 from device.store.outbox import Parcel
 
@@ -75,7 +75,7 @@ def deliver(
         UnreachableError: it does not answer as a fluocount.
         OSError: a file cannot be read.
     """
-    digests = {name: _digest(path) for name, path in parcel.files.items()}
+    digests = {name: sha256_of(path) for name, path in parcel.files.items()}
     about = msgspec.structs.replace(parcel.about, files=digests)
     message = msgspec.json.encode(Message(instrument=instrument, count=about))
     for files in ({}, parcel.files):
@@ -144,11 +144,6 @@ def _no_fluocount(address: str) -> UnreachableError:
     return UnreachableError(
         f"what answers at {address} is no fluocount that this one knows; check the address."
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class _Form:

@@ -1,5 +1,6 @@
 """Files that are complete or absent, even after a power cut."""
 
+import hashlib
 import os
 import re
 import secrets
@@ -29,6 +30,16 @@ def identity(path: Path) -> FileIdentity | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file; read in blocks, because an original may be larger than the memory that is free.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def display_name(path: PurePath | str) -> str:

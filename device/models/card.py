@@ -1,6 +1,5 @@
 """Finds the models on the disk and checks each against its card."""
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -8,6 +7,7 @@ import msgspec
 from device.counting.card import ModelCard
 from device.counting.records import DECODE_ERRORS
 from device.errors import ModelError
+from device.machine.files import sha256_of
 
 MODELS_DIR = Path(__file__).parent
 INSTALLED_NAME = "models"
@@ -88,7 +88,7 @@ def load_card(model_path: Path) -> ModelCard:
         raise ModelError(
             f"The model card {card_path} is damaged ({error}); restore it from the release."
         ) from None
-    digest = hashlib.sha256(model_path.read_bytes()).hexdigest()
+    digest = sha256_of(model_path)
     if digest != card.sha256:
         raise ModelError(
             f"The model {model_path} does not match its card "

@@ -1,6 +1,5 @@
 """Opens the exported folder of a study: everything is checked before anything is stored."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from device.counting.records import DECODE_ERRORS, CountResult
 from device.errors import InputError
 from device.export.corrected import corrected_count
 from device.export.stored import in_force
+from device.machine.files import sha256_of
 from device.store import Store
 from device.store.adopting import ForeignCount, ForeignReview, ForeignStudy, adopt
 from device.store.records import WAITING
@@ -76,7 +76,7 @@ def _checked_files(folder: Path) -> list[str]:
             raise InputError(
                 f"{entity['@id']} is missing in {folder}; copy the whole folder again."
             )
-        if hashlib.sha256(path.read_bytes()).hexdigest() != entity.get("sha256"):
+        if sha256_of(path) != entity.get("sha256"):
             raise InputError(
                 f"{entity['@id']} is not the file that was exported; copy the folder again, or ask for a new one."
             )
@@ -136,7 +136,7 @@ def _count(folder: Path, path: str) -> ForeignCount:
     original = place / f"original{row.suffix}"
     if not original.is_file() or row.status in WAITING:
         raise wrong
-    if hashlib.sha256(original.read_bytes()).hexdigest() != row.image_sha256:
+    if sha256_of(original) != row.image_sha256:
         raise wrong
     if row.status == "done":
         if any(not (place / name).is_file() for name in PRODUCTS):

@@ -1,6 +1,5 @@
 """The recipe of an adaptation: a released network, fine-tuned on frames that a person corrected."""
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -9,6 +8,7 @@ import numpy as np
 from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES
 from device.errors import InputError
 from device.export.trainingfile import Manifest, read_manifest
+from device.machine.files import sha256_of
 from trainer.fitting.runs import Phase, Run, Schedule, Source, load_run
 from trainer.fitting.workflow import released_weights
 
@@ -77,7 +77,7 @@ def _require_enough(manifest: Manifest, path: Path) -> int:
 
 def _source(path: Path, manifest: Manifest) -> Source:
     """Its name tells files apart: a changed file needs another run."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest = sha256_of(path)[:12]
     return Source(
         kind="corrected",
         path=str(path.resolve()),
