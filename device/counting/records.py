@@ -62,6 +62,11 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+def as_three_channels(grey: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A read-only (H, W, 3) view of (H, W) grey samples, which needs no memory."""
+    return np.broadcast_to(grey[..., None], (*grey.shape, 3))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One capture and where it came from.

@@ -4,7 +4,7 @@ import numpy as np
 import scipy
 from PIL import Image
 
-from device.counting.records import Frame, ImageArray, ProbabilityMap
+from device.counting.records import Frame, ImageArray, ProbabilityMap, as_three_channels
 
 _SMALL_PX = 8_000_000
 """Up to this size Pillow may copy a whole picture: it holds RGB in four bytes a pixel, 32 MB then."""
@@ -90,8 +90,7 @@ def to_working_scale(frame: Frame, scale: float) -> np.ndarray:
     if (height, width) == image.shape[:2]:
         return image
     if frame.channels == 1:
-        grey = _resize(np.ascontiguousarray(image[..., 0]), height, width)
-        return np.broadcast_to(grey[..., None], (height, width, 3))
+        return as_three_channels(_resize(np.ascontiguousarray(image[..., 0]), height, width))
     if frame.height * frame.width <= _SMALL_PX:
         return _resize(image, height, width)  # the same pixels, a third faster
     # One channel is a third of the four bytes a pixel that Pillow holds RGB in.

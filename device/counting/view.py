@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from device.counting.card import View
-from device.counting.records import Frame
+from device.counting.records import Frame, as_three_channels
 from device.counting.scale import to_working_scale, without_ignored, working_shape
 
 BACKGROUND_PART = 0.10
@@ -66,7 +66,7 @@ def grey_plane(image: np.ndarray, step: float = 1.0) -> np.ndarray:
     top = max(float(np.quantile(above, TOP_PART)), floor)
     bright = np.arcsinh(above / (KNEE * top)) * (255 / np.arcsinh(HEADROOM / KNEE))
     plane = np.rint(np.minimum(bright, 255)).astype(np.uint8)
-    return np.broadcast_to(plane[..., None], (*plane.shape, 3))
+    return as_three_channels(plane)
 
 
 def noise_of(image: np.ndarray) -> float:

@@ -9,18 +9,18 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from device import __version__
 from device.counting.assay import Assay, Positive
-from device.counting.records import DECODE_ERRORS, Frame, LabelImage, Taken
+from device.counting.records import DECODE_ERRORS, Frame, LabelImage
 from device.errors import InputError
 from device.export.archive import Pipe
 from device.imageio.decoded import MAX_SIDE_PX
-from device.imageio.planes import decode_plane, encode_plane, largest_plane_bytes
+from device.imageio.planes import decode_plane, encode_plane, frame_of_plane, largest_plane_bytes
 
 FORMAT = "fluocount training 1"
 MANIFEST = "manifest.json"
@@ -232,14 +232,5 @@ def _corrected(
 
 def _frame(number: int, about: TrainingFrame, samples: np.ndarray) -> Frame:
     """The number keeps frames of the same file name apart."""
-    grey = samples.ndim == 2
-    image: Any = np.broadcast_to(samples[..., None], (*samples.shape, 3)) if grey else samples
-    return Frame(
-        image=image,
-        source=f"{number:04d} {about.image.replace('/', '_')}",
-        sha256=about.sha256,
-        bits=max(8, about.full_scale.bit_length()),
-        channels=about.channels,
-        pixel_size_um=about.pixel_size_um,
-        taken=Taken(full_scale=about.full_scale),
-    )
+    source = f"{number:04d} {about.image.replace('/', '_')}"
+    return frame_of_plane(samples, source, about.sha256, about.full_scale, about.pixel_size_um)

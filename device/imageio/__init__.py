@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
-from device.counting.records import Frame, ImageArray, Taken
+from device.counting.records import Frame, ImageArray, Taken, as_three_channels
 from device.imageio.annotations import find_annotations
 from device.imageio.decoded import (
     MAX_SIDE_PX,
@@ -84,7 +84,7 @@ def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -
     channels = 1 if levels.samples.ndim == 2 else 3
     size = decoded.pixel_size
     return Frame(
-        image=levels.samples if channels == 3 else _as_three_channels(levels.samples),
+        image=levels.samples if channels == 3 else as_three_channels(levels.samples),
         source=name,
         sha256=digest.result().hexdigest(),
         bits=levels.bits,
@@ -126,11 +126,6 @@ def _taken(
         exposure_s=decoded.exposure_s,
         notes=decoded.notes,
     )
-
-
-def _as_three_channels(grey: ImageArray) -> ImageArray:
-    """A read-only view with three equal channels, which needs no memory."""
-    return cast(ImageArray, np.broadcast_to(grey[..., None], (*grey.shape, 3)))
 
 
 def _decode(data: bytes, name: str, reading: Reading) -> Decoded:

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 
 from device.counting.card import ModelCard
-from device.counting.records import DECODE_ERRORS, Frame, Taken
+from device.counting.records import DECODE_ERRORS, Frame
 from device.errors import InputError
 from device.imageio.decoded import MAX_SIDE_PX
-from device.imageio.planes import decode_plane, encode_plane, largest_plane_bytes
+from device.imageio.planes import decode_plane, encode_plane, frame_of_plane, largest_plane_bytes
 
 MAX_TFLITE_BYTES = 100_000_000
 MAX_CARD_BYTES = 2_000_000
@@ -161,16 +161,7 @@ def _proof_frame(archive: zipfile.ZipFile, proof: Proof) -> Frame:
     samples = decode_plane(data, shape)
     if samples.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"its frame has samples of {samples.dtype}")
-    if samples.ndim == 2:
-        samples = np.broadcast_to(samples[..., None], (*samples.shape, 3))
-    return Frame(
-        image=samples,
-        source="proof",
-        sha256=hashlib.sha256(data).hexdigest(),
-        bits=max(8, proof.full_scale.bit_length()),
-        channels=proof.channels,
-        taken=Taken(full_scale=proof.full_scale),
-    )
+    return frame_of_plane(samples, "proof", hashlib.sha256(data).hexdigest(), proof.full_scale)
 
 
 def _checked(name: str, card_json: bytes, tflite: bytes, entry: str | None) -> Package:

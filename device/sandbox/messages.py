@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
-from device.counting.records import Frame
+from device.counting.records import Frame, as_three_channels
 from device.imageio.header import Header
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -145,7 +145,7 @@ def _array(memory: mmap.mmap, place: Array) -> Any:
     if kind.hasobject or min((*place.shape, place.offset), default=0) < 0:
         raise ValueError("No array of numbers.")
     plain = np.frombuffer(memory, kind, math.prod(place.shape), place.offset).reshape(place.shape)
-    return np.broadcast_to(plain[..., None], (*plain.shape, 3)) if place.grey else plain
+    return as_three_channels(plain) if place.grey else plain
 
 
 def _write(descriptor: int, rest: memoryview) -> None:
