@@ -227,3 +227,25 @@ def open_page(browser):
 
     with page_opener(browser) as opener:
         yield opener
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page("about:blank")
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """An appliance with three counts of two samples."""
+    from browser import three_counts
+
+    with three_counts(tmp_path_factory.mktemp("counted")) as served:
+        yield served
+
+
+@pytest.fixture
+def count(counted):
+    """A fresh count, so that tests do not meet each other's corrections."""
+    from browser import cells_png
+
+    return counted.hand_in(cells_png(7), "fresh.png", sample="fresh")

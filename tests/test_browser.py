@@ -11,7 +11,6 @@ from browser import (
     serving,
     settings_for,
     shoot,
-    three_counts,
 )
 
 from device.camera.simulated import SimulatedCamera
@@ -23,20 +22,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with three_counts(tmp_path_factory.mktemp("bench")) as served:
-        yield served
-
-
-@pytest.fixture
-def count(bench):
-    """A fresh count, so that tests do not meet each other's corrections."""
-    return bench.hand_in(cells_png(7), "fresh.png", sample="fresh")
-
-
-def shown_result(page, bench, row) -> ImageOnCanvas:
-    page.goto(f"{bench.url}/counts/{row.id}")
+def shown_result(page, counted, row) -> ImageOnCanvas:
+    page.goto(f"{counted.url}/counts/{row.id}")
     expect_text(page, "#automatic-count strong", str(row.count))
     return ImageOnCanvas(page, row.width, row.height)
 
@@ -74,29 +61,29 @@ def test_set_up_log_in_and_out_on_a_network_address(tmp_path, open_page):
         page.close()
 
 
-def test_one_press_gives_a_count(bench, open_page):
-    page = open_page(bench.url)
+def test_one_press_gives_a_count(counted, open_page):
+    page = open_page(counted.url)
     ready(page)
     page.locator("#preview[data-state=live]").wait_for()
     page.get_by_label("Sample name").fill("mouse 3, slice 1")
     page.get_by_role("button", name="Capture and count").click()
     page.locator("#latest .about", has_text="mouse 3, slice 1").wait_for()
-    row = bench.latest()
+    row = counted.latest()
     assert (row.origin, row.sample, row.status) == ("capture", "mouse 3, slice 1", "done")
     expect_text(page, "#latest .value", re.compile(rf"^{row.corrected_count}\b"))
     page.wait_for_timeout(500)
     shoot(page, "capture-1920")
 
 
-def test_settings_of_the_camera_are_set_and_a_wrong_one_is_explained(bench, open_page):
-    page = open_page(bench.url)
+def test_settings_of_the_camera_are_set_and_a_wrong_one_is_explained(counted, open_page):
+    page = open_page(counted.url)
     open_page.watched[0].forgive("/api/v1/camera")
     page.locator("[name=gain]").fill("2")
     expect_text(page, "#camera-note", re.compile("gain 2"))
-    assert bench.service.camera.status.gain == 2
+    assert counted.service.camera.status.gain == 2
     page.locator("[name=gain]").fill("9000")
     expect_text(page, "#camera-note", re.compile("9000"))
-    assert bench.service.camera.status.gain == 2
+    assert counted.service.camera.status.gain == 2
     page.locator("[name=gain]").fill("1")
     expect_text(page, "#camera-note", re.compile("gain 1"))
 
@@ -141,8 +128,8 @@ def test_without_a_camera_the_page_says_so_and_uploads_work(tmp_path, open_page)
         page.close()
 
 
-def test_three_uploads_of_which_one_is_broken(bench, open_page):
-    page = open_page(f"{bench.url}/upload")
+def test_three_uploads_of_which_one_is_broken(counted, open_page):
+    page = open_page(f"{counted.url}/upload")
     open_page.watched[0].forgive("/api/v1/counts")
     expect_text(page, "#limits", re.compile("TIFF.*200 MB per file"))
     shoot(page, "upload-empty")
@@ -158,43 +145,43 @@ def test_three_uploads_of_which_one_is_broken(bench, open_page):
     for name in ("one.png", "two.png"):
         row = page.locator(".upload-row", has_text=name)
         link = row.get_by_role("link").get_attribute("href")
-        stored = bench.store.counts.get(link.rsplit("/", 1)[1])
+        stored = counted.store.counts.get(link.rsplit("/", 1)[1])
         assert row.locator("strong").inner_text() == str(stored.count)
         assert stored.sample == "three"
     shoot(page, "upload-1920")
 
 
-def test_sliders_label_again_at_once_and_store_only_when_told(bench, count, open_page):
+def test_sliders_label_again_at_once_and_store_only_when_told(counted, count, open_page):
     page = open_page("about:blank")
-    shown_result(page, bench, count)
+    shown_result(page, counted, count)
     page.locator("#threshold").fill("0.9")
     expect_text(page, "#numbers", re.compile("not saved yet"))
     wished = (
-        bench.service.require_counter()
+        counted.service.require_counter()
         .relabeller.preview(count.id, Change(threshold=0.9))
         .result.count
     )
     assert wished != count.count
     expect_text(page, "#automatic-count strong", str(wished))
-    assert bench.store.counts.get(count.id).count == count.count
+    assert counted.store.counts.get(count.id).count == count.count
     shoot(page, "result-slider-1920")
     page.get_by_role("button", name="Discard", exact=True).click()
     expect_text(page, "#automatic-count strong", str(count.count))
     page.locator("#threshold").fill("0.9")
     page.get_by_role("button", name="Keep these settings").click()
     page.locator("#trial").wait_for(state="hidden")
-    assert bench.store.counts.get(count.id).count == wished
+    assert counted.store.counts.get(count.id).count == wished
 
 
-def test_a_polygon_counts_the_centres_inside(bench, count, open_page):
+def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
     page = open_page("about:blank")
-    image = shown_result(page, bench, count)
+    image = shown_result(page, counted, count)
     page.keyboard.press("p")
     for corner in [(100, 60), (560, 60), (560, 420), (100, 420)]:
         image.click(*corner)
     page.wait_for_timeout(400)
     page.keyboard.press("c")
-    cells = bench.store.result(count.id).cells
+    cells = counted.store.result(count.id).cells
     inside = sum(100 < cell.x < 560 and 60 < cell.y < 420 for cell in cells)
     assert 0 < inside < len(cells)
     expect_text(page, "#polygon-count", str(inside))
@@ -202,12 +189,12 @@ def test_a_polygon_counts_the_centres_inside(bench, count, open_page):
     shoot(page, "result-polygon-1920")
 
 
-def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, open_page):
+def test_cells_are_added_removed_and_undone_with_name_and_time(counted, count, open_page):
     page = open_page("about:blank")
-    image = shown_result(page, bench, count)
+    image = shown_result(page, counted, count)
     page.get_by_label("Your name", exact=True).fill("AB")
     page.get_by_role("radio", name="Remove").click()
-    cell = bench.store.result(count.id).cells[0]
+    cell = counted.store.result(count.id).cells[0]
     image.click(cell.x, cell.y)
     expect_text(page, "#corrected-count strong", str(count.count - 1))
     page.get_by_role("radio", name="Add").click()
@@ -224,7 +211,7 @@ def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, ope
     expect_text(page, "#corrected-count strong", str(count.count - 1))
     # Clicks are drawn at once; this disappears when the last of them is stored.
     page.locator("#corrections-state").wait_for(state="hidden")
-    log = bench.store.corrections.of(count.id)
+    log = counted.store.corrections.of(count.id)
     assert [(one.action, one.who, one.undone_s is None) for one in log] == [
         ("remove", "AB", True),
         ("add", "AB", False),
@@ -232,10 +219,10 @@ def test_cells_are_added_removed_and_undone_with_name_and_time(bench, count, ope
     ]
 
 
-def test_hovering_shows_the_measures_of_a_cell(bench, count, open_page):
+def test_hovering_shows_the_measures_of_a_cell(counted, count, open_page):
     page = open_page("about:blank")
-    image = shown_result(page, bench, count)
-    cell = bench.store.result(count.id).cells[2]
+    image = shown_result(page, counted, count)
+    cell = counted.store.result(count.id).cells[2]
     page.mouse.move(*image.at(cell.x, cell.y))
     page.locator("#tip:not([hidden])").wait_for()
     tip = page.locator("#tip").inner_text()
@@ -246,9 +233,9 @@ def test_hovering_shows_the_measures_of_a_cell(bench, count, open_page):
     shoot(page, "result-probability-1920")
 
 
-def test_the_keyboard_alone_zooms_moves_and_adds(bench, count, open_page):
+def test_the_keyboard_alone_zooms_moves_and_adds(counted, count, open_page):
     page = open_page("about:blank")
-    shown_result(page, bench, count)
+    shown_result(page, counted, count)
     page.locator("#canvas").focus()
     fitted = page.locator("#zoom-value").inner_text()
     page.keyboard.press("+")
@@ -261,7 +248,7 @@ def test_the_keyboard_alone_zooms_moves_and_adds(bench, count, open_page):
         page.keyboard.press(key)
     expect_text(page, "#corrected-count strong", str(count.count + 1))
     page.locator("#corrections-state").wait_for(state="hidden")
-    added = bench.store.corrections.of(count.id)[-1]
+    added = counted.store.corrections.of(count.id)[-1]
     assert added.y == pytest.approx(count.height / 2, abs=1)
     assert count.width / 2 < added.x < count.width
     shoot(page, "result-keyboard")

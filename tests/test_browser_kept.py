@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from appliance import wait_for
-from browser import cells_png, expect_text, shoot, three_counts
+from browser import cells_png, expect_text, shoot
 from PIL import Image
 from reviewed import PASSWORD, behind_login, free_places, held, log_in, show_result, slow_line
 
@@ -17,27 +17,10 @@ from device.export.pictures import ADDED_RGB, REMOVED_RGB
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with three_counts(tmp_path_factory.mktemp("bench")) as served:
-        yield served
-
-
-@pytest.fixture
-def count(bench):
-    """A fresh count, so that tests do not meet each other's corrections."""
-    return bench.hand_in(cells_png(7), "fresh.png", sample="fresh")
-
-
-@pytest.fixture
-def page(open_page):
-    return open_page("about:blank")
-
-
-def test_clicks_made_fast_on_a_slow_line_are_all_stored_in_order(bench, count, page):
-    image = show_result(page, bench, count)
+def test_clicks_made_fast_on_a_slow_line_are_all_stored_in_order(counted, count, page):
+    image = show_result(page, counted, count)
     page.get_by_role("radio", name="Add").click()
-    places = free_places(bench, count, 6)
+    places = free_places(counted, count, 6)
     with slow_line(page, 300):
         for place in places:
             page.mouse.click(*image.at(*place))
@@ -45,43 +28,43 @@ def test_clicks_made_fast_on_a_slow_line_are_all_stored_in_order(bench, count, p
         # Drawn and counted at once, long before the last is stored.
         expect_text(page, "#corrected-count strong", str(count.count + 6))
         page.locator("#corrections-state").wait_for(state="hidden")
-    stored = [(one.x, one.y) for one in held(bench, count)]
+    stored = [(one.x, one.y) for one in held(counted, count)]
     assert np.abs(np.array(stored) - np.array(places)).max() < 3
 
 
-def test_corrections_without_a_connection_wait_and_are_sent_later(bench, count, page, open_page):
+def test_corrections_without_a_connection_wait_and_are_sent_later(counted, count, page, open_page):
     for part in ("/corrections", "/api/v1/"):
         open_page.watched[-1].forgive(part)
-    image = show_result(page, bench, count)
+    image = show_result(page, counted, count)
     page.get_by_role("radio", name="Add").click()
     page.context.set_offline(True)
-    for place in free_places(bench, count, 2):
+    for place in free_places(counted, count, 2):
         image.click(*place)
     expect_text(page, "#corrections-state-text", re.compile("2 corrections are not saved yet"))
     expect_text(page, "#corrected-count strong", str(count.count + 2))
     shoot(page, "corrections-waiting")
-    assert not held(bench, count)
+    assert not held(counted, count)
     page.context.set_offline(False)
     page.locator("#corrections-state").wait_for(state="hidden")
-    assert len(held(bench, count)) == 2
+    assert len(held(counted, count)) == 2
 
 
-def test_corrections_that_wait_survive_a_reload(bench, count, page, open_page):
+def test_corrections_that_wait_survive_a_reload(counted, count, page, open_page):
     open_page.watched[-1].forgive("/api/v1/")
-    image = show_result(page, bench, count)
+    image = show_result(page, counted, count)
     page.get_by_role("radio", name="Add").click()
     page.route("**/corrections", lambda route: route.abort())
-    image.click(*free_places(bench, count, 1)[0])
+    image.click(*free_places(counted, count, 1)[0])
     expect_text(page, "#corrections-state-text", re.compile("1 correction is not saved yet"))
     page.unroute("**/corrections")
     page.on("dialog", lambda dialog: dialog.accept())
     page.reload()
-    wait_for(lambda: len(held(bench, count)) == 1, what="the correction")
+    wait_for(lambda: len(held(counted, count)) == 1, what="the correction")
 
 
-def test_an_answer_that_is_lost_does_not_count_a_cell_twice(bench, count, page, open_page):
+def test_an_answer_that_is_lost_does_not_count_a_cell_twice(counted, count, page, open_page):
     open_page.watched[-1].forgive("/corrections")
-    image = show_result(page, bench, count)
+    image = show_result(page, counted, count)
     page.get_by_role("radio", name="Add").click()
 
     def lose_answer(route):
@@ -89,20 +72,20 @@ def test_an_answer_that_is_lost_does_not_count_a_cell_twice(bench, count, page, 
         route.abort()
 
     page.route("**/corrections", lose_answer, times=1)
-    image.click(*free_places(bench, count, 1)[0])
+    image.click(*free_places(counted, count, 1)[0])
     page.locator("#corrections-state").wait_for(state="hidden")
-    assert len(held(bench, count)) == 1
+    assert len(held(counted, count)) == 1
     expect_text(page, "#corrected-count strong", str(count.count + 1))
 
 
-def test_a_cell_that_is_counted_is_not_added_again(bench, count, page, open_page):
+def test_a_cell_that_is_counted_is_not_added_again(counted, count, page, open_page):
     open_page.watched[-1].forgive("/corrections")
-    image = show_result(page, bench, count)
-    cell = max(bench.store.result(count.id).cells, key=lambda one: one.area_px)
+    image = show_result(page, counted, count)
+    cell = max(counted.store.result(count.id).cells, key=lambda one: one.area_px)
     page.get_by_role("radio", name="Add").click()
     image.click(cell.x, cell.y)
     expect_text(page, ".toasts p", re.compile(f"Cell {cell.id} is counted here already"))
-    assert not held(bench, count)
+    assert not held(counted, count)
     expect_text(page, "#corrected-count strong", "–")
     # A removed cell comes back whole instead.
     page.get_by_role("radio", name="Remove").click()
@@ -111,13 +94,13 @@ def test_a_cell_that_is_counted_is_not_added_again(bench, count, page, open_page
     page.get_by_role("radio", name="Add").click()
     image.click(cell.x, cell.y)
     expect_text(page, "#corrected-count strong", "–")
-    assert not held(bench, count)
+    assert not held(counted, count)
 
 
-def test_undo_and_redo_by_key(bench, count, page):
-    image = show_result(page, bench, count)
+def test_undo_and_redo_by_key(counted, count, page):
+    image = show_result(page, counted, count)
     page.get_by_role("radio", name="Add").click()
-    for place in free_places(bench, count, 2):
+    for place in free_places(counted, count, 2):
         image.click(*place)
     expect_text(page, "#corrected-count strong", str(count.count + 2))
     page.keyboard.press("Control+z")
@@ -126,19 +109,19 @@ def test_undo_and_redo_by_key(bench, count, page):
     page.keyboard.press("Control+y")
     expect_text(page, "#corrected-count strong", str(count.count + 1))
     page.locator("#corrections-state").wait_for(state="hidden")
-    assert len(held(bench, count)) == 1
+    assert len(held(counted, count)) == 1
 
 
-def test_a_note_is_saved_when_the_page_is_left_at_once(bench, count, page):
-    show_result(page, bench, count)
+def test_a_note_is_saved_when_the_page_is_left_at_once(counted, count, page):
+    show_result(page, counted, count)
     page.get_by_label("Notes").fill("left cortex, layer 2")
-    page.goto(f"{bench.url}/status")
+    page.goto(f"{counted.url}/status")
     wait_for(
-        lambda: bench.store.counts.get(count.id).notes == "left cortex, layer 2", what="the note"
+        lambda: counted.store.counts.get(count.id).notes == "left cortex, layer 2", what="the note"
     )
 
 
-def test_a_note_typed_before_the_count_has_arrived_is_saved(bench, count, page):
+def test_a_note_typed_before_the_count_has_arrived_is_saved(counted, count, page):
     asked, typed = threading.Event(), []
 
     def answer_late(route) -> None:
@@ -150,30 +133,30 @@ def test_a_note_typed_before_the_count_has_arrived_is_saved(bench, count, page):
             route.continue_()
 
     page.route(f"**/api/v1/counts/{count.id}", answer_late)
-    page.goto(f"{bench.url}/counts/{count.id}")
+    page.goto(f"{counted.url}/counts/{count.id}")
     page.get_by_label("Notes").fill("layer 5")
     wait_for(lambda: page.evaluate("1") and asked.is_set(), what="the page's question")
     typed[0].continue_()
-    wait_for(lambda: page.evaluate("1") and bench.store.counts.get(count.id).notes == "layer 5")
+    wait_for(lambda: page.evaluate("1") and counted.store.counts.get(count.id).notes == "layer 5")
     assert page.get_by_label("Notes").input_value() == "layer 5"
 
 
-def test_two_tabs_edit_different_fields_and_both_stay(bench, count, page, open_page):
+def test_two_tabs_edit_different_fields_and_both_stay(counted, count, page, open_page):
     open_page.watched[-1].forgive("/api/v1/counts/")
-    show_result(page, bench, count)
-    other = open_page(f"{bench.url}/counts/{count.id}")
+    show_result(page, counted, count)
+    other = open_page(f"{counted.url}/counts/{count.id}")
     other.get_by_label("Notes").fill("from the other tab")
     expect_text(other, "#notes-state", "saved")
     page.get_by_label("Name", exact=True).fill("mouse 9")
     expect_text(page, "#notes-state", "saved")
-    row = bench.store.counts.get(count.id)
+    row = counted.store.counts.get(count.id)
     assert (row.sample, row.notes) == ("mouse 9", "from the other tab")
 
 
-def test_two_tabs_that_edit_one_field_ask_which_text_stays(bench, count, page, open_page):
+def test_two_tabs_that_edit_one_field_ask_which_text_stays(counted, count, page, open_page):
     open_page.watched[-1].forgive("/api/v1/counts/")
-    show_result(page, bench, count)
-    others = iter([lambda: bench.store.counts.edit(count.id, _edit("theirs"))])
+    show_result(page, counted, count)
+    others = iter([lambda: counted.store.counts.edit(count.id, _edit("theirs"))])
 
     def overtake(route) -> None:
         """The other tab saves while this one's note is on its way."""
@@ -185,10 +168,10 @@ def test_two_tabs_that_edit_one_field_ask_which_text_stays(bench, count, page, o
     page.get_by_label("Notes").fill("mine")
     expect_text(page, "#notes-clash-text", re.compile("theirs"))
     shoot(page, "notes-clash")
-    assert bench.store.counts.get(count.id).notes == "theirs"
+    assert counted.store.counts.get(count.id).notes == "theirs"
     page.get_by_role("button", name="Keep mine").click()
     expect_text(page, "#notes-state", "saved")
-    assert bench.store.counts.get(count.id).notes == "mine"
+    assert counted.store.counts.get(count.id).notes == "mine"
 
 
 def _edit(notes: str):
@@ -197,14 +180,14 @@ def _edit(notes: str):
     return Edit(notes=notes)
 
 
-def test_the_downloaded_pictures_show_the_corrections(bench, count, page):
-    show_result(page, bench, count)
+def test_the_downloaded_pictures_show_the_corrections(counted, count, page):
+    show_result(page, counted, count)
     automatic = _download(page, "overlay.png")
-    result = bench.store.result(count.id)
+    result = counted.store.result(count.id)
     cell = max(result.cells, key=lambda one: one.area_px)
-    bench.store.corrections.remove(count.id, result, cell.id, "AB")
-    x, y = free_places(bench, count, 1)[0]
-    bench.store.corrections.add(count.id, result, float(x), float(y), "AB")
+    counted.store.corrections.remove(count.id, result, cell.id, "AB")
+    x, y = free_places(counted, count, 1)[0]
+    counted.store.corrections.add(count.id, result, float(x), float(y), "AB")
     corrected = _download(page, "overlay.png")
     assert tuple(automatic[round(cell.y), round(cell.x)]) != REMOVED_RGB
     assert tuple(corrected[round(cell.y), round(cell.x)]) == REMOVED_RGB

@@ -17,7 +17,6 @@ from browser import (
     serving,
     settings_for,
     shoot,
-    three_counts,
 )
 
 from device.models.card import available_models
@@ -34,19 +33,13 @@ NAMELESS = """() => [...document.querySelectorAll("input, select, textarea, butt
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with three_counts(tmp_path_factory.mktemp("bench")) as served:
-        yield served
-
-
-def rows(bench):
-    return bench.store.counts.search(Filter())
+def rows(counted):
+    return counted.store.counts.search(Filter())
 
 
 @pytest.fixture
-def history(bench, open_page):
-    page = open_page(f"{bench.url}/history")
+def history(counted, open_page):
+    page = open_page(f"{counted.url}/history")
     page.locator(".history-row").nth(2).wait_for()
     return page
 
@@ -69,10 +62,10 @@ def test_the_chosen_counts_are_exported_as_table_and_archive(history):
         assert any(name.endswith("cells.csv") for name in archive.namelist())
 
 
-def test_history_filters_by_sample_and_plots_what_is_shown(bench, history):
+def test_history_filters_by_sample_and_plots_what_is_shown(counted, history):
     history.locator("#counts-plot circle").nth(2).wait_for(state="attached")
     assert history.locator("#counts-plot circle").count() == 3
-    cells = sum(row.count for row in rows(bench))
+    cells = sum(row.count for row in rows(counted))
     expect_text(history, "#sizes-note", re.compile(f"^{cells} cells"))
     shoot(history, "history-1920")
     history.get_by_label("Sample or file").fill("OUSE 2")
@@ -80,11 +73,11 @@ def test_history_filters_by_sample_and_plots_what_is_shown(bench, history):
     assert history.locator(".history-row").count() == 1
 
 
-def test_a_count_is_kept_and_another_deleted_after_a_question(bench, history):
+def test_a_count_is_kept_and_another_deleted_after_a_question(counted, history):
     history.get_by_role("button", name="Keep mouse 2").click()
     history.locator(".keep[aria-pressed=true]").wait_for()
-    assert [row.sample for row in rows(bench) if row.keep] == ["mouse 2"]
-    extra = bench.hand_in(png(2), "extra.png", sample="extra")
+    assert [row.sample for row in rows(counted) if row.keep] == ["mouse 2"]
+    extra = counted.hand_in(png(2), "extra.png", sample="extra")
     history.reload()
     for answer, left in (("Keep them", True), ("Delete", False)):
         history.get_by_role("checkbox", name="Select extra").check()
@@ -95,15 +88,15 @@ def test_a_count_is_kept_and_another_deleted_after_a_question(bench, history):
             history.get_by_role("checkbox", name="Select extra").wait_for(state="detached")
         else:
             history.get_by_role("checkbox", name="Select extra").uncheck()
-        assert (extra.id in [row.id for row in rows(bench)]) is left
+        assert (extra.id in [row.id for row in rows(counted)]) is left
 
 
 @pytest.mark.parametrize("size", [PHONE, WIDE], ids=["360", "1920"])
-def test_every_page_fits_and_every_control_has_a_name(bench, open_page, size):
-    addresses = PAGES | {"result": f"/counts/{rows(bench)[0].id}"}
+def test_every_page_fits_and_every_control_has_a_name(counted, open_page, size):
+    addresses = PAGES | {"result": f"/counts/{rows(counted)[0].id}"}
     page = open_page("about:blank", size, has_touch=size is PHONE)
     for name, address in addresses.items():
-        page.goto(bench.url + address)
+        page.goto(counted.url + address)
         ready(page)
         page.wait_for_timeout(800)
         assert page.evaluate(OVERFLOW) <= 0, name
@@ -112,16 +105,16 @@ def test_every_page_fits_and_every_control_has_a_name(bench, open_page, size):
         shoot(page, f"page-{name}-{size['width']}-whole", full=True)
 
 
-def test_status_tells_model_disk_and_clock(bench, open_page):
-    page = open_page(f"{bench.url}/status")
+def test_status_tells_model_disk_and_clock(counted, open_page):
+    page = open_page(f"{counted.url}/status")
     expect_text(page, "#card-clock .reading", "agrees with this browser")
     expect_text(page, "#card-model .reading", "fake 0")
     expect_text(page, "#card-problems .reading", "None")
     assert "free" in page.locator("#card-disk").inner_text()
 
 
-def test_the_theme_is_dark_and_stays_as_chosen(bench, open_page):
-    page = open_page(f"{bench.url}/status")
+def test_the_theme_is_dark_and_stays_as_chosen(counted, open_page):
+    page = open_page(f"{counted.url}/status")
     background = "() => getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(background)
     assert sum(int(part) for part in dark[4:-1].split(",")) < 60
@@ -154,8 +147,8 @@ def test_picture_of_the_page_for_the_readme(tmp_path, open_page):
         page.close()
 
 
-def test_a_number_that_is_not_possible_is_said_and_the_old_one_stays(bench, open_page):
-    page = open_page(f"{bench.url}/upload")
+def test_a_number_that_is_not_possible_is_said_and_the_old_one_stays(counted, open_page):
+    page = open_page(f"{counted.url}/upload")
     page.get_by_text("Count settings").click()
     field = page.get_by_label("Threshold")
     field.fill("0.4")
@@ -173,10 +166,10 @@ def test_a_number_that_is_not_possible_is_said_and_the_old_one_stays(bench, open
     page.locator("#options-note").wait_for(state="hidden")
 
 
-def test_the_best_focus_begins_anew_when_the_light_changes(bench, open_page):
+def test_the_best_focus_begins_anew_when_the_light_changes(counted, open_page):
     from playwright.sync_api import expect
 
-    page = open_page(bench.url)
+    page = open_page(counted.url)
     ready(page)
     trace = page.locator("#focus-trace path").nth(1)
     expect(trace).to_have_attribute("d", re.compile(r"(L.*){3}"), timeout=PATIENCE_MS)
@@ -185,9 +178,9 @@ def test_the_best_focus_begins_anew_when_the_light_changes(bench, open_page):
 
 
 def test_contrast_and_channel_change_what_is_shown_and_the_probability_has_a_legend(
-    bench, open_page
+    counted, open_page
 ):
-    page = open_page(f"{bench.url}/counts/{bench.latest().id}")
+    page = open_page(f"{counted.url}/counts/{counted.latest().id}")
     open_page.watched[-1].forgive("willReadFrequently")  # this test reads, the page does not
     page.locator("#automatic-count strong").wait_for()
     for layer in ("Outlines", "Doubtful"):
@@ -216,10 +209,10 @@ def test_contrast_and_channel_change_what_is_shown_and_the_probability_has_a_leg
 
 
 def test_a_line_across_a_cell_gives_the_diameter_and_one_along_a_scale_bar_the_pixel(
-    bench, open_page
+    counted, open_page
 ):
-    row = bench.latest()
-    page = open_page(f"{bench.url}/counts/{row.id}")
+    row = counted.latest()
+    page = open_page(f"{counted.url}/counts/{row.id}")
     page.locator("#automatic-count strong").wait_for()
     image = ImageOnCanvas(page, row.width, row.height)
     page.keyboard.press("l")
@@ -233,7 +226,7 @@ def test_a_line_across_a_cell_gives_the_diameter_and_one_along_a_scale_bar_the_p
     page.get_by_label("This is a scale bar: its length").fill("25")
     page.get_by_role("button", name="Save the size of a pixel").click()
     expect_text(page, "#measure-note", re.compile(r"^Saved: 0\.[45]\d* µm per pixel in the assay"))
-    assay = bench.store.assays.get(page.locator("#again-assay").input_value())
+    assay = counted.store.assays.get(page.locator("#again-assay").input_value())
     assert assay.pixel_size_um == pytest.approx(25 / measured, rel=0.01)
 
 
@@ -258,11 +251,11 @@ SHIFTS = """window.shifted = 0; new PerformanceObserver((list) => {
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-def test_what_arrives_later_does_not_push_a_page_around(bench, open_page, size):
+def test_what_arrives_later_does_not_push_a_page_around(counted, open_page, size):
     page = open_page("about:blank", size)
     page.add_init_script(SHIFTS)
-    for address in (*PAGES.values(), f"/counts/{bench.latest().id}"):
-        page.goto(f"{bench.url}{address}")
+    for address in (*PAGES.values(), f"/counts/{counted.latest().id}"):
+        page.goto(f"{counted.url}{address}")
         page.locator("#readiness:not([data-level=unknown])").wait_for()
         page.wait_for_load_state("networkidle") if address != "/" else page.wait_for_timeout(1500)
         shifted = page.evaluate("window.shifted")
@@ -270,9 +263,9 @@ def test_what_arrives_later_does_not_push_a_page_around(bench, open_page, size):
         assert shifted < 0.1, address
 
 
-def test_the_header_fits_every_width(bench, open_page):
+def test_the_header_fits_every_width(counted, open_page):
     """No word is broken, nothing is pushed out of the window."""
-    page = open_page(bench.url)
+    page = open_page(counted.url)
     for width in (320, 360, 600, 861, 900, 1024, 1130, 1200, 1300, 1366, 1920):
         page.set_viewport_size({"width": width, "height": 700})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width

@@ -3,25 +3,19 @@
 import re
 
 import pytest
-from browser import PHONE, cells_png, expect_text, shoot, three_counts
+from browser import PHONE, cells_png, expect_text, shoot
 from reviewed import held, show_result
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with three_counts(tmp_path_factory.mktemp("bench")) as served:
-        yield served
-
-
-def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
+def test_a_list_is_reviewed_by_keyboard_alone(counted, open_page):
     first, second = (
-        bench.hand_in(cells_png(seed), f"slice {seed}.png", sample="to review") for seed in (7, 8)
+        counted.hand_in(cells_png(seed), f"slice {seed}.png", sample="to review") for seed in (7, 8)
     )
-    doubtful = bench.store.result(first.id).doubtful
+    doubtful = counted.store.result(first.id).doubtful
     assert len(doubtful) > 2
-    page = open_page(f"{bench.url}/history?search=to+review&state=unreviewed")
+    page = open_page(f"{counted.url}/history?search=to+review&state=unreviewed")
     page.locator(".history-row .about a").nth(1).click()
     expect_text(page, "#automatic-count strong", str(first.count))
     keys = page.keyboard
@@ -34,17 +28,17 @@ def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
     for verdict in ("y", "n"):
         keys.press(verdict)
     page.locator("#corrections-state").wait_for(state="hidden")
-    said = {one.cell_id: one.action for one in held(bench, first)}
+    said = {one.cell_id: one.action for one in held(counted, first)}
     assert set(said) == {cell.id for cell in doubtful[:2]}
     keys.press("Control+z")
     page.locator("#corrections-state").wait_for(state="hidden")
-    assert len(held(bench, first)) == 1
+    assert len(held(counted, first)) == 1
     # Of the two only the confirmation holds now, which changes no count.
     expect_text(page, "#corrected-count strong", "–")
     shoot(page, "review-1920")
     keys.press("m")
     page.locator("#reviewed[aria-pressed=true]").wait_for()
-    assert bench.store.counts.get(first.id).reviewed_s is not None
+    assert counted.store.counts.get(first.id).reviewed_s is not None
     page.locator("#next-image[href]").wait_for()
     keys.press("]")
     page.wait_for_url(f"**/counts/{second.id}?**")
@@ -55,11 +49,11 @@ def test_a_list_is_reviewed_by_keyboard_alone(bench, open_page):
     assert page.locator(".history-row").count() == 1
 
 
-def test_a_count_is_printed_on_one_sheet(bench, open_page):
-    row = bench.hand_in(cells_png(7), "printed.png", sample="printed")
-    bench.store.corrections.remove(row.id, bench.store.result(row.id), 1, "AB")
+def test_a_count_is_printed_on_one_sheet(counted, open_page):
+    row = counted.hand_in(cells_png(7), "printed.png", sample="printed")
+    counted.store.corrections.remove(row.id, counted.store.result(row.id), 1, "AB")
     page = open_page("about:blank")
-    show_result(page, bench, row)
+    show_result(page, counted, row)
     page.evaluate("() => { window.print = () => { window.printed = true; }; }")
     page.keyboard.press("Control+p")
     page.wait_for_function("() => window.printed")
@@ -75,10 +69,10 @@ def test_a_count_is_printed_on_one_sheet(bench, open_page):
     assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
 
 
-def test_the_review_fits_a_telephone(bench, open_page):
-    row = bench.hand_in(cells_png(7), "narrow.png")
+def test_the_review_fits_a_telephone(counted, open_page):
+    row = counted.hand_in(cells_png(7), "narrow.png")
     page = open_page("about:blank", PHONE, has_touch=True)
-    show_result(page, bench, row)
+    show_result(page, counted, row)
     page.get_by_role("button", name="Next doubtful").tap()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
     shoot(page, "review-360")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from appliance import png
-from browser import PATIENCE_MS, cells_png, expect_text, ready, shoot, three_counts
+from browser import PATIENCE_MS, cells_png, expect_text, ready, shoot
 from reviewed import behind_login, log_in, log_in_again, multiply
 
 from device.store import Filter
@@ -16,17 +16,6 @@ from device.store import Filter
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 MANY = 2000
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    with three_counts(tmp_path_factory.mktemp("bench")) as served:
-        yield served
-
-
-@pytest.fixture
-def page(open_page):
-    return open_page("about:blank")
 
 
 def files(*names: str) -> list[dict]:
@@ -37,38 +26,38 @@ def files(*names: str) -> list[dict]:
     ]
 
 
-def test_a_count_that_another_started_appears_everywhere(bench, page, open_page):
-    capture, history = page, open_page(f"{bench.url}/history")
-    capture.goto(bench.url)
+def test_a_count_that_another_started_appears_everywhere(counted, page, open_page):
+    capture, history = page, open_page(f"{counted.url}/history")
+    capture.goto(counted.url)
     ready(capture)
     history.locator(".history-row").first.wait_for()
-    row = bench.hand_in(cells_png(21), "button.png", sample="by the button")
+    row = counted.hand_in(cells_png(21), "button.png", sample="by the button")
     capture.locator("#latest .about", has_text="by the button").wait_for()
     history.locator(".history-row", has_text="by the button").wait_for()
     # And a correction made elsewhere, on all pages at once.
-    result = open_page(f"{bench.url}/counts/{row.id}")
+    result = open_page(f"{counted.url}/counts/{row.id}")
     expect_text(result, "#automatic-count strong", str(row.count))
-    bench.store.corrections.remove(row.id, bench.store.result(row.id), 1, "Ada")
+    counted.store.corrections.remove(row.id, counted.store.result(row.id), 1, "Ada")
     expect_text(result, "#corrected-count strong", str(row.count - 1))
     expect_text(capture, "#latest .value", re.compile(rf"^{row.count - 1}\b"))
     history.locator(".history-row", has_text=f"corrected from {row.count}").wait_for()
-    bench.store.counts.delete(row.id)
+    counted.store.counts.delete(row.id)
     history.locator(".history-row", has_text="by the button").wait_for(state="detached")
 
 
-def test_a_count_is_followed_to_its_end_after_a_reload(bench, page):
-    page.goto(f"{bench.url}/upload")
+def test_a_count_is_followed_to_its_end_after_a_reload(counted, page):
+    page.goto(f"{counted.url}/upload")
     page.locator("#files").set_input_files(files("a.png"))
     page.locator(".upload-row[data-done]").wait_for()
     href = page.locator(".upload-row").get_by_role("link", name="Open a.png").get_attribute("href")
-    page.goto(bench.url + href)
+    page.goto(counted.url + href)
     expect_text(page, "#automatic-count strong", "3")
 
 
-def test_a_broken_line_stops_no_upload_and_counts_none_twice(bench, page, open_page):
+def test_a_broken_line_stops_no_upload_and_counts_none_twice(counted, page, open_page):
     open_page.watched[-1].forgive("/api/v1/counts")
-    before = bench.store.counts.number()
-    page.goto(f"{bench.url}/upload")
+    before = counted.store.counts.number()
+    page.goto(f"{counted.url}/upload")
     broken = iter(["lost answer", "no connection", "no connection"])
 
     def bad_line(route):
@@ -85,13 +74,13 @@ def test_a_broken_line_stops_no_upload_and_counts_none_twice(bench, page, open_p
     page.locator(".upload-row", has_text="sent again automatically").first.wait_for()
     shoot(page, "upload-broken-line")
     expect_text(page, "#upload-summary", "3 of 3 counted")
-    assert bench.store.counts.number() == before + 3
-    names = [row.image for row in bench.store.counts.search(Filter(), 3)]
+    assert counted.store.counts.number() == before + 3
+    names = [row.image for row in counted.store.counts.search(Filter(), 3)]
     assert sorted(names) == ["one.png", "three.png", "two.png"]
 
 
 @pytest.mark.slow
-def test_a_folder_of_a_hundred_images_of_which_ten_are_broken(bench, page, open_page, tmp_path):
+def test_a_folder_of_a_hundred_images_of_which_ten_are_broken(counted, page, open_page, tmp_path):
     open_page.watched[-1].forgive("/api/v1/counts")
     folder = tmp_path / "mouse 7"
     (folder / "deeper").mkdir(parents=True)
@@ -101,8 +90,8 @@ def test_a_folder_of_a_hundred_images_of_which_ten_are_broken(bench, page, open_
         broken = at % 10 == 3
         place = folder / "deeper" if at % 2 else folder
         (place / f"slice {at}.png").write_bytes(whole[: len(whole) // 2] if broken else whole)
-    before = bench.store.counts.number()
-    page.goto(f"{bench.url}/upload")
+    before = counted.store.counts.number()
+    page.goto(f"{counted.url}/upload")
     page.locator("#folder").set_input_files(folder)
     page.locator("#upload-whole i[style*='width']").wait_for(state="attached")
     page.locator(".upload-row[data-done]").nth(4).wait_for()
@@ -115,24 +104,24 @@ def test_a_folder_of_a_hundred_images_of_which_ten_are_broken(bench, page, open_
     assert tops == sorted(tops)
     ended = page.locator("#upload-summary", has_text="90 of 100 counted, 10 failed")
     ended.wait_for(timeout=5 * PATIENCE_MS)
-    assert bench.store.counts.number() == before + 90
+    assert counted.store.counts.number() == before + 90
     failed = page.locator(".upload-row[data-state=failed]")
     assert failed.count() == 10
     for row in failed.all():
         assert re.search(r"slice \d*3\.png", row.inner_text())
         assert "export" in row.inner_text() or "again" in row.inner_text()
-    counts = {row.image: row.count for row in bench.store.counts.search(Filter(), 90)}
+    counts = {row.image: row.count for row in counted.store.counts.search(Filter(), 90)}
     assert counts == {f"slice {at}.png": 1 + at % 6 for at in range(100) if at % 10 != 3}
     shoot(page, "upload-100")
     # Trying again uploads the broken ones once more, and nothing else.
     page.get_by_role("button", name="Try all again").click()
     expect_text(page, "#upload-summary", "90 of 100 counted, 10 failed")
-    assert bench.store.counts.number() == before + 90
+    assert counted.store.counts.number() == before + 90
 
 
-def test_a_folder_without_images_says_so(bench, page, tmp_path):
+def test_a_folder_without_images_says_so(counted, page, tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to count")
-    page.goto(f"{bench.url}/upload")
+    page.goto(f"{counted.url}/upload")
     page.locator("#folder").set_input_files(tmp_path)
     page.locator("#toasts", has_text="There is no image in what you chose").wait_for()
 
@@ -150,29 +139,29 @@ def test_a_login_in_between_keeps_the_chosen_files(tmp_path, page, open_page):
         page.close()
 
 
-def test_the_sample_name_is_used_once_and_offered_again(bench, page):
-    page.goto(bench.url)
+def test_the_sample_name_is_used_once_and_offered_again(counted, page):
+    page.goto(counted.url)
     ready(page)
     page.get_by_label("Sample name").fill("mouse 12")
     page.get_by_role("button", name="Capture and count").click()
     page.locator("#latest .about", has_text="mouse 12").wait_for()
     assert page.get_by_label("Sample name").input_value() == ""
-    page.goto(f"{bench.url}/upload")
+    page.goto(f"{counted.url}/upload")
     assert page.get_by_label("Sample name").input_value() == ""
     page.get_by_role("button", name="Same sample again: mouse 12").click()
     page.locator("#files").set_input_files(files("again.png"))
     expect_text(page, "#upload-summary", "1 of 1 counted")
-    assert bench.latest().sample == "mouse 12"
+    assert counted.latest().sample == "mouse 12"
     page.locator("#files").set_input_files(
         {"name": "next.png", "mimeType": "", "buffer": png(4, shade=150)}
     )
     expect_text(page, "#upload-summary", "2 of 2 counted")
-    assert bench.latest().sample == ""
+    assert counted.latest().sample == ""
 
 
-def test_the_same_file_is_recognised_and_other_settings_are_named(bench, page):
+def test_the_same_file_is_recognised_and_other_settings_are_named(counted, page):
     same = {"name": "twice.png", "mimeType": "image/png", "buffer": png(5, shade=222)}
-    page.goto(f"{bench.url}/upload")
+    page.goto(f"{counted.url}/upload")
     page.locator("#files").set_input_files(same)
     expect_text(page, "#upload-summary", "1 of 1 counted")
     page.locator("#files").set_input_files(same)
@@ -185,18 +174,18 @@ def test_the_same_file_is_recognised_and_other_settings_are_named(bench, page):
     shoot(page, "upload-same-file")
 
 
-def test_a_wrong_address_is_a_page_for_people(bench, page, open_page):
+def test_a_wrong_address_is_a_page_for_people(counted, page, open_page):
     open_page.watched[-1].forgive("/nowhere")
-    page.goto(f"{bench.url}/nowhere")
+    page.goto(f"{counted.url}/nowhere")
     assert page.locator("h1").inner_text() == "Not found"
     shoot(page, "wrong-address")
 
 
-def test_thousands_of_counts_open_scroll_and_are_exported_whole(bench, page):
-    multiply(bench, bench.hand_in(png(6), "many.png", sample="many"), MANY)
-    total = bench.store.counts.number(Filter(search="many"))
+def test_thousands_of_counts_open_scroll_and_are_exported_whole(counted, page):
+    multiply(counted, counted.hand_in(png(6), "many.png", sample="many"), MANY)
+    total = counted.store.counts.number(Filter(search="many"))
     began = time.monotonic()
-    page.goto(f"{bench.url}/history?search=many")
+    page.goto(f"{counted.url}/history?search=many")
     page.locator(".history-row").nth(99).wait_for(state="attached")
     opened_s = time.monotonic() - began
     expect_text(page, "#selection-summary", f"{total:,} counts")
@@ -218,8 +207,8 @@ def test_thousands_of_counts_open_scroll_and_are_exported_whole(bench, page):
     assert {line["sample"] for line in lines} == {"many"}
 
 
-def test_the_history_is_sorted_and_the_next_image_follows_the_list(bench, page):
-    page.goto(f"{bench.url}/history?search=mouse")
+def test_the_history_is_sorted_and_the_next_image_follows_the_list(counted, page):
+    page.goto(f"{counted.url}/history?search=mouse")
     page.locator(".history-row").nth(2).wait_for()
     page.get_by_label("Order").select_option("count_down")
     rows = page.locator("#rows[data-order=count_down]:not([aria-busy]) .history-row")
@@ -233,8 +222,8 @@ def test_the_history_is_sorted_and_the_next_image_follows_the_list(bench, page):
     page.wait_for_url(f"**/counts/{second}?*")
 
 
-def test_the_history_keeps_its_filter_in_the_address(bench, page):
-    page.goto(f"{bench.url}/history")
+def test_the_history_keeps_its_filter_in_the_address(counted, page):
+    page.goto(f"{counted.url}/history")
     page.locator(".history-row").nth(1).wait_for()
     page.get_by_label("Sample or file").fill("mouse 2")
     page.locator(".history-row").nth(1).wait_for(state="detached")
