@@ -56,15 +56,7 @@ def test_the_page_answers_while_the_camera_hangs_a_bomb_is_decoded_and_the_disk_
 
         sensor.trouble = {"frame": "hang"}
         bomb = hostile.empty_scans(20_000, 3000, 3000)
-        answers = {}
-        trouble = [
-            threading.Thread(target=lambda: answers.update(bomb=hand_in(address, bomb, "b.jpg"))),
-            threading.Thread(
-                target=lambda: answers.update(
-                    capture=requests.post(f"{address}{API}/captures", json={}, timeout=90)
-                )
-            ),
-        ]
+        trouble, answers = bomb_and_capture(address, bomb)
         idle_s = decoding_s()
         for thread in trouble:
             thread.start()
@@ -86,6 +78,19 @@ def test_the_page_answers_while_the_camera_hangs_a_bomb_is_decoded_and_the_disk_
         assert wait_for(lambda: is_done(address, after))["count"] == 3
         assert is_done(address, before)["count"] == 2
         wait_for(lambda: status(address)["camera"]["state"] == "ready", 60)
+
+
+def bomb_and_capture(address, bomb):
+    """Threads that hand in a bomb and ask for a capture, and where their answers will be."""
+    answers = {}
+
+    def hand_in_bomb():
+        answers["bomb"] = hand_in(address, bomb, "b.jpg")
+
+    def capture():
+        answers["capture"] = requests.post(f"{address}{API}/captures", json={}, timeout=90)
+
+    return [threading.Thread(target=work) for work in (hand_in_bomb, capture)], answers
 
 
 def decoding_s():

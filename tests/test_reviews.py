@@ -74,24 +74,7 @@ def test_a_review_through_the_interface_leaks_neither_name_nor_group_nor_count(s
     made = client.post("/api/v1/studies/torpor/reviews", json=wish).json
     path = f"/api/v1/reviews/{made['id']}"
     call("GET", f"/reviews/{made['id']}")
-    orders = {}
-    for observer in ("Anna", "Ben"):
-        call("POST", f"{path}/steps", json={"observer": observer, "what": "started"})
-        seen = orders.setdefault(observer, [])
-        while (found := call("GET", f"{path}/next?observer={observer}").json)["key"]:
-            seen.append(found["key"])
-            call("GET", f"{path}/images/{found['key']}.jpg")
-            for done in (False, True):
-                marks = {
-                    "image": found["key"],
-                    "observer": observer,
-                    "points": [[1.5, 2.5]],
-                    "done": done,
-                }
-                call("POST", f"{path}/marks", json=marks)
-            call("GET", path)
-        call("POST", f"{path}/steps", json={"observer": observer, "what": "paused"})
-        call("GET", f"{path}/log")
+    orders = {observer: review_all(call, path, observer) for observer in ("Anna", "Ben")}
     assert orders["Anna"] != orders["Ben"]
     assert sorted(orders["Anna"]) == sorted(orders["Ben"])
     secrets = {"torpor", "awake", "torpid", "animal", "image.png", AUTOMATIC}
@@ -107,6 +90,22 @@ def test_a_review_through_the_interface_leaks_neither_name_nor_group_nor_count(s
     assert [client.get(f"{path}/{part}").status_code for part in closed] == [409] * 3
     assert client.post(f"{path}/finish", json={"who": "lead"}).json["finished"]
     assert client.get(f"{path}/results").status_code == 200
+
+
+def review_all(call, path: str, observer: str) -> list[str]:
+    """What a browser asks while an observer marks every image; the keys in the order in which they came."""
+    call("POST", f"{path}/steps", json={"observer": observer, "what": "started"})
+    seen = []
+    while (found := call("GET", f"{path}/next?observer={observer}").json)["key"]:
+        seen.append(found["key"])
+        call("GET", f"{path}/images/{found['key']}.jpg")
+        marks = {"image": found["key"], "observer": observer, "points": [[1.5, 2.5]]}
+        for done in (False, True):
+            call("POST", f"{path}/marks", json=marks | {"done": done})
+        call("GET", path)
+    call("POST", f"{path}/steps", json={"observer": observer, "what": "paused"})
+    call("GET", f"{path}/log")
+    return seen
 
 
 def keys_of(value):
