@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from device.assays.library import encode_assay, read_assay, stock
-from device.commands.options import settings_with_models
+from device.commands.options import settings_with_models, store_options
 from device.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ _VERSION = click.option("--version", type=click.IntRange(min=0), help="Not the n
 
 
 @click.group("assay", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options()
 @click.pass_context
 def command(context: click.Context, data_dir: Path | None, config: Path | None) -> None:
     """Assays: what to count, at which scale, how strict. Named by --assay when you count."""

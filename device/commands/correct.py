@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from device.commands.options import store_options
 from device.config import default_settings_path, load_settings
 from device.errors import InputError
 
@@ -14,10 +15,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("count_id", metavar="ID")
 @click.argument("file", type=_PATH)
 @click.option("--who", default="command line", show_default=True, help="Who set the points.")
-@click.option(
-    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options()
 def command(
     count_id: str, file: Path, who: str, data_dir: Path | None, config: Path | None
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from device.commands.options import store_options
 from device.config import Settings, default_settings_path, load_settings
 from device.errors import InputError
 from device.export.files import FORMATS
@@ -35,10 +36,7 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
 )
 @click.option("--dots", is_flag=True, help="With --training: the cells' middles only, no outlines.")
 @click.option("--out", "out_dir", type=_PATH, help="Folder for the files; a table can also go to the terminal.")  # fmt: skip # noqa: E501
-@click.option(
-    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options()
 def command(
     ids: tuple[str, ...], out_dir: Path | None, training_file: Path | None, **chosen: Any
 ) -> None:

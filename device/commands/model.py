@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from device.commands.options import settings_with_models
+from device.commands.options import settings_with_models, store_options
 from device.config import Settings
 
 if TYPE_CHECKING:
@@ -15,10 +15,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.group("model", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data-dir", type=_PATH, help="Where the models are installed (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options("Where the models are installed")
 @click.pass_context
 def command(context: click.Context, data_dir: Path | None, config: Path | None) -> None:
     """Models: networks that you trained yourself are used by name beside those that come with fluocount."""

@@ -18,6 +18,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 _AXES = ("z", "t", "scene", "page")
 
 
+def store_options(where: str = "Where the counts are stored") -> Callable[[F], F]:
+    """Add --data-dir and --config.
+
+    Args:
+        where: what the data folder is to this command.
+    """
+    path = click.Path(path_type=Path)
+    options = (
+        click.option("--data-dir", type=path, help=f"{where} (default: from the settings)."),
+        click.option("--config", type=path, help="Settings file (TOML)."),
+    )
+    return lambda command: _with(options, command)
+
+
 def assay_option(command: F) -> F:
     """Add --assay."""
     return click.option(

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from device.commands.options import settings_with_models
+from device.commands.options import settings_with_models, store_options
 from device.errors import InputError
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command("recount")
@@ -22,10 +20,7 @@ _PATH = click.Path(path_type=Path)
     metavar="PX",
     help="With this cell diameter, in pixels.",
 )
-@click.option(
-    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options()
 def command(
     ids: tuple[str, ...],
     sample: str | None,

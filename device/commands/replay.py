@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from device.commands.options import settings_with_models
+from device.commands.options import settings_with_models, store_options
 from device.config import Settings
 from device.errors import InputError
 
@@ -32,10 +32,7 @@ _PATH = click.Path(path_type=Path)
     is_flag=True,
     help="Print one JSON object (a line for each result of a folder).",
 )
-@click.option(
-    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options()
 def command(result: str, image: Path | None, as_json: bool, **chosen: Any) -> None:
     """Count RESULT again: the id of a stored count, the path of a result.json, or a folder of results.
 

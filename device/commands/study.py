@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
+from device.commands.options import settings_with_models, store_options
 from device.commands.studyreview import add_review_commands
-from device.config import Settings, default_settings_path, load_settings
+from device.config import Settings
 from device.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,18 +22,11 @@ _SHOWN = 20
 
 
 @click.group("study", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data-dir", type=_PATH, help="Where the counts are stored (default: from the settings)."
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options()
 @click.pass_context
 def command(context: click.Context, data_dir: Path | None, config: Path | None) -> None:
     """Studies: groups, subjects and slices; figures, tests and a report."""
-    settings = load_settings(config or default_settings_path())
-    if data_dir is not None:
-        storage = msgspec.structs.replace(settings.storage, data_dir=str(data_dir))
-        settings = msgspec.structs.replace(settings, storage=storage)
-    context.obj = settings
+    context.obj = settings_with_models(config, data_dir)
 
 
 @contextmanager

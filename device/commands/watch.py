@@ -14,6 +14,7 @@ from device.commands.options import (
     reading_options,
     settings_options,
     settings_with_models,
+    store_options,
     take_settings,
 )
 from device.counting.reading import AS_THE_FILE_SAYS
@@ -48,12 +49,7 @@ _PATH = click.Path(path_type=Path)
 @settings_options
 @reading_options
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
-@click.option(
-    "--data-dir",
-    type=_PATH,
-    help="Where images and counts are stored (default: from the settings).",
-)
-@click.option("--config", type=_PATH, help="Settings file (TOML).")
+@store_options("Where images and counts are stored")
 def command(folder: Path, out_dir: Path | None, once: bool, **chosen: Any) -> None:
     """Count the images in FOLDER and every new image that appears there."""
     from device.errors import InputError
