@@ -4,7 +4,6 @@ import threading
 import pytest
 from appliance import png
 from browser import (
-    ImageOnCanvas,
     cells_png,
     expect_text,
     ready,
@@ -12,6 +11,7 @@ from browser import (
     settings_for,
     shoot,
 )
+from reviewed import show_result
 
 from device.camera.simulated import SimulatedCamera
 from device.jobs.relabelling import Change
@@ -20,12 +20,6 @@ from device.web.login import setup_code
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PASSWORD = "correct horse battery"
-
-
-def shown_result(page, counted, row) -> ImageOnCanvas:
-    page.goto(f"{counted.url}/counts/{row.id}")
-    expect_text(page, "#automatic-count strong", str(row.count))
-    return ImageOnCanvas(page, row.width, row.height)
 
 
 def test_set_up_log_in_and_out_on_a_network_address(tmp_path, open_page):
@@ -153,7 +147,7 @@ def test_three_uploads_of_which_one_is_broken(counted, open_page):
 
 def test_sliders_label_again_at_once_and_store_only_when_told(counted, count, open_page):
     page = open_page("about:blank")
-    shown_result(page, counted, count)
+    show_result(page, counted, count)
     page.locator("#threshold").fill("0.9")
     expect_text(page, "#numbers", re.compile("not saved yet"))
     wished = (
@@ -175,7 +169,7 @@ def test_sliders_label_again_at_once_and_store_only_when_told(counted, count, op
 
 def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
     page = open_page("about:blank")
-    image = shown_result(page, counted, count)
+    image = show_result(page, counted, count)
     page.keyboard.press("p")
     for corner in [(100, 60), (560, 60), (560, 420), (100, 420)]:
         image.click(*corner)
@@ -191,7 +185,7 @@ def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
 
 def test_cells_are_added_removed_and_undone_with_name_and_time(counted, count, open_page):
     page = open_page("about:blank")
-    image = shown_result(page, counted, count)
+    image = show_result(page, counted, count)
     page.get_by_label("Your name", exact=True).fill("AB")
     page.get_by_role("radio", name="Remove").click()
     cell = counted.store.result(count.id).cells[0]
@@ -221,7 +215,7 @@ def test_cells_are_added_removed_and_undone_with_name_and_time(counted, count, o
 
 def test_hovering_shows_the_measures_of_a_cell(counted, count, open_page):
     page = open_page("about:blank")
-    image = shown_result(page, counted, count)
+    image = show_result(page, counted, count)
     cell = counted.store.result(count.id).cells[2]
     page.mouse.move(*image.at(cell.x, cell.y))
     page.locator("#tip:not([hidden])").wait_for()
@@ -235,7 +229,7 @@ def test_hovering_shows_the_measures_of_a_cell(counted, count, open_page):
 
 def test_the_keyboard_alone_zooms_moves_and_adds(counted, count, open_page):
     page = open_page("about:blank")
-    shown_result(page, counted, count)
+    show_result(page, counted, count)
     page.locator("#canvas").focus()
     fitted = page.locator("#zoom-value").inner_text()
     page.keyboard.press("+")

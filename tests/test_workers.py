@@ -17,7 +17,7 @@ from appliance import png, wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter, draw_discs, make_frame
 from tifffile import imread
-from troubled import NeverStarts, Starter
+from troubled import NeverStarts, Starter, StopsWhileSent
 
 from device.batch.counting import Done, count_there
 from device.batch.items import Item
@@ -74,6 +74,15 @@ def test_a_process_that_is_stopped_while_it_starts_does_not_live_on(tmp_path):
     worker.stop()
     asking.join(30)
     assert not asking.is_alive()
+    wait_for(lambda: not set(active_children()) - before, 30, "the end of the process")
+
+
+def test_who_stops_while_a_process_is_started_ends_it_and_its_piece():
+    before = set(active_children())
+    start = StopsWhileSent()
+    start.worker = WorkerProcess(start)
+    with pytest.raises(WorkerDied):
+        start.worker.do(600.0)
     wait_for(lambda: not set(active_children()) - before, 30, "the end of the process")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from device.config import StorageSettings
 from device.counting.records import CountResult
 from device.errors import InputError
 from device.jobs.run import Report, run_count
+from device.machine.processes import WorkerProcess
 from device.store import CountRow, open_store
 
 
@@ -39,6 +41,21 @@ class Starter:
     def note(self, text: str) -> None:
         with self.notes.open("a") as stream:
             stream.write(f"{text}\n")
+
+
+class StopsWhileSent:
+    """Somebody stops the worker at the very moment that its process is being started."""
+
+    worker: WorkerProcess | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        stopping = threading.Thread(target=self.worker.stop)
+        stopping.start()
+        stopping.join(0.5)
+        return {}
+
+    def __call__(self) -> Callable[[float], None]:
+        return time.sleep
 
 
 class NeverStarts:

@@ -47,6 +47,8 @@ class WorkerProcess(Generic[I, T]):
         self._pool: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
         self._stopped = False
+        # Who stops is another thread than who asks: a process is started and given its piece as one step.
+        self._lock = threading.RLock()
 
     def do(self, piece: I, meanwhile: Callable[[], None] = lambda: None) -> T:
         """The outcome of one piece; the caller waits.
@@ -69,12 +71,13 @@ class WorkerProcess(Generic[I, T]):
         raise WorkerDied
 
     def _submit(self, piece: I) -> Future[T]:
-        """A process that died while nobody asked it anything is nobody's fault."""
-        try:
-            return self._running().submit(_do, piece)
-        except RuntimeError:  # broken, or shut down by `stop` in another thread
-            self._end()
-            return self._running().submit(_do, piece)
+        """A process that died while nobody asked it anything is replaced."""
+        with self._lock:
+            try:
+                return self._running().submit(_do, piece)
+            except BrokenExecutor:
+                self._end()
+                return self._running().submit(_do, piece)
 
     def _wait(self, done: Future[T], meanwhile: Callable[[], None]) -> T:
         while not wait([done], _LOOK_EVERY_S).done:
@@ -88,14 +91,16 @@ class WorkerProcess(Generic[I, T]):
 
     def stop(self) -> None:
         """End the process at once, whatever it does."""
-        self._stopped = True
-        self._kill()
+        with self._lock:
+            self._stopped = True
+            self._kill()
 
     def _kill(self) -> None:
-        if self._pid is not None:
-            # At once, or as soon as a process that is still starting tells its number: the work already waits for it.
-            self._pid.add_done_callback(_kill_process)
-        self._end()
+        with self._lock:
+            if self._pid is not None:
+                # At once, or as soon as a process that is still starting tells its number: the work waits for it.
+                self._pid.add_done_callback(_kill_process)
+            self._end()
 
     def _running(self) -> "ProcessPoolExecutor":
         # Only where processes are wanted.
@@ -116,7 +121,8 @@ class WorkerProcess(Generic[I, T]):
         return self._pool
 
     def _end(self) -> None:
-        pool, self._pool, self._pid = self._pool, None, None
+        with self._lock:
+            pool, self._pool, self._pid = self._pool, None, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -86,11 +86,14 @@ def attack(folder: Path, size: int) -> Figures:
     figures = Figures()
     with Day(folder) as day:
         ended = threading.Event()
+        looking = threading.Barrier(_VIEWERS + 1)
         viewers = [
-            threading.Thread(target=_view, args=(day, ended, figures)) for _ in range(_VIEWERS)
+            threading.Thread(target=_view, args=(day, looking, ended, figures))
+            for _ in range(_VIEWERS)
         ]
         for viewer in viewers:
             viewer.start()
+        looking.wait(120)  # each holds its connection now, before anything is measured
         _work(day, figures, 0, max(size // 5, _BATCH))  # caches and pools are filled by then
         before = day.usage()
         _work(day, figures, figures.tried, size)
@@ -145,15 +148,21 @@ def _drop(day: Day, number: int, figures: Figures) -> None:
     partial.rename(partial.with_suffix(""))
 
 
-def _view(day: Day, ended: threading.Event, figures: Figures) -> None:
+def _view(day: Day, looking: threading.Barrier, ended: threading.Event, figures: Figures) -> None:
     with requests.Session() as session:
+        _look(day, session, figures)
+        looking.wait(120)
         while not ended.wait(_LOOKS_EACH_S):
-            try:
-                answer = session.get(f"{day.url}/api/v1/camera/preview.jpg", timeout=60)
-            except requests.RequestException as error:
-                figures.check(False, f"a viewer got no answer: {type(error).__name__}")
-                continue
-            figures.answered(answer.status_code)
+            _look(day, session, figures)
+
+
+def _look(day: Day, session: requests.Session, figures: Figures) -> None:
+    try:
+        answer = session.get(f"{day.url}/api/v1/camera/preview.jpg", timeout=60)
+    except requests.RequestException as error:
+        figures.check(False, f"a viewer got no answer: {type(error).__name__}")
+        return
+    figures.answered(answer.status_code)
 
 
 def _compare(before: dict[str, int], after: dict[str, int], figures: Figures) -> None:
