@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import FakeSegmenter, draw_discs, make_card, make_frame
+from PIL import Image
 
 from device.counting.card import DiameterReader
 from device.counting.diameter import (
@@ -11,9 +12,13 @@ from device.counting.diameter import (
     estimate_diameter,
     level_of,
     scale_spectrum,
+    window,
 )
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
+from device.models.card import find_model, load_card
+from device.synthetic import SyntheticSettings
+from device.synthetic import make_frame as synthetic_frame
 
 READER = DiameterReader(
     mean=(0.0,) * 6,
@@ -88,6 +93,42 @@ def test_the_estimate_grows_with_the_picture(diameter):
     found = estimate_diameter(make_frame(image), READER)
     assert found.px == pytest.approx(diameter, rel=0.35)
     assert found.low_px < found.px < found.high_px
+
+
+TURNS = [
+    transform
+    for turn in range(4)
+    for transform in (
+        lambda image, turn=turn: np.rot90(image, turn),
+        lambda image, turn=turn: np.fliplr(np.rot90(image, turn)),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shrink"),
+    [(480, 360, 1), (301, 223, 1), (457, 333, 2), (801, 601, 1)],
+)
+def test_the_estimate_does_not_depend_on_how_the_camera_was_turned(width, height, shrink):
+    size = SyntheticSettings(width_px=width * shrink, height_px=height * shrink, cells=12)
+    image = Image.fromarray(synthetic_frame(width, size).frame.image).reduce(shrink)
+    reader = load_card(find_model("fast")).diameter_reader
+    found = [
+        estimate_diameter(make_frame(np.ascontiguousarray(turn(np.asarray(image)))), reader).px
+        for turn in TURNS
+    ]
+    # Pillow reduces a large frame along its width first, and rounds in between.
+    assert found == pytest.approx([found[0]] * len(TURNS), rel=0.01)
+
+
+def test_the_part_of_a_large_frame_that_is_looked_at_does_not_depend_on_it_either():
+    image = np.random.default_rng(2).integers(0, 200, (150, 230, 3), np.uint8)
+    image[100:110, 20:30] = 255
+    seen = {
+        int(window(make_frame(np.ascontiguousarray(turn(image))), 90).image.astype(int).sum())
+        for turn in TURNS
+    }
+    assert len(seen) == 1
 
 
 def test_a_spectrum_has_a_level_for_each_scale_and_none_beyond_the_frame():

@@ -97,9 +97,13 @@ def _starts(side: int, part: int) -> list[int]:
     return [round(place) for place in np.linspace(0, max(0, side - part), count).tolist()]
 
 
-def _contrast(part: np.ndarray) -> float:
-    low, high = np.quantile(part[::8, ::8].max(axis=2), (0.5, 0.99))
-    return float(high - low)
+def _contrast(part: np.ndarray) -> tuple[float, float]:
+    """Of the brightest structures; between equal ones the deviation decides."""
+    # From all four corners, so that a turned or mirrored frame is looked at in the same place.
+    grids = [part[::down, ::right].max(axis=2).ravel() for down in (8, -8) for right in (8, -8)]
+    seen = np.concatenate(grids)
+    low, high = np.quantile(seen, (0.5, 0.99))
+    return float(high - low), float(seen.std())
 
 
 def scale_spectrum(plane: np.ndarray) -> np.ndarray:
@@ -127,10 +131,15 @@ def _levels(plane: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _halved(image: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 pixels."""
-    rows, columns = image.shape[0] // 2, image.shape[1] // 2
-    blocks = image[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2)
-    return np.asarray(blocks.mean(axis=(1, 3)))
+    """Half the size, the same however the image is turned or mirrored."""
+    return _halved_rows(_halved_rows(image).T).T
+
+
+def _halved_rows(image: np.ndarray) -> np.ndarray:
+    """Means of two rows; of an odd number each second row with half of both beside it, so that no side is cut off."""
+    if len(image) % 2 == 0:
+        return np.asarray((image[::2] + image[1::2]) / 2)
+    return np.asarray((image[:-2:2] + image[2::2]) / 4 + image[1:-1:2] / 2)
 
 
 def _features(level: tuple[int, np.ndarray]) -> list[float]:
