@@ -8,7 +8,7 @@ export class MarkCanvas {
   /** colour(mark) and label(mark) say how a mark is drawn; onChange() is called after each click. */
   constructor(canvas, { colour, label = () => "", onChange }) {
     Object.assign(this, { colour, label, onChange, marks: [], picture: null, brightness: 1, last: [] });
-    this.viewer = new Viewer(canvas, { paint: (context, view) => this.#paint(context, view), onPick: (point) => this.pick(point), onHover() {}, onMove() {} });
+    this.viewer = new Viewer(canvas, { paintStill: (context, view) => this.#paint(context, view), paint() {}, onPick: (point) => this.pick(point), onHover() {}, onMove() {} });
   }
 
   async show(address, { width, height }, marks) {

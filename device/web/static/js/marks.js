@@ -5,6 +5,7 @@ const REMOVED = "#ff7a70";
 const DOUBTFUL = "#efbb52";
 const CHOSEN = "#ffffff";
 
+/** One stroke for all that `draw` adds: eighty dashed rings one by one took a quarter of a frame. */
 function rimmed(context, width, colour, draw) {
   context.beginPath();
   draw();
@@ -24,6 +25,7 @@ function boxOf(view, [x0, y0, x1, y1], slack) {
 
 function ring(context, view, cell) {
   const box = boxOf(view, cell.bbox, 4);
+  context.moveTo(box.x + box.width, box.y + box.height / 2);
   context.ellipse(box.x + box.width / 2, box.y + box.height / 2, box.width / 2, box.height / 2, 0, 0, 2 * Math.PI);
 }
 
@@ -55,28 +57,29 @@ function paintNumbers(context, view, cells) {
 
 function paintAdded(context, view, added, diameter) {
   const radius = Math.max(8, (diameter * view.scale) / 2);
-  for (const one of added) {
-    const at = view.toScreen(one);
-    rimmed(context, 2, ADDED, () => {
+  rimmed(context, 2, ADDED, () => {
+    for (const one of added) {
+      const at = view.toScreen(one);
+      context.moveTo(at.x + radius, at.y);
       context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
       context.moveTo(at.x - 5, at.y);
       context.lineTo(at.x + 5, at.y);
       context.moveTo(at.x, at.y - 5);
       context.lineTo(at.x, at.y + 5);
-    });
-  }
+    }
+  });
 }
 
 function paintRemoved(context, view, removed) {
-  for (const cell of removed) {
-    const at = view.toScreen(cell);
-    rimmed(context, 2.5, REMOVED, () => {
+  rimmed(context, 2.5, REMOVED, () => {
+    for (const cell of removed) {
+      const at = view.toScreen(cell);
       context.moveTo(at.x - 7, at.y - 7);
       context.lineTo(at.x + 7, at.y + 7);
       context.moveTo(at.x + 7, at.y - 7);
       context.lineTo(at.x - 7, at.y + 7);
-    });
-  }
+    }
+  });
 }
 
 function paintPolygon(context, view, { points, closed, next }) {
@@ -126,17 +129,21 @@ function paintMeasure(context, view, { points, next, diameter }, cells) {
   });
 }
 
-/** scene: {counted, removed, added, doubtful, diameter, chosen, polygon, on: {numbers, doubtful}} */
+/** What belongs to the image. scene: {counted, removed, added, doubtful, diameter, on: {numbers, doubtful}} */
 export function paintMarks(context, view, scene) {
   if (scene.on.doubtful) {
     context.setLineDash([5, 4]);
-    for (const cell of scene.doubtful) rimmed(context, 1.5, DOUBTFUL, () => ring(context, view, cell));
+    rimmed(context, 1.5, DOUBTFUL, () => { for (const cell of scene.doubtful) ring(context, view, cell); });
     context.setLineDash([]);
   }
   paintRemoved(context, view, scene.removed);
   paintAdded(context, view, scene.added, scene.diameter);
   if (scene.on.numbers) paintNumbers(context, view, scene.counted);
+}
+
+/** What follows the pointer. scene: {counted, added, chosen, polygon, measure} */
+export function paintPointed(context, view, scene) {
   paintPolygon(context, view, scene.polygon);
-  if (scene.measure) paintMeasure(context, view, scene.measure, [...scene.counted, ...scene.added]);
+  paintMeasure(context, view, scene.measure, [...scene.counted, ...scene.added]);
   if (scene.chosen) rimmed(context, 2, CHOSEN, () => corners(context, view, scene.chosen));
 }

@@ -3,7 +3,7 @@ import { cellAt, corrected } from "./cells.js";
 import { byId, toast } from "./dom.js";
 import { percent, significant } from "./format.js";
 import { Layers } from "./layers.js";
-import { paintMarks } from "./marks.js";
+import { paintMarks, paintPointed } from "./marks.js";
 import { Measure } from "./measure.js";
 import { Polygon } from "./polygon.js";
 import { tipContent } from "./readout.js";
@@ -24,6 +24,7 @@ export class Picture {
     this.stage = byId("canvas").parentElement;
     this.toolbar = new Toolbar((change) => this.#changed(change));
     this.viewer = new Viewer(byId("canvas"), {
+      paintStill: (context, view) => this.#paintStill(context, view),
       paint: (context, view) => this.#paint(context, view),
       onPick: (point) => this.#pick(point),
       onHover: (point, at) => this.#hover(point, at),
@@ -62,7 +63,7 @@ export class Picture {
   /** Bring a doubtful object to the middle. */
   choose(cell) {
     this.subject = cell;
-    if (!cell) { this.viewer.redraw(); return; }
+    if (!cell) { this.viewer.retouch(); return; }
     this.viewer.show(cell, 8 * cell.equivalent_diameter_px);
     byId("canvas").scrollIntoView({ block: "nearest" });
   }
@@ -71,11 +72,14 @@ export class Picture {
 
   say(text) { toast(text, "warn"); }
 
-  #paint(context, view) {
+  #paintStill(context, view) {
     const { on } = this.toolbar;
     this.layers.paint(context, view, on);
-    if (!this.result) return;
-    paintMarks(context, view, { ...this.scene, on, polygon: this.polygon, measure: this.measure, chosen: this.chosen ?? this.subject, diameter: this.result.cell_diameter_px });
+    if (this.result) paintMarks(context, view, { ...this.scene, on, diameter: this.result.cell_diameter_px });
+  }
+
+  #paint(context, view) {
+    if (this.result) paintPointed(context, view, { ...this.scene, polygon: this.polygon, measure: this.measure, chosen: this.chosen ?? this.subject });
   }
 
   async #changed(change) {
@@ -122,13 +126,13 @@ export class Picture {
   #hover(point, at) {
     if (this.toolbar.tool === "polygon") this.polygon.hover(point);
     if (this.toolbar.tool === "measure") this.measure.hover(point);
-    if (!point || !this.result) { this.chosen = null; this.#tip(null); this.viewer.redraw(); return; }
+    if (!point || !this.result) { this.chosen = null; this.#tip(null); this.viewer.retouch(); return; }
     const slack = 3 / this.viewer.scale;
     const counted = cellAt(this.scene.counted, point, slack);
     const other = counted ? null : cellAt(this.scene.doubtful, point, slack) ?? cellAt(this.scene.removed, point, slack);
     this.chosen = counted ?? other;
     this.#tip(this.chosen, at);
-    this.viewer.redraw();
+    this.viewer.retouch();
   }
 
   #tip(cell, at) {

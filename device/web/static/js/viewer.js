@@ -1,14 +1,17 @@
-// A canvas that zooms and pans an image by wheel, pinch, drag and keys; `paint` draws the content.
+// A canvas that zooms and pans an image by wheel, pinch, drag and keys; `paintStill` draws what belongs to the image,
+// `paint` what follows the pointer.
 // Image coordinates: x right, y down, the centre of the top-left pixel is (0, 0).
 import { Gestures } from "./gestures.js";
+import { Still } from "./still.js";
 
 const MOST = 40;
 const KEY_STEP_PX = 60;
 
 export class Viewer {
-  /** paint(context, view) draws in CSS pixels; onPick(point), onHover(point or null), onMove(view). */
-  constructor(canvas, { paint, onPick, onHover, onMove }) {
+  /** paintStill and paint(context, view) draw in CSS pixels; onPick(point), onHover(point or null), onMove(view). */
+  constructor(canvas, { paintStill, paint, onPick, onHover, onMove }) {
     Object.assign(this, { canvas, paint, onPick, onHover, onMove });
+    this.still = new Still({ paint: paintStill, onSettled: () => this.retouch() });
     this.context = canvas.getContext("2d");
     this.size = { width: 1, height: 1 };
     this.box = { width: 1, height: 1 };
@@ -84,10 +87,17 @@ export class Viewer {
     const keep = (start, length, room) => Math.min(room / 2, Math.max(room / 2 - length, start));
     this.left = keep(this.left, this.size.width * this.scale, this.box.width);
     this.top = keep(this.top, this.size.height * this.scale, this.box.height);
-    this.redraw();
+    this.retouch();
   }
 
+  /** Something of the image changed: paint everything anew. */
   redraw() {
+    this.still.forget();
+    this.retouch();
+  }
+
+  /** Only the place of the image changed, or what follows the pointer. */
+  retouch() {
     if (this.pending) return;
     this.pending = true;
     requestAnimationFrame(() => { this.pending = false; this.#draw(); });
@@ -95,8 +105,8 @@ export class Viewer {
 
   #draw() {
     const dots = window.devicePixelRatio || 1;
+    this.still.draw(this.context, this, dots);
     this.context.setTransform(dots, 0, 0, dots, 0, 0);
-    this.context.clearRect(0, 0, this.box.width, this.box.height);
     this.paint(this.context, this);
     this.onMove(this);
   }
