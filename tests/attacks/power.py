@@ -53,22 +53,25 @@ def _until_the_cut(context, disk: Disk, data_dir: Path, chance: random.Random, s
     child = context.Process(target=_work, args=(data_dir, theirs, chance.random(), sync))
     child.start()
     theirs.close()
-    told: Told = {}
+    said: list[tuple[str, str, float]] = []
     with contextlib.suppress(EOFError):
         assert ours.recv() == "ready"
         end_s = time.monotonic() + chance.uniform(0.0, 0.5)
         while (left_s := end_s - time.monotonic()) > 0:
             if ours.poll(left_s):
-                told.update([ours.recv()])
+                said.append(ours.recv())
+    cut_s = time.monotonic()
     disk.cut_power()
     child.kill()
     child.join()
-    with contextlib.suppress(EOFError):  # said before the cut, read after it
+    with contextlib.suppress(EOFError):
         while True:
-            told.update([ours.recv()])
+            said.append(ours.recv())
     disk.unmount()
     disk.mount()
-    return told
+    # A machine without power answers nobody. This one lives on, and ext4 may report a sync that is under way at its
+    # shutdown as done: so a file that is only appended to and synced loses its last line, too, now and then.
+    return {count_id: sha256 for count_id, sha256, said_s in said if said_s < cut_s}
 
 
 def _work(data_dir: Path, say: Connection, seed: float, sync: bool) -> None:
@@ -87,7 +90,8 @@ def _work(data_dir: Path, say: Connection, seed: float, sync: bool) -> None:
             row = store.counts.accept(
                 NewCount(data=data, image=f"{cells}.png", origin="upload", model="fast")
             )
-            say.send((row.id, hashlib.sha256(data).hexdigest()))
+            # CLOCK_MONOTONIC is the same in all processes.
+            say.send((row.id, hashlib.sha256(data).hexdigest(), time.monotonic()))
 
 
 def _never_sync() -> None:
@@ -137,6 +141,11 @@ def _check_one(store: Store, row, sha256: str, figures: Figures) -> None:
 def _count_the_rest(store: Store) -> None:
     worker = Worker(store, Segmenters(CountingSettings(), lambda _: FakeSegmenter()))
     worker.start()
-    state = store.queue.state
-    wait_for(lambda: state().queued == state().running == 0, 60, "the end of the queue")
+    wait_for(lambda: _is_empty(store), 60, "the end of the queue")
     worker.stop()
+
+
+def _is_empty(store: Store) -> bool:
+    """By one look: a count that is tried again is running at first and queued a moment later."""
+    state = store.queue.state()
+    return state.queued == state.running == 0
