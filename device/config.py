@@ -86,6 +86,7 @@ class WebSettings(_Section, frozen=True):
     max_upload_mb: PositiveInt = 200
     session_hours: Positive = 12.0
     behind_proxy: bool = False
+    path: Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
 
     @property
     def is_loopback(self) -> bool:

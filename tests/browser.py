@@ -158,7 +158,8 @@ def page_opener(browser):
     yield opener
     for watched in opener.watched:
         watched.page.close()
-    assert not [one for watched in opener.watched for one in watched.unforgiven]
+    complaints = [one for watched in opener.watched for one in watched.unforgiven]
+    assert complaints == [], complaints
 
 
 @contextmanager

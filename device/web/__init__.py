@@ -115,7 +115,10 @@ def _flask_settings(service: Service) -> dict[str, Any]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": web.behind_proxy,
+        # Several programs may share the host: each has its own cookies.
+        "SESSION_COOKIE_PATH": web.path or "/",
         "PERMANENT_SESSION_LIFETIME": timedelta(hours=web.session_hours),
         "SEND_FILE_MAX_AGE_DEFAULT": timedelta(days=365),
         "JSON_SORT_KEYS": False,
+        **({"SERVERS": [{"url": web.path}]} if web.path else {}),
     }

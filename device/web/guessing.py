@@ -64,6 +64,7 @@ def remember_browser(answer: Response) -> Response:
         httponly=True,
         samesite="Lax",
         secure=current_app.config["SESSION_COOKIE_SECURE"],
+        path=current_app.config["SESSION_COOKIE_PATH"],
     )
     return answer
 

@@ -170,11 +170,10 @@ def _localise(token: Token) -> None:
     target = str(token.attrs.get("href", ""))
     page_name, _, place = target.partition("#")
     if page_name.removesuffix(".md") in known_pages():
-        token.attrs["href"] = f"/help/{page_name.removesuffix('.md')}" + (
-            f"#{place}" if place else ""
-        )
+        # Beside this page, wherever a reverse proxy has put them both.
+        token.attrs["href"] = page_name.removesuffix(".md") + (f"#{place}" if place else "")
     elif page_name and not target.startswith("https://"):
-        token.attrs["href"] = "/help"
+        token.attrs["href"] = "../help"
 
 
 def _path(name: str) -> Path:

@@ -58,7 +58,7 @@ def setup_code(store: Store) -> str | None:
 def login() -> ResponseReturnValue:
     """The login form."""
     if not current_app.config["NEEDS_LOGIN"]:
-        return redirect("/")
+        return redirect(_address("/"))
     if not service().require_store().access.has_users():
         return redirect(url_for("login.setup"))
     return render_template("login.html", error=None, next=_local(request.args.get("next")))
@@ -78,14 +78,14 @@ def log_in() -> ResponseReturnValue:
         page = render_template("login.html", error=text, next=_local(request.form.get("next")))
         return page, 403
     _begin_session()
-    return remember_browser(make_response(redirect(_local(request.form.get("next")))))
+    return remember_browser(make_response(redirect(_address(_local(request.form.get("next"))))))
 
 
 @login_pages.get("/setup")
 def setup() -> ResponseReturnValue:
     """The form for the first password."""
     if not current_app.config["NEEDS_LOGIN"] or service().require_store().access.has_users():
-        return redirect("/")
+        return redirect(_address("/"))
     return render_template("setup.html", error=None)
 
 
@@ -111,7 +111,7 @@ def set_up() -> ResponseReturnValue:
     setup_code(store)
     _log.info("the password was set by %s", request.remote_addr)
     _begin_session()
-    return remember_browser(make_response(redirect("/")))
+    return remember_browser(make_response(redirect(_address("/"))))
 
 
 def _letters(code: str) -> str:
@@ -147,6 +147,11 @@ def _chosen_password() -> str:
     if password != again:
         raise InputError("The two passwords differ; type the same password twice.")
     return password
+
+
+def _address(path: str) -> str:
+    """Of a page by its path, also below a folder of a reverse proxy."""
+    return f"{request.root_path}{path}"
 
 
 def _local(target: str | None) -> str:

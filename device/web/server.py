@@ -65,6 +65,7 @@ def make_server(service: Service, inherited: Sequence[socket.socket] = ()) -> Se
         "cleanup_interval": 1,
         "asyncore_use_poll": True,  # select() fails above descriptor 1023
         "clear_untrusted_proxy_headers": web.behind_proxy,
+        "url_prefix": web.path,
     }
     if web.behind_proxy:
         options |= _PROXY
@@ -79,7 +80,7 @@ def make_server(service: Service, inherited: Sequence[socket.socket] = ()) -> Se
         ) from None
     for listener in [one for one in sockets.values() if isinstance(one, BaseWSGIServer)]:
         _protect(listener, make_gate(app))
-    return Server(bound, _addresses(bound))
+    return Server(bound, [f"{address}{web.path}" for address in _addresses(bound)])
 
 
 def _protect(listener: BaseWSGIServer, gate: Gate) -> None:

@@ -1,8 +1,9 @@
 // Calls to /api/v1. A refused call throws ApiError with the sentence that the instrument sent.
 
+import { linkTo } from "./root.js";
 import { csrfToken, relogin } from "./session.js";
 
-const ROOT = "/api/v1";
+const API = linkTo("/api/v1");
 
 export class ApiError extends Error {
   constructor(message, status, retryAfter = null) {
@@ -22,7 +23,7 @@ export const url = (path, parameters = {}) => {
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== undefined && value !== null && value !== "") query.set(name, value);
   }
-  return ROOT + path + (query.size ? `?${query}` : "");
+  return API + path + (query.size ? `?${query}` : "");
 };
 
 export const countPath = (id, rest = "") => `/counts/${encodeURIComponent(id)}${rest}`;

@@ -1,5 +1,6 @@
 // Warnings about an image: what is unusual, and a button that leads to what can be done about it.
 import { byId, element, icon } from "./dom.js";
+import { linkTo } from "./root.js";
 
 const SIZE = { label: "Set the cell diameter and count again", field: "again-diameter" };
 const ASSAY = { label: "Choose another assay and count again", field: "again-assay" };
@@ -40,7 +41,7 @@ function remedyOf(code, origin) {
 }
 
 function button(remedy) {
-  if (remedy.page) return element("a", { class: "button small", href: remedy.page }, remedy.label);
+  if (remedy.page) return element("a", { class: "button small", href: linkTo(remedy.page) }, remedy.label);
   const act = () => (remedy.press && !byId(remedy.press).disabled ? byId(remedy.press).click() : go(remedy.field ?? "threshold"));
   return element("button", { class: "button small", type: "button", onclick: act }, remedy.label);
 }

@@ -2,6 +2,7 @@
 import { byId } from "./dom.js";
 import { newKey } from "./keys.js";
 import { send } from "./send.js";
+import { linkTo } from "./root.js";
 
 export function offerGuide() {
   const key = newKey();
@@ -9,10 +10,10 @@ export function offerGuide() {
     byId("guide-sample").disabled = true;
     byId("guide-note").textContent = "Sending the sample image";
     try {
-      const picture = await (await fetch("/help/sample.jpg")).blob();
+      const picture = await (await fetch(linkTo("/help/sample.jpg"))).blob();
       const file = new File([picture], "sample.jpg", { type: "image/jpeg" });
       const { id } = await send(file, { sample: "sample image" }, key, () => {}).done;
-      location.assign(`/counts/${encodeURIComponent(id)}`);
+      location.assign(linkTo(`/counts/${encodeURIComponent(id)}`));
     } catch (error) {
       byId("guide-note").textContent = error.message;
       byId("guide-sample").disabled = false;

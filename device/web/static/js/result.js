@@ -13,6 +13,7 @@ import { showDoubts, showName, showNumbers, showProvenance } from "./readout.js"
 import { Picture } from "./result-picture.js";
 import { Review } from "./review.js";
 import { Tuning } from "./tuning.js";
+import { linkTo } from "./root.js";
 
 const id = byId("result").dataset.countId;
 let count = null;
@@ -120,7 +121,7 @@ byId("delete").addEventListener("click", async () => {
   if (!await confirmed("Delete this count?", `This deletes the image of ${name}, its count and its corrections permanently.`)) return;
   try {
     await api.remove(api.countPath(id));
-    location.assign("/history");
+    location.assign(linkTo("/history"));
   } catch (error) {
     picture.say(error.message);
   }

@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { announce, byId, element } from "./dom.js";
 import { MarkCanvas } from "./mark-canvas.js";
+import { linkTo } from "./root.js";
 
 const SAVE_MS = 600;
 const review = byId("main").dataset.review;
@@ -43,7 +44,7 @@ async function choose() {
   byId("choose").hidden = false;
   try {
     const state = await api.get(path());
-    if (state.finished) { location.href = `/reviews/${encodeURIComponent(review)}/results`; return; }
+    if (state.finished) { location.href = linkTo(`/reviews/${encodeURIComponent(review)}/results`); return; }
     byId("observers").replaceChildren(...state.observers.map(observerButton));
     byId("finish-part").hidden = state.observers.some((one) => one.done < one.total);
   } catch (error) {

@@ -1,5 +1,6 @@
 // A session that ended: log in again in a dialog on the same page, so that nothing typed, chosen or corrected is lost.
 import { element } from "./dom.js";
+import { pathOf } from "./root.js";
 
 let asking = null;
 
@@ -9,7 +10,7 @@ export const csrfToken = () => csrfMeta()?.content || "";
 
 const parsed = (text) => new DOMParser().parseFromString(text, "text/html");
 
-const isLogin = (address) => ["/login", "/setup"].includes(new URL(address).pathname);
+const isLogin = (address) => ["/login", "/setup"].includes(pathOf(address));
 
 /** Resolves when this page may act again, after a login if one is needed; all who ask wait for the same dialog. */
 export function relogin() {

@@ -2,12 +2,13 @@
 import * as api from "./api.js";
 import { byId, element } from "./dom.js";
 import { plural, significant } from "./format.js";
+import { linkTo } from "./root.js";
 
 const say = (text) => { byId("review-note").textContent = text; };
 const value = (id) => byId(id).value.trim();
 
 function line(one) {
-  const address = `/reviews/${encodeURIComponent(one.id)}`;
+  const address = linkTo(`/reviews/${encodeURIComponent(one.id)}`);
   return element("li", {}, element("a", { href: one.finished ? `${address}/results` : address }, `${plural(one.images, "image")}, ${one.observers.join(" and ")}`),
     ` ${one.finished ? "finished" : "running, blinded"}`);
 }
