@@ -5,6 +5,7 @@ background within two pixels on all sides: lenses blur and sensors are noisy. Dr
 is uniform too, but its edge is soft and its outline round, so it is never taken for one of them.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -48,17 +49,20 @@ _STRIP_SHARE = 0.9
 """Of the frame's width or height: a border or a strip of information."""
 
 
-def find_annotations(samples: ImageArray) -> Mask | None:
+def find_annotations(samples: ImageArray, hidden: Sequence[Mask] = ()) -> Mask | None:
     """Find what is drawn on a picture.
 
     Args:
         samples: (height, width) or (height, width, 3), uint8 or uint16.
+        hidden: (height, width) each, True where there is no picture: a transparent area is not drawn on it.
 
     Returns:
         (height, width), True where something is drawn; None where nothing is.
     """
     bright = samples.copy() if samples.ndim == 2 else brightest(samples)
     bright -= bright.min()
+    for nothing in hidden:
+        bright[nothing] = 0
     top = int(bright.max())
     if top < _LEAST_TOP:
         return None

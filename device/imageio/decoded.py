@@ -1,6 +1,8 @@
 """The value that every decoder returns, and the checks that decoders share."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +60,51 @@ class Decoded:
     notes: tuple[str, ...] = ()
 
 
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: lambda image: np.swapaxes(image, 0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(np.swapaxes(image, 0, 1), 2),
+    8: lambda image: np.rot90(image, 1),
+}
+_ON_ITS_SIDE = 5
+"""From this number on rows are stored as columns."""
+
+
+def turned(decoded: Decoded, orientation: object) -> Decoded:
+    """The picture as every viewer shows it.
+
+    Args:
+        decoded: as it is stored.
+        orientation: number of the tag Orientation of TIFF and EXIF; anything else leaves it as it is.
+    """
+    number = orientation if isinstance(orientation, int) else 1
+    turn = _TURNS.get(number)
+    if turn is None:
+        return decoded
+    size = decoded.pixel_size
+    if size is not None and number >= _ON_ITS_SIDE:
+        size = replace(size, x_um=size.y_um, y_um=size.x_um)
+    return replace(
+        decoded,
+        samples=np.ascontiguousarray(turn(decoded.samples)),
+        pixel_size=size,
+        hidden=tuple((reason, turn(mask)) for reason, mask in decoded.hidden),
+    )
+
+
+_VISIBLE_SHARE = 0.1
+"""Of full opacity: below it nobody sees a pixel on any background."""
+
+
+def invisible(alpha: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where a (height, width) uint8 or uint16 alpha channel hides the picture."""
+    hidden: npt.NDArray[np.bool_] = alpha < int(_VISIBLE_SHARE * np.iinfo(alpha.dtype).max)
+    return hidden
+
+
 def check_size(name: str, height: int, width: int) -> None:
     """Raise for images that are too small or too large, before anything is decoded.
 
@@ -81,8 +128,9 @@ def check_kind(name: str, kind: np.dtype) -> None:
         InputError: floating point, signed, 32-bit or 1-bit samples.
     """
     if kind.newbyteorder("=") not in (np.dtype(np.uint8), np.dtype(np.uint16)):
+        called = "black and white (1-bit)" if kind == np.bool_ else kind.name
         raise InputError(
-            f"{name} contains {kind.name} samples; 8- or 16-bit unsigned integers are expected: "
+            f"{name} contains {called} samples; 8- or 16-bit unsigned integers are expected: "
             "convert the image without stretching it."
         )
 

@@ -86,9 +86,11 @@ def _read(source: Path | bytes, name: str) -> Header:
 def _tiff(stream: IO[bytes], file_bytes: int) -> Header:
     import tifffile
 
+    from device.imageio.pages import all_pages
+
     with tifffile.TiffFile(stream) as file:
         # Which page is counted is decided later; none needs more memory than the largest.
-        pages: list[Any] = [page.keyframe for page in file.pages[:_MOST_PAGES] if page]
+        pages: list[Any] = [page.keyframe for page in all_pages(file)[:_MOST_PAGES]]
         page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
         grey = page.samplesperpixel == 1 and page.photometric != tifffile.PHOTOMETRIC.PALETTE
         return Header(

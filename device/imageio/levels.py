@@ -6,7 +6,7 @@ pixels fit into; what is declared can only make it smaller. The range never foll
 that would turn the noise of an empty frame into cells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -27,6 +27,8 @@ _FLOOR_SHARE = 1e-3
 _LARGEST_OFFSET = 0.125
 """Of the full scale: cameras add a hundred to a few hundred; more is light."""
 _SIGNED_ZERO = 2**15
+_MISDECLARED_SHARE = 0.01
+"""More samples than this above what a header declares are no hot pixels: the header is wrong."""
 _LEAST_LEVELS = 32
 """Fewer values may have a common divisor by chance."""
 _MAX_SAMPLED = 1_000_000
@@ -58,21 +60,48 @@ def find_levels(decoded: Decoded, asked: Reading, counted: np.ndarray | None = N
         asked: what a person stated.
         counted: (height, width) bool, which pixels are looked at; None: all.
     """
+    if decoded.inverted:
+        decoded = _turned_round(decoded, asked, counted)
     samples = decoded.samples
     if samples.dtype == np.uint8 and asked.full_scale is None and asked.offset is None:
-        light = 255 - samples if decoded.inverted else samples
-        return Levels(light, 0, 255, "samples", 1.0, 8)
+        return Levels(samples, 0, 255, "samples", 1.0, 8)
     histogram = _histogram(samples, counted)
+    decoded = replace(decoded, declared_bits=_believed(decoded, histogram))
     found = (
         _stated(decoded, asked) or _calibrated(decoded, histogram) or _guessed(decoded, histogram)
     )
-    light = _light(samples, found, decoded.inverted)
+    light = _light(samples, found)
     top, _ = _ends(histogram)
-    if decoded.inverted:
-        top = found.full_scale - _first_above(histogram, _allowed(histogram))
     used = min(1.0, max(0, top - found.offset) / found.full_scale)
     bits = next((bits for bits in _BITS if found.full_scale < 2**bits), 16)
     return Levels(light, found.offset, found.full_scale, found.source, used, bits)
+
+
+def _turned_round(decoded: Decoded, asked: Reading, counted: np.ndarray | None) -> Decoded:
+    """The same where 0 is no light.
+
+    Writers take the light from the camera's full scale or from that of the file, so white is the smallest full scale
+    that all samples fit into.
+    """
+    samples = decoded.samples
+    white = asked.full_scale
+    if samples.dtype != np.uint8:
+        top, _ = _ends(_histogram(samples, counted))
+        white = white if white is not None and top <= white else _full(top, decoded.declared_bits)
+    limit = samples.dtype.type(255 if white is None else min(white, np.iinfo(samples.dtype).max))
+    light = cast(ImageArray, limit - np.minimum(samples, limit))
+    return replace(decoded, samples=light, inverted=False)
+
+
+def _believed(decoded: Decoded, histogram: np.ndarray) -> int | None:
+    """Bits that a header declares, unless too many samples are above them to be hot."""
+    bits = decoded.declared_bits
+    if bits is None:
+        return None
+    _, floor = _ends(histogram)
+    zero = decoded.zero or (_SIGNED_ZERO if floor >= _SIGNED_ZERO else 0)
+    above = histogram[zero + 2**bits :].sum()
+    return None if above > _MISDECLARED_SHARE * histogram.sum() else bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +134,13 @@ def _calibrated(decoded: Decoded, histogram: np.ndarray) -> _Range | None:
 def _guessed(decoded: Decoded, histogram: np.ndarray) -> _Range:
     top, floor = _ends(histogram)
     declared = decoded.declared_bits
-    if floor >= _SIGNED_ZERO and not decoded.inverted:
+    if floor >= _SIGNED_ZERO:
         return _Range(_SIGNED_ZERO, _full(top - _SIGNED_ZERO, declared), "values")
-    divisor = 1 if decoded.inverted else _common_divisor(histogram)
+    divisor = _common_divisor(histogram)
     if divisor > 1:
         return _Range(0, divisor * _full(top // divisor, None), "values")
     full = _full(top, declared)
     source = "header" if declared and full == 2**declared - 1 else "values"
-    if decoded.inverted:
-        return _Range(0, full, source)
     without = _full(top - floor, declared)
     if without < full and floor <= _LARGEST_OFFSET * without:
         return _Range(floor, without, "values")
@@ -129,16 +156,12 @@ def _full(top: int, declared_bits: int | None) -> int:
     return int(2**bits - 1)
 
 
-def _light(samples: ImageArray, found: _Range, inverted: bool) -> ImageArray:
-    """Samples with the offset off, or turned round; clipped at 0."""
-    kind = samples.dtype.type
-    light: np.ndarray = samples
-    if inverted:
-        white = kind(min(found.full_scale, np.iinfo(samples.dtype).max))
-        light = white - np.minimum(samples, white)
-    elif found.offset:
-        light = np.maximum(samples, kind(found.offset)) - kind(found.offset)
-    return cast(ImageArray, light)
+def _light(samples: ImageArray, found: _Range) -> ImageArray:
+    """Samples with the offset off, clipped at 0."""
+    if not found.offset:
+        return samples
+    offset = samples.dtype.type(found.offset)
+    return cast(ImageArray, np.maximum(samples, offset) - offset)
 
 
 def _histogram(samples: ImageArray, counted: np.ndarray | None) -> np.ndarray:

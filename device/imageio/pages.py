@@ -14,9 +14,18 @@ _SAME_ASPECT = 0.03
 _LEAST_CORRELATION = 0.8
 """A preview may be stretched and sharpened, and still goes up and down with the image."""
 _COMPARED_PX = 64
+_MOST_WITH_OTHERS = 100
+"""Pages that are asked for others behind them; a stack has none."""
 
 Decode = Callable[[Any], np.ndarray]
 """From a page to (height, width) grey."""
+
+
+def all_pages(file: Any) -> list[Any]:
+    """The pages of an open TIFF, and after them those that stand behind another: some cameras hide the image there."""
+    pages = [page for page in file.pages if page is not None]
+    behind = (getattr(page, "pages", None) or () for page in pages[:_MOST_WITH_OTHERS])
+    return pages + [page for pages in behind for page in pages if page is not None]
 
 
 def data_pages(pages: Sequence[Any], name: str, asked: int | None, decode: Decode) -> list[Any]:

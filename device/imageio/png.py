@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 
 import imagecodecs
+import numpy as np
 
 from device.counting.records import ImageArray
 
@@ -29,7 +30,12 @@ _BLOCK_BYTES = 65_535
 _ZLIB_START = b"\x78\x01"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
-_Chunk = tuple[bytes, memoryview]
+_PASSES = (
+    (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1),
+)  # fmt: skip
+"""Of an interlaced PNG: first row and column, steps down and to the right."""
+
+_Chunk = tuple[bytes, bytes | memoryview]
 """Name and content."""
 
 
@@ -42,7 +48,7 @@ def decode_png(data: bytes) -> ImageArray:
     chunks = _sound_chunks(data)
     header = chunks[0][1]
     if header[-1]:  # the rows come in seven passes
-        return _interlaced_samples(_file(chunks))
+        return _interlaced_samples(chunks)
     samples: ImageArray = imagecodecs.png_decode(_without_compression(chunks) or _file(chunks))
     return samples
 
@@ -57,13 +63,31 @@ def significant_bits(data: bytes) -> int | None:
     return None
 
 
-def _interlaced_samples(data: bytes) -> ImageArray:
-    try:
-        # libpng warns of every such file on the terminal.
-        samples: ImageArray = imagecodecs.spng_decode(data)
-    except (imagecodecs.SpngError, ValueError):
-        samples = imagecodecs.png_decode(data)  # libpng says what is wrong
-    return samples
+def _interlaced_samples(chunks: list[_Chunk]) -> ImageArray:
+    """Each of the seven passes is a small PNG of its own: libpng warns of interlaced ones on the terminal."""
+    width, height, bits, colour = _HEADER.unpack(chunks[0][1])
+    sides = [
+        (-(-(height - top) // down), -(-(width - left) // right))
+        for top, left, down, right in _PASSES
+    ]
+    pixel_bytes = _SAMPLES[colour] * bits // 8
+    sizes = [rows * (1 + columns * pixel_bytes) for rows, columns in sides]
+    stream = b"".join(body for name, body in chunks if name == b"IDAT")
+    rows_bytes = memoryview(zlib.decompressobj().decompress(stream, sum(sizes) + 1))
+    if len(rows_bytes) != sum(sizes):
+        raise ValueError("its rows are incomplete")
+    image: ImageArray | None = None
+    for (top, left, down, right), (rows, columns), size in zip(_PASSES, sides, sizes, strict=True):
+        part, rows_bytes = rows_bytes[:size], rows_bytes[size:]
+        header = _HEADER.pack(columns, rows, bits, colour)
+        others = [chunk for chunk in chunks[1:] if chunk[0] not in (b"IDAT", b"IEND")]
+        small = [(b"IHDR", header), *others, (b"IDAT", zlib.compress(part, 0)), (b"IEND", b"")]
+        samples: ImageArray = imagecodecs.png_decode(_file(small))
+        if image is None:
+            image = np.empty((height, width, *samples.shape[2:]), samples.dtype)
+        image[top::down, left::right] = samples
+    assert image is not None
+    return image
 
 
 def _sound_chunks(data: bytes) -> list[_Chunk]:

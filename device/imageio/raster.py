@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -12,10 +11,10 @@ from PIL import Image
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.counting.records import ImageArray
 from device.errors import InputError
-from device.imageio.decoded import Decoded, check_size, damaged
+from device.imageio.decoded import Decoded, check_kind, check_size, damaged, invisible, turned
 from device.imageio.pictures import Channel, Picture, choose
 
-_GREY_MODES = frozenset({"1", "L", "LA"})
+_GREY_MODES = frozenset({"L", "LA"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _ORIENTATION = 0x0112
 _PNG_DEPTH_OFFSET = 24
@@ -36,15 +35,13 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
     """
     try:
         with warnings.catch_warnings():
-            # The size is checked right below; Pillow's own warning about huge images would come first.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # The size is checked right below, and a palette with transparency is understood: nothing to warn of.
+            warnings.simplefilter("ignore")
             picture = Image.open(io.BytesIO(data), formats=[kind])
-        check_size(name, picture.height, picture.width)
-        if kind == "PNG":
-            depth, colour = data[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 2]
-            if depth == 16 or (depth == 8 and colour != _PNG_PALETTE):
-                return _chosen(_upright(_decode_png(data, depth), picture, data), asked, name)
-        return _chosen(_upright(_decode_picture(picture), picture, data), asked, name)
+            check_size(name, picture.height, picture.width)
+            if picture.mode == "1":
+                check_kind(name, np.dtype(bool))
+            return _chosen(_upright(_decoded(picture, data), picture, data), asked, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -53,6 +50,14 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
         ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
         raise damaged(name, kind, error) from None
+
+
+def _decoded(picture: Image.Image, data: bytes) -> Decoded:
+    if picture.format == "PNG":
+        depth, colour = data[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 2]
+        if depth == 16 or (depth == 8 and colour != _PNG_PALETTE):
+            return _decode_png(data, depth)
+    return _decode_picture(picture)
 
 
 def _chosen(decoded: Decoded, asked: Reading, name: str) -> Decoded:
@@ -73,7 +78,7 @@ def _decode_picture(picture: Image.Image) -> Decoded:
 
 
 def _transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
-    clear = alpha == 0
+    clear = invisible(alpha)
     return (("transparent", clear),) if clear.any() else ()
 
 
@@ -81,26 +86,7 @@ def _upright(decoded: Decoded, picture: Image.Image, data: bytes) -> Decoded:
     """The picture as every viewer shows it: phones store how they were held (EXIF)."""
     if picture.format == "PNG" and b"eXIf" not in data:
         return decoded  # Pillow would decode the whole picture to look behind it
-    turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    if turn is None:
-        return decoded
-    return replace(
-        decoded,
-        samples=np.ascontiguousarray(turn(decoded.samples)),
-        hidden=tuple((reason, turn(mask)) for reason, mask in decoded.hidden),
-    )
-
-
-_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda image: np.rot90(image, 2),
-    4: np.flipud,
-    5: lambda image: np.swapaxes(image, 0, 1),
-    6: lambda image: np.rot90(image, -1),
-    7: lambda image: np.rot90(np.swapaxes(image, 0, 1), 2),
-    8: lambda image: np.rot90(image, 1),
-}
-"""By EXIF's number."""
+    return turned(decoded, picture.getexif().get(_ORIENTATION, 1))
 
 
 def _decode_png(data: bytes, depth: int) -> Decoded:

@@ -10,6 +10,7 @@ import tifffile
 
 from device.counting.records import ImageArray
 from device.errors import InputError
+from device.imageio.decoded import invisible
 
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
@@ -91,7 +92,7 @@ def _without_extras(samples: np.ndarray, colours: int, extras: tuple[Any, ...]) 
         place = index - samples.shape[2] + len(extras)
         extra = samples[..., index]
         if place >= 0 and extras[place] in _ALPHA:
-            transparent = extra == 0
+            transparent = invisible(extra)
             channels.remove(index)
         elif extra.min() == extra.max():
             channels.remove(index)

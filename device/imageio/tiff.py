@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,9 @@ import tifffile
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
-from device.imageio.decoded import Decoded, check_kind, check_size, damaged
+from device.imageio.decoded import Decoded, check_kind, check_size, damaged, turned
 from device.imageio.ome import OmeImage, read_ome
-from device.imageio.pages import data_pages
+from device.imageio.pages import all_pages, data_pages
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
 from device.imageio.samples import (
@@ -28,6 +27,7 @@ from device.imageio.samples import (
     sample_reader,
     to_light,
 )
+from device.imageio.series import Planes
 from device.imageio.tiffheader import (
     calibrated_zero,
     declared_bits,
@@ -46,6 +46,7 @@ _DESCRIBED = frozenset({"ome", "imagej", "lsm", "stk", "fluoview", "micromanager
 """Kinds of files whose header says which axis the pages lie along."""
 _MAX_PAGES = 20_000
 _OME_UNREADABLE = "The OME header cannot be read; pixel size and channel names are unknown."
+_HEADER_UNREADABLE = "The header contradicts itself; the image was read without what it says about planes and channels."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +92,7 @@ class _File:
     name: str
     data: bytes
     hidden: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def decode(self, asked: Reading) -> Decoded:
         if len(self.file.pages) > _MAX_PAGES:
@@ -98,7 +100,8 @@ class _File:
                 f"{self.name} contains more than {_MAX_PAGES} pages; export a single plane."
             )
         ome = read_ome(self.file.ome_metadata) if self.file.is_ome else ()
-        imagej = (self.file.imagej_metadata or {}) if self.file.is_imagej else {}
+        if ome is None:
+            self.notes.append(_OME_UNREADABLE)
         found = (self._described(ome) if ome is not None else []) or [self._plain(asked)]
         if any(one.page_asked for one in found):
             asked = msgspec.structs.replace(asked, page=None)
@@ -107,23 +110,38 @@ class _File:
             (i, one.page) for i, one in enumerate(found) if one.picture is chosen.picture
         )
         image = ome[index] if ome and len(ome) == len(found) else None
-        notes = (*chosen.notes, *((_OME_UNREADABLE,) if ome is None else ()))
-        return Decoded(
+        decoded = Decoded(
             samples=chosen.samples,
             declared_bits=declared_bits(page, image),
-            pixel_size=(ome_size(image.pixels) if image else None) or tiff_size(page, imagej),
-            zero=calibrated_zero(imagej),
+            pixel_size=(ome_size(image.pixels) if image else None) or tiff_size(page, self.imagej),
+            zero=calibrated_zero(self.imagej),
             inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
             hidden=tuple(self.hidden.items()),
             channel=chosen.channel,
             plane=chosen.plane,
             exposure_s=chosen.exposure_s,
-            notes=notes,
+            notes=(*chosen.notes, *self.notes),
         )
+        if self.file.is_ome or self.file.is_imagej:
+            return decoded  # programs that know these headers show the rows as they are stored
+        return turned(decoded, page.tags.valueof("Orientation", 1))
+
+    @property
+    def imagej(self) -> Mapping[str, Any]:
+        """ImageJ's header; empty where there is none."""
+        return (self.file.imagej_metadata or {}) if self.file.is_imagej else {}
+
+    def _series(self) -> list[Any]:
+        """What a header makes of the pages; nothing where it contradicts itself, the pages are there all the same."""
+        try:
+            return [one for one in self.file.series if one.kind not in ("generic", "uniform")]
+        except Exception:  # noqa: BLE001 - tifffile raises any exception for a header that somebody edited
+            self.notes.append(_HEADER_UNREADABLE)
+            return []
 
     def _described(self, ome: Sequence[OmeImage]) -> list[_Found]:
         """The pictures that a header describes; none where there is no such header or it does not fit the file."""
-        series = [one for one in self.file.series if one.kind not in ("generic", "uniform")]
+        series = self._series()
         if not series or (series[0].kind == "shaped" and len(self.file.series) > 1):
             return []
         if series[0].kind not in _DESCRIBED:
@@ -144,7 +162,9 @@ class _File:
         shape = list(series.shape[:outer])
         if len(set(axes)) < len(axes):
             return None
-        planes = _Planes(self, series, dict(zip(axes, shape, strict=True)))
+        planes = Planes(
+            series, dict(zip(axes, shape, strict=True)), self.name, self.data, self.light_of
+        )
         if not planes.fit():
             return None
         stack = {axis: size for axis, size in planes.shape.items() if axis != "channel"}
@@ -153,7 +173,7 @@ class _File:
 
     def _plain(self, asked: Reading) -> _Found:
         pages = data_pages(
-            [page for page in self.file.pages if page is not None],
+            all_pages(self.file),
             self.name,
             asked.page,
             self._grey,
@@ -164,9 +184,10 @@ class _File:
 
         key = pages[0].keyframe
         if self.file.is_imagej and len(pages) == 1:
-            described = (self.file.imagej_metadata or {}).get("images", 1)
+            described = self.imagej.get("images", 1)
             start = pages[0].dataoffsets[0] if pages[0].is_contiguous else None
-            refuse_cut(self.name, len(self.data), described, start, key.nbytes)
+            if isinstance(described, int):
+                refuse_cut(self.name, len(self.data), described, start, key.nbytes)
         stack = {"page": len(pages)} if len(pages) > 1 else {}
         found = self._found(key, (Channel(),), stack, light, lambda channel, place: True, "")
         return replace(found, page_asked=asked.page is not None)
@@ -194,7 +215,7 @@ class _File:
         if image is not None and len(image.channels) == count:
             return image.channels
         if self.file.is_imagej:
-            return imagej_channels(self.file.imagej_metadata or {}, count, not stack)
+            return imagej_channels(self.imagej, count, not stack)
         if self.file.is_lsm:
             return lsm_channels(self.file.lsm_metadata or {}, count)
         return (Channel(),) * count
@@ -234,65 +255,3 @@ class _File:
             )
         if absent:
             self.hidden["missing"] = missing_tiles(page.keyframe, absent)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Planes:
-    """The planes of a series by channel and place: pages, or one block of bytes behind a single page."""
-
-    owner: _File
-    series: Any
-    shape: dict[str, int]
-
-    @property
-    def count(self) -> int:
-        return math.prod(self.shape.values())
-
-    def fit(self) -> bool:
-        """Whether the file holds what its header describes; converters copy headers of whole stacks."""
-        if self.series.kind == "ome" or self.count == 1:
-            return True
-        if self._contiguous() or self._page(self.count - 1) is not None:
-            return True
-        plane_bytes = self.series.nbytes // self.count
-        owner, start = self.owner, self.series.dataoffset
-        refuse_cut(owner.name, len(owner.data), self.count, start, plane_bytes)
-        return False
-
-    def present(self, channel: int, place: Mapping[str, int]) -> bool:
-        return self._contiguous() or self._page(self._index(channel, place)) is not None
-
-    def light(self, channel: int, place: Mapping[str, int]) -> Light:
-        index, key = self._index(channel, place), self.series.keyframe
-        page = self._page(index)
-        if page is not None:
-            return self.owner.light_of(page)
-        if not self._contiguous():
-            raise InputError(
-                f"{self.owner.name} is one file of a set, and this plane is in another; count that file."
-            )
-        kind = np.dtype(key.dtype).newbyteorder(
-            self.series.parent.byteorder if self.series.parent else "<"
-        )
-        size = math.prod(key.shape)
-        start = self.series.dataoffset + index * size * kind.itemsize
-        samples = np.frombuffer(self.owner.data, kind, size, start).reshape(key.shape)
-        samples = samples.astype(kind.newbyteorder("="))
-        samples = np.moveaxis(samples, 0, 2) if key.axes == "SYX" else samples
-        return to_light(key, samples, self.owner.file.is_imagej)
-
-    def _index(self, channel: int, place: Mapping[str, int]) -> int:
-        index = 0
-        for axis, size in self.shape.items():
-            index = index * size + (channel if axis == "channel" else place.get(axis, 0))
-        return index
-
-    def _page(self, index: int) -> Any:
-        try:
-            return self.series.pages[index]
-        except IndexError:
-            return None
-
-    def _contiguous(self) -> bool:
-        start = self.series.dataoffset
-        return start is not None and start + self.series.nbytes <= len(self.owner.data)

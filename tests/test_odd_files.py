@@ -1,0 +1,203 @@
+"""Files as other programs write them: turned, hidden behind a thumbnail, with headers that somebody edited."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from forms import (
+    COLOUR,
+    DEEP,
+    GREY,
+    OTHER,
+    as_shown,
+    imagej,
+    ome,
+    ome_xml,
+    pillow,
+    png,
+    tiff,
+)
+from PIL import Image
+
+from device.counting.records import Reading
+from device.errors import InputError
+from device.imageio import decode_frame
+from device.imageio.header import read_header
+
+SMALL = np.asarray(Image.fromarray(GREY).resize((75, 55), Image.Resampling.BOX))
+HEIGHT, WIDTH = GREY.shape
+
+
+def read(data, **reading):
+    return decode_frame(data, "a.tif", Reading(**reading))
+
+
+def same(frame, expected=GREY):
+    return np.array_equal(as_shown(frame)[..., 0], expected) and frame.channels == 1
+
+
+def interlaced(samples) -> bytes:
+    """A PNG in seven passes."""
+    passes = (
+        (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1),
+    )  # fmt: skip
+    kind = ">u2" if samples.dtype == np.uint16 else "u1"
+    rows = b"".join(
+        b"\0" + row.astype(kind).tobytes()
+        for top, left, down, right in passes
+        for row in samples[top::down, left::right]
+        if row.size
+    )
+    height, width = samples.shape[:2]
+    depth, colour = 8 * samples.itemsize, 2 if samples.ndim == 3 else 0
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    )
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("shape", [(32, 33), (41, 57, 3), (40, 32, 3)])
+def test_an_interlaced_png_is_read_without_a_word_on_the_terminal(shape, deep, capfd):
+    kind = np.uint16 if deep else np.uint8
+    samples = np.random.default_rng(5).integers(0, np.iinfo(kind).max, shape, kind)
+    frame = read(interlaced(samples), full_scale=int(np.iinfo(kind).max))
+    assert np.array_equal(np.squeeze(frame.image[..., : samples[0, 0].size]), samples)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interlaced_png_that_ends_early_is_refused():
+    data = interlaced(GREY)
+    rows = zlib.decompress(data[41:-16])
+    short = zlib.compress(rows[: len(rows) // 2])
+    parts = data[:33] + struct.pack(">I", len(short)) + b"IDAT" + short
+    parts += struct.pack(">I", zlib.crc32(b"IDAT" + short)) + data[-12:]
+    with pytest.raises(InputError, match="incomplete"):
+        read(parts)
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning():
+    picture = Image.fromarray(COLOUR).quantize(64)
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", transparency=bytes([255] * 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame = read(stream.getvalue())
+    assert np.array_equal(frame.image, np.asarray(picture.convert("RGB")))
+    assert frame.ignored is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_black_and_white_is_refused_in_every_format(kind):
+    with pytest.raises(InputError, match="black and white"):
+        read(pillow(GREY > 99, kind))
+
+
+@pytest.mark.parametrize("below", [0, 20])
+def test_what_nobody_sees_is_no_drawing(below):
+    alpha = np.full_like(GREY, 255)
+    alpha[:, 160:] = below
+    white = np.where(alpha < 255, 255, GREY).astype(np.uint8)
+    for data in (
+        png(np.dstack([white, alpha])),
+        tiff(np.dstack([white, alpha]), planarconfig="contig", extrasamples=["unassalpha"]),
+    ):
+        frame = read(data)
+        assert frame.taken.ignored_for == ("transparent",)
+        assert np.array_equal(frame.ignored, alpha < 255)
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+def test_where_zero_is_white_the_light_may_be_taken_from_any_full_scale(white):
+    frame = read(tiff((white - DEEP).astype(np.uint16), photometric="miniswhite"))
+    assert frame.taken.full_scale == 4095
+    assert np.array_equal(frame.image[..., 0], DEEP)
+
+
+def test_bits_that_most_samples_contradict_are_not_believed():
+    assert read(ome(DEEP, "YX", SignificantBits=8)).bits == 12
+
+
+def hidden_behind(preview, image) -> bytes:
+    """A TIFF whose first page is a preview, and the image stands behind it."""
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        options = {"photometric": "minisblack", "metadata": None}
+        writer.write(preview, subifds=1, subfiletype=1, **options)
+        writer.write(image, **options)
+    return stream.getvalue()
+
+
+def test_an_image_that_stands_behind_its_preview_is_counted():
+    data = hidden_behind(SMALL, DEEP)
+    assert np.array_equal(read(data).image[..., 0], DEEP)
+    header = read_header(data, "a.tif")
+    assert (header.height, header.width, header.sample_bytes) == (HEIGHT, WIDTH, 2)
+
+
+def test_a_pyramid_that_stands_behind_its_image_is_not_counted():
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        options = {"photometric": "minisblack", "metadata": None}
+        writer.write(GREY, subifds=1, **options)
+        writer.write(SMALL, **options)  # some writers do not say that it is a smaller copy
+    assert same(read(stream.getvalue()))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_stands_as_viewers_show_it(orientation):
+    options = {"resolution": (20000, 10000), "resolutionunit": "CENTIMETER", "metadata": None}
+    data = tiff(COLOUR, extratags=[(274, "H", 1, orientation, False)], **options)
+    frame = read(data)
+    upright = Image.open(io.BytesIO(data))  # Pillow turns such files while it reads them
+    upright.load()
+    assert np.array_equal(frame.image, np.asarray(upright))
+    assert frame.taken.pixel_aspect == (0.5 if orientation > 4 else 2)
+
+
+def test_turned_samples_with_a_tag_that_turns_them_back_are_the_same_frame():
+    turned = np.ascontiguousarray(np.rot90(COLOUR))
+    data = tiff(turned, extratags=[(274, "H", 1, 6, False)], metadata=None)
+    assert np.array_equal(read(data).image, COLOUR)
+
+
+OME = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+    f'DimensionOrder="XYZCT" Type="uint8" SizeX="{WIDTH}" SizeY="{HEIGHT}" SizeC="1" SizeZ="1" SizeT="1">'
+    '<Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData/></Pixels></Image></OME>'
+)
+ELSEWHERE = '<TiffData><UUID FileName="b.tif">urn:uuid:1</UUID></TiffData>'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ome_xml(OME.replace('SizeC="1"', 'SizeC="one"').encode(), GREY),
+        ome_xml(OME.replace('SizeT="1"', "").encode(), GREY),
+        ome_xml(OME.replace("<TiffData/>", ELSEWHERE).encode(), GREY),
+        imagej(GREY, "images=many\nslices=\nspacing=0,5\n"),
+        tiff(GREY, description='{"shape": [220, "wide"]}', metadata=None),
+        tiff(GREY, description='{"shape": [220', metadata=None),
+    ],
+    ids=["number", "missing", "set", "imagej", "shape", "cut"],
+)  # fmt: skip
+def test_a_header_that_contradicts_itself_costs_no_pixels_and_is_said(data):
+    frame = read(data)
+    assert same(frame)
+    assert "contradicts itself" in " ".join(frame.taken.notes)
+
+
+def test_several_pages_under_such_a_header_must_be_chosen_from():
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        for number, image in enumerate((GREY, OTHER)):
+            description = '{"shape": [2, "high"]}' if number == 0 else None
+            writer.write(image, photometric="minisblack", description=description, metadata=None)
+    with pytest.raises(InputError, match="2 planes"):
+        read(stream.getvalue())
+    assert same(read(stream.getvalue(), page=2), OTHER)
