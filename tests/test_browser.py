@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from appliance import png
+from appliance import png, wait_for
 from browser import (
     cells_png,
     expect_text,
@@ -184,6 +184,39 @@ def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
     expect_text(page, "#polygon-count", str(inside))
     page.keyboard.press("3")
     shoot(page, "result-polygon-1920")
+    # With a name it stays: after a reload, in the numbers after a correction, and on paper.
+    page.get_by_label("Keep it as a region named").fill("CA1")
+    page.get_by_role("button", name="Keep the region").click()
+    expect_text(page, "#region-list strong", f"{inside} cells")
+    cell = next(cell for cell in cells if 100 < cell.x < 560 and 60 < cell.y < 420)
+    counted.store.corrections.remove(count.id, counted.store.result(count.id), cell.id, "Ada")
+    expect_text(page, "#region-list strong", f"{inside - 1} cells")
+    page.reload()
+    expect_text(page, "#region-list strong", f"{inside - 1} cells")
+    page.get_by_label("Name of the region").fill("CA3")
+    page.get_by_label("Name of the region").press("Enter")
+    wait_for(lambda: counted.store.counts.get(count.id).regions[0].name == "CA3")
+    shoot(page, "result-region-1920")
+    page.evaluate("() => { window.print = () => { window.printed = true; }; }")
+    page.keyboard.press("Control+p")
+    page.wait_for_function("() => window.printed")
+    assert f"CA3: {inside - 1} cells" in page.locator("#print-sheet").text_content()
+    page.get_by_role("button", name="Remove the region CA3").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.locator("#region-list li").wait_for(state="detached")
+    assert counted.store.counts.get(count.id).regions == ()
+
+
+def test_a_polygon_that_crosses_itself_says_so_and_cannot_be_kept(counted, count, open_page):
+    page = open_page("about:blank")
+    image = show_result(page, counted, count)
+    page.keyboard.press("p")
+    for corner in [(100, 60), (560, 420), (560, 60), (100, 420)]:
+        image.click(*corner)
+    page.wait_for_timeout(400)
+    page.keyboard.press("c")
+    page.locator("#polygon-reading", has_text="cross each other").wait_for()
+    assert not page.locator("#region-form").is_visible()
 
 
 def test_cells_are_added_removed_and_undone_with_name_and_time(counted, count, open_page):

@@ -103,14 +103,16 @@ def test_images_travel_where_they_are_wanted(tmp_path, central):
     pi.stop()
 
 
-def test_corrections_edits_and_new_thresholds_follow(pi, central):
+def test_corrections_edits_regions_and_new_thresholds_follow(pi, central):
     row = count_image(pi, 2)
     arrived(central, 1)
     store = pi.require_store()
     store.corrections.add(row.id, store.result(row.id), 5, 5, "me")
     store.counts.edit(row.id, Edit(sample="mouse 7", reviewed_by="me"))
+    regions = store.regions.add(row.id, "CA1", [(0, 0), (90, 0), (90, 60)], "me").regions
     sent(pi)
     there = of_others(central)[0]
+    assert there.regions == regions
     assert there.corrected_count == row.count + 1
     assert (there.sample, there.reviewed_by) == ("mouse 7", "me")
     store.corrections.undo(row.id, "me")

@@ -42,7 +42,7 @@ def command(
 ) -> None:
     """Write stored counts for other programs: named by ID, by filter, or --all.
 
-    Corrections made by hand are applied. counts: one table; cells, rois (ImageJ), labels (OME-TIFF),
+    Corrections made by hand are applied. counts, regions: one table; cells, rois (ImageJ), labels (OME-TIFF),
     geojson (QuPath): one file per count; archive: everything as a ZIP.
     """
     from device.export.files import counts_table, write_exports

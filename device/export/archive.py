@@ -15,7 +15,14 @@ from device.counting.records import to_json
 from device.errors import DamagedError, NotFoundError
 from device.export.corrected import corrected_count
 from device.export.pictures import draw_corrected
-from device.export.stored import FileFormat, counts_lines, export_file, load_count
+from device.export.regions import REGIONS_COLUMNS
+from device.export.stored import (
+    FileFormat,
+    counts_lines,
+    export_file,
+    load_count,
+    regions_lines,
+)
 from device.export.tables import counts_header, csv_lines
 from device.store import CountRow, Store
 
@@ -51,14 +58,16 @@ def archive_parts(store: Store, rows: Iterable[CountRow]) -> Iterator[bytes]:
         rows: done counts; read one at a time.
     """
     pipe, problems = Pipe(), list[str]()
-    table = csv_lines([counts_header()])
+    table, regions = csv_lines([counts_header()]), csv_lines([REGIONS_COLUMNS])
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
         for row in rows:
             table += csv_lines(counts_lines(store, [row]))
+            regions += csv_lines(regions_lines(store, [row]))
             for name, open_part in _parts(store, row):
                 problems += _add(archive, f"{plain_name(row)}/{name}", open_part)
                 yield pipe.take()
         archive.writestr("counts.csv", table)
+        archive.writestr("regions.csv", regions)
         if problems:
             archive.writestr("problems.txt", "\n".join([*problems, ""]))
     yield pipe.take()
@@ -89,6 +98,8 @@ def _parts(store: Store, row: CountRow) -> Iterator[tuple[str, Callable[[], IO[b
     for name in ("overlay.jpg", "outlines.png"):
         yield name, partial(_open_picture, store, row, name)
     for file_format in get_args(FileFormat):
+        if file_format == "regions.csv" and not row.regions:
+            continue
         yield file_format, partial(_encode, store, row, file_format)
 
 
@@ -108,12 +119,12 @@ def _open_picture(store: Store, row: CountRow, name: str) -> IO[bytes]:
 
 
 def _open_result(store: Store, row: CountRow) -> IO[bytes]:
-    """The automatic result, and what people corrected."""
+    """The automatic result, what people corrected, and the regions that they drew."""
     log = store.corrections.of(row.id)
-    if not log:
+    if not (log or row.regions):
         return _open_stored(store, row, "result.json")
     corrected = corrected_count(store.result(row.id), load_count(store, row).corrections)
-    made = {"corrected_count": corrected, "corrections": log}
+    made = {"corrected_count": corrected, "corrections": log, "regions": row.regions}
     return io.BytesIO(to_json({**msgspec.to_builtins(store.result(row.id)), **made}))
 
 

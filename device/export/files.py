@@ -1,17 +1,25 @@
 """Stored counts as files in a folder: what `fluocount export` writes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
 from device.errors import DamagedError, NotFoundError
 from device.export.archive import archive_parts, plain_name
-from device.export.stored import FileFormat, StoredCount, counts_lines, export_file, load_count
+from device.export.regions import REGIONS_COLUMNS
+from device.export.stored import (
+    FileFormat,
+    StoredCount,
+    counts_lines,
+    export_file,
+    load_count,
+    regions_lines,
+)
 from device.export.tables import counts_header, csv_lines
 from device.machine.files import display_name, open_atomic, write_atomic
 from device.store import CountRow, Store
 
-Format = Literal["counts", "cells", "rois", "labels", "geojson", "archive"]
+Format = Literal["counts", "regions", "cells", "rois", "labels", "geojson", "archive"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _PER_COUNT: dict[Format, tuple[FileFormat, str]] = {
@@ -27,6 +35,17 @@ def counts_table(store: Store, rows: Iterable[CountRow]) -> str:
     return csv_lines([counts_header(), *counts_lines(store, rows)])
 
 
+def regions_table(store: Store, rows: Iterable[CountRow]) -> str:
+    """The regions of the counts as one CSV table with header; see `regions_lines` for damaged ones."""
+    return csv_lines([REGIONS_COLUMNS, *regions_lines(store, rows)])
+
+
+_TABLES: dict[Format, Callable[[Store, Iterable[CountRow]], str]] = {
+    "counts": counts_table,
+    "regions": regions_table,
+}
+
+
 def write_exports(
     store: Store, rows: list[CountRow], formats: Iterable[Format], out_dir: Path
 ) -> tuple[list[Path], list[str]]:
@@ -37,8 +56,8 @@ def write_exports(
     Args:
         store: where the counts are.
         rows: done counts.
-        formats: counts gives counts.csv and archive gives counts.zip; the others give one file per
-            count, named by its number in the store and its image.
+        formats: counts gives counts.csv, regions gives regions.csv and archive gives counts.zip; the others give
+            one file per count, named by its number in the store and its image.
         out_dir: created if missing.
 
     Returns:
@@ -51,9 +70,9 @@ def write_exports(
     chosen = set(formats)
     written: list[Path] = []
     problems: list[str] = []
-    if "counts" in chosen:
-        written.append(out_dir / "counts.csv")
-        write_atomic(written[-1], counts_table(store, rows).encode())
+    for kind in _TABLES.keys() & chosen:
+        written.append(out_dir / f"{kind}.csv")
+        write_atomic(written[-1], _TABLES[kind](store, rows).encode())
     if "archive" in chosen:
         written.append(out_dir / "counts.zip")
         with open_atomic(written[-1]) as target:

@@ -1,6 +1,7 @@
 """Cells as GeoJSON as QuPath reads it: a polygon per cell with its measurements."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from device.counting.records import Cell, CountResult, LabelImage, to_json
@@ -13,12 +14,22 @@ from device.export.corrected import (
 )
 from device.export.measurements import measurements
 from device.export.polygons import Polygon, Ring, cell_polygons
+from device.export.regions import RegionReading, read_regions
+from device.imageio.points import REGION_CLASS
+from device.store.region import Region
 
 CLASSIFICATION = {"name": "Cell", "color": [255, 200, 0]}
 
 
+REGION = {"name": REGION_CLASS, "color": [90, 159, 210]}
+
+
 def geojson(
-    result: CountResult, labels: LabelImage, *, corrections: Corrections = NO_CORRECTIONS
+    result: CountResult,
+    labels: LabelImage,
+    *,
+    corrections: Corrections = NO_CORRECTIONS,
+    regions: Iterable[Region] = (),
 ) -> bytes:
     """A FeatureCollection in pixels of the image, (0, 0) its top-left corner.
 
@@ -26,6 +37,7 @@ def geojson(
         result: gives the measurements.
         labels: (height, width) int32; 0 background, 1..n cells with the ids of `result.cells`.
         corrections: removed cells are left out; added ones become point annotations.
+        regions: that a person drew; they become polygon annotations of class "Region" with their numbers.
 
     Returns:
         UTF-8 JSON. Counted cells are detections, Polygon or (several pieces) MultiPolygon.
@@ -37,6 +49,8 @@ def geojson(
         _point_feature(cell_id, position, result)
         for cell_id, position in zip(added_ids(result, corrections), corrections.added, strict=True)
     ]
+    readings = read_regions(regions, result, corrections)
+    features += [_region_feature(reading, result) for reading in readings]
     return to_json({"type": "FeatureCollection", "features": features})
 
 
@@ -58,14 +72,33 @@ def _point_feature(
     return _feature(cell_id, geometry, {"objectType": "annotation"}, result)
 
 
+def _region_feature(reading: RegionReading, result: CountResult) -> dict[str, Any]:
+    region = reading.region
+    ring = [[x + 0.5, y + 0.5] for x, y in region.points]
+    numbers = {
+        "cells": reading.count,
+        "area_px": region.area_px,
+        "area_mm2": reading.area_mm2,
+        "cells_per_mm2": reading.per_mm2,
+    }
+    properties = {
+        "name": region.name,
+        "classification": REGION,
+        "objectType": "annotation",
+        "measurements": {name: value for name, value in numbers.items() if value is not None},
+    }
+    geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    return _feature(f"region {region.id}", geometry, properties, result)
+
+
 def _feature(
-    cell_id: int, geometry: dict[str, Any], properties: dict[str, Any], result: CountResult
+    key: int | str, geometry: dict[str, Any], properties: dict[str, Any], result: CountResult
 ) -> dict[str, Any]:
     return {
         "type": "Feature",
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{result.image_sha256}/{cell_id}")),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{result.image_sha256}/{key}")),
         "geometry": geometry,
-        "properties": {"name": str(cell_id), "classification": CLASSIFICATION, **properties},
+        "properties": {"name": str(key), "classification": CLASSIFICATION, **properties},
     }
 
 

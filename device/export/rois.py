@@ -1,7 +1,9 @@
 """Cells as a zip of ImageJ ROIs, which cover exactly the cells' pixels in Fiji."""
 
 import io
+import re
 import zipfile
+from collections.abc import Iterable
 
 import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
@@ -9,13 +11,19 @@ from roifile import ROI_TYPE, ImagejRoi
 from device.counting.records import CountResult, LabelImage
 from device.export.corrected import NO_CORRECTIONS, Corrections, added_ids, remaining_labels
 from device.export.polygons import Polygon, Ring, cell_polygons
+from device.imageio.points import REGION_ROI
+from device.store.region import Region
 
 _MOVE_TO, _LINE_TO, _CLOSE = 0.0, 1.0, 4.0
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def rois_zip(
-    result: CountResult, labels: LabelImage, *, corrections: Corrections = NO_CORRECTIONS
+    result: CountResult,
+    labels: LabelImage,
+    *,
+    corrections: Corrections = NO_CORRECTIONS,
+    regions: Iterable[Region] = (),
 ) -> bytes:
     """One ROI per cell, named by its id; the same input gives the same bytes.
 
@@ -23,6 +31,7 @@ def rois_zip(
         result: gives the number of ids.
         labels: (height, width) int32; 0 background, 1..n cells.
         corrections: removed cells are left out, added ones become point ROIs.
+        regions: that a person drew; they become polygons named "region 1 NAME" and so on.
 
     Returns:
         A zip as `ROI Manager > Open...` reads it. A cell in one piece without holes is a traced
@@ -36,7 +45,17 @@ def rois_zip(
         _point_roi(x + 0.5, y + 0.5, _name(cell_id))
         for cell_id, (x, y) in zip(added_ids(result, corrections), corrections.added, strict=True)
     ]
+    rois += [_region_roi(number, region) for number, region in enumerate(regions, start=1)]
     return _zip(rois)
+
+
+def _region_roi(number: int, region: Region) -> ImagejRoi:
+    # The name becomes a file name within the archive.
+    plain = re.sub(r"[^\w .+()-]", "_", region.name)
+    corners = np.array(region.points, dtype=np.float32) + 0.5
+    roi = ImagejRoi.frompoints(corners, name=f"{REGION_ROI}{number} {plain}")
+    roi.roitype = ROI_TYPE.POLYGON
+    return roi
 
 
 def _cell_roi(polygons: list[Polygon], name: str) -> ImagejRoi:

@@ -1,6 +1,6 @@
 """Stored counts as the exports need them: result, corrections in force, label image."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,25 +13,37 @@ from device.export.accepted import map_in_frame, paint_accepted
 from device.export.corrected import Corrections, accepted_cells, remaining_labels
 from device.export.geojson import geojson
 from device.export.ometiff import labels_ome_tiff
+from device.export.regions import REGIONS_COLUMNS, read_regions, region_line
 from device.export.rois import rois_zip
-from device.export.tables import Kept, cells_csv, counts_header, counts_row, csv_text
+from device.export.tables import (
+    Kept,
+    cells_csv,
+    counts_header,
+    counts_row,
+    csv_lines,
+    csv_text,
+    place_texts,
+)
 from device.machine.clock import local_time
 from device.store import CountRow, Store
 from device.store.records import Correction
+from device.store.region import Region
+from device.store.studies import Place
 
 DAMAGED_FLAG = "damaged_files"
 """In the table: the line is from the database alone, because the count's own files cannot be read."""
 
-FileFormat = Literal["cells.csv", "labels.tiff", "rois.zip", "cells.geojson"]
+FileFormat = Literal["cells.csv", "regions.csv", "labels.tiff", "rois.zip", "cells.geojson"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCount:
-    """A finished count with its corrections by hand."""
+    """A finished count with its corrections by hand, and its place in studies by their names."""
 
     row: CountRow
     result: CountResult
     corrections: Corrections
+    places: Mapping[str, Place]
 
 
 def load_count(store: Store, row: CountRow) -> StoredCount:
@@ -43,7 +55,8 @@ def load_count(store: Store, row: CountRow) -> StoredCount:
         DamagedError: its file is damaged.
     """
     result = store.result(row.id)
-    return StoredCount(row, result, in_force(store.corrections.of(row.id), result))
+    corrections = in_force(store.corrections.of(row.id), result)
+    return StoredCount(row, result, corrections, store.studies.places_of(row))
 
 
 def in_force(log: Iterable[Correction], result: CountResult) -> Corrections:
@@ -87,11 +100,11 @@ def counts_line(count: StoredCount, *, image: str | None = None) -> list[str]:
         count.result,
         corrections=count.corrections,
         image=image,
-        kept=kept_of(row),
+        kept=kept_of(row, count.places),
     )
 
 
-def kept_of(row: CountRow) -> Kept:
+def kept_of(row: CountRow, places: Mapping[str, Place]) -> Kept:
     """What the database knows beside the result."""
     capture = row.capture or {}
     return Kept(
@@ -102,6 +115,7 @@ def kept_of(row: CountRow) -> Kept:
         exposure_s=capture.get("exposure_s"),
         gain=capture.get("gain"),
         reviewed_by=row.reviewed_by or "",
+        places=places,
     )
 
 
@@ -115,7 +129,7 @@ def counts_lines(store: Store, rows: Iterable[CountRow]) -> Iterator[list[str]]:
             yield counts_line(load_count(store, row))
         except (NotFoundError, DamagedError):
             if exists(store, row):
-                yield _line_of_row(row)
+                yield _line_of_row(row, store.studies.places_of(row))
 
 
 def exists(store: Store, row: CountRow) -> bool:
@@ -127,7 +141,7 @@ def exists(store: Store, row: CountRow) -> bool:
     return True
 
 
-def _line_of_row(row: CountRow) -> list[str]:
+def _line_of_row(row: CountRow, places: Mapping[str, Place]) -> list[str]:
     """What the database knows of a count whose files are damaged: the count and its interval stand in it."""
     known = {
         "image": csv_text(row.image),
@@ -147,6 +161,7 @@ def _line_of_row(row: CountRow) -> list[str]:
         "image_sha256": row.image_sha256,
         "reviewed_by": csv_text(row.reviewed_by or ""),
         "notes": csv_text(row.notes),
+        **dict(zip(("study", "group", "subject", "slice"), place_texts(places), strict=True)),
     }
     cells = (known.get(column) for column in counts_header())
     return ["" if cell is None else str(cell) for cell in cells]
@@ -162,7 +177,52 @@ def export_file(store: Store, count: StoredCount, file_format: FileFormat) -> by
 
 
 def _cells(store: Store, count: StoredCount) -> bytes:
-    return cells_csv(count.result, corrections=count.corrections).encode()
+    regions = count.row.regions
+    return cells_csv(count.result, corrections=count.corrections, regions=regions).encode()
+
+
+def _regions(store: Store, count: StoredCount) -> bytes:
+    return csv_lines([REGIONS_COLUMNS, *_region_lines(count)]).encode()
+
+
+def _region_lines(count: StoredCount) -> list[list[str]]:
+    row = count.row
+    readings = read_regions(row.regions, count.result, count.corrections)
+    return [
+        [*region_line(one, count.result, row.sample, row.id), *place_texts(count.places)]
+        for one in readings
+    ]
+
+
+def regions_lines(store: Store, rows: Iterable[CountRow]) -> Iterator[list[str]]:
+    """Lines of regions.csv; of a count with a damaged result the names alone, which says so under `flags`.
+
+    One that was deleted meanwhile has no line.
+    """
+    for row in rows:
+        if not row.regions:
+            continue
+        try:
+            yield from _region_lines(load_count(store, row))
+        except (NotFoundError, DamagedError):
+            if exists(store, row):
+                places = place_texts(store.studies.places_of(row))
+                yield from ([*_line_of_region(row, region), *places] for region in row.regions)
+
+
+def _line_of_region(row: CountRow, region: Region) -> list[str]:
+    known = {
+        "image": csv_text(row.image),
+        "sample": csv_text(row.sample),
+        "region": csv_text(region.name),
+        "area_px": f"{region.area_px:.6g}",
+        "flags": " ".join([*(flag.code for flag in row.flags), DAMAGED_FLAG]),
+        "drawn_by": csv_text(region.who),
+        "id": row.id,
+        "image_sha256": row.image_sha256,
+    }
+    columns = REGIONS_COLUMNS[: -len(place_texts({}))]
+    return [known.get(column, "") for column in columns]
 
 
 def _labels_of(store: Store, count: StoredCount) -> LabelImage:
@@ -195,16 +255,17 @@ def _labels(store: Store, count: StoredCount) -> bytes:
 
 def _rois(store: Store, count: StoredCount) -> bytes:
     labels = corrected_labels(store, count)
-    return rois_zip(count.result, labels, corrections=count.corrections)
+    return rois_zip(count.result, labels, corrections=count.corrections, regions=count.row.regions)
 
 
 def _geojson(store: Store, count: StoredCount) -> bytes:
     labels = corrected_labels(store, count)
-    return geojson(count.result, labels, corrections=count.corrections)
+    return geojson(count.result, labels, corrections=count.corrections, regions=count.row.regions)
 
 
 _ENCODERS: dict[FileFormat, Callable[[Store, StoredCount], bytes]] = {
     "cells.csv": _cells,
+    "regions.csv": _regions,
     "labels.tiff": _labels,
     "rois.zip": _rois,
     "cells.geojson": _geojson,

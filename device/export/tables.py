@@ -4,8 +4,9 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from device.counting.records import Cell, CountResult
 from device.export.corrected import (
@@ -17,6 +18,10 @@ from device.export.corrected import (
 )
 from device.export.measurements import measurement_names, measurements
 from device.machine.files import display_name
+
+if TYPE_CHECKING:  # counting files needs no database
+    from device.store.region import Region
+    from device.store.studies import Place
 
 COUNTS_COLUMNS = (
     "image",
@@ -51,8 +56,13 @@ COUNTS_COLUMNS = (
     "gain",
     "reviewed_by",
     "notes",
+    "study",
+    "group",
+    "subject",
+    "slice",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
+_PLACE = ("group", "subject", "slice")
 _FORMULA_STARTS = "=+-@\u2212"
 _UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf")
 """Unicode's categories of spaces, separators, control and invisible characters."""
@@ -69,6 +79,7 @@ class Kept:
         result_id: id in the store, empty if the result is not stored.
         exposure_s, gain: of the camera, None for files that do not say.
         reviewed_by: who looked at the result.
+        places: where it belongs, by the name of the study.
     """
 
     sample: str = ""
@@ -78,6 +89,7 @@ class Kept:
     exposure_s: float | None = None
     gain: float | None = None
     reviewed_by: str = ""
+    places: Mapping[str, "Place"] = field(default_factory=dict)
 
 
 NOTHING_KEPT = Kept()
@@ -136,7 +148,17 @@ def _taken_and_kept(result: CountResult, kept: Kept) -> list[str]:
         _rounded(kept.gain),
         csv_text(kept.reviewed_by),
         csv_text(kept.notes),
+        *place_texts(kept.places),
     ]
+
+
+def place_texts(places: Mapping[str, "Place"]) -> list[str]:
+    """Study, group, subject and slice; of an image in several studies each in the same order, with semicolons."""
+    columns = (
+        places,
+        *([getattr(place, name) for place in places.values()] for name in _PLACE),
+    )
+    return [csv_text("; ".join(texts)) for texts in columns]
 
 
 def _assay(result: CountResult) -> list[str]:
@@ -156,11 +178,17 @@ def _frame_and_settings(result: CountResult) -> list[str]:
     ]
 
 
-def cells_csv(result: CountResult, *, corrections: Corrections = NO_CORRECTIONS) -> str:
+def cells_csv(
+    result: CountResult,
+    *,
+    corrections: Corrections = NO_CORRECTIONS,
+    regions: Sequence["Region"] = (),
+) -> str:
     """The table of cells with header: as many lines as the corrected count.
 
     Removed cells are left out. Doubtful objects that a person accepted have `origin` "accepted". Added cells have a
-    position and `origin` "added", and no measurements. Columns in micrometres need a known pixel size.
+    position and `origin` "added", and no measurements. Columns in micrometres need a known pixel size. `regions` are
+    those that a person drew on the image.
     """
     columns = _cell_columns(result)
     rows: list[dict[str, str]] = [
@@ -170,6 +198,9 @@ def cells_csv(result: CountResult, *, corrections: Corrections = NO_CORRECTIONS)
         _added_row(cell_id, position, result)
         for cell_id, position in zip(added_ids(result, corrections), corrections.added, strict=True)
     ]
+    for row in rows:
+        x, y = float(row["x_px"]), float(row["y_px"])
+        row["regions"] = csv_text("; ".join(one.name for one in regions if one.contains(x, y)))
     return csv_lines([columns, *([row.get(column, "") for column in columns] for row in rows)])
 
 
@@ -227,7 +258,8 @@ def _density_per_mm2(result: CountResult, corrected: int) -> float | None:
 def _cell_columns(result: CountResult) -> list[str]:
     sized = ["x_um", "y_um"] if result.pixel_size_um is not None else []
     boxed = ["bbox_x0_px", "bbox_y0_px", "bbox_x1_px", "bbox_y1_px"]
-    return ["image", "id", "origin", "x_px", "y_px", *sized, *boxed, *measurement_names(result)]
+    first = ["image", "id", "origin", "x_px", "y_px", *sized, *boxed]
+    return [*first, *measurement_names(result), "regions"]
 
 
 def _cell_row(cell: Cell, result: CountResult) -> dict[str, str]:

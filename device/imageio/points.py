@@ -29,6 +29,10 @@ _FORMATS = (
 _POINT = 10
 """The type of a point or multi-point in an ImageJ ROI file."""
 _COLUMNS = {"x_px": "y_px", "x": "y"}
+REGION_CLASS = "Region"
+"""In GeoJSON, the class of a region that a person drew: it is no cell."""
+REGION_ROI = "region "
+"""How the name of such a region begins in ImageJ."""
 
 
 def read_points(data: bytes, name: str) -> tuple[Point, ...]:
@@ -83,7 +87,7 @@ def _of_roi(data: bytes) -> Iterator[Point]:
         shift = 0.5 if roi.subpixelresolution else 0.0
         for x, y in np.asarray(roi.coordinates()).tolist():
             yield x - shift, y - shift
-    else:
+    elif not (roi.name or "").startswith(REGION_ROI):
         yield (roi.left + roi.right - 1) / 2, (roi.top + roi.bottom - 1) / 2
 
 
@@ -115,7 +119,7 @@ def _of_geojson(value: Any) -> Iterator[Point]:
     kind = value["type"]
     if kind == "FeatureCollection":
         yield from _of_geojson(value["features"])
-    elif kind == "Feature":
+    elif kind == "Feature" and not _is_region(value):
         yield from _of_geojson(value["geometry"])
     elif kind == "GeometryCollection":
         yield from _of_geojson(value["geometries"])
@@ -127,6 +131,11 @@ def _of_geojson(value: Any) -> Iterator[Point]:
         yield _middle(value["coordinates"][0])
     elif kind == "MultiPolygon":
         yield _middle(max((rings[0] for rings in value["coordinates"]), key=len))
+
+
+def _is_region(feature: dict[str, Any]) -> bool:
+    classified = (feature.get("properties") or {}).get("classification") or {}
+    return isinstance(classified, dict) and classified.get("name") == REGION_CLASS
 
 
 def _from_corner(place: list[float]) -> Point:

@@ -85,9 +85,11 @@ class Recounter:
             raise NotFoundError(
                 f"the stored image cannot be read ({error.strerror}); restore a backup."
             ) from None
-        return self._intake.accept(
+        new = self._intake.accept(
             data, row.image, row.origin, self._options(row, again), row.capture
         )
+        self._store.regions.carry(row, new.id)
+        return new
 
     def _options(self, row: CountRow, again: Again) -> CountOptions:
         """Another assay brings its own numbers; the picture stays the one that was counted, where it names none."""

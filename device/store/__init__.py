@@ -32,6 +32,7 @@ from device.store.inbox import Inbox
 from device.store.outbox import Outbox
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
+from device.store.regions import Regions
 from device.store.results import ResultFolders
 from device.store.reviews import Reviews
 from device.store.studies import Studies
@@ -50,6 +51,7 @@ class Store:
         counts: accept, look up, list, edit, delete.
         queue: status changes; the worker's side.
         corrections: cells added and removed by hand.
+        regions: named polygons on the images.
         folders: original images and products.
         access: users, tokens, secrets.
         assays: every version of every assay.
@@ -67,6 +69,7 @@ class Store:
         self.counts = Counts(self.database, self.folders, settings)
         self.queue = JobQueue(self.database, settings)
         self.corrections = Corrections(self.database)
+        self.regions = Regions(self.database)
         self.access = Access(self.database)
         self.assays = Assays(self.database)
         self.feed = Feed(self.database)

@@ -14,7 +14,7 @@ from device.store.results import PRODUCTS
 from device.store.reviews import Marked, Review
 from device.store.studies import Place, Study
 
-_JSON_FIELDS = ("settings", "capture", "flags", "conditions", "relabels", "needs")
+_JSON_FIELDS = ("settings", "capture", "flags", "conditions", "relabels", "needs", "regions")
 
 
 class ForeignCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 from device.counting.records import DECODE_ERRORS, CountResult, CountSettings
 from device.errors import InputError, NotFoundError
 from device.store.records import Correction, Needs, Origin, Relabel
+from device.store.region import Region
 from device.store.results import PRODUCTS, SUFFIXES, is_count_id
 
 PICTURES = ("overlay.jpg", "image.jpg", "thumbnail.jpg")
@@ -94,6 +95,7 @@ class ForwardedCount(msgspec.Struct, frozen=True, kw_only=True):
     reviewed_by: str | None
     reviewed_s: float | None
     corrections: tuple[Correction, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -254,9 +254,9 @@ def _join_versions(
 _SAID = (
     "origin", "image", "image_sha256", "image_bytes", "suffix", "model", "settings", "capture", "sample", "notes",
     "created_s", "boot_id", "boot_s", "clock_correction_s", "started_s", "finished_s", "conditions", "relabels",
-    "needs", "reviewed_by", "reviewed_s",
+    "needs", "reviewed_by", "reviewed_s", "regions",
 )  # fmt: skip
-_AS_JSON = frozenset({"settings", "capture", "conditions", "relabels", "needs"})
+_AS_JSON = frozenset({"settings", "capture", "conditions", "relabels", "needs", "regions"})
 
 
 def _write_row(

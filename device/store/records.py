@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from device.counting.records import CountSettings, Flag
+from device.store.region import Region
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Origin = Literal["upload", "capture", "watch", "batch"]
@@ -103,6 +104,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         reviewed_by, reviewed_s: who looked at the result and when, None while nobody did.
         version: rises with every edit of sample name, notes and keep mark.
         instrument: name of the instrument that made it and sent it here; None for this one's own.
+        regions: that a person drew on the image.
     """
 
     sequence: int
@@ -151,6 +153,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     reviewed_s: float | None
     version: int
     instrument: str | None = None
+    regions: tuple[Region, ...] = ()
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):

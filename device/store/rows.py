@@ -9,7 +9,7 @@ from device.errors import InputError, NotFoundError
 from device.store.database import Database
 from device.store.records import CountRow
 
-_JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels", "needs")
+_JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels", "needs", "regions")
 
 
 def to_row(row: sqlite3.Row) -> CountRow:

@@ -136,6 +136,14 @@ class Studies:
         )
         return [self._image(row) for row in found.fetchall()]
 
+    def places_of(self, row: CountRow) -> dict[str, Place]:
+        """Where an image belongs, by the name of the study; empty where it is in none."""
+        found = self._database.connection().execute(
+            "SELECT * FROM study_images WHERE count_id = ? ORDER BY study",
+            (row.version_of or row.id,),
+        )
+        return {known["study"]: _place(known) for known in found}
+
     def assign(self, name: str, places: Mapping[str, Place]) -> None:
         """Put counts into a study, all or none; one that is in it gets its new place. They are kept from now on.
 
@@ -227,12 +235,7 @@ class Studies:
         family = rows.family(self._database.connection(), found["count_id"])
         done = [row for row in family if row.status == "done"]
         return StudyImage(
-            place=Place(
-                group=found["group_name"],
-                subject=found["subject"],
-                slice=found["slice"],
-                region=found["region"],
-            ),
+            place=_place(found),
             row=(done or family)[-1],
             versions=len(family),
         )
@@ -241,6 +244,11 @@ class Studies:
     def _find(connection: sqlite3.Connection, name: str) -> Study | None:
         found = connection.execute("SELECT content FROM studies WHERE name = ?", (name,)).fetchone()
         return None if found is None else msgspec.json.decode(found["content"], type=Study)
+
+
+def _place(found: sqlite3.Row) -> Place:
+    group, subject = found["group_name"], found["subject"]
+    return Place(group=group, subject=subject, slice=found["slice"], region=found["region"])
 
 
 def require_free(connection: sqlite3.Connection, row: CountRow) -> None:

@@ -24,6 +24,7 @@ from device.web.api.exports import exports
 from device.web.api.instruments import instruments
 from device.web.api.models import models
 from device.web.api.products import products
+from device.web.api.regions import regions
 from device.web.api.reviews import reviews, watch_openings
 from device.web.api.status import health, status
 from device.web.api.studies import studies
@@ -42,7 +43,7 @@ _MB = 1_000_000
 
 _BLUEPRINTS = (
     pages, login_pages, health, status, counts, products, corrections, camera, exports, assays, models, studies,
-    reviews, help_pages, instruments,
+    reviews, help_pages, instruments, regions,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from device.counting.settings import DIAMETER_RANGE_PX, THRESHOLD_RANGE
 from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
 from device.store.forwarded import ORIGINAL
 from device.store.records import Order
+from device.store.region import MAX_CORNERS, MAX_NAME_CHARS, MIN_CORNERS
 from device.store.results import PRODUCTS
 
 _LARGEST = 2**53
@@ -164,6 +165,24 @@ class CorrectionForm(Strict):
     who = text_field(100)
 
 
+class RegionForm(Strict):
+    """A polygon with a name; corners [x, y] in pixels of the image, the last one is joined to the first."""
+
+    name = text_field(MAX_NAME_CHARS, required=True)
+    points = List(
+        List(Float(validate=Range(-_LARGEST, _LARGEST)), validate=Length(2, 2)),
+        required=True,
+        validate=Length(MIN_CORNERS, MAX_CORNERS),
+    )
+    who = text_field(100)
+
+
+class RegionName(Strict):
+    """Another name for a region."""
+
+    name = text_field(MAX_NAME_CHARS, required=True)
+
+
 class PointsForm(Strict):
     """Points that were set in another program."""
 
@@ -268,9 +287,9 @@ class ModelForm(Strict):
 
 
 class ExportForm(Strict):
-    """Which counts, as one table or as a ZIP with every file."""
+    """Which counts, as one table (of them or of their regions) or as a ZIP with every file."""
 
     ids = List(text_field(64), required=True, validate=Length(1, MAX_EXPORTED))
-    format = String(required=True, validate=OneOf(["csv", "zip"]))
+    format = String(required=True, validate=OneOf(["csv", "regions", "zip"]))
     separator = String(validate=OneOf(list(SEPARATORS)), load_default="comma")
     bom = Boolean(load_default=False)

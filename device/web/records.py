@@ -18,6 +18,7 @@ from device.store.forwarded import Hello, Message, Receipt
 from device.store.inbox import Heard
 from device.store.records import CountRow, Needs, Origin, Status
 from device.watch import WatchState
+from device.web.region_records import RegionList, RegionView
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +163,7 @@ class CountState(CountEntry, frozen=True, kw_only=True):
     `remaining_s` is an estimate while running; `needs` is the estimate made when
     the image was accepted; `revision` rises when another threshold or size is saved; `capture` has
     the real settings of the camera, `conditions` the temperature of the device; `recounts` are all counts of the
-    image, oldest first, empty where it was counted once.
+    image, oldest first, empty where it was counted once; `regions` are those that a person drew on it.
     """
 
     remaining_s: float | None
@@ -174,6 +175,7 @@ class CountState(CountEntry, frozen=True, kw_only=True):
     capture: dict[str, Any] | None
     conditions: dict[str, Any] | None
     recounts: tuple[CountVersion, ...]
+    regions: tuple[RegionView, ...]
 
 
 class RecountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,7 +290,7 @@ class AssayVersions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
-    Error, Accepted, CorrectionsView, CountList, ChangeList, Neighbours, CountSummary, CountState,
+    Error, Accepted, CorrectionsView, RegionList, CountList, ChangeList, Neighbours, CountSummary, CountState,
     CountResult, SampleList, Assay, AssayList, AssayVersions, RecountView, Lesson, StatusView, CameraStatus,
     Health, InstrumentList, Hello, Message, Receipt, ModelList,
 )  # fmt: skip

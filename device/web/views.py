@@ -5,7 +5,10 @@ from typing import Any
 
 import msgspec
 
+from device.counting.records import CountResult
 from device.errors import InputError
+from device.export.regions import read_regions
+from device.export.stored import in_force
 from device.store import CountRow, Filter, Store
 from device.store.records import Correction
 from device.web.records import (
@@ -15,6 +18,7 @@ from device.web.records import (
     CountSummary,
     CountVersion,
 )
+from device.web.region_records import RegionList, RegionView
 
 
 def iso(time_s: float) -> str:
@@ -73,19 +77,22 @@ def summary(row: CountRow) -> CountSummary:
 
 def count_view(store: Store, row: CountRow) -> dict[str, Any]:
     """Everything about one count: its state, and the CountResult's fields when done."""
+    log = store.corrections.of(row.id)
+    found = store.result(row.id) if row.status == "done" else None
     state = CountState(
         remaining_s=row.remaining_s,
         needs=row.needs,
         model_asked=row.model,
         revision=row.revision,
         corrected_count=row.corrected_count,
-        corrections=_log(store.corrections.of(row.id)),
+        corrections=_log(log),
+        regions=() if found is None else _region_views(row, found, log),
         capture=row.capture,
         recounts=_recounts(store, row),
         conditions=row.conditions,
         **_common(row),
     )
-    result = msgspec.to_builtins(store.result(row.id)) if row.status == "done" else {}
+    result = {} if found is None else msgspec.to_builtins(found)
     return {**result, **msgspec.to_builtins(state)}
 
 
@@ -112,6 +119,32 @@ def corrections_view(store: Store, row: CountRow) -> CorrectionsView:
     return CorrectionsView(
         corrected_count=row.corrected_count or 0,
         corrections=_log(store.corrections.of(row.id)),
+    )
+
+
+def regions_view(store: Store, row: CountRow) -> RegionList:
+    """The regions of a done count with what they hold."""
+    log, result = store.corrections.of(row.id), store.result(row.id)
+    return RegionList(regions=_region_views(row, result, log))
+
+
+def _region_views(
+    row: CountRow, result: CountResult, log: list[Correction]
+) -> tuple[RegionView, ...]:
+    return tuple(
+        RegionView(
+            id=reading.region.id,
+            name=reading.region.name,
+            points=reading.region.points,
+            who=reading.region.who,
+            when=iso(reading.region.created_s),
+            count=reading.count,
+            area_px=reading.region.area_px,
+            area_mm2=reading.area_mm2,
+            cells_per_mm2=reading.per_mm2,
+            cells_per_million_px=reading.per_million_px,
+        )
+        for reading in read_regions(row.regions, result, in_force(log, result))
     )
 
 

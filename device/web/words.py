@@ -31,6 +31,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "who": ("your name", ""),
     "x": ("place from the left", " px"),
     "y": ("place from the top", " px"),
+    "name": ("name", ""),
     "cell_id": ("number of the cell", ""),
     "points": ("file of points", ""),
     "exposure_s": ("exposure", " s"),

@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -10,7 +11,8 @@ from flask import Response
 
 from device.errors import ConflictError
 from device.export.archive import archive_parts
-from device.export.stored import counts_lines
+from device.export.regions import REGIONS_COLUMNS
+from device.export.stored import counts_lines, regions_lines
 from device.export.tables import counts_header, csv_lines
 from device.export.training import select_training, training_parts
 from device.store import Store
@@ -31,6 +33,14 @@ def table(query: dict[str, Any]) -> Response:
     return _table(service().require_store(), _matching(query), query)
 
 
+@exports.get("/regions.csv")
+@exports.input(TableQuery, location="query", arg_name="query", unknown="raise")
+@answers(exports, BINARY, media="text/csv")
+def regions(query: dict[str, Any]) -> Response:
+    """The regions that were drawn on every done count that matches, as a table, oldest first."""
+    return _regions(service().require_store(), _matching(query), query)
+
+
 @exports.get("/counts.zip")
 @exports.input(CountFilter, location="query", arg_name="query", unknown="raise")
 @answers(exports, BINARY, media="application/zip")
@@ -43,11 +53,13 @@ def archive(query: dict[str, Any]) -> Response:
 @exports.input(ExportForm, location="json", arg_name="form")
 @answers(exports, BINARY, 404, 409, media="*/*")
 def export(form: dict[str, Any]) -> Response:
-    """A table (csv) of the counts, or a ZIP with the table and every count's files."""
+    """A table of the counts (csv) or of their regions, or a ZIP with the tables and every count's files."""
     store = service().require_store()
     which = Filter(ids=tuple(dict.fromkeys(form["ids"])))
     _require_done(store, which)
-    return _table(store, which, form) if form["format"] == "csv" else _archive(store, which)
+    if form["format"] == "zip":
+        return _archive(store, which)
+    return (_table if form["format"] == "csv" else _regions)(store, which, form)
 
 
 @exports.get("/assays/<name>/training.zip")
@@ -82,14 +94,20 @@ def _done(store: Store, which: Filter) -> Iterator[CountRow]:
 
 
 def _table(store: Store, which: Filter, form: dict[str, Any]) -> Response:
-    def parts() -> Iterator[bytes]:
-        separator = SEPARATORS[form["separator"]]
-        yield codecs.BOM_UTF8 if form["bom"] else b""
-        yield csv_lines([counts_header()], separator).encode()
-        for line in counts_lines(store, _done(store, which)):
-            yield csv_lines([line], separator).encode()
+    lines = chain([counts_header()], counts_lines(store, _done(store, which)))
+    return _sent(_csv(lines, form), "text/csv", "counts.csv")
 
-    return _sent(parts(), "text/csv", "counts.csv")
+
+def _regions(store: Store, which: Filter, form: dict[str, Any]) -> Response:
+    lines = chain([list(REGIONS_COLUMNS)], regions_lines(store, _done(store, which)))
+    return _sent(_csv(lines, form), "text/csv", "regions.csv")
+
+
+def _csv(lines: Iterable[list[str]], form: dict[str, Any]) -> Iterator[bytes]:
+    """A table in pieces, with the separator and the mark that the form asks for."""
+    yield codecs.BOM_UTF8 if form["bom"] else b""
+    for line in lines:
+        yield csv_lines([line], SEPARATORS[form["separator"]]).encode()
 
 
 def _archive(store: Store, which: Filter) -> Response:

@@ -35,6 +35,24 @@ export function area(polygon) {
   return Math.abs(twice) / 2;
 }
 
+const side = (a, b, p) => (b.x - a.x) * (p.y - a.y) - (b.y - a.y) * (p.x - a.x);
+const apart = (a, b, c, d, axis) => Math.max(a[axis], b[axis]) < Math.min(c[axis], d[axis]) || Math.max(c[axis], d[axis]) < Math.min(a[axis], b[axis]);
+
+/** True if two sides that are no neighbours meet: area and inside would contradict each other. */
+export function crossesItself(polygon) {
+  const points = polygon.filter((a, at) => { const b = polygon[(at + 1) % polygon.length]; return a.x !== b.x || a.y !== b.y; });
+  const last = points.length - 1;
+  for (let first = 0; first < last; first += 1) {
+    for (let second = first + 2; second <= last; second += 1) {
+      if (first === 0 && second === last) continue;
+      const [a, b, c, d] = [points[first], points[first + 1], points[second], points[(second + 1) % points.length]];
+      if (apart(a, b, c, d, "x") || apart(a, b, c, d, "y")) continue;
+      if (side(a, b, c) * side(a, b, d) <= 0 && side(c, d, a) * side(c, d, b) <= 0) return true;
+    }
+  }
+  return false;
+}
+
 export const holding = (corrections) => (corrections ?? []).filter((correction) => !correction.undone);
 
 /** The cells after the corrections by hand: {counted, removed, added}; an accepted doubtful object has its measures. */

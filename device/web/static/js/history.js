@@ -109,6 +109,10 @@ function show() {
 }
 
 /** The counts that plots apply to: the selected ones, or all shown when none is selected. */
+const EXPORTS = {
+  csv: { label: "CSV", file: "counts.csv" }, regions: { label: "Regions", file: "regions.csv" }, zip: { label: "ZIP", file: "counts.zip" },
+};
+
 const selection = () => (chosen.size ? counts.filter((count) => chosen.has(count.id)) : counts);
 
 const plotSoon = debounce(150, () => drawPlots(selection()));
@@ -120,10 +124,10 @@ function showSelection() {
   all.indeterminate = chosen.size > 0 && !all.checked;
   byId("selection-summary").textContent = picked ? `${number(picked)} of ${number(total)} selected` : plural(total, "count");
   for (const id of ["again-selected", "keep-selected", "delete-selected"]) byId(id).disabled = !picked;
-  for (const format of ["csv", "zip"]) {
+  for (const [format, { label }] of Object.entries(EXPORTS)) {
     const button = byId(`export-${format}`);
     button.disabled = !selection().some((count) => count.status === "done");
-    button.textContent = `${format.toUpperCase()} (${picked && !everything ? number(picked) : `all ${number(total)}`})`;
+    button.textContent = `${label} (${picked && !everything ? number(picked) : `all ${number(total)}`})`;
   }
   plotSoon();
 }
@@ -203,9 +207,10 @@ async function countAgain() {
 
 /** By filter the browser saves the file while it arrives; a selection is small and goes by its ids. */
 async function exportAs(format) {
-  const table = format === "csv" ? { separator: byId("separator").value, bom: "true" } : {};
+  const { file } = EXPORTS[format];
+  const table = file.endsWith(".csv") ? { separator: byId("separator").value, bom: "true" } : {};
   if (everything || !chosen.size) {
-    const link = element("a", { href: api.url(`/counts.${format}`, { ...question(), ...table }), download: `counts.${format}` });
+    const link = element("a", { href: api.url(`/${file}`, { ...question(), ...table }), download: file });
     document.body.append(link);
     link.click();
     link.remove();
@@ -217,7 +222,7 @@ async function exportAs(format) {
   button.disabled = true;
   try {
     const { blob } = await api.blob("/exports", { method: "POST", json: { ids, format, ...table, ...(table.bom && { bom: true }) } });
-    saveBlob(blob, `counts.${format}`);
+    saveBlob(blob, file);
     toast(`${plural(ids.length, "count")} exported.`);
   } catch (error) {
     toast(error.message, "fault");
@@ -264,8 +269,7 @@ byId("select-all").addEventListener("change", (event) => {
   if (everything) for (const count of counts) chosen.add(count.id);
   show();
 });
-byId("export-csv").addEventListener("click", () => exportAs("csv"));
-byId("export-zip").addEventListener("click", () => exportAs("zip"));
+for (const format of Object.keys(EXPORTS)) byId(`export-${format}`).addEventListener("click", () => exportAs(format));
 byId("again-selected").addEventListener("click", countAgain);
 byId("keep-selected").addEventListener("click", keepChosen);
 byId("delete-selected").addEventListener("click", removeChosen);

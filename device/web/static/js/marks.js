@@ -4,6 +4,7 @@ const ADDED = "#6fdc9f";
 const REMOVED = "#ff7a70";
 const DOUBTFUL = "#efbb52";
 const CHOSEN = "#ffffff";
+const REGION = "#74b9ec";
 
 /** One stroke for all that `draw` adds: eighty dashed rings one by one took a quarter of a frame. */
 function rimmed(context, width, colour, draw) {
@@ -82,6 +83,25 @@ function paintRemoved(context, view, removed) {
   });
 }
 
+function paintRegions(context, view, regions) {
+  for (const { corners: points, name } of regions) {
+    const places = points.map((point) => view.toScreen(point));
+    rimmed(context, 1.5, REGION, () => {
+      places.forEach(({ x, y }, at) => (at ? context.lineTo(x, y) : context.moveTo(x, y)));
+      context.closePath();
+    });
+    const top = places.reduce((a, b) => (b.y < a.y ? b : a));
+    context.font = "600 13px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "top";
+    context.lineWidth = 3;
+    context.strokeStyle = "rgb(0 0 0 / 85%)";
+    context.fillStyle = REGION;
+    context.strokeText(name, top.x, top.y + 4);
+    context.fillText(name, top.x, top.y + 4);
+  }
+}
+
 function paintPolygon(context, view, { points, closed, next }) {
   if (!points.length) return;
   const trail = closed || !next ? points : [...points, next];
@@ -129,13 +149,14 @@ function paintMeasure(context, view, { points, next, diameter }, cells) {
   });
 }
 
-/** What belongs to the image. scene: {counted, removed, added, doubtful, diameter, on: {numbers, doubtful}} */
+/** What belongs to the image. scene: {counted, removed, added, doubtful, regions, diameter, on: {numbers, doubtful}} */
 export function paintMarks(context, view, scene) {
   if (scene.on.doubtful) {
     context.setLineDash([5, 4]);
     rimmed(context, 1.5, DOUBTFUL, () => { for (const cell of scene.doubtful) ring(context, view, cell); });
     context.setLineDash([]);
   }
+  paintRegions(context, view, scene.regions);
   paintRemoved(context, view, scene.removed);
   paintAdded(context, view, scene.added, scene.diameter);
   if (scene.on.numbers) paintNumbers(context, view, scene.counted);

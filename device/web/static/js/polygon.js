@@ -1,7 +1,8 @@
 // A polygon drawn by clicks; the count of cells whose centre lies inside.
-import { area, inside } from "./cells.js";
+import { crossesItself } from "./cells.js";
 import { byId, element, pairs } from "./dom.js";
-import { number, plural, significant } from "./format.js";
+import { number, plural } from "./format.js";
+import { readingOf } from "./regions.js";
 
 const CLOSE_PX = 12;
 
@@ -21,8 +22,13 @@ export class Polygon {
     this.onChange();
   }
 
-  /** A click adds a corner; a click on the first corner closes the polygon. */
-  add(point, view) {
+  /** Closed, and without crossings. */
+  get usable() { return this.closed && !crossesItself(this.points); }
+
+  /** A click adds a corner, on the edge where it is outside; a click on the first corner closes the polygon. */
+  add(outside, view) {
+    const { width, height } = view.size;
+    const point = { x: Math.min(width - 0.5, Math.max(-0.5, outside.x)), y: Math.min(height - 0.5, Math.max(-0.5, outside.y)) };
     if (this.closed) this.points = [];
     this.closed = false;
     const first = this.points[0];
@@ -52,10 +58,9 @@ export class Polygon {
   }
 
   read(scene, result, toolActive) {
-    const panel = byId("polygon-panel");
-    panel.hidden = !toolActive && !this.points.length;
-    if (panel.hidden) return;
+    byId("polygon-clear").hidden = !this.points.length;
     const reading = byId("polygon-reading");
+    reading.hidden = !toolActive && !this.points.length;
     if (!this.closed) {
       const help = this.points.length < 3
         ? "Click the corners in the image."
@@ -67,11 +72,8 @@ export class Polygon {
   }
 
   #reading(scene, result) {
-    const cells = [...scene.counted, ...scene.added].filter((cell) => inside(this.points, cell)).length;
-    const pixels = area(this.points);
-    const edge = result.pixel_size_um;
-    const size = edge ? `${significant((pixels * edge * edge) / 1e6)} mm²` : `${number(pixels)} px²`;
-    const density = edge ? `${significant(cells / ((pixels * edge * edge) / 1e6))} per mm²` : `${significant((cells / pixels) * 1e6)} per million px²`;
+    if (!this.usable) return [element("p", { class: "hint" }, "The sides cross each other, so that nobody can say what is inside. Clear it, or take corners back with Backspace.")];
+    const { cells, size, density } = readingOf(this.points, scene, result);
     return [
       element("p", { class: "number" }, element("strong", { id: "polygon-count" }, number(cells)), element("em", {}, `of ${plural(scene.counted.length + scene.added.length, "cell")}`)),
       element("dl", { class: "pairs" }, ...pairs([["Area", size], ["Density", density]])),

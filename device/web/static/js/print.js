@@ -4,6 +4,9 @@ import { byId, element, pairs } from "./dom.js";
 import { interval, moment, number, plural, significant } from "./format.js";
 import { holding } from "./cells.js";
 
+const regionText = (one) => `${one.name}: ${plural(one.count, "cell")}, ${one.area_mm2 === null
+  ? `${number(one.area_px)} px²` : `${significant(one.area_mm2)} mm², ${significant(one.cells_per_mm2)} per mm²`}`;
+
 function figures(count) {
   const made = holding(count.corrections).filter((one) => one.action !== "confirm");
   const names = [...new Set(made.map((one) => one.who || "unknown"))].join(", ");
@@ -11,6 +14,7 @@ function figures(count) {
   return pairs([
     ["90 % interval of the automatic count", interval(count.interval)],
     ["Corrections by hand", corrected],
+    ["Regions", (count.regions ?? []).map(regionText).join("; ")],
     ["Reviewed", count.reviewed ? `by ${count.reviewed_by}, ${moment(count.reviewed)}` : "no"],
     ["Assay", count.assay?.name ?? (typeof count.assay === "string" ? count.assay : null)],
     ["Model", `${count.model.name} ${count.model.version}, threshold ${number(count.threshold, 3)}, cell diameter ${significant(count.cell_diameter_px)} px`],
@@ -22,7 +26,10 @@ function figures(count) {
 }
 
 /** Build the sheet; the picture is asked for anew, so that it shows the corrections of this moment. */
-async function build(count) {
+async function build(shownCount) {
+  // The numbers in the regions follow corrections that were made since.
+  const { regions } = await api.get(api.countPath(shownCount.id, "/regions"));
+  const count = { ...shownCount, regions };
   const picture = element("img", { alt: "", src: api.url(api.countPath(count.id, "/overlay.jpg"), { at: Date.now() }) });
   const shown = count.corrected_count ?? count.count;
   byId("print-sheet").replaceChildren(

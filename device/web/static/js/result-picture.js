@@ -6,6 +6,7 @@ import { Layers } from "./layers.js";
 import { paintMarks, paintPointed } from "./marks.js";
 import { Measure } from "./measure.js";
 import { Polygon } from "./polygon.js";
+import { Regions } from "./regions.js";
 import { tipContent } from "./readout.js";
 import { Toolbar } from "./toolbar.js";
 import { Viewer } from "./viewer.js";
@@ -13,7 +14,7 @@ import { Viewer } from "./viewer.js";
 const EMPTY = { counted: [], removed: [], added: [], doubtful: [], judged: new Set() };
 
 export class Picture {
-  constructor(id, { onAdd, onRemove }) {
+  constructor(id, { onAdd, onRemove, onRegions }) {
     Object.assign(this, { onAdd, onRemove });
     this.layers = new Layers(id);
     this.scene = EMPTY;
@@ -32,6 +33,7 @@ export class Picture {
     });
     this.viewer.onDouble = () => this.toolbar.tool === "polygon" && this.polygon.close();
     this.polygon = new Polygon(() => this.#readPolygon());
+    this.regions = new Regions(id, { polygon: this.polygon, onChanged: onRegions });
     this.measure = new Measure(() => this.#readPolygon());
     byId("canvas").addEventListener("keydown", (event) => this.#key(event));
     for (const name of ["focus", "blur"]) byId("canvas").addEventListener(name, () => this.#crosshair());
@@ -51,8 +53,9 @@ export class Picture {
     await this.layers.loadOutlines(parameters ?? {}, signal);
   }
 
-  show(result, corrections) {
+  show(result, corrections, regions) {
     this.result = result;
+    this.regions.take(regions);
     const doubtful = result.doubtful ?? [];
     this.scene = { ...corrected(result.cells, corrections, doubtful), doubtful };
     this.chosen = null;
@@ -75,7 +78,7 @@ export class Picture {
   #paintStill(context, view) {
     const { on } = this.toolbar;
     this.layers.paint(context, view, on);
-    if (this.result) paintMarks(context, view, { ...this.scene, on, diameter: this.result.cell_diameter_px });
+    if (this.result) paintMarks(context, view, { ...this.scene, on, regions: this.regions.list, diameter: this.result.cell_diameter_px });
   }
 
   #paint(context, view) {
@@ -150,7 +153,10 @@ export class Picture {
 
   #readPolygon() {
     if (this.result) {
-      this.polygon.read(this.scene, this.result, this.toolbar.tool === "polygon");
+      const drawing = this.toolbar.tool === "polygon";
+      byId("polygon-panel").hidden = !drawing && !this.polygon.points.length && !this.regions.list.length;
+      this.polygon.read(this.scene, this.result, drawing);
+      this.regions.show(this.scene, this.result);
       this.measure.read(this.result, this.toolbar.tool === "measure");
     }
     this.viewer.redraw();

@@ -22,6 +22,7 @@ let trial = null;
 const picture = new Picture(id, {
   onAdd: (point) => whenKept(() => corrections.add(point)),
   onRemove: (cell) => whenKept(() => corrections.remove(cell)),
+  onRegions: (answer) => { count = { ...count, ...answer }; show(); },
 });
 const corrections = new Corrections(id, (answer) => {
   count = { ...count, ...answer };
@@ -54,7 +55,7 @@ function show() {
   review.show(count);
   corrections.show();
   notes.show(count);
-  picture.show(trial ?? count, trial ? [] : count.corrections);
+  picture.show(trial ?? count, trial ? [] : count.corrections, count.regions);
 }
 
 function showJob(found) {
