@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from device.cli import cli
 from device.commands import count
 from device.errors import InputError
 from device.export.tables import csv_text
-from device.imageio.filenames import Kind, judge_file
+from device.imageio.filenames import Kind, judge_file, kind_of
 from device.watch.growth import continues
 
 
@@ -161,6 +162,26 @@ def test_a_folder_without_images_is_said_with_its_name(lab):
     (lab / "notes.txt").write_text("nothing")
     with pytest.raises(InputError, match="contains no"):
         search([lab])
+
+
+def test_links_to_nothing_and_folders_that_are_not_searched_are_named(lab):
+    (lab / "a.png").write_bytes(png(1))
+    (lab / "b.png").symlink_to(lab / "gone.png")
+    for inner in ("mouse1", ".trash", "notes"):
+        (lab / inner).mkdir()
+        (lab / inner / ("a.txt" if inner == "notes" else "c.png")).write_bytes(png(2))
+    outcome, _ = run(lab)
+    assert outcome.exit_code == 0
+    assert "(a link to a file that is not there): b.png" in outcome.stderr
+    assert "--recursive counts them too): mouse1\n" in outcome.stderr
+    (lab / "a.png").unlink()
+    with pytest.raises(InputError, match="its sub-folders do"):
+        search([lab])
+
+
+@pytest.mark.parametrize("name", ["a.oir", "a.dv", "a.jxl"])
+def test_images_of_other_programs_are_no_files_of_another_kind(name):
+    assert kind_of(PurePath(name)) is Kind.FOREIGN
 
 
 def test_own_results_are_no_images(tmp_path):

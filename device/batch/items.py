@@ -12,11 +12,13 @@ from device.counting.records import Counted, CountSettings, Frame
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
-from device.imageio.filenames import Kind, judge_file
+from device.imageio.filenames import Judged, Kind, judge_file, kind_of
 from device.machine.clock import Stopwatch
 from device.machine.files import display_name
 from device.machine.provenance import software_versions
 from device.sandbox import read_frame
+
+_SEARCH_DEEPER = "folder with images; --recursive counts them too"
 
 Writer = Callable[[str, Frame, Counted], None]
 """Saves a counted image under a name relative to the output folder."""
@@ -97,10 +99,8 @@ def _prefixes(paths: list[Path]) -> list[str]:
 def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) -> None:
     before = len(found.items)
     for path in sorted(folder.rglob("*") if recursive else folder.glob("*")):
-        if not path.is_file():
-            continue
         relative = path.relative_to(folder)
-        judged = judge_file(folder, relative)
+        judged = judge_file(folder, relative) if path.is_file() else _judge_other(path, recursive)
         name = str(PurePath(prefix) / relative)
         if judged.kind is Kind.IMAGE:
             found.items.append(Item(path, name))
@@ -109,9 +109,26 @@ def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) ->
         elif judged.reason:
             found.passed.append((name, judged.reason))
     if len(found.items) == before and not found.foreign:
+        remedy = "name another folder or a file"
+        if any(reason == _SEARCH_DEEPER for _, reason in found.passed):
+            remedy = "its sub-folders do: --recursive counts them"
         raise InputError(
-            f"The folder {display_name(folder)} contains no PNG, JPEG or TIFF images; name another folder or a file."
+            f"The folder {display_name(folder)} contains no PNG, JPEG or TIFF images; {remedy}."
         )
+
+
+def _judge_other(path: Path, recursive: bool) -> Judged:
+    """Why what is no file is passed over; no word about folders that are searched or hold no images."""
+    if not path.is_dir():
+        reason = "a link to a file that is not there" if path.is_symlink() else "no file"
+        return Judged(Kind.OTHER, reason)
+    if recursive or path.name.startswith("."):
+        return Judged(Kind.OTHER)
+    try:
+        inside = any(kind_of(PurePath(child.name)) is Kind.IMAGE for child in path.iterdir())
+    except OSError:
+        inside = False
+    return Judged(Kind.OTHER, _SEARCH_DEEPER if inside else "")
 
 
 def _unique_names(items: list[Item]) -> list[Item]:

@@ -13,20 +13,10 @@ from device.imageio.vendor import VENDOR_SUFFIXES, missing_reader
 
 FOREIGN_SUFFIXES = frozenset(
     {
-        ".vsi",
-        ".zvi",
-        ".ims",
-        ".oif",
-        ".dcm",
-        ".ets",
-        ".scn",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".jp2",
-        ".heic",
+        ".vsi", ".zvi", ".ims", ".oif", ".oir", ".dv", ".r3d", ".sld", ".mrc", ".mrxs", ".ets", ".scn", ".dcm", ".fits",
+        ".bmp", ".gif", ".webp", ".jp2", ".jxl", ".heic", ".avif", ".pgm", ".ppm", ".psd", ".exr",
     }
-)
+)  # fmt: skip
 """Images that fluocount cannot read; errors.csv lists them, so that nobody believes they were counted."""
 FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 _FOREIGN_STARTS = (

@@ -89,6 +89,8 @@ def _tiff(stream: IO[bytes], file_bytes: int) -> Header:
     from device.imageio.pages import all_pages
 
     with tifffile.TiffFile(stream) as file:
+        if not len(file.pages):
+            raise ValueError("it has no page")
         # Which page is counted is decided later; none needs more memory than the largest.
         pages: list[Any] = [page.keyframe for page in all_pages(file)[:_MOST_PAGES]]
         page = max(pages, key=lambda page: page.imagelength * page.imagewidth)

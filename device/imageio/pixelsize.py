@@ -44,7 +44,7 @@ def tiff_size(page: Any, imagej: Mapping[str, Any]) -> PixelSize | None:
     per_unit = [_pixels_per_unit(page.tags.valueof(tag)) for tag in ("XResolution", "YResolution")]
     if per_unit == [None, None]:
         return None
-    named = _UM_PER_NAMED_UNIT.get(str(imagej.get("unit", "")).strip().lower())
+    named = um_per(str(imagej.get("unit", "")))
     if named is not None:
         found = size_of("ImageJ header", *(_edge(named, value) for value in per_unit))
         if found is not None:
@@ -53,6 +53,11 @@ def tiff_size(page: Any, imagej: Mapping[str, Any]) -> PixelSize | None:
     if unit is None or any(_is_print(unit, value) for value in per_unit if value):
         return None
     return size_of("resolution tags", *(_edge(unit, value) for value in per_unit))
+
+
+def um_per(unit: str) -> float | None:
+    """Micrometres per unit, by its name as headers have it; None for any other."""
+    return _UM_PER_NAMED_UNIT.get(unit.strip().lower())
 
 
 def number(text: object) -> float | None:
@@ -66,7 +71,7 @@ def number(text: object) -> float | None:
 
 def _ome_edge(pixels: Mapping[str, str], axis: str) -> float | None:
     value = number(pixels.get(f"PhysicalSize{axis}", ""))
-    unit = _UM_PER_NAMED_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").strip().lower())
+    unit = um_per(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
     return None if value is None or unit is None else value * unit
 
 

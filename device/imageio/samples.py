@@ -86,8 +86,9 @@ def to_light(page: Any, samples: np.ndarray, indexed_data: bool) -> Light:
 
 
 def _without_extras(samples: np.ndarray, colours: int, extras: tuple[Any, ...]) -> Light:
-    """Alpha hides; an extra sample of one value says nothing; any other is a channel of its own."""
+    """Alpha hides; extra samples of one value say nothing where there are no others; any other is a channel."""
     transparent, channels = None, list(range(samples.shape[2]))
+    silent = []
     for index in range(colours, samples.shape[2]):
         place = index - samples.shape[2] + len(extras)
         extra = samples[..., index]
@@ -95,7 +96,9 @@ def _without_extras(samples: np.ndarray, colours: int, extras: tuple[Any, ...]) 
             transparent = invisible(extra)
             channels.remove(index)
         elif extra.min() == extra.max():
-            channels.remove(index)
+            silent.append(index)
+    if len(channels) - len(silent) == colours:  # else the channels keep their numbers
+        channels = [index for index in channels if index not in silent]
     if len(channels) == 1:
         return Light(samples[..., 0], transparent=transparent)
     colour = colours == 3 and len(channels) == 3

@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import tifffile
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
+from device.imageio.acquisition import Acquisition, read_acquisition
 from device.imageio.decoded import Decoded, check_kind, check_size, damaged, turned
 from device.imageio.ome import OmeImage, read_ome
 from device.imageio.pages import all_pages, data_pages
@@ -32,7 +34,6 @@ from device.imageio.tiffheader import (
     calibrated_zero,
     declared_bits,
     imagej_channels,
-    lsm_channels,
     may_hold_channels,
     refuse_cut,
     sample_channels,
@@ -84,7 +85,7 @@ def decode_tiff(data: bytes, name: str, asked: Reading = AS_THE_FILE_SAYS) -> De
         raise damaged(name, "TIFF", error) from None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _File:
     """An open TIFF and what is asked of all its pages."""
 
@@ -112,8 +113,10 @@ class _File:
         image = ome[index] if ome and len(ome) == len(found) else None
         decoded = Decoded(
             samples=chosen.samples,
-            declared_bits=declared_bits(page, image),
-            pixel_size=(ome_size(image.pixels) if image else None) or tiff_size(page, self.imagej),
+            declared_bits=declared_bits(page, image) or self.acquisition.bits,
+            pixel_size=(ome_size(image.pixels) if image else None)
+            or self.acquisition.pixel_size
+            or tiff_size(page, self.imagej),
             zero=calibrated_zero(self.imagej),
             inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
             hidden=tuple(self.hidden.items()),
@@ -125,6 +128,11 @@ class _File:
         if self.file.is_ome or self.file.is_imagej:
             return decoded  # programs that know these headers show the rows as they are stored
         return turned(decoded, page.tags.valueof("Orientation", 1))
+
+    @cached_property
+    def acquisition(self) -> Acquisition:
+        """What the program of the microscope says beside the tags."""
+        return read_acquisition(self.file)
 
     @property
     def imagej(self) -> Mapping[str, Any]:
@@ -142,6 +150,8 @@ class _File:
     def _described(self, ome: Sequence[OmeImage]) -> list[_Found]:
         """The pictures that a header describes; none where there is no such header or it does not fit the file."""
         series = self._series()
+        # Zeiss puts a thumbnail beside each image, in a series of its own.
+        series = [one for one in series if not one.keyframe.is_reduced] or series
         if not series or (series[0].kind == "shaped" and len(self.file.series) > 1):
             return []
         if series[0].kind not in _DESCRIBED:
@@ -189,7 +199,9 @@ class _File:
             if isinstance(described, int):
                 refuse_cut(self.name, len(self.data), described, start, key.nbytes)
         stack = {"page": len(pages)} if len(pages) > 1 else {}
-        found = self._found(key, (Channel(),), stack, light, lambda channel, place: True, "")
+        known = self.acquisition.channels
+        channels = known if len(known) == 1 else (Channel(),)
+        found = self._found(key, channels, stack, light, lambda channel, place: True, "")
         return replace(found, page_asked=asked.page is not None)
 
     def _found(
@@ -204,7 +216,8 @@ class _File:
         if may_hold_channels(key) and len(channels) == 1:
             first = light(0, dict.fromkeys(stack, 0))
             if first.samples.ndim == 3 and not first.colour:
-                channels = sample_channels(key, first.samples.shape[2])
+                known, count = self.acquisition.channels, first.samples.shape[2]
+                channels = known if len(known) == count else sample_channels(key, count)
                 read = sample_reader(light)
         picture = Picture(key.imagelength, key.imagewidth, channels, stack, read, present, name)
         return _Found(picture, key)
@@ -216,9 +229,8 @@ class _File:
             return image.channels
         if self.file.is_imagej:
             return imagej_channels(self.imagej, count, not stack)
-        if self.file.is_lsm:
-            return lsm_channels(self.file.lsm_metadata or {}, count)
-        return (Channel(),) * count
+        known = self.acquisition.channels
+        return known if len(known) == count else (Channel(),) * count
 
     def light_of(self, page: Any) -> Light:
         """One page, decoded and checked."""

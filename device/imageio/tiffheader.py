@@ -1,4 +1,4 @@
-"""What ImageJ, Zeiss and the tags of a TIFF say about its channels and samples."""
+"""What ImageJ and the tags of a TIFF say about its channels and samples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,19 +23,6 @@ def imagej_channels(
         Channel(
             str(labels[index]).splitlines()[0] if named and str(labels[index]) else "",
             tuple(int(value) for value in tables[index][:, -1]) if index < len(tables) else None,  # type: ignore[arg-type]
-        )
-        for index in range(count)
-    )
-
-
-def lsm_channels(lsm: Mapping[str, Any], count: int) -> tuple[Channel, ...]:
-    """Names and colours of the channels of a Zeiss .lsm."""
-    colours = lsm.get("ChannelColors") or {}
-    names, rgb = colours.get("ColorNames") or [], colours.get("Colors") or []
-    return tuple(
-        Channel(
-            str(names[index]) if index < len(names) else "",
-            tuple(int(value) for value in rgb[index][:3]) if index < len(rgb) else None,  # type: ignore[arg-type]
         )
         for index in range(count)
     )
