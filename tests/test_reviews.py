@@ -192,7 +192,7 @@ def test_a_count_that_is_opened_during_the_review_stands_in_its_log_once(store, 
     mark_all(store, review, "Anna")
     store.reviews.finish(review.id, "lead")
     told = " ".join(review_result(store, review.id).opened)
-    assert "opened the count of one of the images" in told
+    assert f"opened the count of {store.counts.get(count_id).image}" in told
     client.get(f"/api/v1/counts/{count_id}")
     assert len(review_result(store, review.id).opened) == 2
 

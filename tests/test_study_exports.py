@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from device.commands.study import command
 from device.errors import ConflictError, InputError
 from device.export.stored import load_count, stored_labels
 from device.jobs.recounting import Again
+from device.machine.files import sha256_of
 from device.store import open_store
 from device.studies.coco import OUTLINED, POINT, _segmentation, write_coco, write_qupath
 from device.studies.consensus import agree
@@ -66,38 +68,59 @@ def fresh(tmp_path):
     store.close()
 
 
+KNOWN = {
+    "CreativeWork", "SoftwareApplication", "Dataset", "CreateAction", "File", "name", "version", "description",
+    "datePublished", "license", "hasPart", "mentions", "endTime", "instrument", "object", "result", "encodingFormat",
+    "contentSize", "about", "conformsTo",
+}  # fmt: skip
+"""The terms of https://w3id.org/ro/crate/1.1/context that a study needs; sha256 is not among its terms."""
+VOCABULARY = {
+    "File": "http://schema.org/MediaObject",
+    "conformsTo": "http://purl.org/dc/terms/conformsTo",
+}
+
+
 def validate(folder) -> list[str]:
     """What the specification of RO-Crate 1.1 asks of a crate with attached files; sentences about what is wrong."""
     described = json.loads((folder / METADATA).read_text())
     graph, wrong = described["@graph"], []
-    if described["@context"] != "https://w3id.org/ro/crate/1.1/context":
+    profile, *own = described["@context"]
+    if profile != "https://w3id.org/ro/crate/1.1/context":
         wrong.append("the context is another")
+    known = KNOWN.union(*own)
+    used = {key for entity in graph for key in entity if not key.startswith("@")}
+    used |= {entity["@type"] for entity in graph}
+    wrong += [f"no context defines {term}" for term in used - known]
     ids = [entity["@id"] for entity in graph]
     if len(set(ids)) < len(ids) or any("@type" not in entity for entity in graph):
         wrong.append("an id comes twice, or an entity has no type")
     entities = dict(zip(ids, graph, strict=True))
+    wrong += root_faults(entities)
+    wrong += [f"{one} leads nowhere" for one in references(graph) if one not in entities | outside]
+    parts = {unquote(part["@id"]) for part in entities["./"]["hasPart"]}
+    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    if parts != present - {METADATA}:
+        wrong.append(f"listed and present differ: {parts ^ present}")
+    for part in parts:
+        entity = entities[quote(part)]
+        size = (folder / part).stat().st_size
+        if entity["@type"] != "File" or int(entity["contentSize"]) != size:
+            wrong.append(f"{part} is no file of that size")
+    return wrong
+
+
+def root_faults(entities) -> list[str]:
+    """What is wrong with descriptor and root."""
+    wrong = []
     descriptor, root = entities[METADATA], entities["./"]
     if descriptor["about"] != {"@id": "./"} or descriptor["@type"] != "CreativeWork":
         wrong.append("the descriptor is not about the root")
     if descriptor["conformsTo"] != {"@id": "https://w3id.org/ro/crate/1.1"}:
         wrong.append("it does not say which version it is")
-    if root["@type"] != "Dataset" or not all(
-        root[key] for key in ("name", "description", "license")
-    ):
+    required = all(root[key] for key in ("name", "description", "license"))
+    if root["@type"] != "Dataset" or not required:
         wrong.append("the root lacks name, description or licence")
     datetime.fromisoformat(root["datePublished"])
-    wrong += [f"{one} leads nowhere" for one in references(graph) if one not in entities | outside]
-    parts = {part["@id"] for part in root["hasPart"]}
-    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    if parts != present - {METADATA}:
-        wrong.append(f"listed and present differ: {parts ^ present}")
-    for part in parts:
-        entity = entities[part]
-        if (
-            entity["@type"] != "File"
-            or int(entity["contentSize"]) != (folder / part).stat().st_size
-        ):
-            wrong.append(f"{part} is no file of that size")
     return wrong
 
 
@@ -121,6 +144,38 @@ def test_the_crate_is_one_by_the_specification_and_holds_everything(crate):
     assert {"study.json", "row.json", "result.json", "probability.png", "images.csv"} <= names
     assert list(crate.glob("assays/default-*.json"))
     assert list(crate.glob("reviews/*.json"))
+
+
+def test_a_reader_of_linked_data_finds_every_file_with_size_and_digest(crate):
+    """JSON-LD as rdflib reads it; a term without a definition would be lost here."""
+    rdflib = pytest.importorskip("rdflib")
+    described = json.loads((crate / METADATA).read_text())
+    _, own = described["@context"]
+    terms = {term: f"http://schema.org/{term}" for term in KNOWN} | VOCABULARY | own
+    text = json.dumps({"@context": terms, "@graph": described["@graph"]})
+    graph = rdflib.Graph().parse(data=text, format="json-ld", publicID="https://example.org/crate/")
+    found = graph.query(
+        """SELECT ?file ?size ?digest WHERE {
+        ?root <http://schema.org/hasPart> ?file . ?file a <http://schema.org/MediaObject> ;
+        <http://schema.org/contentSize> ?size ; <https://schema.org/sha256> ?digest }"""
+    )
+    said = {
+        str(file).removeprefix("https://example.org/crate/"): (int(size), str(digest))
+        for file, size, digest in found
+    }
+    files = [path for path in crate.rglob("*") if path.is_file() and path.name != METADATA]
+    there = {
+        quote(str(path.relative_to(crate))): (path.stat().st_size, sha256_of(path))
+        for path in files
+    }
+    assert said == there
+    keys = sum(
+        len(value) if isinstance(value, list) else 1
+        for entity in described["@graph"]
+        for key, value in entity.items()
+        if key != "@id"
+    )
+    assert len(graph) == keys
 
 
 def test_a_fresh_installation_has_the_same_counts_study_and_review(lab, crate, fresh):

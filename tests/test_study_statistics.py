@@ -21,8 +21,8 @@ import pytest
 pytest.importorskip("statsmodels")
 
 from device.store.studies import Place, Study
-from device.studies.analysis import outliers
 from device.studies.comparing import compare
+from device.studies.notes import outliers
 from device.studies.uncertainty import carry, draw_counts
 from device.studies.values import ImageLine, Subject, value_of, values_by_group
 
@@ -100,7 +100,7 @@ def test_the_mixed_model_is_that_of_r_and_takes_no_slices_for_animals():
     slices = dict(zip("abc", NESTED, strict=True))
     means = {name: [float(np.mean(own)) for own in group] for name, group in slices.items()}
     found = compare(means, "means", slices)
-    assert found.test.startswith("Mixed model")
+    assert found.test.startswith("mixed model")
     assert found.statistic == pytest.approx(9.24318298616813, rel=1e-4)
     assert found.p == pytest.approx(0.00657753747856549, rel=1e-3)
     as_animals = compare({name: list(np.ravel(group)) for name, group in slices.items()}, "means")

@@ -50,6 +50,8 @@ def opened(settings: Settings) -> Iterator["Store"]:
               help="A subject's value is the mean or the sum of its slices.")  # fmt: skip
 @click.option("--tests", type=click.Choice(["means", "ranks"]), default="means", show_default=True,
               help="Compare groups by means (Welch, mixed model) or ranks (Mann-Whitney, Kruskal-Wallis).")  # fmt: skip
+@click.option("--pairing", type=click.Choice(["unsaid", "independent", "paired"]), default="unsaid",
+              help="A name in several groups is the same subject (paired) or another one (independent).")  # fmt: skip
 @click.option("--change", is_flag=True, help="Change a study that exists.")
 @click.pass_obj
 def new(settings: Settings, /, change: bool, **given: Any) -> None:

@@ -78,8 +78,8 @@ def _results(opened: Opened) -> click.Command:
     @click.pass_obj
     def results(settings: Settings, review: str, end: bool) -> None:
         """What a finished REVIEW found."""
-        from device.studies.report import number_text
         from device.studies.reviewing import review_result
+        from device.studies.words import number_text, range_text
 
         with opened(settings) as store:
             if end:
@@ -89,9 +89,9 @@ def _results(opened: Opened) -> click.Command:
         for pair in found.pairs:
             one = pair.bland_altman
             click.echo(
-                f"{pair.second} - {pair.first}: mean {number_text(one.mean)}, limits {number_text(one.lower)} to "
-                f"{number_text(one.upper)}, ICC {number_text(pair.icc.value)} ({number_text(pair.icc.low)} to "
-                f"{number_text(pair.icc.high)}), F1 {pair.f1:.2f}"
+                f"{pair.second} - {pair.first}: mean {number_text(one.mean)}, limits "
+                f"{range_text(one.lower, one.upper)}, ICC {number_text(pair.icc.value)} "
+                f"({range_text(pair.icc.low, pair.icc.high)}), F1 {pair.f1:.3f}"
             )
         for told in (*found.opened, *found.faults):
             click.echo(told, err=True)

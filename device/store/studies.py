@@ -14,6 +14,7 @@ from device.store.records import CountRow
 
 PerSubject = Literal["mean", "sum"]
 Tests = Literal["means", "ranks"]
+Pairing = Literal["unsaid", "independent", "paired"]
 MAX_PLACE_CHARS = 60
 StudyName = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[\w][\w .+()-]*$")]
 PlaceText = Annotated[str, msgspec.Meta(max_length=MAX_PLACE_CHARS)]
@@ -31,6 +32,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         per_subject: a subject's value is the mean or the sum of its slices.
         tests: compare the groups by their means (Welch, mixed model) or by ranks (Mann-Whitney, Kruskal-Wallis);
             chosen before the data are seen.
+        pairing: what a subject's name in several groups means: the same subject (paired), or another one in each
+            (independent). Unsaid: no test is made where a name is in several groups.
     """
 
     name: StudyName
@@ -40,6 +43,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pattern: Annotated[str, msgspec.Meta(max_length=200)] = ""
     per_subject: PerSubject = "mean"
     tests: Tests = "means"
+    pairing: Pairing = "unsaid"
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """A whole study for training and for other programs: COCO, and a folder for QuPath."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,13 @@ import numpy as np
 
 from device import __version__
 from device.counting.records import CountResult, LabelImage, to_json
-from device.errors import FluocountError, InputError, StorageError
+from device.errors import FluocountError
 from device.export.archive import plain_name
 from device.export.polygons import Polygon, cell_polygons
 from device.export.stored import StoredCount, corrected_labels, export_file, load_count
-from device.machine.files import display_name, write_atomic
+from device.machine.files import display_name
 from device.store import CountRow, Store
+from device.studies.bundle import Part, write_folder
 
 OUTLINED, POINT = 1, 2
 _CATEGORIES = [
@@ -28,79 +28,110 @@ _CATEGORIES = [
     },
 ]
 """A cell that a person added by a click has no outline."""
+PROBLEMS = "problems.txt"
+_FOLDER = Path(__file__).parent / "qupath"
 
 
 def write_coco(store: Store, name: str, out_dir: Path) -> list[str]:
-    """Write images/ and annotations.json; returns sentences about images that could not be written.
-
-    Corrections by hand are applied. Outlines follow the pixel edges; cells with holes are run lengths, as COCO has it.
+    """Write `coco_parts`; returns sentences about images that could not be written.
 
     Raises:
         NotFoundError: there is no such study.
         InputError: the folder holds files already.
         StorageError: it cannot be written.
     """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
     problems: list[str] = []
-    study = store.studies.get(name)
-    try:
-        for row, count in _counts(store, name, out_dir, problems):
-            labels = corrected_labels(store, count)
-            images.append(_image(len(images) + 1, row))
-            annotations += _annotations(len(images), len(annotations) + 1, count, labels)
-        described = {
-            "info": {"description": study.question or study.name, "version": __version__},
-            "images": images,
-            "annotations": annotations,
-            "categories": _CATEGORIES,
-        }
-        write_atomic(out_dir / "annotations.json", to_json(described))
-    except OSError as error:
-        raise StorageError(
-            f"{out_dir} cannot be written ({error.strerror}); check the folder."
-        ) from None
+    write_folder(coco_parts(store, name, problems), out_dir)
     return problems
 
 
 def write_qupath(store: Store, name: str, out_dir: Path) -> list[str]:
-    """Write images/ and cells/NAME.geojson as QuPath reads it; returns sentences about what could not be written.
+    """Write `qupath_parts`; returns sentences about images that could not be written.
 
     Raises:
         As `write_coco`.
     """
     problems: list[str] = []
-    try:
-        for row, count in _counts(store, name, out_dir, problems):
-            data = export_file(store, count, "cells.geojson")
-            (out_dir / "cells").mkdir(exist_ok=True)
-            write_atomic(out_dir / "cells" / f"{plain_name(row)}.geojson", data)
-    except OSError as error:
-        raise StorageError(
-            f"{out_dir} cannot be written ({error.strerror}); check the folder."
-        ) from None
+    write_folder(qupath_parts(store, name, problems), out_dir)
     return problems
 
 
-def _counts(
-    store: Store, name: str, out_dir: Path, problems: list[str]
-) -> Iterator[tuple[CountRow, StoredCount]]:
-    """Every finished count of the study, with a copy of its image in images/."""
+def coco_parts(store: Store, name: str, problems: list[str]) -> Iterator[Part]:
+    """images/ and annotations.json.
+
+    Corrections by hand are applied. Outlines follow the pixel edges; cells with holes are run lengths, as COCO has it.
+
+    Args:
+        store: with the study.
+        name: of the study.
+        problems: receives a sentence for each image that is left out; they are the last file, too.
+
+    Raises:
+        NotFoundError: there is no such study.
+    """
+    study = store.studies.get(name)
+    return _coco(store, name, study.question or study.name, problems)
+
+
+def qupath_parts(store: Store, name: str, problems: list[str]) -> Iterator[Part]:
+    """images/, cells/NAME.geojson for each as QuPath reads it, a script that reads all of them, and what to do.
+
+    Raises:
+        As `coco_parts`.
+    """
     store.studies.get(name)
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise InputError(f"{out_dir} contains files already; name a new folder.")
-    (out_dir / "images").mkdir(parents=True)
+    return _qupath(store, name, problems)
+
+
+def _coco(store: Store, name: str, description: str, problems: list[str]) -> Iterator[Part]:
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for row, count in _counts(store, name, problems):
+        labels = corrected_labels(store, count)
+        images.append(_image(len(images) + 1, row))
+        annotations += _annotations(len(images), len(annotations) + 1, count, labels)
+        yield _copy(store, row)
+    described = {
+        "info": {"description": description, "version": __version__},
+        "images": images,
+        "annotations": annotations,
+        "categories": _CATEGORIES,
+    }
+    yield "annotations.json", to_json(described)
+    yield from _told(problems)
+
+
+def _qupath(store: Store, name: str, problems: list[str]) -> Iterator[Part]:
+    for helper in sorted(_FOLDER.iterdir()):
+        yield helper.name, helper
+    for row, count in _counts(store, name, problems):
+        yield _copy(store, row)
+        yield f"cells/{plain_name(row)}.geojson", export_file(store, count, "cells.geojson")
+    yield from _told(problems)
+
+
+def _counts(store: Store, name: str, problems: list[str]) -> Iterator[tuple[CountRow, StoredCount]]:
+    """Every finished count of the study whose files can be read."""
     for image in store.studies.images(name):
         row = image.row
         try:
             count = load_count(store, row)
             corrected_labels(store, count)
-        except FluocountError as error:
+            store.counts.original_path(row).stat()
+        except (FluocountError, OSError) as error:
             problems.append(f"{display_name(row.image)}: {error}")
             continue
-        original = store.counts.original_path(row)
-        shutil.copyfile(original, out_dir / "images" / f"{plain_name(row)}{row.suffix}")
         yield row, count
+
+
+def _copy(store: Store, row: CountRow) -> Part:
+    return f"images/{plain_name(row)}{row.suffix}", store.counts.original_path(row)
+
+
+def _told(problems: list[str]) -> Iterator[Part]:
+    """What is left out stands within the export."""
+    if problems:
+        yield PROBLEMS, "\n".join([*problems, ""]).encode()
 
 
 def _image(number: int, row: CountRow) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 The formulas are those of SciPy and statsmodels; both are imported where they are used, because they are heavy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +17,8 @@ from device.store.studies import Tests
 LEAST_SUBJECTS = 3
 """With two animals a scatter is hardly known; below this no test is made."""
 CONFIDENCE = 0.95
+NO_SCATTER = 1e-9
+"""A scatter below this is rounding: a test would call any difference certain."""
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +52,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         test: its name for people; empty where none was made.
-        statistic, p: of the overall test.
+        symbol, freedom, statistic, p: of the overall test: its letter, its degrees of freedom where it has any.
         effects: every pair of groups that has subjects enough.
         reason: why no test was made, one sentence.
     """
 
     test: str = ""
+    symbol: str = ""
+    freedom: tuple[float, ...] = ()
     statistic: float | None = None
     p: float | None = None
     effects: tuple[Effect, ...] = ()
@@ -101,9 +106,9 @@ def compare(
         return Comparison(
             reason=f"No test: it needs two groups with at least {LEAST_SUBJECTS} subjects each ({few})."
         )
-    if all(np.ptp(own) == 0 for own in usable.values()):
+    if all(np.ptp(own) < NO_SCATTER for own in usable.values()):
         return Comparison(reason="No test: within each group all subjects have the same value.")
-    effects = _effects(usable, tests)
+    effects = pair_effects(usable, partial(_effect, tests=tests))
     if len(usable) == 2:
         return _two(usable, tests, effects)
     return _several(usable, tests, effects, slices)
@@ -115,11 +120,26 @@ def _two(values: dict[str, list[float]], tests: Tests, effects: tuple[Effect, ..
         from scipy.stats import mannwhitneyu
 
         found = mannwhitneyu(second, first)
-        name, statistic, p = "Mann-Whitney U test", found.statistic, found.pvalue
-    else:
-        statistic, p, _ = _means(first, second).ttest_ind(usevar="unequal")
-        name = "Welch's t test"
-    return Comparison(test=name, statistic=float(statistic), p=float(p), effects=effects)
+        return overall("Mann-Whitney U test", "U", (), found.statistic, found.pvalue, effects)
+    statistic, p, freedom = _means(first, second).ttest_ind(usevar="unequal")
+    return overall("Welch's t test", "t", (freedom,), statistic, p, effects)
+
+
+def overall(
+    test: str, symbol: str, freedom: Sequence[float], statistic: float, p: float, effects: tuple[Effect, ...]
+) -> Comparison:  # fmt: skip
+    """A comparison whose numbers are plain floats; without a test where there is no finite one."""
+    if not np.isfinite(p):
+        reason = "No test of all groups: in one of them all subjects have the same value."
+        return Comparison(reason=reason, effects=effects)
+    return Comparison(
+        test=test,
+        symbol=symbol,
+        freedom=tuple(float(one) for one in freedom),
+        statistic=float(statistic),
+        p=float(p),
+        effects=effects,
+    )
 
 
 def _several(
@@ -132,18 +152,18 @@ def _several(
         from scipy.stats import kruskal
 
         found = kruskal(*values.values())
-        name, statistic, p = "Kruskal-Wallis test", found.statistic, found.pvalue
-    elif (
-        mixed := _mixed_model({group: slices[group] for group in values} if slices else {})
-    ) is not None:
-        name = "Mixed model with the subjects as random effect, F test"
-        statistic, p = mixed
-    else:
-        from statsmodels.stats.oneway import anova_oneway
+        name, free = "Kruskal-Wallis test", (len(values) - 1,)
+        return overall(name, "H", free, found.statistic, found.pvalue, effects)
+    mixed = _mixed_model({group: slices[group] for group in values} if slices else {})
+    if mixed is not None:
+        freedom = (len(values) - 1, sum(map(len, values.values())) - len(values))
+        name = "mixed model with the subjects as random effect"
+        return overall(name, "F", freedom, *mixed, effects)
+    from statsmodels.stats.oneway import anova_oneway
 
-        found = anova_oneway(list(values.values()), use_var="unequal")
-        name, statistic, p = "Welch's analysis of variance", found.statistic, found.pvalue
-    return Comparison(test=name, statistic=float(statistic), p=float(p), effects=effects)
+    found = anova_oneway(list(values.values()), use_var="unequal")
+    name = "Welch's analysis of variance"
+    return overall(name, "F", found.df, found.statistic, found.pvalue, effects)
 
 
 def _mixed_model(slices: Mapping[str, Sequence[Sequence[float]]]) -> tuple[float, float] | None:
@@ -182,12 +202,25 @@ def _mixed_model(slices: Mapping[str, Sequence[Sequence[float]]]) -> tuple[float
     return statistic, float(f.sf(statistic, len(tested), len(subjects) - len(slices)))
 
 
-def _effects(values: dict[str, list[float]], tests: Tests) -> tuple[Effect, ...]:
+def pair_effects(
+    values: dict[str, list[float]],
+    effect_of: Callable[[tuple[str, str], list[float], list[float], float], Effect],
+) -> tuple[Effect, ...]:
+    """Every pair of groups, p values after Holm.
+
+    Args:
+        values: one value a subject, by group.
+        effect_of: makes the effect of (names, first values, second values, alpha of its interval).
+    """
     from statsmodels.stats.multitest import multipletests
 
     pairs = list(combinations(values, 2))
     alpha = (1 - CONFIDENCE) / len(pairs)
-    found = [_effect((one, two), values[one], values[two], tests, alpha) for one, two in pairs]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made = [effect_of((one, two), values[one], values[two], alpha) for one, two in pairs]
+    found = [effect for effect in made if effect.standard_error > NO_SCATTER]
+    if not found:
+        return ()
     corrected = multipletests([effect.p for effect in found], method="holm")[1]
     return tuple(
         msgspec.structs.replace(effect, p=float(p))
@@ -196,7 +229,7 @@ def _effects(values: dict[str, list[float]], tests: Tests) -> tuple[Effect, ...]
 
 
 def _effect(
-    names: tuple[str, str], first: list[float], second: list[float], tests: Tests, alpha: float
+    names: tuple[str, str], first: list[float], second: list[float], alpha: float, tests: Tests
 ) -> Effect:
     means = _means(first, second)
     low, high = means.tconfint_diff(alpha=alpha, usevar="unequal")

@@ -16,23 +16,28 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from device import __version__
 from device.assays.library import encode_assay
-from device.errors import ConflictError, FluocountError, InputError, StorageError
-from device.machine.files import write_atomic
+from device.errors import ConflictError, FluocountError, InputError, NotFoundError
+from device.machine.files import sha256_of
 from device.models.card import find_model
 from device.store import CountRow, Store
 from device.store.adopting import ForeignReview, ForeignStudy
 from device.store.records import WAITING, Correction
 from device.store.results import PRODUCTS
+from device.store.studies import Study
+from device.studies.bundle import Part, write_folder
 from device.studies.tables import images_csv
 from device.studies.values import image_lines
 
 METADATA = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/crate/1.1"
+CONTEXT = [f"{PROFILE}/context", {"sha256": "https://schema.org/sha256"}]
+"""RO-Crate 1.1 does not know sha256 itself; a term that no context defines is lost when others read it."""
 NO_LICENCE = "No licence was stated: ask the authors before you use these data."
 _MEDIA = {
     ".json": "application/json",
@@ -69,7 +74,7 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_crate(store: Store, name: str, out_dir: Path, licence: str = NO_LICENCE) -> list[Path]:
-    """Write a study as an RO-Crate.
+    """Write a study as an RO-Crate; returns the files.
 
     Args:
         store: with the study.
@@ -77,33 +82,33 @@ def write_crate(store: Store, name: str, out_dir: Path, licence: str = NO_LICENC
         out_dir: new or empty.
         licence: of the data: its name, or its address.
 
-    Returns:
-        The files.
-
     Raises:
-        NotFoundError: there is no such study.
-        ConflictError: an image is still being counted.
         InputError: the folder holds files already.
         StorageError: it cannot be written.
+        NotFoundError, ConflictError: as `crate_parts`.
+    """
+    return write_folder(crate_parts(store, name, licence), out_dir)
+
+
+def crate_parts(store: Store, name: str, licence: str = NO_LICENCE) -> Iterator[Part]:
+    """The files of the crate one by one, its metadata last.
+
+    Raises:
+        NotFoundError: there is no such study, or an image stayed on the instrument that made the count.
+        ConflictError: an image is still being counted.
     """
     study = store.studies.get(name)
     rows = _rows(store, name)
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise InputError(f"{out_dir} contains files already; name a new folder.")
-    written: dict[str, bytes] = {}
-    try:
-        for path, data in _contents(store, name, rows):
-            target = out_dir / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(target, data)
-            written[path] = hashlib.sha256(data).digest()
-        metadata = _metadata(out_dir, study.name, study.question, written, licence)
-        write_atomic(out_dir / METADATA, metadata)
-    except OSError as error:
-        raise StorageError(
-            f"{out_dir} cannot be written ({error.strerror}); check the folder."
-        ) from None
-    return [out_dir / path for path in (*written, METADATA)]
+    return _described(study, _contents(store, name, rows), licence)
+
+
+def _described(study: Study, contents: Iterator[Part], licence: str) -> Iterator[Part]:
+    """The files, then the metadata that name each with its size and SHA-256."""
+    entities = []
+    for path, content in contents:
+        entities.append(_file_entity(path, content))
+        yield path, content
+    yield METADATA, _metadata(study, sorted(entities, key=lambda one: str(one["@id"])), licence)
 
 
 def _rows(store: Store, name: str) -> list[CountRow]:
@@ -113,18 +118,20 @@ def _rows(store: Store, name: str) -> list[CountRow]:
         for row in store.counts.versions(image.row.version_of or image.row.id):
             if row.status in WAITING:
                 raise ConflictError(f"{row.image} is still being counted; wait until that is done.")
+            if not store.counts.original_path(row).is_file():
+                raise NotFoundError(f"The image {row.image} is missing; restore it from a backup.")
             rows[row.id] = row
     return sorted(rows.values(), key=lambda row: row.sequence)
 
 
-def _contents(store: Store, name: str, rows: list[CountRow]) -> Iterator[tuple[str, bytes]]:
-    """(path, bytes) of every file but the metadata."""
+def _contents(store: Store, name: str, rows: list[CountRow]) -> Iterator[Part]:
+    """Every file but the metadata."""
     places = {
         image.row.version_of or image.row.id: image.place for image in store.studies.images(name)
     }
     yield "study.json", _pretty(ForeignStudy(study=store.studies.get(name), places=places))
     for row in rows:
-        yield from _count(store, row)
+        yield from _count(store, row.id)
     found = [row.settings.assay for row in rows if row.settings.assay is not None]
     used = {(assay.name, assay.version): assay for assay in found}
     for _, assay in sorted(used.items()):
@@ -136,18 +143,20 @@ def _contents(store: Store, name: str, rows: list[CountRow]) -> Iterator[tuple[s
     yield from _report(store, name)
 
 
-def _count(store: Store, row: CountRow) -> Iterator[tuple[str, bytes]]:
+def _count(store: Store, count_id: str) -> Iterator[Part]:
+    # Read together: somebody may correct the count while the export is on its way.
+    with store.database.transaction():
+        row, log = store.counts.get(count_id), tuple(store.corrections.of(count_id))
     folder = f"counts/{row.id}"
-    log = tuple(store.corrections.of(row.id))
     yield f"{folder}/row.json", _pretty(StoredRow(row=row, corrections=log))
     original = store.counts.original_path(row)
-    yield f"{folder}/{original.name}", original.read_bytes()
+    yield f"{folder}/{original.name}", original
     if row.status == "done":
         for product in PRODUCTS:
-            yield f"{folder}/{product}", store.product(row.id, product).read_bytes()
+            yield f"{folder}/{product}", store.folders.product(row.id, row.revision, product)
 
 
-def _cards(models: set[str]) -> Iterator[tuple[str, bytes]]:
+def _cards(models: set[str]) -> Iterator[Part]:
     """The cards of the models that are installed here; the results name each model's version and SHA-256 anyway."""
     for model in sorted(models):
         try:
@@ -157,7 +166,7 @@ def _cards(models: set[str]) -> Iterator[tuple[str, bytes]]:
             continue
 
 
-def _report(store: Store, name: str) -> Iterator[tuple[str, bytes]]:
+def _report(store: Store, name: str) -> Iterator[Part]:
     from device.studies.analysis import analyse
     from device.studies.comparing import require_statistics
     from device.studies.report import report_files
@@ -188,18 +197,16 @@ def foreign_review(store: Store, review_id: str) -> ForeignReview:
     )
 
 
-def _metadata(
-    out_dir: Path, name: str, question: str, written: dict[str, bytes], licence: str
-) -> bytes:
+def _metadata(study: Study, files: list[dict[str, Any]], licence: str) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    files = [_file_entity(out_dir, path, digest) for path, digest in sorted(written.items())]
     images = [one["@id"] for one in files if "/original" in one["@id"]]
     licence_id = licence if licence.startswith(("https://", "http://")) else "#licence"
+    described = f"The study {study.name}: images, counts and how they were checked."
     root = {
         "@id": "./",
         "@type": "Dataset",
-        "name": name,
-        "description": question or f"The study {name}: images, counts and how they were checked.",
+        "name": study.name,
+        "description": study.question or described,
         "datePublished": now,
         "license": {"@id": licence_id},
         "hasPart": [{"@id": one["@id"]} for one in files],
@@ -216,18 +223,22 @@ def _metadata(
     }
     said = {"@id": licence_id, "@type": "CreativeWork", "name": licence}
     graph = [_DESCRIPTOR, root, said, _SOFTWARE, counting, *files]
-    return _pretty({"@context": f"{PROFILE}/context", "@graph": graph})
+    return _pretty({"@context": CONTEXT, "@graph": graph})
 
 
-def _file_entity(out_dir: Path, path: str, digest: bytes) -> dict[str, Any]:
+def _file_entity(path: str, content: bytes | Path) -> dict[str, Any]:
     media = _MEDIA.get(Path(path).suffix.lower(), "application/octet-stream")
+    if isinstance(content, Path):
+        size, digest = content.stat().st_size, sha256_of(content)
+    else:
+        size, digest = len(content), hashlib.sha256(content).hexdigest()
     return {
-        "@id": path,
+        "@id": quote(path),
         "@type": "File",
         "name": Path(path).name,
         "encodingFormat": media,
-        "contentSize": str((out_dir / path).stat().st_size),
-        "sha256": digest.hex(),
+        "contentSize": str(size),
+        "sha256": digest,
     }
 
 

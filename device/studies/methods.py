@@ -1,22 +1,38 @@
 """The text for the methods section of a paper: what was done, with versions, from the stored results alone."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
 from device import __version__
+from device.counting.card import ModelCard, ModelRef
 from device.counting.records import CountResult
 from device.errors import FluocountError
+from device.models.card import find_model, load_card
 from device.store import Store
-from device.studies.analysis import Findings
+from device.store.studies import Study
+from device.studies.analysis import Analysis, Findings
+from device.studies.reviewing import AUTOMATIC, ReviewResult
 from device.studies.uncertainty import DRAWS
+from device.studies.values import ImageLine, flag_words
+from device.studies.words import number_text
 
 
-def methods_text(store: Store, findings: Findings) -> list[str]:
-    """Paragraphs: images and counting, checking, statistics."""
+def methods_text(
+    store: Store, findings: Findings, reviews: Sequence[ReviewResult] = ()
+) -> list[str]:
+    """Paragraphs: images and counting, checking, each blinded review, statistics.
+
+    Args:
+        store: with the results.
+        findings: of `analyse`.
+        reviews: the finished ones.
+    """
     return [
         _counting(store, findings),
         _checking(findings),
+        *(_review(one) for one in reviews),
         _statistics(findings),
     ]
 
@@ -24,16 +40,54 @@ def methods_text(store: Store, findings: Findings) -> list[str]:
 def _counting(store: Store, findings: Findings) -> str:
     lines = [line for line in findings.lines if line.count is not None]
     results = [found for line in lines if (found := _result(store, line.count_id)) is not None]
+    text = f"{len(lines)} images{_subjects(lines, findings.study)} were counted with fluocount {_versions(results)}. "
+    models = Counter((one.model.name, one.model.version, one.model.sha256) for one in results)
+    first = {one.model.sha256: one.model for one in results}
+    for (_, _, sha256), number in models.most_common():
+        text += _model(first[sha256], number, len(results))
+    return text + _settings(results)
+
+
+def _subjects(lines: Sequence[ImageLine], study: Study) -> str:
+    """Of how many subjects of which groups, e.g. ` of 18 subjects (control 6, torpor 12)`."""
     subjects = {(line.place.group, line.place.subject) for line in lines if line.place.is_complete}
-    text = f"{len(lines)} images of {len(subjects)} subjects were counted with fluocount {_versions(results)}. "
-    models = Counter((one.model.name, one.model.version, one.model.sha256[:12]) for one in results)
-    for (name, version, sha256), number in models.most_common():
-        text += (
-            f"The model {name} (version {version}, SHA-256 {sha256}…), a convolutional network of the c-ResUNet family "
-            f"(Morelli et al. 2021) quantised to 8 bits, segmented {number} of them. "
+    groups = Counter(group for group, _ in subjects)
+    if not groups:
+        return ""
+    names = [name for name in study.groups if name in groups] or sorted(groups)
+    each = ", ".join(f"{name} {groups[name]}" for name in names)
+    number = len({name for _, name in subjects} if study.pairing == "paired" else subjects)
+    return f" of {number} subjects ({each})"
+
+
+def _model(ref: ModelRef, number: int, total: int) -> str:
+    """What the model is; of one that is not installed here no more than its name and digest is known."""
+    card = _card(ref)
+    kind = ""
+    if card is not None:
+        seen = ", ".join(source.name for source in card.training_data)
+        kind = (
+            f", a convolutional network ({card.architecture}; Morelli et al. 2021) quantised to 8 bits and trained on "
+            f"{seen},"
         )
-    text += _settings(results)
+    share = "all of them" if number == total else f"{number} of them"
+    named = f"{ref.name} (version {ref.version}, SHA-256 {ref.sha256[:12]}…)"
+    text = f"The model {named}{kind} segmented {share}. "
+    if card is not None and card.metrics:
+        tested = card.metrics[-1]
+        text += (
+            f"In its test ({tested.on}; {tested.frames} images with {tested.cells} cells) it reached an F1 of the "
+            f"cells of {tested.f1:.2f} and a mean absolute error of {tested.mae:.1f} cells an image. "
+        )
     return text
+
+
+def _card(ref: ModelRef) -> ModelCard | None:
+    try:
+        card = load_card(find_model(ref.name))
+    except FluocountError:
+        return None
+    return card if card.sha256 == ref.sha256 else None
 
 
 def _settings(results: list[CountResult]) -> str:
@@ -69,35 +123,73 @@ def _settings(results: list[CountResult]) -> str:
 def _checking(findings: Findings) -> str:
     lines = [line for line in findings.lines if line.count is not None]
     reviewed = [line for line in lines if line.reviewed_by]
-    corrected = [line for line in lines if line.corrected]
-    flagged = [line for line in lines if line.flags]
     people = sorted({line.reviewed_by for line in reviewed if line.reviewed_by})
-    by = f" by {', '.join(people)}" if people else ""
+    by = f" by {', '.join(people)}" if people else " by a person"
+    flagged = Counter(word for line in lines for word in flag_words(line).split(", ") if word)
+    kinds = ", ".join(f"{word}: {number}" for word, number in flagged.most_common())
+    carried = sum(bool(line.flags) for line in lines)
+    text = f"{_of(len(reviewed), len(lines))} looked through{by}. "
+    corrected = sum(line.corrected for line in lines)
+    counts = f"The counts of {corrected} images were" if corrected else "No count was"
+    text += f"{counts} corrected by hand. "
+    text += f"{_of(carried, len(lines))} counted with a warning{f' ({kinds})' if kinds else ''}. "
+    if len(reviewed) < len(lines):
+        text += (
+            "Each count that nobody looked through has the 90 % interval that the model gives it. "
+        )
+    return text.strip()
+
+
+def _review(found: ReviewResult) -> str:
+    """A blinded review, with how those who counted agree."""
+    who = " and ".join(found.observers)
+    own = "in an own random order each" if len(found.observers) > 1 else "in random order"
+    text = (
+        f"In a blinded review {who} marked cells {own}, without names, groups or counts. {found.sampling} "
+        f"{found.sentence} "
+    )
+    agreed = "; ".join(
+        f"{pair.first} and {f'the {AUTOMATIC}' if pair.second == AUTOMATIC else pair.second} "
+        f"{number_text(pair.icc.value)} and {number_text(pair.f1)}"
+        for pair in found.pairs
+    )
     return (
-        f"{len(reviewed)} of {len(lines)} images were looked through{by}; counts of {len(corrected)} images were "
-        f"corrected by hand. {len(flagged)} images carried a warning. Every other count has a calibrated 90 % interval."
+        f"{text}Intraclass correlation (two-way, absolute agreement, single measurement) and F1 of the cells: "
+        f"{agreed}. Marks nearer than half a cell diameter were taken for the same cell."
     )
 
 
 def _statistics(findings: Findings) -> str:
     study = findings.study
-    analysis = findings.analyses[0]
     made = "sum" if study.per_subject == "sum" else "mean"
-    is_density = "mm²" in analysis.unit
-    value = "all cells per counted area" if is_density else f"the {made} of its slices"
+    is_density = "mm²" in findings.analyses[0].unit
+    value = "all its cells per counted area" if is_density else f"the {made} of its slices"
     text = f"The unit of analysis is the subject: its value is {value}; slices were not treated as independent. "
     tests = sorted({one.comparison.test for one in findings.analyses if one.comparison.test})
     if not tests:
         return text + "No test was made."
-    text += f"Groups were compared by {', '.join(tests)}; the kind of test was chosen when the study was set up. "
-    if any(len(one.comparison.effects) > 1 for one in findings.analyses):
+    return text + _tests(findings.analyses, tests) + f"Computed with {_libraries()}."
+
+
+def _tests(analyses: Sequence[Analysis], tests: list[str]) -> str:
+    text = f"Groups were compared by {', '.join(tests)}. "
+    if any(one.is_paired for one in analyses):
+        text += "The same subjects were in all groups; those that lack a group were left out of the test. "
+    if any(len(one.comparison.effects) > 1 for one in analyses):
         text += "Pairs of groups: p values after Holm, 95 % intervals after Bonferroni. "
-    text += (
+    return text + (
         f"The uncertainty of the counts was carried into the intervals of the differences by drawing every count "
         f"{DRAWS} times from its 90 % interval and adding the variance that results (Rubin's rule). "
-        f"Computed with {_libraries()}."
     )
-    return text
+
+
+def _of(number: int, total: int) -> str:
+    """No image was, All 12 images were, 3 of 12 images were."""
+    if number == 0:
+        return "No image was"
+    if number == 1 and total > 1:
+        return f"1 of {total} images was"
+    return f"All {total} images were" if number == total else f"{number} of {total} images were"
 
 
 def _range(values: list[float]) -> str:

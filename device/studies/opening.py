@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
@@ -67,20 +68,21 @@ def _checked_files(folder: Path) -> list[str]:
     Raises:
         InputError: no metadata, or a file is missing, changed, or outside the folder.
     """
-    for entity in (entities := _graph(folder)):
-        if "File" not in _types(entity):
-            continue
-        path = folder / str(entity["@id"])
+    files = {
+        unquote(str(one["@id"])): one.get("sha256")
+        for one in _graph(folder)
+        if "File" in _types(one)
+    }
+    for name, sha256 in files.items():
+        path = folder / name
         inside = path.resolve().is_relative_to(folder.resolve())
         if not inside or not path.is_file():
+            raise InputError(f"{name} is missing in {folder}; copy the whole folder again.")
+        if sha256_of(path) != sha256:
             raise InputError(
-                f"{entity['@id']} is missing in {folder}; copy the whole folder again."
+                f"{name} is not the file that was exported; copy the folder again, or ask for a new one."
             )
-        if sha256_of(path) != entity.get("sha256"):
-            raise InputError(
-                f"{entity['@id']} is not the file that was exported; copy the folder again, or ask for a new one."
-            )
-    return [str(entity["@id"]) for entity in entities if "File" in _types(entity)]
+    return list(files)
 
 
 def _graph(folder: Path) -> list[dict[str, Any]]:

@@ -1,12 +1,15 @@
 """The figures of page and report: subjects by group, and agreement. One library draws both."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from device.studies.analysis import Analysis, SubjectValue
+from device.studies.words import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,23 +21,31 @@ Picture = Literal["svg", "png"]
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa7700", "#66aadd", "#aa3377")
 """Paul Tol's bright scheme: told apart by colour-blind people and on paper."""
 _INK = "#222222"
+_DOT_AREA = 18
+"""Points squared of the dot of one image."""
 _DPI = 200
-_SPREAD = 0.32
-"""How far from the middle of its column (1 wide) a dot may stand."""
+_DOT_WIDE, _DOT_HIGH = 0.09, 0.04
+"""Of a dot, as parts of a column and of the axis."""
+_SIDES = [0.0] + [side * step * _DOT_WIDE for step in range(1, 5) for side in (1, -1)]
+"""Sideways places within a column, from its middle."""
 
 
 def groups_figure(analysis: Analysis, *, ranks: bool) -> "Figure":
     """Every subject as a dot with the uncertainty of its counts; mean and SD, or median and quartiles."""
     figure, axes = _new(max(3.0, 1.25 * len(analysis.groups) + 1.2), 3.4)
+    height = max((one.value + one.uncertainty for one in analysis.values), default=1.0) or 1.0
+    drawn = []
     for column, summary in enumerate(analysis.groups):
         own = [one for one in analysis.values if one.group == summary.group]
         colour = _COLOURS[column % len(_COLOURS)]
-        _dots(axes, column, own, colour)
+        drawn.append(_dots(axes, column, own, colour, height))
         if ranks and summary.quartiles is not None and summary.median is not None:
             _bar(axes, column, summary.median, summary.quartiles)
         elif summary.mean is not None:
             sd = summary.sd or 0.0
             _bar(axes, column, summary.mean, (summary.mean - sd, summary.mean + sd))
+    if analysis.is_paired:
+        _join(axes, drawn)
     names = [f"{one.group}\nn = {one.subjects}" for one in analysis.groups]
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
@@ -46,19 +57,30 @@ def groups_figure(analysis: Analysis, *, ranks: bool) -> "Figure":
 
 
 def agreement_figure(pair: "Pair") -> "Figure":
-    """The picture of Bland and Altman: every image a dot, mean difference and limits of agreement as lines."""
+    """The picture of Bland and Altman: every image a dot, mean difference and limits of agreement as lines.
+
+    Images with the same counts are one dot, whose area is their number.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _new(4.8, 3.2)
-    axes.scatter(pair.means, pair.differences, s=22, color=_COLOURS[0], alpha=0.8, linewidths=0)
+    alike = Counter(zip(pair.means, pair.differences, strict=True))
+    means, differences = zip(*alike, strict=True)
+    sizes = [_DOT_AREA * number for number in alike.values()]
+    axes.scatter(means, differences, s=sizes, color=_COLOURS[0], alpha=0.75, linewidths=0)
     found = pair.bland_altman
     for level, style in ((found.lower, "--"), (found.mean, "-"), (found.upper, "--")):
         if level is None:
             continue
         axes.axhline(level, color=_INK, linestyle=style, linewidth=1)
         axes.annotate(
-            f"{level:.1f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=8,
+            number_text(level, 2), (1.0, level), xycoords=("axes fraction", "data"), fontsize=8,
             xytext=(4, 0), textcoords="offset points", va="center",
         )  # fmt: skip
     axes.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
+    axes.margins(y=0.15)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.set_xlabel("mean of both, cells per image")
     axes.set_ylabel(f"{pair.second} − {pair.first}", fontsize=8)
     return figure
@@ -88,27 +110,45 @@ def _new(width_in: float, height_in: float) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _dots(axes: "Axes", column: int, own: Sequence[SubjectValue], colour: str) -> None:
+def _dots(
+    axes: "Axes", column: int, own: Sequence[SubjectValue], colour: str, height: float
+) -> dict[str, tuple[float, float]]:
+    """Draw the subjects of a group; returns where each is."""
     values = [one.value for one in own]
-    places = column + _beside(values)
+    places = [column + aside for aside in _beside(values, height)]
     errors = [one.uncertainty for one in own]
     axes.errorbar(
         places, values, yerr=errors, fmt="o", markersize=5.5, color=colour, ecolor=colour, elinewidth=0.8,
-        alpha=0.85, markeredgewidth=0,
+        alpha=0.85, markeredgewidth=0, zorder=4,
     )  # fmt: skip
+    return {one.subject: (at, one.value) for one, at in zip(own, places, strict=True)}
 
 
-def _beside(values: Sequence[float]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Sideways places that keep neighbours in value apart, the same at every drawing."""
-    places = np.zeros(len(values))
-    order = np.argsort(values, kind="stable")
-    for rank, at in enumerate(order):
-        step = (rank % 5 - 2) / 2  # left to right and again
-        places[at] = _SPREAD * step if len(values) > 1 else 0.0
-    return places
+def _beside(values: Sequence[float], height: float) -> list[float]:
+    """Sideways places, as near to the middle as no dot covers another; the same at every drawing.
+
+    Args:
+        values: of the dots.
+        height: of the axis, in the unit of the values.
+    """
+    places: dict[int, float] = {}
+    for at in np.argsort(values, kind="stable").tolist():
+        near = [places[one] for one in places if abs(values[one] - values[at]) < _DOT_HIGH * height]
+        free = (side for side in _SIDES if all(abs(side - one) >= _DOT_WIDE for one in near))
+        places[at] = next(free, 0.0)
+    return [places[at] for at in range(len(values))]
+
+
+def _join(axes: "Axes", columns: Sequence[dict[str, tuple[float, float]]]) -> None:
+    """A thin line from each subject to itself in the next group."""
+    for left, right in pairwise(columns):
+        for subject in left.keys() & right.keys():
+            ends = list(zip(left[subject], right[subject], strict=True))
+            axes.plot(*ends, color="#999999", linewidth=0.7, zorder=1)
 
 
 def _bar(axes: "Axes", column: int, middle: float, ends: tuple[float, float]) -> None:
-    axes.hlines(middle, column - 0.28, column + 0.28, color=_INK, linewidth=2, zorder=5)
-    axes.vlines(column, *ends, color=_INK, linewidth=1.2, zorder=5)
-    axes.hlines(ends, column - 0.1, column + 0.1, color=_INK, linewidth=1.2, zorder=5)
+    """Behind the dots, so that none is hidden."""
+    axes.hlines(middle, column - 0.3, column + 0.3, color=_INK, linewidth=2, zorder=2)
+    axes.vlines(column, *ends, color=_INK, linewidth=1.2, zorder=2)
+    axes.hlines(ends, column - 0.12, column + 0.12, color=_INK, linewidth=1.2, zorder=2)

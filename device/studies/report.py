@@ -10,15 +10,19 @@ from device import __version__
 from device.errors import StorageError
 from device.machine.files import write_atomic
 from device.store import Store
-from device.store.reviews import Review
 from device.studies.analysis import Analysis, Findings, analyse
-from device.studies.comparing import Effect, require_statistics
+from device.studies.comparing import require_statistics
 from device.studies.methods import methods_text
+from device.studies.notes import AGAIN, FLAGGED, UNREVIEWED
 from device.studies.plots import agreement_figure, encode_figure, groups_figure
-from device.studies.reviewing import review_result
+from device.studies.reviewing import ReviewResult, finished_reviews
 from device.studies.tables import images_csv, prism_csv, subjects_csv
+from device.studies.values import flag_words
+from device.studies.words import effect_sentence, number_text, overall_sentence, range_text
 
 TEMPLATES = Path(__file__).parent / "templates"
+_SHOWN = 24
+"""Names of a list that fit into a few lines of print."""
 
 
 def report_html(store: Store, findings: Findings) -> str:
@@ -30,17 +34,20 @@ def report_html(store: Store, findings: Findings) -> str:
     """
     from jinja2 import Environment, FileSystemLoader
 
+    reviews = finished_reviews(store, findings.study.name)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
-    environment.filters |= {"p": p_text, "number": number_text}
+    environment.filters |= {"number": number_text, "flags": flag_words}
+    environment.globals |= {"span": range_text}
     return environment.get_template("report.html").render(
         findings=findings,
         study=findings.study,
         parts=[_part(findings, one) for one in findings.analyses],
-        methods=methods_text(store, findings),
+        methods=methods_text(store, findings, reviews),
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         version=__version__,
         numbers=_numbers(findings),
-        reviews=[_review(store, one.id) for one in _finished(store, findings.study.name)],
+        notes=[_note(heading, told) for heading, told in findings.notes.items()],
+        reviews=[_review(found) for found in reviews],
     )
 
 
@@ -91,59 +98,26 @@ def inline_svg(data: bytes) -> Markup:
     return Markup(text[text.index("<svg") :])
 
 
-def p_text(p: float | None) -> str:
-    """A p value for people, never 0."""
-    if p is None:
-        return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def number_text(value: float | None, digits: int = 3) -> str:
-    """A number with so many significant digits, whole where it is large."""
-    if value is None or value != value:  # NaN
-        return "–"
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
-
-
-def effect_sentence(effect: Effect, unit: str, ranks: bool) -> str:
-    """One pair of groups in words."""
-    direction = "more" if effect.difference >= 0 else "fewer"
-    sign = 1 if effect.difference >= 0 else -1
-    low, high = sorted((sign * effect.low, sign * effect.high))
-    text = (
-        f"{effect.second} has {number_text(abs(effect.difference))} {direction} {unit} than {effect.first} "
-        f"(95 % interval {number_text(low)} to {number_text(high)}; {p_text(effect.p)})."
-    )
-    between = f"({number_text(effect.standardized_low)} to {number_text(effect.standardized_high)})"
-    if effect.standardized != effect.standardized:  # NaN: no scatter at all
-        return text
-    if ranks:
-        return (
-            f"{text} Probability that a subject of {effect.second} is above one of {effect.first}: "
-            + (f"{number_text(effect.standardized)} {between}.")
-        )
-    return f"{text} Hedges' g = {number_text(effect.standardized)} {between}."
-
-
 def _part(findings: Findings, analysis: Analysis) -> dict[str, Any]:
     ranks = findings.study.tests == "ranks"
     figure = groups_figure(analysis, ranks=ranks)
     effects = analysis.comparison.effects
     return {
         "analysis": analysis,
-        "comparison": analysis.comparison,
+        "overall": overall_sentence(analysis.comparison),
         "figure": inline_svg(encode_figure(figure, "svg")),
         "effects": [effect_sentence(effect, analysis.unit, ranks) for effect in effects],
         "shown": "median and quartiles" if ranks else "mean and standard deviation",
     }
 
 
-def _finished(store: Store, study: str) -> list[Review]:
-    return [one for one in store.reviews.of_study(study) if store.reviews.is_finished(one.id)]
+def _note(heading: str, told: tuple[str, ...]) -> dict[str, Any]:
+    """A long list that the table of all images repeats is shown in part."""
+    shown = told[:_SHOWN] if heading in (FLAGGED, AGAIN, UNREVIEWED) else told
+    return {"heading": heading, "number": len(told), "shown": shown, "more": len(told) - len(shown)}
 
 
-def _review(store: Store, review_id: str) -> dict[str, Any]:
-    found = review_result(store, review_id)
+def _review(found: ReviewResult) -> dict[str, Any]:
     figures = [inline_svg(encode_figure(agreement_figure(pair), "svg")) for pair in found.pairs]
     return {"found": found, "pairs": list(zip(found.pairs, figures, strict=True))}
 
@@ -156,5 +130,5 @@ def _numbers(findings: Findings) -> list[tuple[str, str]]:
         ("Counted", str(len(counted))),
         ("Reviewed by a person", str(sum(bool(line.reviewed_by) for line in counted))),
         ("Corrected by hand", str(sum(line.corrected for line in counted))),
-        ("Flagged", str(sum(bool(line.flags) for line in counted))),
+        ("With warnings", str(sum(bool(line.flags) for line in counted))),
     ]

@@ -10,7 +10,7 @@ from device.jobs.marking import REACH
 from device.machine.clock import local_time
 from device.store import Store
 from device.store.reviewlog import LogLine
-from device.store.reviews import Marked, Points, Review
+from device.store.reviews import Points, Review
 from device.studies.agreement import (
     BlandAltman,
     Icc,
@@ -20,6 +20,7 @@ from device.studies.agreement import (
     match,
 )
 from device.studies.sampling import draw_images, expected_sd, sample_size
+from device.studies.statement import Marks, SeenImage, review_sentence, sampling_sentence
 from device.studies.values import image_lines
 
 AUTOMATIC = "automatic count"
@@ -57,7 +58,9 @@ class ReviewResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a review found.
 
     Attributes:
+        observers: their names.
         sentence: the statement for the report.
+        sampling: how the images were drawn, and how precise that makes the mean error.
         pairs: observers with each other, then each with the automatic count.
         images: the largest disagreement first.
         opened: lines about counts that were opened while the review was blinded.
@@ -65,25 +68,13 @@ class ReviewResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     review: str
+    observers: tuple[str, ...]
     sentence: str
+    sampling: str
     pairs: tuple[Pair, ...]
     images: tuple[Disagreement, ...]
     opened: tuple[str, ...]
     faults: tuple[str, ...]
-
-
-class SeenImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image with the automatic cells."""
-
-    key: str
-    count_id: str
-    image: str
-    automatic: Points
-    reach_px: float
-    stratum: str
-
-
-Marks = dict[tuple[str, str], Marked]
 
 
 def begin_review(
@@ -147,10 +138,13 @@ def review_result(store: Store, review_id: str) -> ReviewResult:
     log = store.reviews.log(review_id)
     agreed = {line.detail["image"] for line in log if line.what == "agreed"}
     raters = (*review.observers, AUTOMATIC)
+    names = {seen.key: seen.image for seen in images}
     opened = [line for line in log if line.what == "opened"]
     return ReviewResult(
         review=review_id,
+        observers=review.observers,
         sentence=review_sentence(review, marks, images),
+        sampling=sampling_sentence(review, marks, images),
         pairs=tuple(_pair(pair, marks, images) for pair in review_pairs(review)) if images else (),
         images=tuple(
             sorted(
@@ -158,36 +152,15 @@ def review_result(store: Store, review_id: str) -> ReviewResult:
                 key=lambda one: (-one.range, one.image),
             )
         ),
-        opened=tuple(_opening(line) for line in opened),
+        opened=tuple(_opening(line, names) for line in opened),
         faults=tuple(store.reviews.faults(review_id)),
     )
 
 
-def review_sentence(review: Review, marks: Marks, images: list[SeenImage]) -> str:
-    """The statement about the automatic count; strata weigh as they do in the study."""
-    if not images:
-        return "None of the reviewed images can be read any more."
-    errors = np.array(
-        [
-            len(seen.automatic)
-            - np.mean([len(marks[seen.key, who].points) for who in review.observers])
-            for seen in images
-        ]
-    )
-    drawn: dict[str, int] = {}
-    for seen in images:
-        drawn[seen.stratum] = drawn.get(seen.stratum, 0) + 1
-    weights = np.array([review.of[seen.stratum] / drawn[seen.stratum] for seen in images])
-    mean = float(np.average(errors, weights=weights))
-    total = sum(review.of.values())
-    how = ", drawn at random," if len(images) < total else ""
-    who = "observer" if len(review.observers) == 1 else "observers"
-    text = f"In {len(images)} of {total} images{how} the automatic count was {_apart(mean)} that of the {who}"
-    if len(images) < 2:
-        return f"{text}."
-    spread = float(np.sqrt(np.cov(errors, aweights=weights)))
-    low, high = mean - 1.96 * spread, mean + 1.96 * spread
-    return f"{text} (limits of agreement {_signed(low)} to {_signed(high)})."
+def finished_reviews(store: Store, study: str) -> list[ReviewResult]:
+    """What the finished reviews of a study found, oldest first."""
+    reviews = store.reviews.of_study(study)
+    return [review_result(store, one.id) for one in reviews if store.reviews.is_finished(one.id)]
 
 
 def review_pairs(review: Review) -> list[tuple[str, str]]:
@@ -258,19 +231,8 @@ def _disagreement(
     )
 
 
-def _opening(line: LogLine) -> str:
-    what = "the count of one of the images" if line.detail["image"] else "a list of counts"
+def _opening(line: LogLine, names: dict[str, str]) -> str:
+    key = line.detail["image"]
+    what = f"the count of {names.get(key, 'one of the images')}" if key else "a list of counts"
     when = local_time(line.when_s)[:16].replace("T", " ")
     return f"{when}: {line.who} opened {what} while the review was blinded."
-
-
-def _apart(mean: float) -> str:
-    """How far a mean difference is from nothing, in words."""
-    if abs(mean) < 0.05:  # 0.0 when rounded
-        return "on average equal to"
-    return f"on average {abs(mean):.1f} cells {'below' if mean < 0 else 'above'}"
-
-
-def _signed(value: float) -> str:
-    """With the minus sign of print."""
-    return f"{value:.1f}".replace("-", "−")

@@ -42,14 +42,19 @@ def sample_size(sd: float, precision: float, images: int) -> int:
     Raises:
         InputError: the precision is not above 0, or there are no images.
     """
-    from scipy.stats import t
-
     if precision <= 0 or not math.isfinite(precision) or images < 1:
         raise InputError("The precision must be above 0 cells, and the study must have images.")
-    numbers = np.arange(LEAST_DRAWN, images)
-    reach = t.ppf(0.975, numbers - 1) * sd / np.sqrt(numbers) * np.sqrt(1 - numbers / images)
-    enough = numbers[reach <= precision]
-    return int(enough[0]) if enough.size else images
+    numbers = range(LEAST_DRAWN, images)
+    enough = (number for number in numbers if mean_precision(sd, number, images) <= precision)
+    return next(enough, images)
+
+
+def mean_precision(sd: float, number: int, images: int) -> float:
+    """Half of the 95 % interval of the mean error, in cells, where so many of so many images are reviewed."""
+    from scipy.stats import t
+
+    reach = t.ppf(0.975, number - 1) * sd / math.sqrt(number)
+    return float(reach * math.sqrt(1 - number / images))
 
 
 def expected_sd(lines: Sequence[ImageLine]) -> float:

@@ -181,6 +181,11 @@ def _line(store: Store, image: StudyImage) -> ImageLine:
     )
 
 
+def flag_words(line: ImageLine) -> str:
+    """The warnings of an image for people, e.g. out of focus, saturated."""
+    return ", ".join(code.replace("_", " ") for code in line.flags)
+
+
 def interval_of(row: CountRow) -> tuple[int, int] | None:
     """90 % interval of the corrected count: none is left where a person looked the image through.
 

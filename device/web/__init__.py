@@ -28,6 +28,7 @@ from device.web.api.regions import regions
 from device.web.api.reviews import reviews, watch_openings
 from device.web.api.status import health, status
 from device.web.api.studies import studies
+from device.web.api.study_files import study_files
 from device.web.compress import compress_static
 from device.web.forms import FormRequest
 from device.web.guessing import new_limiter
@@ -43,7 +44,7 @@ _MB = 1_000_000
 
 _BLUEPRINTS = (
     pages, login_pages, health, status, counts, products, corrections, camera, exports, assays, models, studies,
-    reviews, help_pages, instruments, regions,
+    study_files, reviews, help_pages, instruments, regions,
 )  # fmt: skip
 
 

@@ -12,7 +12,10 @@ MAX_TABLE_CHARS = 150_000
 
 
 class StudyForm(Strict):
-    """A study: name, question, groups with the control first, assay, pattern, value of a subject, kind of tests."""
+    """A study: name, question, groups with the control first, assay, pattern, value of a subject, kind of tests.
+
+    `pairing` says what a subject's name in several groups means: the same subject, or another one.
+    """
 
     name = text_field(80, required=True)
     question = text_field(1000)
@@ -21,6 +24,7 @@ class StudyForm(Strict):
     pattern = text_field(200)
     per_subject = String(validate=OneOf(["mean", "sum"]))
     tests = String(validate=OneOf(["means", "ranks"]))
+    pairing = String(validate=OneOf(["unsaid", "independent", "paired"]))
     new = Boolean(metadata={"description": "refuse to change a study that exists"})
 
 
@@ -69,6 +73,13 @@ class FindingsQuery(Strict):
 
     density = Boolean()
     region = Integer(validate=Range(1, 1000))
+
+
+class BundleQuery(Strict):
+    """`licence` of the data, its name or address, for the crate; `density` for the report."""
+
+    licence = text_field(200)
+    density = Boolean()
 
 
 _NAMES = List(text_field(60), required=True, validate=Length(1, 20))

@@ -33,7 +33,7 @@ class SplitList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StudyImageView(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of a study in its newest count; `problem` says why it has none."""
+    """An image of a study in its newest count; `problem` says why it has none, `waiting` that it will have one."""
 
     id: str
     image: str
@@ -44,6 +44,7 @@ class StudyImageView(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...]
     reviewed_by: str | None
     problem: str
+    waiting: bool
 
 
 class StudyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +55,10 @@ class StudyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RegionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the study says about a region; `notes` are what a reader must know, by heading."""
+    """What the study says about a region; `notes` are what a reader must know, by heading.
+
+    `sentences` are about pairs of groups, `overall` about all of them, or why there is no test.
+    """
 
     region: str
     unit: str
@@ -62,6 +66,7 @@ class RegionView(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[SubjectValue, ...]
     comparison: Comparison
     sentences: tuple[str, ...]
+    overall: str
     notes: dict[str, tuple[str, ...]]
 
 

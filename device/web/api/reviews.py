@@ -48,6 +48,7 @@ _log = logging.getLogger(__name__)
 
 _LISTS = frozenset(
     {"counts.history", "exports.table", "exports.archive", "exports.export", "studies.look_at"}
+    | {"study_files.bundle"}
     | {f"studies.{name}" for name in ("results", "report", "figure", "table")}
 )
 _NOTHING = Marked(points=(), done=False)

@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from device.errors import InputError
+from device.store.records import WAITING
 from device.store.studies import NOWHERE, Place
 from device.studies.analysis import Findings, analyse
 from device.studies.assigning import assign_named
@@ -14,10 +15,11 @@ from device.studies.comparing import require_statistics
 from device.studies.loading import table_places
 from device.studies.naming import split_names
 from device.studies.plots import encode_figure, groups_figure
-from device.studies.report import effect_sentence, report_html
+from device.studies.report import report_html
 from device.studies.setup import make_study
 from device.studies.tables import images_csv, prism_csv, subjects_csv
 from device.studies.values import image_lines
+from device.studies.words import effect_sentence, overall_sentence
 from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
 from device.web.study_inputs import (
@@ -112,6 +114,7 @@ def look_at(name: str) -> Response:
             flags=line.flags,
             reviewed_by=line.reviewed_by,
             problem=line.problem,
+            waiting=line.status in WAITING,
         )
         for line in image_lines(store, name)
     )
@@ -161,6 +164,7 @@ def results(name: str, query: dict[str, Any]) -> Response:
                 sentences=tuple(
                     effect_sentence(effect, one.unit, ranks) for effect in one.comparison.effects
                 ),
+                overall=overall_sentence(one.comparison),
                 notes=found.notes,
             )
             for one in found.analyses

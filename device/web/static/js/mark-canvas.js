@@ -7,7 +7,7 @@ const BLACK = "rgb(0 0 0 / 80%)";
 export class MarkCanvas {
   /** colour(mark) and label(mark) say how a mark is drawn; onChange() is called after each click. */
   constructor(canvas, { colour, label = () => "", onChange }) {
-    Object.assign(this, { colour, label, onChange, marks: [], picture: null, brightness: 1, last: [] });
+    Object.assign(this, { colour, label, onChange, marks: [], picture: null, brightness: 1, last: [], frozen: false });
     this.viewer = new Viewer(canvas, { paintStill: (context, view) => this.#paint(context, view), paint() {}, onPick: (point) => this.pick(point), onHover() {}, onMove() {} });
   }
 
@@ -20,12 +20,13 @@ export class MarkCanvas {
     image.src = address;
     await image.decode();
     this.picture = image;
+    this.frozen = false;
     this.viewer.setImageSize(width, height);
   }
 
   pick(point) {
     const { width, height } = this.size ?? {};
-    if (!this.picture || point.x < -0.5 || point.y < -0.5 || point.x >= width - 0.5 || point.y >= height - 0.5) return;
+    if (!this.picture || this.frozen || point.x < -0.5 || point.y < -0.5 || point.x >= width - 0.5 || point.y >= height - 0.5) return;
     const reach = REACH_PX / this.viewer.scale;
     const near = this.marks.filter((mark) => Math.hypot(mark.x - point.x, mark.y - point.y) < reach)
       .toSorted((a, b) => Math.hypot(a.x - point.x, a.y - point.y) - Math.hypot(b.x - point.x, b.y - point.y))[0];
@@ -38,7 +39,7 @@ export class MarkCanvas {
   toggled(mark) { return this.marks.filter((one) => one !== mark); }
 
   undo() {
-    if (!this.last.length) return;
+    if (!this.last.length || this.frozen) return;
     this.marks = this.last.pop();
     this.#changed();
   }

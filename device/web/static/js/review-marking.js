@@ -27,6 +27,7 @@ function keepSoon() {
 function keep(done) {
   clearTimeout(timer);
   timer = null;
+  if (!current) return saving;
   const { key } = current;
   const points = canvas.marks.map((mark) => [mark.x, mark.y]);
   saving = saving.catch(() => {}).then(() => api.post(path("/marks"), { observer, image: key, points, done }));
@@ -80,6 +81,7 @@ async function start(name) {
 }
 
 async function pause(text) {
+  canvas.frozen = true;
   try {
     if (timer) await keep(false);
     await saving;
@@ -88,6 +90,7 @@ async function pause(text) {
     await choose();
     announce(text);
   } catch (error) {
+    canvas.frozen = false;
     trouble("marking-note", `Not saved: ${error.message}`);
   }
 }
@@ -95,12 +98,14 @@ async function pause(text) {
 async function done() {
   if (!current) return;
   byId("done").disabled = true;
+  canvas.frozen = true; // a mark that is set now would be drawn but never stored
   try {
     await keep(true);
     await next();
   } catch (error) {
     trouble("marking-note", error.message);
     byId("done").disabled = false;
+    canvas.frozen = false;
   }
 }
 

@@ -34,7 +34,7 @@ function pairCard(pair, place) {
   return element("article", {}, element("h3", {}, `${pair.first} and ${pair.second}`),
     element("img", { class: "study-figure", src: api.url(path("/agreement.svg"), { pair: place + 1 }), alt: "Difference against mean of both, with limits of agreement" }),
     element("p", {}, `Mean difference ${significant(found.mean)} (95 % interval ${span(found.mean_low, found.mean_high)}), limits of agreement ${span(found.lower, found.upper)} cells.`),
-    element("p", {}, `Intraclass correlation ${significant(pair.icc.value)} (95 % interval ${span(pair.icc.low, pair.icc.high)}); F1 of the cells ${number(pair.f1, 2)}.`));
+    element("p", {}, `Intraclass correlation ${significant(pair.icc.value)} (95 % interval ${span(pair.icc.low, pair.icc.high)}); F1 of the cells ${significant(pair.f1)}.`));
 }
 
 function imageRow(one, raters) {
@@ -70,16 +70,19 @@ async function agree() {
   }
 }
 
-async function showLog() {
+/** Who did what with which image; names are known, because the review is finished. */
+async function showLog(images) {
+  const names = Object.fromEntries(images.map((one) => [one.key, one.image]));
   const { lines, faults } = await api.get(path("/log"));
   byId("log-state").textContent = faults.length ? faults.join(" ") : `${lines.length} lines; nothing was changed.`;
-  byId("log").replaceChildren(...lines.map((line) => element("tr", {}, element("td", {}, moment(line.when)), element("td", {}, line.who), element("td", {}, STEPS[line.what] ?? line.what))));
+  byId("log").replaceChildren(...lines.map((line) => element("tr", {}, element("td", {}, moment(line.when)), element("td", {}, line.who), element("td", {}, STEPS[line.what] ?? line.what), element("td", {}, names[line.detail.image] ?? ""))));
 }
 
 async function show() {
   try {
     const found = await api.get(path("/results"));
     byId("sentence").textContent = found.sentence;
+    byId("sampling").textContent = found.sampling;
     const warnings = [...found.faults, ...found.opened];
     byId("faults").replaceChildren(...warnings.map((text) => element("li", {}, icon("warning"), element("span", {}, text))));
     const raters = Object.keys(found.images[0]?.counts ?? {});
@@ -87,7 +90,7 @@ async function show() {
     byId("pairs").replaceChildren(...found.pairs.map(pairCard));
     byId("image-heads").replaceChildren(...["Image", ...raters, "Difference", ""].map((text) => element("th", {}, text)));
     byId("images").replaceChildren(...found.images.map((one) => imageRow(one, raters)));
-    await showLog();
+    await showLog(found.images);
   } catch (error) {
     byId("sentence").textContent = error.message;
   }

@@ -4,7 +4,9 @@ import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory } from "./dom.js";
 import { interval, number, plural, significant } from "./format.js";
 import "./header.js";
+import { showBundles } from "./study-bundles.js";
 import { offerReviews, showReviews } from "./study-reviews.js";
+import { changePlace, offerGroups } from "./study-place.js";
 import { showSplit } from "./study-split.js";
 import { linkTo } from "./root.js";
 
@@ -12,6 +14,7 @@ const field = byId("study");
 const path = (rest = "") => `/studies/${encodeURIComponent(field.value)}${rest}`;
 const say = (text) => { byId("study-note").textContent = text; };
 let study = null;
+let present = null;
 
 async function offerStudies(wanted) {
   const { studies } = await api.get("/studies");
@@ -29,6 +32,7 @@ function fillForm() {
   byId("new-assay").value = study.assay || "default";
   byId("new-per-subject").value = study.per_subject;
   byId("new-tests").value = study.tests;
+  byId("new-pairing").value = study.pairing;
 }
 
 function imageRow(one) {
@@ -38,12 +42,13 @@ function imageRow(one) {
   return element("tr", { "data-problem": Boolean(one.problem) || !(place.group && place.subject) },
     element("td", {}, element("a", { href: linkTo(`/counts/${encodeURIComponent(one.id)}`) }, one.image)),
     ...["group", "subject", "slice", "region"].map((name) => element("td", {}, place[name])), ...cells,
-    element("td", {}, element("button", { class: "link", type: "button", onclick: () => change(() => api.post(path("/take-out"), { ids: [one.id] }), "taken out") }, "take out")));
+    element("td", {}, element("button", { class: "link", type: "button", onclick: () => changePlace(one, path, show) }, "change"), " ",
+      element("button", { class: "link", type: "button", onclick: () => change(() => api.post(path("/take-out"), { ids: [one.id] }), "taken out") }, "take out")));
 }
 
 function regionPart(region, place) {
   const query = { density: byId("density").checked || undefined, region: place + 1 };
-  const words = region.sentences.length ? region.sentences : [region.comparison.reason];
+  const words = [...region.sentences, region.overall];
   return element("section", {}, region.region && element("h3", {}, region.region),
     ...words.map((text) => element("p", { class: "finding" }, text)),
     element("img", { class: "study-figure", src: api.url(path("/figure.svg"), query), alt: `Subjects by group, ${region.unit}` }),
@@ -74,6 +79,7 @@ async function showResults(images) {
   }
   byId("downloads").replaceChildren(
     element("a", { class: "button primary", href: api.url(path("/report.html"), { density }), target: "_blank" }, "Report"),
+    element("a", { class: "button small", href: api.url(path("/report.zip"), { density }), download: true }, "Report, figures and tables (ZIP)"),
     element("a", { class: "button small", href: api.url(path("/images.csv")), download: true }, "Images (CSV)"),
     element("a", { class: "button small", href: api.url(path("/subjects.csv"), { density }), download: true }, "Subjects (CSV)"));
 }
@@ -83,11 +89,14 @@ async function show() {
   memory.write("study", field.value);
   try {
     const found = await api.get(path());
+    present = found;
     study = found.study;
+    offerGroups(study);
     byId("study-question").textContent = study.question;
     fillForm();
     byId("images").replaceChildren(...found.images.map(imageRow));
     byId("images-empty").hidden = found.images.length > 0;
+    showBundles(path, found);
     await Promise.all([showResults(found.images), showCapturing(), showReviews(path)]);
   } catch (error) {
     say(error.message);
@@ -111,7 +120,7 @@ async function save(event) {
   const made = {
     name: value("new-name"), question: value("new-question"), pattern: value("new-pattern"), assay: value("new-assay"),
     groups: value("new-groups").split(",").map((one) => one.trim()).filter(Boolean),
-    per_subject: value("new-per-subject"), tests: value("new-tests"),
+    per_subject: value("new-per-subject"), tests: value("new-tests"), pairing: value("new-pairing"),
   };
   await change(async () => {
     await api.post("/studies", made);
@@ -141,7 +150,7 @@ async function setCapturing(study_name) {
 field.addEventListener("change", show);
 byId("density").addEventListener("change", show);
 byId("study-form").addEventListener("submit", save);
-byId("add-show").addEventListener("click", () => showSplit(study, path, show));
+byId("add-show").addEventListener("click", () => showSplit(present, path, show));
 byId("capturing-form").addEventListener("submit", (event) => { event.preventDefault(); setCapturing(field.value); });
 byId("capturing-end").addEventListener("click", () => setCapturing(null));
 byId("add-table").addEventListener("change", async (event) => {

@@ -25,9 +25,11 @@ export class Viewer {
     canvas.addEventListener("keydown", (event) => this.#key(event));
   }
 
+  /** Measures at once: a click must not be read in the size that the canvas had before it was shown. */
   setImageSize(width, height) {
     this.size = { width, height };
-    this.fit();
+    this.fitted = true;
+    this.#resize();
   }
 
   toImage({ x, y }) {

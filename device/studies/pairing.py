@@ -1,0 +1,145 @@
+"""The same subjects in every group: each is compared with itself. The formulas are those of SciPy and statsmodels."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from device.store.studies import Tests
+from device.studies.comparing import (
+    LEAST_SUBJECTS,
+    NO_SCATTER,
+    Comparison,
+    Effect,
+    overall,
+    pair_effects,
+)
+from device.studies.values import Subject
+
+_MOST_EXACT = 50
+"""R counts all cases below that."""
+Groups = dict[str, list[tuple[Subject, float]]]
+
+
+def shared_names(groups: Mapping[str, Sequence[tuple[Subject, float]]]) -> list[str]:
+    """Names of subjects that are in more than one group, sorted."""
+    seen: dict[str, int] = {}
+    for own in groups.values():
+        for subject, _ in own:
+            seen[subject.name] = seen.get(subject.name, 0) + 1
+    return sorted(name for name, number in seen.items() if number > 1)
+
+
+def complete_subjects(groups: Groups) -> Groups:
+    """The subjects that have a value in every group that has any, in the same order in each."""
+    used = {group: own for group, own in groups.items() if own}
+    names = (
+        set.intersection(*({one.name for one, _ in own} for own in used.values()))
+        if used
+        else set()
+    )
+    return {
+        group: sorted(
+            ((one, value) for one, value in own if one.name in names), key=lambda pair: pair[0].name
+        )
+        for group, own in used.items()
+    }
+
+
+def compare_paired(values: Mapping[str, Sequence[float]], tests: Tests) -> Comparison:
+    """Compare groups of the same subjects.
+
+    Args:
+        values: by group, one value a subject, the same subjects in the same order.
+        tests: by means or by ranks.
+
+    Returns:
+        A Comparison without a test where there are too few groups or subjects.
+    """
+    groups = {group: list(own) for group, own in values.items()}
+    number = len(next(iter(groups.values()), []))
+    if len(groups) < 2 or number < LEAST_SUBJECTS:
+        return Comparison(
+            reason=f"No test: it needs two groups with at least {LEAST_SUBJECTS} subjects that are in all of them "
+            f"({number} are)."
+        )
+    table = np.array(list(groups.values()))
+    if np.ptp(table - table[0], axis=1).max() < NO_SCATTER:
+        return Comparison(reason="No test: all subjects differ by the same between the groups.")
+    effects = pair_effects(groups, partial(_effect, tests=tests))
+    if len(groups) == 2:
+        return _two(table[0], table[1], tests, effects)
+    return _several(groups, tests, effects)
+
+
+def _two(first: Any, second: Any, tests: Tests, effects: tuple[Effect, ...]) -> Comparison:
+    if tests == "ranks":
+        found = _wilcoxon(first, second)
+        return overall("Wilcoxon signed-rank test", "W", (), found.statistic, found.pvalue, effects)
+    from scipy.stats import ttest_rel
+
+    found = ttest_rel(second, first)
+    return overall("paired t test", "t", (found.df,), found.statistic, found.pvalue, effects)
+
+
+def _several(
+    groups: dict[str, list[float]], tests: Tests, effects: tuple[Effect, ...]
+) -> Comparison:
+    if tests == "ranks":
+        from scipy.stats import friedmanchisquare
+
+        found = friedmanchisquare(*groups.values())
+        freedom = (len(groups) - 1,)
+        return overall("Friedman test", "χ²", freedom, found.statistic, found.pvalue, effects)
+    import pandas
+    from statsmodels.stats.anova import AnovaRM
+
+    rows = [
+        {"value": value, "group": group, "subject": subject}
+        for group, own in groups.items()
+        for subject, value in enumerate(own)
+    ]
+    table = AnovaRM(pandas.DataFrame(rows), "value", "subject", within=["group"]).fit().anova_table
+    statistic, *freedom, p = table.loc["group", ["F Value", "Num DF", "Den DF", "Pr > F"]]
+    name = "analysis of variance with repeated measures"
+    return overall(name, "F", freedom, statistic, p, effects)
+
+
+def _effect(
+    names: tuple[str, str], first: list[float], second: list[float], alpha: float, tests: Tests
+) -> Effect:
+    """The mean of the differences within the subjects; it needs no standardising by the scatter among them."""
+    from scipy.stats import ttest_rel
+
+    found = ttest_rel(second, first)
+    low, high = found.confidence_interval(1 - alpha)
+    differences = np.subtract(second, first)
+    nothing = float("nan")
+    return Effect(
+        first=names[0],
+        second=names[1],
+        difference=float(differences.mean()),
+        low=float(low),
+        high=float(high),
+        standard_error=float(differences.std(ddof=1) / np.sqrt(differences.size)),
+        degrees_of_freedom=float(found.df),
+        p=float(
+            _wilcoxon(first, second).pvalue
+            if tests == "ranks" and differences.any()
+            else found.pvalue
+        ),
+        standardized=nothing,
+        standardized_low=nothing,
+        standardized_high=nothing,
+    )
+
+
+def _wilcoxon(first: Any, second: Any) -> Any:
+    """As R has it: exact without ties, else the normal approximation with its correction for continuity."""
+    from scipy.stats import wilcoxon
+
+    differences = np.round(np.subtract(second, first), 9)  # 0.3 - 0.1 is 0.2, too
+    is_tied = np.unique(np.abs(differences)).size < differences.size or not differences.all()
+    method = "asymptotic" if is_tied or differences.size >= _MOST_EXACT else "exact"
+    return wilcoxon(differences, correction=True, method=method)

@@ -1,0 +1,13 @@
+// QuPath: reads the cells of an image from the folder "cells" beside the folder "images".
+// Script editor: Run > Run for project.
+def image = new File(getCurrentServer().getURIs().first())
+def name = image.getName()
+def stem = name.contains('.') ? name.substring(0, name.lastIndexOf('.')) : name
+def cells = new File(new File(image.getParentFile().getParentFile(), 'cells'), stem + '.geojson')
+if (!cells.isFile()) {
+    println 'No cells for ' + name + ': ' + cells + ' is missing. Keep "images" and "cells" in one folder.'
+    return
+}
+clearAllObjects()
+importObjectsFromFile(cells.getPath())
+println name + ': ' + (getDetectionObjects().size() + getAnnotationObjects().size()) + ' cells'

@@ -1,0 +1,137 @@
+"""The same subjects in several groups: compared with themselves where a person says so, else not at all.
+
+The figures are those that R prints in the examples of its own documentation:
+
+    with(sleep, t.test(extra[group == 2], extra[group == 1], paired = TRUE))
+    with(sleep, wilcox.test(extra[group == 2], extra[group == 1], paired = TRUE))
+    friedman.test(RoundingTimes)   # of help(friedman.test): Hollander and Wolfe (1973)
+"""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("statsmodels")
+
+from studied import make_study, started
+
+from device.studies.analysis import analyse
+from device.studies.comparing import compare
+from device.studies.pairing import compare_paired
+from device.studies.report import report_html
+
+SLEEP = {
+    "1": [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0],
+    "2": [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4],
+}
+ROUND_OUT = [5.40, 5.85, 5.20, 5.55, 5.90, 5.45, 5.40, 5.45, 5.25, 5.85, 5.25, 5.65, 5.60, 5.05, 5.50, 5.45, 5.55, 5.45,
+             5.50, 5.65, 5.70, 6.30]  # fmt: skip
+NARROW = [5.50, 5.70, 5.60, 5.50, 5.85, 5.55, 5.40, 5.50, 5.15, 5.80, 5.20, 5.55, 5.35, 5.00, 5.50, 5.55, 5.55, 5.50,
+          5.45, 5.60, 5.65, 6.30]  # fmt: skip
+WIDE = [5.55, 5.75, 5.50, 5.40, 5.70, 5.60, 5.35, 5.35, 5.00, 5.70, 5.10, 5.45, 5.45, 4.95, 5.40, 5.50, 5.35, 5.55,
+        5.25, 5.40, 5.55, 6.25]  # fmt: skip
+
+
+def test_the_paired_t_test_is_that_of_r():
+    found = compare_paired(SLEEP, "means")
+    assert found.test == "paired t test"
+    assert (found.statistic, found.p) == pytest.approx((4.0621, 0.002833), abs=1e-4)
+    assert found.freedom == (9,)
+    effect = found.effects[0]
+    assert (effect.low, effect.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+    assert effect.difference == pytest.approx(1.58)
+
+
+def test_the_signed_rank_test_is_that_of_r():
+    found = compare_paired(SLEEP, "ranks")
+    assert (found.statistic, found.p) == pytest.approx((0, 0.009091), abs=1e-6)
+
+
+def test_friedman_is_that_of_r():
+    found = compare_paired({"round": ROUND_OUT, "narrow": NARROW, "wide": WIDE}, "ranks")
+    assert (found.statistic, found.p) == pytest.approx((11.143, 0.003805), abs=1e-3)
+    assert found.freedom == (2,)
+
+
+def test_repeated_measures_of_two_groups_are_the_paired_t_test():
+    from device.studies.pairing import _several, _two
+
+    several = _several({name: list(own) for name, own in SLEEP.items()}, "means", ())
+    two = _two(*map(np.array, SLEEP.values()), "means", ())
+    assert several.statistic == pytest.approx(two.statistic**2)
+    assert several.p == pytest.approx(two.p)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"a": [1, 2], "b": [2, 3]}, "at least 3 subjects that are in all"),
+        ({"a": [1, 2, 3]}, "two groups"),
+        ({}, "two groups"),
+        ({"a": [1, 2, 3], "b": [2, 3, 4]}, "differ by the same"),
+    ],
+)
+def test_where_pairs_are_too_few_there_is_no_test(values, said):
+    found = compare_paired(values, "means")
+    assert found.p is None
+    assert said in found.reason
+
+
+@pytest.mark.parametrize("tests", ["means", "ranks"])
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")
+def test_a_pair_without_scatter_has_no_effect_and_the_others_keep_theirs(tests):
+    same = [1.1, 2.2, 3.3, 4.4]
+    varied = [2.0, 2.1, 5.0, 4.0]
+    paired = compare_paired({"a": same, "b": same, "c": varied}, tests)
+    assert [(one.first, one.second) for one in paired.effects] == [("a", "c"), ("b", "c")]
+    flat = compare({"a": [1.0] * 4, "b": [2.0] * 4, "c": varied}, tests)
+    assert [(one.first, one.second) for one in flat.effects] == [("a", "c"), ("b", "c")]
+    assert flat.p is None or np.isfinite(flat.p)
+    assert all(np.isfinite(one.p) for one in (*paired.effects, *flat.effects))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Five animals before and after; the sixth was only seen before. Animals differ more than before and after do."""
+    service = started(tmp_path_factory.mktemp("lab"))
+    cells = {("before", f"m{n}", "1"): 1 + 2 * n for n in range(6)}
+    cells |= {("after", f"m{n}", "1"): 3 + 2 * n - n % 2 for n in range(5)}
+    make_study(service, cells, groups=("before", "after"))
+    yield service
+    service.stop()
+
+
+def analysed(lab, **changes):
+    import msgspec
+
+    store = lab.require_store()
+    store.studies.save(msgspec.structs.replace(store.studies.get("torpor"), **changes))
+    return analyse(store, "torpor")
+
+
+def test_a_name_in_two_groups_is_no_test_before_somebody_says_what_it_means(lab):
+    (found,) = analysed(lab, pairing="unsaid").analyses
+    assert not found.comparison.effects
+    assert "m0" in found.comparison.reason
+    assert "paired" in found.comparison.reason
+    assert len(found.values) == 11
+
+
+def test_paired_subjects_are_compared_with_themselves_and_the_incomplete_one_is_told(lab):
+    findings = analysed(lab, pairing="paired")
+    (found,) = findings.analyses
+    (effect,) = found.comparison.effects
+    assert found.is_paired
+    assert found.comparison.freedom == (4,)
+    assert effect.low > 0
+    assert len(found.values) == 11
+    assert any("m5 is only in before" in told for told in findings.notes["Unequal"])
+    html = report_html(lab.require_store(), findings)
+    assert "paired t test" in html
+    assert "Thin lines join the same subject" in html
+
+
+def test_independent_subjects_of_one_name_are_compared_as_such(lab):
+    (paired,) = analysed(lab, pairing="paired").analyses
+    (found,) = analysed(lab, pairing="independent").analyses
+    assert found.comparison.test == "Welch's t test"
+    assert found.comparison.effects[0].p > paired.comparison.effects[0].p
