@@ -54,7 +54,7 @@ class StudyView(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[StudyImageView, ...]
 
 
-class RegionView(msgspec.Struct, frozen=True, kw_only=True):
+class StudyRegionView(msgspec.Struct, frozen=True, kw_only=True):
     """What the study says about a region; `notes` are what a reader must know, by heading.
 
     `sentences` are about pairs of groups, `overall` about all of them, or why there is no test.
@@ -155,7 +155,7 @@ STUDY_RECORDS: tuple[type[msgspec.Struct], ...] = (
     StudyList,
     SplitList,
     StudyView,
-    RegionView,
+    StudyRegionView,
     CapturingView,
     ReviewList,
     ReviewState,

@@ -32,11 +32,11 @@ from device.web.study_inputs import (
 )
 from device.web.study_records import (
     CapturingView,
-    RegionView,
     SplitList,
     StudyEntry,
     StudyImageView,
     StudyList,
+    StudyRegionView,
     StudyView,
 )
 
@@ -148,14 +148,14 @@ def take_out(name: str, form: dict[str, Any]) -> Response:
 
 @studies.get("/studies/<name>/results")
 @studies.input(FindingsQuery, location="query", arg_name="query", unknown="raise")
-@answers(studies, {"type": "array", "items": ref("RegionView")}, 404, 409)
+@answers(studies, {"type": "array", "items": ref("StudyRegionView")}, 404, 409)
 def results(name: str, query: dict[str, Any]) -> Response:
     """Groups, test and effects of every region."""
     found = _findings(name, query)
     ranks = found.study.tests == "ranks"
     return json(
         [
-            RegionView(
+            StudyRegionView(
                 region=one.region,
                 unit=one.unit,
                 groups=one.groups,

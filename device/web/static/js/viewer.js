@@ -106,6 +106,7 @@ export class Viewer {
   }
 
   #draw() {
+    if (!this.box.width || !this.box.height) return; // hidden: there is nothing to draw on
     const dots = window.devicePixelRatio || 1;
     this.still.draw(this.context, this, dots);
     this.context.setTransform(dots, 0, 0, dots, 0, 0);
