@@ -8,7 +8,6 @@ is uniform too, but its edge is soft and its outline round, so it is never taken
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,9 @@ Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
 _LEAST_RUN_PX = 10
 """Equal neighbours in a row or a column."""
-_LINES_AT_ONCE = 128
-"""So many of 1600 pixels are 200 kB: they stay in the second cache of a processor."""
+_LOOK_STEP_PX = _LEAST_RUN_PX // 3
+_ROWS_AT_ONCE = 512
+"""Of a large frame never more is copied."""
 _LEAST_BAR_PX, _LEAST_BAR_LENGTH_PX = 32, 16
 """Area and length of the smallest bar; the saturated middle of a small nucleus may be a rectangle of 3 by 8."""
 _LEAST_STEPS = 12
@@ -77,53 +77,9 @@ def find_annotations(samples: ImageArray, hidden: Sequence[Mask] = ()) -> Mask |
 
 def _mark_uniform(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top: int) -> None:
     """Mark rectangles whose rows or columns have one value each; brighter than `top` is as bright as that."""
-    rows, columns = (_lines_with_runs(bright, top, axis) for axis in (1, 0))
-    if len(rows):
-        _mark_rectangles(drawn, samples, bright, rows, top)
-    if len(columns):
-        turned = samples.T if samples.ndim == 2 else samples.transpose(1, 0, 2)
-        _mark_rectangles(drawn.T, turned, bright.T, columns, top)
-
-
-def _lines_with_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
-    """A quick look: the rows (axis 1) or columns (0) that have runs of equal pixels brighter than the background.
-
-    Some lines at a time: what is worked out stays in the processor's cache, and a large frame is never copied.
-    """
-    begins = range(0, bright.shape[1 - axis], _LINES_AT_ONCE)
-    bands = [slice(begin, begin + _LINES_AT_ONCE) for begin in begins]
-    return np.concatenate(
-        [
-            band.start + _have_runs(bright[band] if axis == 1 else bright[:, band], top, axis)
-            for band in bands
-        ]
-    )
-
-
-def _have_runs(bright: Levels, top: int, axis: int) -> NDArray[np.intp]:
-    """`_lines_with_runs` of a few lines."""
-    level = _limited(bright, top)
-    equal = np.equal(*_neighbours(level, 1, axis))
-    # Compared with a whole number: no copy in floating point.
-    equal &= _neighbours(level, 1, axis)[0] > int(_DARK_SHARE * top)
-    run = 2
-    while run < _LEAST_RUN_PX:
-        step = min(run, _LEAST_RUN_PX - run)
-        equal = np.logical_and(*_neighbours(equal, step, axis))
-        run += step
-    return np.flatnonzero(equal.any(axis=axis))
-
-
-def _limited(part: Levels, top: int) -> Levels:
-    """A copy in which nothing is brighter than `top`."""
-    return np.minimum(part, part.dtype.type(top))
-
-
-def _neighbours(image: NDArray[np.generic], step: int, axis: int) -> tuple[NDArray[Any], ...]:
-    """All pixels that have one `step` further along an axis, and those."""
-    if axis == 1:
-        return image[:, :-step], image[:, step:]
-    return image[:-step], image[step:]
+    _mark_rectangles(drawn, samples, bright, top)
+    turned = samples.T if samples.ndim == 2 else samples.transpose(1, 0, 2)
+    _mark_rectangles(drawn.T, turned, bright.T, top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +100,10 @@ class _Rectangle:
         return self.right - self.left
 
 
-def _mark_rectangles(
-    drawn: Mask,
-    samples: NDArray[np.generic],
-    bright: Levels,
-    lines: NDArray[np.intp],
-    top: int,
-) -> None:
+def _mark_rectangles(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top: int) -> None:
     """Mark bars, lines, colour bars, strips and borders whose rows have one value each."""
     height, width = bright.shape
-    for found in _rectangles(bright, lines, top):
+    for found in _rectangles(bright, top):
         if not _is_drawn(found, samples, bright, top):
             continue
         if found.columns >= _STRIP_SHARE * width:
@@ -167,12 +117,13 @@ def _mark_rectangles(
         drawn[found.top : found.bottom, found.left : found.right] = True
 
 
-def _rectangles(bright: Levels, lines: NDArray[np.intp], top: int) -> list[_Rectangle]:
+def _rectangles(bright: Levels, top: int) -> list[_Rectangle]:
     """Runs of equal pixels that begin and end in the same columns in consecutive rows."""
-    rows, left, right = _runs(_limited(bright[lines], top))
-    rows = lines[rows]
-    keep = bright[rows, left] > _DARK_SHARE * top
-    rows, left, right = rows[keep], left[keep], right[keep]
+    bands = [
+        _runs(bright[begin : begin + _ROWS_AT_ONCE], begin, top)
+        for begin in range(0, len(bright), _ROWS_AT_ONCE)
+    ]
+    rows, left, right = (np.concatenate(parts) for parts in zip(*bands, strict=True))
     order = np.lexsort((rows, right, left))
     rows, left, right = rows[order], left[order], right[order]
     if len(rows) == 0:
@@ -188,17 +139,34 @@ def _rectangles(bright: Levels, lines: NDArray[np.intp], top: int) -> list[_Rect
 
 
 def _runs(
-    bright: Levels,
+    band: Levels, begin: int, top: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Row, first and last column (half-open) of every longest run of equal pixels, of _LEAST_RUN_PX or more."""
-    equal = np.zeros((bright.shape[0], bright.shape[1] + 1), dtype=np.int8)
-    equal[:, 1:-1] = bright[:, 1:] == bright[:, :-1]
-    change = np.diff(equal, axis=1)
+    """Row, first and last column (half-open) of the longest runs of _LEAST_RUN_PX or more that are no background.
+
+    Args:
+        band: some rows of the picture; what is worked out of them stays in the processor's cache.
+        begin: the number of the first.
+        top: brighter is as bright as that.
+    """
+    # Compared with whole numbers: no copy in floating point.
+    dark, kind = int(_DARK_SHARE * top), band.dtype.type
+    # Of every third pixel a run holds three beside each other: few rows have such, no other needs a closer look.
+    sparse = np.minimum(band[:, ::_LOOK_STEP_PX], kind(top))
+    pairs = (sparse[:, :-1] == sparse[:, 1:]) & (sparse[:, :-1] > dark)
+    lines = np.flatnonzero((pairs[:, :-1] & pairs[:, 1:]).any(axis=1))
+    level = np.minimum(band[lines], kind(top))
+    full = (level[:, :-1] == level[:, 1:]) & (level[:, :-1] > dark)
+    # Then: whether this pixel and the following ones are equal, as many as a run must have.
+    length = 1
+    while length < _LEAST_RUN_PX - 1:
+        step = min(length, _LEAST_RUN_PX - 1 - length)
+        full = full[:, :-step] & full[:, step:]
+        length += step
+    has_run = full.any(axis=1)
+    change = np.diff(np.pad(full[has_run], ((0, 0), (1, 1))).view(np.int8), axis=1)
     rows, left = np.nonzero(change == 1)
-    _, right = np.nonzero(change == -1)
-    right = right + 1
-    keep = right - left >= _LEAST_RUN_PX
-    return rows[keep], left[keep], right[keep]
+    _, behind = np.nonzero(change == -1)
+    return begin + lines[has_run][rows], left, behind + _LEAST_RUN_PX - 1
 
 
 def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, top: int) -> bool:
@@ -251,7 +219,8 @@ def _sharp_sides(found: _Rectangle, bright: Levels, top: int) -> list[bool]:
 def _is_steep(inner: Levels, outer: Levels | None, top: int) -> bool:
     if outer is None:
         return True
-    change = np.abs(_limited(inner, top).astype(np.int64) - _limited(outer, top))
+    # Both are cut off at `top`: what is drawn white is not quite equal after JPEG.
+    change = np.abs(np.minimum(inner, top).astype(np.int64) - np.minimum(outer, top))
     return bool((change >= _SHARP_SHARE * top).mean() >= _SHARP_SIDES)
 
 
