@@ -5,16 +5,19 @@ import sqlite3
 
 import numpy as np
 import pytest
+from appliance import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
-from studied import make_study, started
+from studied import all_done, make_study, started
 
 from device.errors import ConflictError, InputError
+from device.jobs.recounting import Again
 from device.studies.consensus import agree, shared_marks
 from device.studies.reviewing import AUTOMATIC, begin_review, error_sd, review_result
 from device.studies.sampling import draw_images, expected_sd, sample_size, shares
 from device.studies.values import image_lines
 from device.web import create_app
+from device.web.api.reviews import LISTS
 
 CELLS = {
     (group, f"{group}-animal-{n}", str(part)): 3 + n + 2 * part + (group == "torpid")
@@ -195,6 +198,55 @@ def test_a_count_that_is_opened_during_the_review_stands_in_its_log_once(store, 
     assert f"opened the count of {store.counts.get(count_id).image}" in told
     client.get(f"/api/v1/counts/{count_id}")
     assert len(review_result(store, review.id).opened) == 2
+
+
+SILENT = {
+    "assays.known", "assays.look_at", "assays.versions", "camera.state", "camera.preview", "studies.capturing",
+    "counts.changes",  # notes the counts that it tells one by one
+    "counts.samples", "instruments.list_all", "models.known", "openapi.spec", "reviews.state", "reviews.picture",
+    "reviews.log", "reviews.following", "status.about", "studies.known", "reviews.of_study", "reviews.size",
+}  # fmt: skip
+"""Calls that tell no count of an image."""
+
+
+def test_every_call_that_tells_counts_stands_in_the_log_of_a_blinded_review(client):
+    """A new call of the interface belongs to one or the other."""
+    rules = client.application.url_map.iter_rules()
+    calls = {
+        one.endpoint
+        for one in rules
+        if one.rule.startswith("/api/") and "GET" in one.methods and "count_id" not in one.arguments
+    }
+    assert calls - SILENT == LISTS - {"exports.export"}
+
+
+def test_a_later_count_of_an_image_is_its_opening_too(lab, store, client):
+    review = begin_review(store, "torpor", ("Anna",), number=8, seed=7)
+    key, count_id = next(iter(review.keys.items()))
+    recounter = lab.require_counter().recounter
+    recounter.recount([store.counts.get(count_id)], Again(cell_diameter_px=30))
+    wait_for(lambda: all_done(lab), what="the counts")
+    newest = store.counts.versions(count_id)[-1]
+    assert newest.id != count_id
+    client.get(f"/api/v1/counts/{newest.id}")
+    opened = [
+        line.detail["image"] for line in store.reviews.log(review.id) if line.what == "opened"
+    ]
+    assert opened == [key]
+
+
+def test_what_a_page_asks_every_second_is_logged_where_it_tells_a_count_of_the_review(
+    store, client
+):
+    review = begin_review(store, "torpor", ("Anna",), number=8, seed=6)
+    position = client.get("/api/v1/changes").json["latest"]
+    client.get(f"/api/v1/changes?since={position}")
+    assert "opened" not in [line.what for line in store.reviews.log(review.id)]
+    client.get("/api/v1/changes?since=0")
+    opened = {
+        line.detail["image"] for line in store.reviews.log(review.id) if line.what == "opened"
+    }
+    assert opened == set(review.keys)
 
 
 def test_agreement_is_that_of_the_marks(store):

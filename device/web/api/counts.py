@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
 from device.counting.reading import Reading
 from device.counting.records import CountSettings
@@ -87,6 +87,7 @@ def history(query: dict[str, Any]) -> Response:
 def changes(query: dict[str, Any]) -> Response:
     """What was added, changed and deleted since the last question; pages ask every second."""
     found = _store().feed.since(query.get("since"), MAX_PAGE)
+    g.told_counts = [row.id for row in found.rows]
     return json(
         ChangeList(
             latest=found.latest,

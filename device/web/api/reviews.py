@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from apiflask import APIBlueprint, APIFlask
-from flask import Response, request
+from flask import Response, g, request
 
 from device.errors import InputError, NotFoundError, StorageError
 from device.store import Store
@@ -46,11 +46,15 @@ reviews = APIBlueprint("reviews", __name__, url_prefix="/api/v1")
 
 _log = logging.getLogger(__name__)
 
-_LISTS = frozenset(
-    {"counts.history", "exports.table", "exports.archive", "exports.export", "studies.look_at"}
-    | {"study_files.bundle"}
-    | {f"studies.{name}" for name in ("results", "report", "figure", "table")}
+LISTS = frozenset(
+    {"counts.history", "study_files.bundle"}
+    | {f"exports.{name}" for name in ("table", "archive", "export", "regions", "training")}
+    | {f"studies.{name}" for name in ("look_at", "results", "report", "figure", "table")}
+    | {
+        f"reviews.{name}" for name in ("results", "agreement", "shared")
+    }  # of another review, with the same images
 )
+"""Calls without the id of a count that tell counts."""
 _NOTHING = Marked(points=(), done=False)
 
 
@@ -60,14 +64,24 @@ def watch_openings(app: APIFlask) -> None:
 
 
 def _note_opening(answer: Response) -> Response:
-    count_id = (request.view_args or {}).get("count_id")
     store = service().store
-    if answer.status_code == 200 and store is not None and (count_id or request.endpoint in _LISTS):
+    opened = _opened()
+    # What is unchanged (304) stands on the screen again.
+    if answer.status_code < 400 and store is not None and opened:
         try:
-            store.reviews.note_opening(who(None), count_id)
+            for count_id in opened:
+                store.reviews.note_opening(who(None), count_id)
         except StorageError as error:  # a full disk keeps nobody from looking at results
             _log.warning("an opened count could not be noted: %s", error)
     return answer
+
+
+def _opened() -> list[str | None]:
+    """The counts that this request told; None stands for a list of them."""
+    count_id = (request.view_args or {}).get("count_id")
+    if count_id:
+        return [count_id]
+    return [None] if request.endpoint in LISTS else list(g.get("told_counts", ()))
 
 
 @reviews.get("/studies/<name>/reviews")

@@ -67,6 +67,7 @@ async function showResults(images) {
   if (byId("study-results").hidden) { showNotes({}); return; }
   const density = byId("density").checked || undefined;
   const trouble = byId("results-note");
+  if (!byId("regions").childElementCount) byId("regions").replaceChildren(element("p", { class: "hint" }, "Being calculated…"));
   try {
     const regions = await api.get(path("/results"), { density });
     byId("regions").replaceChildren(...regions.map(regionPart));
@@ -147,7 +148,7 @@ async function setCapturing(study_name) {
   }
 }
 
-field.addEventListener("change", show);
+field.addEventListener("change", () => { byId("study-split").hidden = true; show(); });
 byId("density").addEventListener("change", show);
 byId("study-form").addEventListener("submit", save);
 byId("add-show").addEventListener("click", () => showSplit(present, path, show));

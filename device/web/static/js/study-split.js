@@ -24,8 +24,7 @@ async function store(rows, path, done) {
     for (let at = 0; at < places.length; at += AT_ONCE) await api.post(path("/images"), { places: places.slice(at, at + AT_ONCE) });
     const left = rows.length - places.length;
     say(`${plural(places.length, "image")} stored.${left ? ` ${plural(left, "image")} without group or subject ${left === 1 ? "is" : "are"} not in the study.` : ""}`);
-    byId("split-table").hidden = true;
-    byId("add-store").hidden = true;
+    byId("study-split").hidden = true;
     done();
   } catch (error) {
     say(error.message);
@@ -48,7 +47,7 @@ export async function showSplit(found, path, done) {
     const splits = await splitsOf(found.study, counts);
     const rows = counts.map((one, at) => row(one, splits[at]));
     byId("split-rows").replaceChildren(...rows);
-    byId("split-table").hidden = !rows.length;
+    byId("study-split").hidden = !rows.length;
     const open = found.study.pattern ? splits.filter((one) => one.problem).length : rows.length;
     const told = [
       `${plural(rows.length - open, "name")} understood.`,
@@ -57,10 +56,11 @@ export async function showSplit(found, path, done) {
       total > all.length && `Only the newest ${MOST} are shown; narrow the search.`,
     ];
     say(told.filter(Boolean).join(" "));
-    const button = byId("add-store");
-    button.hidden = !rows.length;
-    button.onclick = () => store(rows, path, done);
+    byId("add-store").onclick = () => store(rows, path, done);
+    if (rows.length) byId("study-split").scrollIntoView({ block: "nearest" });
   } catch (error) {
     say(error.message);
   }
 }
+
+byId("split-leave").addEventListener("click", () => { byId("study-split").hidden = true; });
