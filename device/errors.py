@@ -57,6 +57,10 @@ class BusyError(FluocountError):
     """Memory or processes are taken by others for longer than a request can wait (HTTP 503)."""
 
 
+class ForbiddenError(FluocountError):
+    """Whoever asks may not do this."""
+
+
 class NotFoundError(FluocountError):
     """No such count, image or token (HTTP 404)."""
 

@@ -18,6 +18,7 @@ from browser import (
     settings_for,
     shoot,
 )
+from reviewed import behind_login, log_in
 
 from device.models.card import available_models
 from device.store import Filter
@@ -111,6 +112,39 @@ def test_status_tells_model_disk_and_clock(counted, open_page):
     expect_text(page, "#card-model .reading", "fake 0")
     expect_text(page, "#card-problems .reading", "None")
     assert "free" in page.locator("#card-disk").inner_text()
+
+
+@pytest.mark.parametrize("size", [PHONE, WIDE], ids=["360", "1920"])
+def test_an_instrument_is_administered_on_the_page(tmp_path, open_page, size):
+    with behind_login(tmp_path) as served:
+        page = open_page("about:blank", size)
+        log_in(page, served)
+        page.goto(f"{served.url}/administration")
+        page.locator("#person-name").fill("Ada")
+        page.locator("#person-password").fill("a long password")
+        page.get_by_role("button", name="Add this person").click()
+        page.locator("#people li", has_text="Ada").wait_for()
+        page.get_by_label("Name of the program").fill("plate reader")
+        page.get_by_role("button", name="Create a token").click()
+        token = page.locator("#token-made .token").inner_text()
+        assert served.store.access.token_name(token) == "plate reader"
+        page.locator("#settings dt", has_text="max_upload_mb = 200").wait_for()
+        with page.expect_download() as caught:
+            page.get_by_role("link", name="Settings and database").click()
+        assert b"manifest.json" in Path(caught.value.path()).read_bytes()
+        page.get_by_role("button", name="Check now").click()
+        page.locator("#verdicts li", has_text="count: works").wait_for()
+        assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(NAMELESS) == []
+        shoot(page, f"administration-{size['width']}", full=True)
+        page.locator("header form button[aria-label='Log out']").click()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_label("Password").fill("a long password")
+        page.get_by_role("button", name="Log in").click()
+        page.goto(f"{served.url}/administration")
+        page.locator("#refused", has_text="Only an administrator").wait_for()
+        assert page.get_by_label("Present password").is_visible()
+        assert page.locator("#restart, #tokens, #settings").count() == 0
 
 
 def test_the_theme_is_dark_and_stays_as_chosen(counted, open_page):

@@ -34,6 +34,7 @@ def command(config: Path | None, server: bool, **chosen: Any) -> None:
     from device.machine.crashes import FILE_NAME, CrashCount
     from device.machine.log import set_up_logging
     from device.service import Service
+    from device.web.restarting import RESTART_STATUS, restart_was_asked
 
     settings, problem = _settings(config or default_settings_path())
     settings = _with_options(_as_server(settings) if server else settings, chosen)
@@ -50,6 +51,8 @@ def command(config: Path | None, server: bool, **chosen: Any) -> None:
     finally:
         service.stop()
         crashes.forget()
+    if restart_was_asked():
+        sys.exit(RESTART_STATUS)
 
 
 def _settings(path: Path | None) -> tuple[Settings, str | None]:

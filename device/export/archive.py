@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, get_args
 
 import msgspec
 
@@ -24,28 +24,8 @@ from device.export.stored import (
     regions_lines,
 )
 from device.export.tables import counts_header, csv_lines
+from device.machine.pipe import Pipe
 from device.store import CountRow, Store
-
-
-class Pipe(io.RawIOBase):
-    """Collects what the archive writes until it is sent; it cannot seek, so sizes stand behind each member."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Keep it until it is taken."""
-        self._parts.append(bytes(data))
-        return len(self._parts[-1])
-
-    def take(self) -> bytes:
-        """What was written since the last call."""
-        taken, self._parts = b"".join(self._parts), []
-        return taken
 
 
 def archive_parts(store: Store, rows: Iterable[CountRow]) -> Iterator[bytes]:

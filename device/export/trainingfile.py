@@ -18,9 +18,9 @@ from device import __version__
 from device.counting.assay import Assay, Positive
 from device.counting.records import DECODE_ERRORS, Frame, LabelImage
 from device.errors import InputError
-from device.export.archive import Pipe
 from device.imageio.decoded import MAX_SIDE_PX
 from device.imageio.planes import decode_plane, encode_plane, frame_of_plane, largest_plane_bytes
+from device.machine.pipe import Pipe
 
 FORMAT = "fluocount training 1"
 MANIFEST = "manifest.json"

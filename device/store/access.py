@@ -13,7 +13,7 @@ import msgspec
 from device.errors import ConflictError, NotFoundError
 from device.machine import clock
 from device.store.database import Database
-from device.store.records import TokenInfo
+from device.store.records import TokenInfo, UserInfo
 
 TOKEN_PREFIX = "flc_"
 _LAST_USED_EVERY_S = 60.0
@@ -49,9 +49,67 @@ class Access:
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users LIMIT 1").fetchone():
                 raise ConflictError("The password is already set; log in instead.")
-            connection.execute(
-                "INSERT INTO users VALUES (?, ?, ?)", (name, password_hash, clock.now_s())
-            )
+            _insert_user(connection, name, password_hash, administrator=True)
+
+    def users(self) -> list[UserInfo]:
+        """Everybody who may log in, by name."""
+        found = self._database.connection().execute(
+            "SELECT name, administrator, created_s FROM users ORDER BY name"
+        )
+        return [msgspec.convert(dict(row), type=UserInfo, strict=False) for row in found]
+
+    def add_user(self, name: str, password_hash: str, *, administrator: bool) -> None:
+        """Let another person log in.
+
+        Raises:
+            ConflictError: the name is in use.
+        """
+        try:
+            with self._database.transaction() as connection:
+                _insert_user(connection, name, password_hash, administrator=administrator)
+        except sqlite3.IntegrityError:
+            raise ConflictError(f"There is already a user {name!r}; choose another name.") from None
+
+    def change_user(
+        self, name: str, *, password_hash: str | None = None, administrator: bool | None = None
+    ) -> None:
+        """Change what is not None; a new password ends the sessions of that user.
+
+        Raises:
+            NotFoundError: there is no such user.
+            ConflictError: nobody would be an administrator any more.
+        """
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE users SET password_hash = COALESCE(?, password_hash), "
+                "administrator = COALESCE(?, administrator) WHERE name = ?",
+                (password_hash, administrator, name),
+            ).rowcount
+            _require_user(changed, name)
+            _require_administrator(connection)
+            if password_hash is not None:
+                connection.execute("DELETE FROM sessions WHERE user = ?", (name,))
+
+    def remove_user(self, name: str) -> None:
+        """Nobody logs in under this name any more; what the person corrected keeps the name.
+
+        Raises:
+            NotFoundError: there is no such user.
+            ConflictError: nobody would be an administrator any more.
+        """
+        with self._database.transaction() as connection:
+            changed = connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount
+            _require_user(changed, name)
+            _require_administrator(connection)
+            connection.execute("DELETE FROM sessions WHERE user = ?", (name,))
+
+    def is_administrator(self, name: str) -> bool:
+        """True for a user who may change what concerns everybody."""
+        found = self._database.connection().execute(
+            "SELECT administrator FROM users WHERE name = ?", (name,)
+        )
+        row = found.fetchone()
+        return row is not None and bool(row[0])
 
     def forget_users(self) -> None:
         """Remove every user and end every session; the next start shows the set-up page again."""
@@ -77,21 +135,24 @@ class Access:
                 ]
             )
 
-    def begin_session(self, idle_s: float) -> str:
-        """A new session; those that were idle for longer than `idle_s` are removed."""
+    def begin_session(self, idle_s: float, user: str) -> str:
+        """A new session of a user; those that were idle for longer than `idle_s` are removed."""
         session, now_s = secrets.token_urlsafe(32), clock.now_s()
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM sessions WHERE used_s < ?", (now_s - idle_s,))
             connection.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?)", (_hash(session), now_s, now_s)
+                "INSERT INTO sessions (sha256, created_s, used_s, user) VALUES (?, ?, ?, ?)",
+                (_hash(session), now_s, now_s, user),
             )
         return session
 
-    def session_holds(self, session: str, idle_s: float) -> bool:
-        """True until it is ended or was idle for `idle_s`; notes the use at most once a minute."""
+    def session_holds(self, session: str, idle_s: float, user: str) -> bool:
+        """True until this session of a user is ended or was idle for `idle_s`; notes the use at most once a minute."""
         connection = self._database.hasty_connection()
         row = connection.execute(
-            "SELECT used_s FROM sessions WHERE sha256 = ?", (_hash(session),)
+            "SELECT used_s FROM sessions JOIN users ON users.name = user "
+            "WHERE sha256 = ? AND user = ?",
+            (_hash(session), user),
         ).fetchone()
         now_s = clock.now_s()
         if row is None or now_s - row["used_s"] > idle_s:
@@ -159,6 +220,27 @@ class Access:
                 "UPDATE tokens SET last_used_s = ? WHERE name = ?", (now_s, row["name"])
             )
         return str(row["name"])
+
+
+def _insert_user(
+    connection: sqlite3.Connection, name: str, password_hash: str, *, administrator: bool
+) -> None:
+    connection.execute(
+        "INSERT INTO users (name, password_hash, created_s, administrator) VALUES (?, ?, ?, ?)",
+        (name, password_hash, clock.now_s(), administrator),
+    )
+
+
+def _require_user(changed: int, name: str) -> None:
+    if not changed:
+        raise NotFoundError(f"There is no user {name!r}; reload the page.")
+
+
+def _require_administrator(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT 1 FROM users WHERE administrator LIMIT 1").fetchone() is None:
+        raise ConflictError(
+            "Somebody must stay administrator; make another person administrator first."
+        )
 
 
 def _hash(token: str) -> str:

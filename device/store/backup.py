@@ -13,15 +13,17 @@ import sqlite3
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from device import __version__
 from device.errors import StorageError
 from device.machine.files import sync_folder
+from device.machine.pipe import Pipe
 from device.models.card import INSTALLED_NAME
 from device.store import DATABASE_NAME
 
@@ -34,6 +36,8 @@ MODELS_MEMBER = f"data/{INSTALLED_NAME}"
 CAMERA_NAME = "camera.json"
 RowState = tuple[str, int]
 """Status and revision."""
+Progress = Callable[[int, int], None]
+"""Called with (results done, results in total)."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +64,7 @@ def write_backup(
     settings_path: Path | None,
     *,
     results: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Manifest:
     """Write the archive. If the backup fails, no file is left.
 
@@ -76,14 +80,10 @@ def write_backup(
     """
     if target.exists():
         raise StorageError(f"{target} already exists; choose a new name for the backup.")
-    database = data_dir / DATABASE_NAME
-    if not database.is_file():
-        raise StorageError(
-            f"There is no database in {data_dir}; check that this is the data folder."
-        )
+    database = _require_database(data_dir)
     try:
         with _whole_file(target) as stream:
-            return _write(stream, data_dir, settings_path, results, progress)
+            return _write(stream, _Source(data_dir, settings_path, results), progress)
     except OSError as error:
         raise StorageError(
             f"The backup {target} could not be written ({error.strerror}); "
@@ -93,6 +93,15 @@ def write_backup(
         raise StorageError(
             f"The database {database} cannot be copied ({error}); run `fluocount doctor`."
         ) from None
+
+
+def _require_database(data_dir: Path) -> Path:
+    database = data_dir / DATABASE_NAME
+    if not database.is_file():
+        raise StorageError(
+            f"There is no database in {data_dir}; check that this is the data folder."
+        )
+    return database
 
 
 @contextmanager
@@ -112,43 +121,88 @@ def _whole_file(target: Path) -> Iterator[io.BufferedWriter]:
         partial.unlink(missing_ok=True)
 
 
-def _write(
-    stream: io.BufferedWriter,
-    data_dir: Path,
-    settings_path: Path | None,
-    results: bool,
-    progress: Callable[[int, int], None],
-) -> Manifest:
+def backup_parts(data_dir: Path, settings_path: Path | None, *, results: bool) -> Iterator[bytes]:
+    """The archive in pieces as it is made, to be sent; one that breaks off lacks its end, and restore says so.
+
+    Args:
+        data_dir, settings_path, results: as `write_backup`.
+
+    Raises:
+        StorageError: there is nothing to back up, before anything is sent.
+    """
+    _require_database(data_dir)
+    return _parts(_Source(data_dir, settings_path, results))
+
+
+def _parts(source: "_Source") -> Iterator[bytes]:
+    pipe = Pipe()
+    with (
+        tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+        _scratch(source.data_dir) as scratch,
+    ):
+        for _ in _fill(archive, scratch, source, lambda done, total: None):
+            yield pipe.take()
+    yield pipe.take()
+
+
+class _Source(NamedTuple):
+    """What is backed up."""
+
+    data_dir: Path
+    settings_path: Path | None
+    results: bool
+
+
+def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(dir=folder, prefix=".fluocount-")
+
+
+def _write(stream: io.BufferedWriter, source: _Source, progress: Progress) -> Manifest:
     with (
         tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        tempfile.TemporaryDirectory(dir=Path(stream.name).parent, prefix=".fluocount-") as scratch,
+        _scratch(Path(stream.name).parent) as scratch,
     ):
-        if settings_path is not None and settings_path.is_file():
-            archive.add(settings_path, SETTINGS_MEMBER)
-        if (data_dir / CAMERA_NAME).is_file():
-            archive.add(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
-        for path in sorted((data_dir / INSTALLED_NAME).glob("[a-z0-9]*.*")):
-            archive.add(path, f"{MODELS_MEMBER}/{path.name}")
-        copy = Path(scratch) / DATABASE_NAME
-        if results:
-            counts = _add_results(archive, data_dir, copy, progress)
-        else:
-            counts = len(copy_database(data_dir / DATABASE_NAME, copy))
-        archive.add(copy, DATABASE_MEMBER)
-        manifest = Manifest(
-            format=FORMAT,
-            version=__version__,
-            created_s=time.time(),
-            counts=counts,
-            results=results,
-        )
-        _add_bytes(archive, MANIFEST_NAME, msgspec.json.encode(manifest))
+        filling = _fill(archive, scratch, source, progress)
+        while True:
+            try:
+                next(filling)
+            except StopIteration as ended:
+                manifest: Manifest = ended.value
+                return manifest
+
+
+def _fill(
+    archive: tarfile.TarFile, scratch: str, source: _Source, progress: Progress
+) -> Generator[None, None, Manifest]:
+    """Add every member, with a pause after each; returns the manifest, which is the last."""
+    data_dir, settings_path, results = source
+    if settings_path is not None and settings_path.is_file():
+        archive.add(settings_path, SETTINGS_MEMBER)
+    if (data_dir / CAMERA_NAME).is_file():
+        archive.add(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
+    for path in sorted((data_dir / INSTALLED_NAME).glob("[a-z0-9]*.*")):
+        archive.add(path, f"{MODELS_MEMBER}/{path.name}")
+        yield
+    copy = Path(scratch) / DATABASE_NAME
+    if results:
+        counts = yield from _add_results(archive, data_dir, copy, progress)
+    else:
+        counts = len(copy_database(data_dir / DATABASE_NAME, copy))
+    archive.add(copy, DATABASE_MEMBER)
+    manifest = Manifest(
+        format=FORMAT,
+        version=__version__,
+        created_s=time.time(),
+        counts=counts,
+        results=results,
+    )
+    _add_bytes(archive, MANIFEST_NAME, msgspec.json.encode(manifest))
     return manifest
 
 
 def _add_results(
-    archive: tarfile.TarFile, data_dir: Path, copy: Path, progress: Callable[[int, int], None]
-) -> int:
+    archive: tarfile.TarFile, data_dir: Path, copy: Path, progress: Progress
+) -> Generator[None, None, int]:
     """Copy the database and add the files of its rows, again until both agree; returns the rows.
 
     Meanwhile counts finish and old revisions are deleted, so a file may be gone when its turn comes.
@@ -165,6 +219,7 @@ def _add_results(
             found = _add_folder(archive, folder, f"{RESULTS_MEMBER}/{name}")
             revisions.update((name, revision) for revision in found)
             progress(number + 1, len(changed))
+            yield
         added = rows
         before = lacking
         lacking = {

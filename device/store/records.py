@@ -222,6 +222,14 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     order: Order = "newest"
 
 
+class UserInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may log in; never the password."""
+
+    name: str
+    administrator: bool
+    created_s: float
+
+
 class TokenInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What may be shown of an API token; never the token itself."""
 

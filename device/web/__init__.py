@@ -16,6 +16,7 @@ from device.service import Service
 from device.store import Store
 from device.web import access, errors
 from device.web.api import document
+from device.web.api.administration import administration
 from device.web.api.assays import assays
 from device.web.api.camera import camera
 from device.web.api.corrections import corrections
@@ -29,6 +30,7 @@ from device.web.api.reviews import reviews, watch_openings
 from device.web.api.status import health, status
 from device.web.api.studies import studies
 from device.web.api.study_files import study_files
+from device.web.api.upkeep import upkeep
 from device.web.compress import compress_static
 from device.web.forms import FormRequest
 from device.web.guessing import new_limiter
@@ -45,6 +47,7 @@ _MB = 1_000_000
 _BLUEPRINTS = (
     pages, login_pages, health, status, counts, products, corrections, camera, exports, assays, models, studies,
     study_files, reviews, help_pages, instruments, regions,
+    administration, upkeep,
 )  # fmt: skip
 
 

@@ -17,9 +17,10 @@ from flask_login import LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import Authorization
 
+from device.errors import ForbiddenError
 from device.web.current import service
 from device.web.errors import sentence
-from device.web.peer import is_person
+from device.web.peer import is_owner, is_person
 
 USER = "lab"
 SESSION_KEY = "session"
@@ -77,7 +78,7 @@ _logins = _Logins()
 
 
 class Person(UserMixin):  # type: ignore[misc]
-    """The one account, for everybody who knows the password."""
+    """Whoever logged in: the account that is shared, or somebody under a name."""
 
     def __init__(self, name: str) -> None:
         self.id = name
@@ -103,22 +104,53 @@ def install(app: APIFlask, *, needs_login: bool) -> None:
     app.before_request(_guard)
     app.after_request(_secure)
     app.register_error_handler(CSRFError, _csrf_failed)
-    app.context_processor(lambda: {"signed_in": needs_login and current_user.is_authenticated})
+    app.context_processor(lambda: _shown_login(needs_login))
+
+
+def _shown_login(needs_login: bool) -> dict[str, object]:
+    """For the templates: whether somebody is logged in, and the name under which that person corrects."""
+    signed_in = needs_login and current_user.is_authenticated
+    return {"signed_in": signed_in, "user_name": own_name() if signed_in else None}
+
+
+def own_name() -> str | None:
+    """Who is logged in under a name; None for the shared account, a token, or without a login."""
+    if not current_app.config["NEEDS_LOGIN"] or request.authorization is not None:
+        return None
+    name = current_user.get_id()
+    return None if name is None or name == USER else str(name)
 
 
 def who(said: str | None) -> str:
-    """The author of a correction: the given name, else the name of the token, else `page`."""
-    return (said or "").strip() or g.get("token_name") or "page"
+    """The author of a correction: who is logged in, else the given name, else the name of the token, else `page`."""
+    return own_name() or (said or "").strip() or g.get("token_name") or "page"
+
+
+def require_administrator() -> None:
+    """Refuse whoever may not change what concerns everybody.
+
+    Raises:
+        ForbiddenError: no administrator; on a loopback address, not the account that fluocount runs under.
+    """
+    if not current_app.config["NEEDS_LOGIN"]:
+        if not is_owner(request.environ):
+            raise ForbiddenError(
+                "Without a login only the account that started fluocount may do this; use its command line."
+            )
+        return
+    name = None if request.authorization is not None else current_user.get_id()
+    if name is None or not service().require_store().access.is_administrator(name):
+        raise ForbiddenError("Only an administrator may do this; log in as one.")
 
 
 @_logins.user_loader  # type: ignore[untyped-decorator]
 def _load_user(name: str) -> Person | None:
     """A session is valid as long as its account exists and nobody ended it."""
     store = service().store
-    if store is None or not store.access.has_users():
+    if store is None:
         return None
     idle_s = current_app.permanent_session_lifetime.total_seconds()
-    held = store.access.session_holds(str(session.get(SESSION_KEY, "")), idle_s)
+    held = store.access.session_holds(str(session.get(SESSION_KEY, "")), idle_s, name)
     return Person(name) if held else None
 
 
@@ -196,6 +228,7 @@ _LANDINGS = frozenset(
         "pages.result",
         "pages.history",
         "pages.status",
+        "pages.administration",
         "login.login",
         "login.setup",
         "static",

@@ -16,6 +16,7 @@ from device.errors import (
     ConflictError,
     DamagedError,
     FluocountError,
+    ForbiddenError,
     InputError,
     ModelError,
     NotFoundError,
@@ -34,6 +35,7 @@ STATUS_OF: dict[type[FluocountError], int] = {
     InputError: 400,
     BusyError: 503,
     CameraBusyError: 409,
+    ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     DamagedError: 409,
@@ -47,7 +49,9 @@ STATUS_OF: dict[type[FluocountError], int] = {
 
 UPLOAD_ENDPOINT = "counts.hand_in"
 FORWARD_ENDPOINT = "instruments.receive"
-UPLOAD_ENDPOINTS = frozenset({UPLOAD_ENDPOINT, FORWARD_ENDPOINT, "models.install"})
+UPLOAD_ENDPOINTS = frozenset(
+    {UPLOAD_ENDPOINT, FORWARD_ENDPOINT, "models.install", "upkeep.check_update"}
+)
 """The calls that take a large file."""
 MAX_TEXT_BYTES = 200_000
 """Ten times the longest notes; 1000 ids of an export have 20 kB."""

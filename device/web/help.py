@@ -15,7 +15,7 @@ from device.errors import NotFoundError
 
 help_pages = Blueprint("help", __name__)
 
-_DOCS = Path(__file__).parent / "docs"
+DOCS = Path(__file__).parent / "docs"
 _SAMPLE = Path(__file__).parents[1] / "samples" / "neurons.jpg"
 GROUPS = {
     "At the instrument": ("page", "assays", "studies", "confidence", "files", "camera", "export"),
@@ -124,7 +124,7 @@ def sample() -> Response:
 
 def known_pages() -> list[str]:
     """Names of all pages that are installed."""
-    return sorted(path.stem for path in _DOCS.glob("*.md"))
+    return sorted(path.stem for path in DOCS.glob("*.md"))
 
 
 def title_of(name: str) -> str:
@@ -177,7 +177,7 @@ def _localise(token: Token) -> None:
 
 
 def _path(name: str) -> Path:
-    return _DOCS / f"{name}.md"
+    return DOCS / f"{name}.md"
 
 
 def calls(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import hmac
 import logging
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -61,7 +62,27 @@ def login() -> ResponseReturnValue:
         return redirect(_address("/"))
     if not service().require_store().access.has_users():
         return redirect(url_for("login.setup"))
-    return render_template("login.html", error=None, next=_local(request.args.get("next")))
+    return _login_form(False, request.args)
+
+
+def _login_form(failed: bool, sent: Mapping[str, str]) -> str:
+    """A name is asked for only where people have names of their own."""
+    named = any(user.name != USER for user in service().require_store().access.users())
+    wrong = f"This {'name or password' if named else 'password'} is wrong; try again."
+    return render_template(
+        "login.html",
+        error=wrong if failed else None,
+        next=_local(sent.get("next")),
+        named=named,
+        name=sent.get("name", ""),
+    )
+
+
+def password_holds(name: str, password: str) -> bool:
+    """True if this is the user's password; takes the same time for names that nobody has."""
+    stored = service().require_store().access.password_hash(name)
+    holds = check_password_hash(stored or _NOBODY, password[: MAX_PASSWORD_CHARS + 1])
+    return holds and stored is not None
 
 
 @login_pages.post("/login")
@@ -70,14 +91,11 @@ def log_in() -> ResponseReturnValue:
     too_many = refuse_guessing()
     if too_many is not None:
         return too_many
-    password = request.form.get("password", "")[: MAX_PASSWORD_CHARS + 1]
-    stored = service().require_store().access.password_hash(USER)
-    if not check_password_hash(stored or _NOBODY, password) or stored is None:
+    name = request.form.get("name", "").strip() or USER
+    if not password_holds(name, request.form.get("password", "")):
         count_failure()
-        text = "This password is wrong; try again."
-        page = render_template("login.html", error=text, next=_local(request.form.get("next")))
-        return page, 403
-    _begin_session()
+        return _login_form(True, request.form), 403
+    _begin_session(name)
     return remember_browser(make_response(redirect(_address(_local(request.form.get("next"))))))
 
 
@@ -110,7 +128,7 @@ def set_up() -> ResponseReturnValue:
     store.access.first_user(USER, generate_password_hash(password))
     setup_code(store)
     _log.info("the password was set by %s", request.remote_addr)
-    _begin_session()
+    _begin_session(USER)
     return remember_browser(make_response(redirect(_address("/"))))
 
 
@@ -128,24 +146,33 @@ def logout() -> ResponseReturnValue:
     return redirect(url_for("login.login"))
 
 
-def _begin_session() -> None:
+def _begin_session(name: str) -> None:
     """The session ends web.session_hours after the last request."""
     session.clear()
     session.permanent = True
     idle_s = current_app.permanent_session_lifetime.total_seconds()
-    session[SESSION_KEY] = service().require_store().access.begin_session(idle_s)
-    login_user(Person(USER))
+    session[SESSION_KEY] = service().require_store().access.begin_session(idle_s, name)
+    login_user(Person(name))
 
 
 def _chosen_password() -> str:
     password, again = request.form.get("password", ""), request.form.get("password_again", "")
+    if len(password) >= MIN_PASSWORD_CHARS and password != again:
+        raise InputError("The two passwords differ; type the same password twice.")
+    return usable_password(password)
+
+
+def usable_password(password: str) -> str:
+    """The password itself.
+
+    Raises:
+        InputError: it is too short or too long.
+    """
     if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
         raise InputError(
             f"The password must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters, "
             f"not {len(password)}."
         )
-    if password != again:
-        raise InputError("The two passwords differ; type the same password twice.")
     return password
 
 

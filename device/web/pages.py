@@ -3,6 +3,8 @@
 from flask import Blueprint, render_template
 
 from device import __version__
+from device.errors import ForbiddenError
+from device.web.access import require_administrator
 
 pages = Blueprint("pages", __name__)
 
@@ -68,6 +70,17 @@ def review_results(review_id: str) -> str:
 def assays() -> str:
     """Assays: look, save, teach, go back."""
     return render_template("assays.html")
+
+
+@pages.get("/administration")
+def administration() -> str:
+    """People, tokens, settings, backup, update, self-check, restart."""
+    try:
+        require_administrator()
+        refused = None
+    except ForbiddenError as error:
+        refused = str(error)
+    return render_template("administration.html", refused=refused)
 
 
 @pages.get("/status")

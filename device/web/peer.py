@@ -32,6 +32,14 @@ def is_person(environ: Mapping[str, object]) -> bool:
     return bool(owners) and all(uid == os.geteuid() or uid in _PEOPLE for uid in owners)
 
 
+def is_owner(environ: Mapping[str, object]) -> bool:
+    """True only where the program that sent this request surely runs under the account of fluocount itself."""
+    port, own_port = environ.get("REMOTE_PORT"), environ.get("SERVER_PORT")
+    if port is None or not sys.platform.startswith("linux"):
+        return False
+    return socket_owners(int(str(port)), int(str(own_port))) == {os.geteuid()}
+
+
 def socket_owners(port: int, remote_port: int) -> set[int]:
     """User ids that own sockets of this machine from `port` to `remote_port`; closed ones belong to nobody any more."""
     return _table.owners(port, remote_port)

@@ -15,6 +15,7 @@ _TEXTS = {
     409: "Not possible in the present state",
     413: "Larger than the upload limit",
     415: "Wrong content type",
+    429: "Too many wrong attempts; `Retry-After` says when to try again",
     503: "Not possible at the moment: queue full, or camera or model not usable",
 }
 

@@ -7,6 +7,7 @@ import msgspec
 from apiflask import APIFlask
 
 from device import __version__
+from device.web.admin_records import ADMIN_RECORDS
 from device.web.records import DOCUMENTED
 from device.web.study_records import STUDY_RECORDS
 
@@ -49,7 +50,7 @@ def _complete(document: Any) -> Any:
     document["info"]["version"] = __version__
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, records = msgspec.json.schema_components(
-        (*DOCUMENTED, *STUDY_RECORDS), ref_template="#/components/schemas/{name}"
+        (*DOCUMENTED, *STUDY_RECORDS, *ADMIN_RECORDS), ref_template="#/components/schemas/{name}"
     )
     schemas.update(records)
     for name in ("HTTPError", "ValidationError"):

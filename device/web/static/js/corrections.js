@@ -14,7 +14,8 @@ export class Corrections {
     this.log = [];
     this.redoable = [];
     this.who = byId("who");
-    this.who.value = memory.read("who");
+    // Whoever is logged in under a name corrects under it.
+    if (!this.who.readOnly) this.who.value = memory.read("who");
     this.who.addEventListener("change", () => memory.write("who", this.who.value.trim()));
     this.queue = new CorrectionQueue(id, {
       send: (item) => this.#post(id, item),

@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
 import { duration, exposure, fromMegabytes, moment, number, percent, plural, significant } from "./format.js";
 import { problemText, status } from "./header.js";
+import { linkTo } from "./root.js";
 import { cameraIndicator } from "./state.js";
 
 const CLOCK_WARN_S = 60;
@@ -190,4 +191,4 @@ async function readCamera() {
 
 readCamera();
 
-byId("api-origin").textContent = location.origin;
+byId("api-origin").textContent = location.origin + linkTo("");

@@ -1,0 +1,125 @@
+"""Who may come in: users, their passwords, API tokens."""
+
+import logging
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, request
+from flask_login import current_user
+from werkzeug.security import generate_password_hash
+
+from device.errors import ForbiddenError, InputError
+from device.web.access import require_administrator
+from device.web.admin_inputs import PasswordForm, TokenForm, UserEdit, UserForm
+from device.web.admin_records import TokenList, UserList
+from device.web.api.answers import answers, json, ref
+from device.web.current import service
+from device.web.guessing import count_failure, refuse_guessing
+from device.web.login import password_holds, usable_password
+
+administration = APIBlueprint("administration", __name__, url_prefix="/api/v1")
+_log = logging.getLogger(__name__)
+
+
+@administration.get("/users")
+@answers(administration, ref("UserList"))
+def users() -> Response:
+    """Everybody who may log in."""
+    require_administrator()
+    return _users()
+
+
+@administration.post("/users")
+@administration.input(UserForm, location="json", arg_name="form")
+@answers(administration, ref("UserList"), 409, status=201, text="Added")
+def add_user(form: dict[str, Any]) -> Response:
+    """Let another person log in, whose corrections carry that name; answers all."""
+    require_administrator()
+    name = " ".join(form["name"].split())
+    if not name:
+        raise InputError("A user needs a name; it stands at every correction of this person.")
+    made = generate_password_hash(usable_password(form["password"]))
+    service().require_store().access.add_user(name, made, administrator=form["administrator"])
+    _log.info("the user %r was added from %s", name, request.remote_addr)
+    return _users(201)
+
+
+@administration.patch("/users/<name>")
+@administration.input(UserEdit, location="json", arg_name="changes")
+@answers(administration, ref("UserList"), 404, 409)
+def change_user(name: str, changes: dict[str, Any]) -> Response:
+    """Give somebody a new password, which ends that person's sessions, or the right to administer; answers all."""
+    require_administrator()
+    password = changes.get("password")
+    made = None if password is None else generate_password_hash(usable_password(password))
+    service().require_store().access.change_user(
+        name, password_hash=made, administrator=changes.get("administrator")
+    )
+    return _users()
+
+
+@administration.delete("/users/<name>")
+@answers(administration, ref("UserList"), 404, 409)
+def remove_user(name: str) -> Response:
+    """Remove a user; what the person corrected keeps the name; answers the others."""
+    require_administrator()
+    service().require_store().access.remove_user(name)
+    _log.info("the user %r was removed from %s", name, request.remote_addr)
+    return _users()
+
+
+@administration.post("/password")
+@administration.input(PasswordForm, location="json", arg_name="form")
+@answers(administration, None, 429, status=204, text="Changed; log in again")
+def change_password(form: dict[str, Any]) -> Any:
+    """Change the own password; every session under it ends, this one too."""
+    name = None if request.authorization is not None else current_user.get_id()
+    if name is None:
+        raise ForbiddenError("Only somebody who is logged in has a password to change.")
+    if (too_many := refuse_guessing()) is not None:
+        return too_many
+    if not password_holds(name, form["old"]):
+        count_failure()
+        raise InputError("The present password is wrong; nothing was changed.")
+    made = generate_password_hash(usable_password(form["new"]))
+    service().require_store().access.change_user(name, password_hash=made)
+    return Response(status=204)
+
+
+@administration.get("/tokens")
+@answers(administration, ref("TokenList"))
+def tokens() -> Response:
+    """All API tokens, without the tokens themselves."""
+    require_administrator()
+    return _tokens()
+
+
+@administration.post("/tokens")
+@administration.input(TokenForm, location="json", arg_name="form")
+@answers(administration, ref("TokenList"), 409, status=201, text="Created; told only now")
+def add_token(form: dict[str, Any]) -> Response:
+    """Create a token for a program; it is told in this answer only."""
+    require_administrator()
+    name = form["name"].strip()
+    if not name:
+        raise InputError("A token needs a name, such as that of the program that uses it.")
+    return _tokens(service().require_store().access.create_token(name), 201)
+
+
+@administration.delete("/tokens/<name>")
+@answers(administration, ref("TokenList"), 404)
+def revoke_token(name: str) -> Response:
+    """Revoke a token at once; answers the others."""
+    require_administrator()
+    service().require_store().access.revoke_token(name)
+    return _tokens()
+
+
+def _users(status: int = 200) -> Response:
+    found = tuple(service().require_store().access.users())
+    return json(UserList(users=found, you=current_user.get_id()), status)
+
+
+def _tokens(made: str | None = None, status: int = 200) -> Response:
+    found = tuple(service().require_store().access.tokens())
+    return json(TokenList(tokens=found, made=made), status)

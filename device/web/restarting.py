@@ -1,0 +1,35 @@
+"""Ends the service so that systemd starts it again."""
+
+import os
+import signal
+import threading
+
+from device.errors import ConflictError
+
+RESTART_STATUS = 75
+"""Exit status EX_TEMPFAIL: no success, so that `Restart=on-failure` starts the service again."""
+_ANSWER_S = 0.5
+"""For the answer to reach the browser."""
+_asked = threading.Event()
+
+
+def restart() -> None:
+    """Stop in a moment, as by SIGTERM, and ask to be started again.
+
+    Raises:
+        ConflictError: nobody would start it again.
+    """
+    if not os.environ.get("INVOCATION_ID"):
+        raise ConflictError(
+            "fluocount was started by hand, so that nobody would start it again; stop it with Ctrl-C and start it "
+            "anew."
+        )
+    _asked.set()
+    later = threading.Timer(_ANSWER_S, os.kill, (os.getpid(), signal.SIGTERM))
+    later.daemon = True
+    later.start()
+
+
+def restart_was_asked() -> bool:
+    """True once `restart` was called."""
+    return _asked.is_set()
