@@ -79,8 +79,8 @@ def _measure(
     if len(objects) == 0:
         return ()
     starts, areas = objects.starts, objects.areas
-    rows, columns = np.divmod(objects.pixels, frame.width)
-    samples = _samples(frame, objects.pixels)
+    rows, columns = objects.places
+    samples = _samples(frame, objects)
     means = np.add.reduceat(samples, starts, dtype=np.float64) / areas[:, None]
     highest = np.maximum.reduceat(samples, starts).astype(np.float64)
     codes = np.add.reduceat(at_frame.ravel()[objects.pixels], starts, dtype=np.int64)
@@ -102,9 +102,10 @@ def _measure(
     return tuple(Cell(**dict(zip(fields, cell, strict=True))) for cell in cells)
 
 
-def _samples(frame: Frame, pixels: np.ndarray) -> np.ndarray:
-    """(n, channels) samples of flat indices; a block of a large frame has gaps in memory between its rows."""
+def _samples(frame: Frame, objects: Regions) -> np.ndarray:
+    """(m, channels) samples of the objects' pixels; a block of a large frame has gaps in memory between its rows."""
     if frame.image.flags.c_contiguous:
-        return np.asarray(frame.image.reshape(-1, 3).take(pixels, axis=0))[:, : frame.channels]
-    rows, columns = np.divmod(pixels, frame.width)
+        samples = frame.image.reshape(-1, 3).take(objects.pixels, axis=0)
+        return np.asarray(samples)[:, : frame.channels]
+    rows, columns = objects.places
     return np.asarray(frame.image[rows, columns, : frame.channels])

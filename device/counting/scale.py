@@ -128,6 +128,48 @@ def probability_at_frame_scale(
     return _resize(np.ascontiguousarray(probability), height, width)
 
 
+def probability_around(
+    boxes: np.ndarray, probability: ProbabilityMap, height: int, width: int
+) -> ProbabilityMap:
+    """The map at the original pixels in and right around some boxes; elsewhere it may be 0.
+
+    Fifty cells cover a twentieth of a frame: this takes a quarter of the time of the whole map.
+
+    Args:
+        boxes: (n, 4) integers, top, left, bottom and right at the map's scale; the last two lie just outside.
+        probability: (h, w) uint8 codes.
+        height, width: of the original image.
+    """
+    places = _enlarged_boxes(boxes, probability.shape, (height, width))
+    top, left, bottom, right = places.T
+    covered = int(((bottom - top) * (right - left)).sum())
+    if probability.shape == (height, width) or covered > height * width // 4:
+        return probability_at_frame_scale(probability, height, width)
+    down, across = probability.shape[0] / height, probability.shape[1] / width
+    picture = Image.fromarray(np.ascontiguousarray(probability))
+    enlarged = np.zeros((height, width), dtype=np.uint8)
+    for top, left, bottom, right in places.tolist():
+        # The last edge of a frame times the scale may be more than the map by a rounding error.
+        edges = left * across, top * down, right * across, bottom * down
+        box = (*edges[:2], min(edges[2], picture.width), min(edges[3], picture.height))
+        piece = picture.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box)
+        enlarged[top:bottom, left:right] = piece
+    return enlarged
+
+
+def _enlarged_boxes(
+    boxes: np.ndarray, shape: tuple[int, ...], frame_shape: tuple[int, int]
+) -> np.ndarray:
+    """(n, 4) boxes of original pixels: those whose nearest pixel of the map lies in a box or one pixel beside it."""
+    sides = []
+    for axis, (length, source_length) in enumerate(zip(frame_shape, shape, strict=True)):
+        nearest = nearest_indices(length, source_length)
+        sides.append(np.searchsorted(nearest, (boxes[:, axis] - 1, boxes[:, axis + 2] + 1)))
+    (top, bottom), (left, right) = sides
+    filled = (bottom > top) & (right > left)
+    return np.column_stack((top, left, bottom, right))[filled]
+
+
 def nearest_indices(length: int, source_length: int) -> np.ndarray:
     """For each of `length` pixels the source pixel whose area holds its centre: (length,) intp."""
     centres = (np.arange(length) + 0.5) * (source_length / length)

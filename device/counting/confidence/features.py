@@ -7,12 +7,13 @@ Everything is relative to the cell diameter and measured where that is about MEA
 full-size frames and blurred reduced ones give alike numbers at a cost that does not depend on the working scale.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import scipy
 from PIL import Image
 
 from device.counting.labelling.regions import Regions
-from device.counting.labelling.sheet import lay_out
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
 from device.counting.scale import brightest
 
@@ -32,6 +33,10 @@ _DETAIL_RATIO, _BLOB_RATIO = 0.12, 0.3
 """Sigmas of the Laplacians of Gaussians, in cell diameters: about an edge's and a cell's own width."""
 _LAPLACE_REACH = 4.0
 """Where their kernels end, in sigma: the second derivative of a Gaussian is wide."""
+_PATCH_PX = 12
+"""Edge of the squares that the Laplacians are computed in: an ordinary cell has 9."""
+_PATCH_WORK = 200
+"""A patch takes as long as so many pixels of the whole image (measured)."""
 _LEAST_FREE_SHARE = 0.05
 """Of the square; with less the frame's lower quartile stands for the background."""
 _SCORE_RANGE = 0.01, 0.99
@@ -119,7 +124,7 @@ def _at_block_centres(objects: Regions, step: int) -> tuple[Regions, np.ndarray]
     """The objects in an image that keeps the middle pixel of each block, and (n,) bool: which have a pixel in it."""
     if step == 1:
         return objects, np.ones(len(objects), dtype=bool)
-    rows, columns = np.divmod(objects.pixels, objects.shape[1])
+    rows, columns = objects.places
     centres = [_centres(side, step) for side in objects.shape]
     kept = np.isin(np.arange(objects.shape[0]), centres[0])[rows]
     kept &= np.isin(np.arange(objects.shape[1]), centres[1])[columns]
@@ -146,28 +151,62 @@ def _curvature(grey: np.ndarray, sigma_px: float, objects: Regions) -> np.ndarra
     Args:
         grey: (h, w) float32.
         sigma_px: width of the Gaussian.
-        objects: of this (h, w); the filter runs around them only where that is less work.
+        objects: of this (h, w); the filter runs on patches around them only where that is less work.
 
     Returns:
         (m,) float32 grey levels, one for each of the objects' pixels.
     """
-    reach = int(_LAPLACE_REACH * sigma_px + 0.5)
-    boxes = objects.boxes()
-    heights, widths = boxes[:, 2] - boxes[:, 0] + 2 * reach, boxes[:, 3] - boxes[:, 1] + 2 * reach
-    if (heights * widths).sum() > grey.size // 2:
+    top, left, bottom, right = objects.boxes().T
+    down, across = -(-(bottom - top) // _PATCH_PX), -(-(right - left) // _PATCH_PX)
+    patches = down * across
+    if patches.sum() * _PATCH_WORK > grey.size:
         return np.asarray(_minus_laplacian(grey, sigma_px).ravel()[objects.pixels])
-    surrounded = np.pad(grey, reach, mode="edge")
-    sheet = lay_out(heights, widths, gap=0)
-    pieces = np.zeros(sheet.shape, dtype=np.float32)
-    places = (sheet.tops, sheet.lefts, boxes[:, 0], boxes[:, 1], heights, widths)
-    for row, column, top, left, height, width in np.column_stack(places).tolist():
-        pieces[row : row + height, column : column + width] = surrounded[
-            top : top + height, left : left + width
-        ]
-    rows, columns = np.divmod(objects.pixels, grey.shape[1])
-    rows += np.repeat(sheet.tops - boxes[:, 0] + reach, objects.areas)
-    columns += np.repeat(sheet.lefts - boxes[:, 1] + reach, objects.areas)
-    return np.asarray(_minus_laplacian(pieces, sigma_px)[rows, columns])
+    # The patches of an object are numbered row by row, those of one object after those of another.
+    firsts = np.cumsum(patches) - patches
+    number = np.arange(patches.sum()) - np.repeat(firsts, patches)
+    row, column = np.divmod(number, np.repeat(across, patches))
+    corners = np.repeat(top, patches), np.repeat(left, patches)
+    curved = _patches_minus_laplacian(
+        grey, sigma_px, corners[0] + _PATCH_PX * row, corners[1] + _PATCH_PX * column
+    )
+    rows, columns = objects.places
+    rows, columns = rows - np.repeat(top, objects.areas), columns - np.repeat(left, objects.areas)
+    patch = rows // _PATCH_PX * np.repeat(across, objects.areas) + columns // _PATCH_PX
+    patch += np.repeat(firsts, objects.areas)
+    return np.asarray(curved[patch, rows % _PATCH_PX, columns % _PATCH_PX])
+
+
+@lru_cache(maxsize=16)
+def _filters(sigma_px: float, size: int, reach: int) -> tuple[np.ndarray, ...]:
+    """SciPy's Gaussian and its second derivative as matrices: (size - 2 * reach, size) float64."""
+    smooth, curve = (
+        scipy.ndimage.gaussian_filter1d(
+            np.eye(size), sigma_px, axis=0, order=order, mode="constant", truncate=_LAPLACE_REACH
+        )[reach:-reach]
+        for order in (0, 2)
+    )
+    return smooth, curve
+
+
+def _patches_minus_laplacian(
+    grey: np.ndarray, sigma_px: float, tops: np.ndarray, lefts: np.ndarray
+) -> np.ndarray:
+    """`_minus_laplacian` in squares of _PATCH_PX: (k, edge, edge) float32, for (k,) corners.
+
+    Two products of matrices each for all of them take a fifth of the time of filters on a sheet of the objects.
+    """
+    reach = int(_LAPLACE_REACH * sigma_px + 0.5)
+    size = _PATCH_PX + 2 * reach
+    smooth, curve = _filters(sigma_px, size, reach)
+    padded = np.pad(grey, (reach, reach + _PATCH_PX), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))[tops, lefts]
+    # In double precision, rounded after each axis, as SciPy does.
+    windows = windows.astype(np.float64)
+    curved = sum(
+        ((vertical @ windows).astype(np.float32).astype(np.float64) @ horizontal.T).astype(np.float32)
+        for vertical, horizontal in ((curve, smooth), (smooth, curve))
+    )
+    return np.asarray(curved * np.float32(-(sigma_px**2)))
 
 
 def _minus_laplacian(grey: np.ndarray, sigma_px: float) -> np.ndarray:
@@ -194,8 +233,7 @@ def _surroundings(
     free.ravel()[objects.pixels] = False
     middles = np.zeros((2, len(present)), dtype=np.intp)
     if len(objects) > 0:
-        axes = np.divmod(objects.pixels, grey.shape[1])
-        sums = np.stack([np.add.reduceat(axis, objects.starts) for axis in axes])
+        sums = np.stack([np.add.reduceat(axis, objects.starts) for axis in objects.places])
         middles[:, present] = np.rint(sums / objects.areas)
     share = _window_sums(free, size, *middles) / size**2
     level = _window_sums(grey * free, size, *middles) / size**2

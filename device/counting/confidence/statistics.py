@@ -79,16 +79,17 @@ def frame_statistics(
         image: (h, w, 3) uint8, the frame at the working scale.
         working_diameter_px: cell diameter there.
     """
-    small = _at_statistics_scale(image, working_diameter_px)
+    picture = _at_statistics_scale(image, working_diameter_px)
+    small = np.asarray(picture)
     levels = brightest(small)
     grey, histogram = levels.astype(np.float32), np.bincount(levels.ravel(), minlength=256)
     fine = grey - scipy.ndimage.gaussian_filter(grey, _FINE_SIGMA)
     coarse = scipy.ndimage.gaussian_filter(grey, _SMOOTH_SIGMA) - scipy.ndimage.gaussian_filter(
         grey, _CELL_SIGMA
     )
-    bright, contrast = np.percentile(coarse, (_FOCUS_PERCENTILE, _CONTRAST_PERCENTILE)).tolist()
-    noise = float(np.median(np.abs(fine))) / _MEDIAN_PER_SD
-    green, blue = _colour_shares(small, levels >= quantile(histogram, 0.99))
+    bright, contrast = _percentiles(coarse, (_FOCUS_PERCENTILE, _CONTRAST_PERCENTILE))
+    noise = _median(np.abs(fine)) / _MEDIAN_PER_SD
+    green, blue = _colour_shares(picture, small[levels >= quantile(histogram, 0.99)])
     return FrameStatistics(
         contrast=contrast,
         background=quantile(histogram, 0.25),
@@ -112,16 +113,15 @@ def cell_statistics(cells: Sequence[Cell], frame: Frame, cell_diameter_px: float
     )
 
 
-def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> np.ndarray:
-    """(h, w, 3) uint8 at the scale of the statistics, at least 8 x 8."""
+def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> Image.Image:
+    """The (h, w, 3) image at the scale of the statistics, RGB, at least 8 x 8."""
     scale = STATISTICS_DIAMETER_PX / diameter_px
     height, width = (max(8, round(side * scale)) for side in image.shape[:2])
     # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
     down, right = max(1, image.shape[0] // height // 2), max(1, image.shape[1] // width // 2)
     blocks = Image.fromarray(image if down == right == 1 else average_blocks(image, down, right))
     box = (0, 0, image.shape[1] / right, image.shape[0] / down)
-    small = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(small)
+    return blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
 def quantile(histogram: np.ndarray, part: float) -> float:
@@ -133,19 +133,58 @@ def quantile(histogram: np.ndarray, part: float) -> float:
     return float(low + (high - low) * (place - first))
 
 
+def _percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
+    """numpy.percentile of float32 in half the time: it checks every value for NaN, with a second partition."""
+    last = values.size - 1
+    places = [percent / 100 * last for percent in percents]
+    firsts = [int(place) for place in places]
+    wanted = [min(first + step, last) for first in firsts for step in (0, 1)]
+    ordered = np.partition(values, wanted, axis=None)
+    return [
+        float(_between(ordered[first], ordered[min(first + 1, last)], np.float64(place - first)))
+        for first, place in zip(firsts, places, strict=True)
+    ]
+
+
+def _between(low: np.float32, high: np.float32, part: np.float64) -> np.float64:
+    """Interpolated from the nearer end, as NumPy does."""
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
+
+
+def _median(values: np.ndarray) -> float:
+    """numpy.median of float32 in a quarter of the time, see `_percentiles`."""
+    first, last = (values.size - 1) // 2, values.size // 2
+    ordered = np.partition(values, (first, last), axis=None)
+    return float(ordered[first : last + 1].mean())
+
+
 def _sharpness(fine: np.ndarray, coarse: np.ndarray, bright: float) -> float:
     """Root mean squares around the brightest structures, fine per coarse."""
-    around = scipy.ndimage.binary_dilation(coarse >= bright, iterations=2)
+    around = _widen(_widen(coarse >= bright))
     return float(np.sqrt(np.square(fine[around]).mean() / np.square(coarse[around]).mean()))
 
 
-def _colour_shares(small: np.ndarray, bright: np.ndarray) -> tuple[float | None, float | None]:
-    """Green and blue parts of what the brightest hundredth adds to the median; None where it adds nothing."""
-    middle = [
-        quantile(np.bincount(small[..., channel].ravel(), minlength=256), 0.5)
-        for channel in range(3)
-    ]
-    added = (small[bright].mean(axis=0) - middle).clip(0)
+def _widen(mask: np.ndarray) -> np.ndarray:
+    """A mask and the pixels beside it; slices take a tenth of the time of SciPy's dilation."""
+    wider = mask.copy()
+    wider[1:] |= mask[:-1]
+    wider[:-1] |= mask[1:]
+    wider[:, 1:] |= mask[:, :-1]
+    wider[:, :-1] |= mask[:, 1:]
+    return wider
+
+
+def _colour_shares(
+    picture: Image.Image, brightest_px: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Green and blue parts of what the brightest hundredth adds to the median; None where it adds nothing.
+
+    Args:
+        picture: RGB.
+        brightest_px: (n, 3) uint8, its brightest pixels.
+    """
+    middle = [quantile(channel, 0.5) for channel in np.reshape(picture.histogram(), (3, 256))]
+    added = (brightest_px.mean(axis=0) - middle).clip(0)
     total = float(added.sum())
     if total < 1:
         return None, None

@@ -8,7 +8,7 @@ from device.counting.labelling.clumps import label_map, threshold_code
 from device.counting.labelling.outline import outline_in_frame
 from device.counting.labelling.regions import Regions
 from device.counting.records import ProbabilityMap
-from device.counting.scale import probability_at_frame_scale
+from device.counting.scale import probability_around
 from device.counting.segmented import Segmented
 
 
@@ -19,7 +19,7 @@ class Objects:
     Attributes:
         working: all of them at the working scale.
         in_frame: the plausible ones in original pixels, in the same order.
-        at_frame: (height, width) uint8, the probability map at the original pixels.
+        at_frame: (height, width) uint8, the probability map at the original pixels, complete around the objects only.
         candidate_code: pixels of a candidate have codes above this.
     """
 
@@ -53,21 +53,24 @@ def find_objects(seen: Segmented) -> Objects:
     low = min(seen.card.confidence.candidate_threshold, settings.threshold)
     every, is_sure = _label(seen, low)
     if low == settings.threshold:
-        found = every.select(is_sure)
+        found, others = every.select(is_sure), every.select(~is_sure)
     else:
         higher, is_sure = _label(seen, settings.threshold)
         found = higher.select(is_sure)
-    at_frame = probability_at_frame_scale(seen.probability, seen.frame.height, seen.frame.width)
+        others = every.select(~every.touches(found.paint() > 0))
+    # The objects of the low threshold hold those of a higher one.
+    at_frame = probability_around(
+        every.boxes(), seen.probability, seen.frame.height, seen.frame.width
+    )
     in_frame, present = outline_in_frame(
         found, seen.probability, at_frame, threshold_code(settings.threshold)
     )
     plausible = found.select(present)
-    candidates = every.select(~every.touches(found.paint() > 0))
     if settings.exclude_border:
         inner = ~in_frame.touches_edge()
         in_frame, plausible = in_frame.select(inner), plausible.select(inner)
-        candidates = candidates.select(~candidates.touches_edge())
-    return Objects(plausible.followed_by(candidates), in_frame, at_frame, threshold_code(low))
+        others = others.select(~others.touches_edge())
+    return Objects(plausible.followed_by(others), in_frame, at_frame, threshold_code(low))
 
 
 def _label(seen: Segmented, threshold: float) -> tuple[Regions, np.ndarray]:

@@ -86,10 +86,9 @@ def _spread(objects: Regions, gap: int) -> tuple[np.ndarray, np.ndarray]:
     heights, widths = objects.sizes()
     sheet = lay_out(heights, widths, gap)
     boxes = objects.boxes()
-    rows, columns = np.divmod(objects.pixels, objects.shape[1])
-    rows += np.repeat(sheet.tops - boxes[:, 0], objects.areas)
-    columns += np.repeat(sheet.lefts - boxes[:, 1], objects.areas)
-    places = rows * sheet.shape[1] + columns
+    rows, columns = objects.places
+    corners = (sheet.tops - boxes[:, 0]) * sheet.shape[1] + sheet.lefts - boxes[:, 1]
+    places = rows * sheet.shape[1] + columns + np.repeat(corners, objects.areas)
     labels = np.zeros(sheet.shape, dtype=np.uint32)
     labels.ravel()[places] = objects.numbers + 1
     return labels, places
