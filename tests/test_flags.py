@@ -12,15 +12,12 @@ from conftest import (
     make_confidence,
     make_frame,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from device.counting.card import NormalFrame, Range
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.statistics import (
     CellStatistics,
     frame_statistics,
-    quantile,
 )
 from device.counting.pipeline import count_frame
 from device.counting.records import CountSettings
@@ -163,11 +160,3 @@ def test_a_model_never_tried_on_unseen_frames_says_so_with_every_count():
     for card, codes in ((make_card(), []), (untested, ["untested_model"])):
         counted = count_frame(make_frame(image), FakeSegmenter(card), CountSettings())
         assert [flag.code for flag in counted.result.flags] == codes
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), count=st.integers(1, 50), part=st.floats(0, 1))
-def test_a_quantile_from_a_histogram_is_that_of_the_numbers(seed, count, part):
-    numbers = np.random.default_rng(seed).integers(0, 256, count)
-    found = quantile(np.bincount(numbers, minlength=256), part)
-    assert found == pytest.approx(np.quantile(numbers, part))

@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 
 from device.counting.card import DiameterReader
+from device.counting.filters import maximum_around, percentiles
 from device.counting.records import Frame
 from device.counting.view import network_view
 
@@ -145,8 +146,8 @@ def _halved_rows(image: np.ndarray) -> np.ndarray:
 def _features(level: tuple[int, np.ndarray]) -> list[float]:
     index, values = level
     deviation = float(values.std()) + 1e-6
-    depth, high, highest = np.percentile(values, (1, 99, 99.8)).tolist()
-    peaks = (values == scipy.ndimage.maximum_filter(values, 3)) & (values > _PEAK_PART * highest)
+    depth, high, highest = percentiles(values, (1, 99, 99.8))
+    peaks = (values == maximum_around(values)) & (values > _PEAK_PART * highest)
     relative = values / deviation
     density = 40 * float(np.count_nonzero(peaks & (values > 0))) * 4 ** (index / PER_OCTAVE)
     return [

@@ -131,43 +131,30 @@ def probability_at_frame_scale(
 def probability_around(
     boxes: np.ndarray, probability: ProbabilityMap, height: int, width: int
 ) -> ProbabilityMap:
-    """The map at the original pixels in and right around some boxes; elsewhere it may be 0.
+    """The map at the original pixels in some boxes and one pixel of the map around them; elsewhere it may be 0.
 
-    Fifty cells cover a twentieth of a frame: this takes a quarter of the time of the whole map.
+    Fifty cells cover a twentieth of a frame: this takes a quarter of the time of the whole map, 1 instead of 5 ms.
 
     Args:
         boxes: (n, 4) integers, top, left, bottom and right at the map's scale; the last two lie just outside.
         probability: (h, w) uint8 codes.
         height, width: of the original image.
     """
-    places = _enlarged_boxes(boxes, probability.shape, (height, width))
-    top, left, bottom, right = places.T
+    down, across = height // probability.shape[0], width // probability.shape[1]
+    # Pillow knows the edges of a box in single precision: only whole numbers give the very codes of the whole map.
+    is_whole = (down * probability.shape[0], across * probability.shape[1]) == (height, width)
+    edges = np.clip(boxes + np.array((-1, -1, 1, 1)), 0, 2 * probability.shape)
+    top, left, bottom, right = edges.T
     covered = int(((bottom - top) * (right - left)).sum())
-    if probability.shape == (height, width) or covered > height * width // 4:
+    if down * across == 1 or not is_whole or covered > probability.size // 4:
         return probability_at_frame_scale(probability, height, width)
-    down, across = probability.shape[0] / height, probability.shape[1] / width
     picture = Image.fromarray(np.ascontiguousarray(probability))
     enlarged = np.zeros((height, width), dtype=np.uint8)
-    for top, left, bottom, right in places.tolist():
-        # The last edge of a frame times the scale may be more than the map by a rounding error.
-        edges = left * across, top * down, right * across, bottom * down
-        box = (*edges[:2], min(edges[2], picture.width), min(edges[3], picture.height))
-        piece = picture.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box)
-        enlarged[top:bottom, left:right] = piece
+    for top, left, bottom, right in edges.tolist():
+        size = across * (right - left), down * (bottom - top)
+        piece = picture.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+        enlarged[down * top : down * bottom, across * left : across * right] = np.asarray(piece)
     return enlarged
-
-
-def _enlarged_boxes(
-    boxes: np.ndarray, shape: tuple[int, ...], frame_shape: tuple[int, int]
-) -> np.ndarray:
-    """(n, 4) boxes of original pixels: those whose nearest pixel of the map lies in a box or one pixel beside it."""
-    sides = []
-    for axis, (length, source_length) in enumerate(zip(frame_shape, shape, strict=True)):
-        nearest = nearest_indices(length, source_length)
-        sides.append(np.searchsorted(nearest, (boxes[:, axis] - 1, boxes[:, axis + 2] + 1)))
-    (top, bottom), (left, right) = sides
-    filled = (bottom > top) & (right > left)
-    return np.column_stack((top, left, bottom, right))[filled]
 
 
 def nearest_indices(length: int, source_length: int) -> np.ndarray:

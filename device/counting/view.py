@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image
 
 from device.counting.card import View
+from device.counting.filters import MEDIAN_PER_SD, median, percentiles
 from device.counting.records import Frame, as_three_channels
 from device.counting.scale import to_working_scale, without_ignored, working_shape
 
-BACKGROUND_PART = 0.10
-"""Part of a channel's pixels that are darker than what is taken for its background."""
-TOP_PART = 0.999
-"""Part of the pixels that are darker than what is taken for bright: a cell or two are brighter."""
+BACKGROUND_PERCENT = 10
+"""Percentage of a channel's pixels that are darker than what is taken for its background."""
+TOP_PERCENT = 99.9
+"""Percentage of the pixels that are darker than what is taken for bright: a cell or two are brighter."""
 NOISE_FLOOR = 20.0
 """The bright end lies at least so many standard deviations of the noise above the background."""
 LEVEL_FLOOR = 4.0
@@ -42,7 +43,7 @@ def network_view(frame: Frame, scale: float, view: View) -> np.ndarray:
     if frame.image.dtype == np.uint8:
         image = to_working_scale(frame, scale)
         image = image[..., :1] if frame.channels == 1 else image
-        return grey_plane(image.astype(np.float32))
+        return grey_plane(image)
     samples = without_ignored(frame.image, frame.ignored)
     shape = working_shape(frame.height, frame.width, scale)
     planes = [_resized(samples[..., index], shape) for index in range(frame.channels)]
@@ -54,27 +55,29 @@ def grey_plane(image: np.ndarray, step: float = 1.0) -> np.ndarray:
     """The grey plane in three equal channels: (h, w, 3) uint8.
 
     Args:
-        image: (h, w, 1 or 3) float32, 255 is full scale.
+        image: (h, w, 1 or 3) uint8 or float32, 255 is full scale.
         step: between two neighbouring sample values.
     """
-    background = np.quantile(image.reshape(-1, image.shape[2]), BACKGROUND_PART, axis=0)
     # Channel by channel: a reduction over a short axis takes eight times as long.
     above = np.zeros(image.shape[:2], dtype=np.float32)
-    for channel, dark in enumerate(background.astype(np.float32)):
-        np.maximum(above, image[..., channel] - dark, out=above)
+    for channel in np.moveaxis(image, 2, 0):
+        (dark,) = percentiles(channel, (BACKGROUND_PERCENT,))
+        np.maximum(above, np.subtract(channel, dark, dtype=np.float32), out=above)
     floor = max(NOISE_FLOOR * noise_of(image), LEVEL_FLOOR * step)
-    top = max(float(np.quantile(above, TOP_PART)), floor)
+    top = max(*percentiles(above, (TOP_PERCENT,)), floor)
     bright = np.arcsinh(above / (KNEE * top)) * (255 / np.arcsinh(HEADROOM / KNEE))
     plane = np.rint(np.minimum(bright, 255)).astype(np.uint8)
     return as_three_channels(plane)
 
 
 def noise_of(image: np.ndarray) -> float:
-    """Standard deviation of the noisiest channel of (h, w, c) float32, from the differences of neighbours."""
+    """Standard deviation of the noisiest channel of (h, w, c) uint8 or float32, from the differences of neighbours."""
     if image.shape[1] < 2:
         return 0.0
-    apart = np.abs(np.diff(image, axis=1)).reshape(-1, image.shape[2])
-    return float(np.median(apart, axis=0).max()) / (0.6745 * 2**0.5)
+    left, right = image[:, :-1], image[:, 1:]
+    apart = np.maximum(left, right) - np.minimum(left, right)  # uint8 has no negative numbers
+    noisiest = max(median(channel) for channel in np.moveaxis(apart, 2, 0))
+    return noisiest / (MEDIAN_PER_SD * 2**0.5)
 
 
 def _resized(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -5,6 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from device.counting.labelling.regions import places_of
 from device.counting.records import CountResult, Frame, LabelImage
 from device.counting.scale import average_blocks, to_8_bit
 from device.drawing.lettering import stamp_texts
@@ -28,7 +29,7 @@ def _outline_in_band(labels: LabelImage, start: int) -> np.ndarray:
     """Those of _BAND_ROWS rows, so that the indices of all cells never exist at the same time."""
     flat, (height, width) = labels.ravel(), labels.shape
     inside = np.flatnonzero(labels[start : start + _BAND_ROWS] > 0) + start * width
-    rows, columns = np.divmod(inside, width)
+    rows, columns = places_of(inside, width)
     own = flat[inside]
     edge = np.zeros(len(inside), dtype=bool)
     # A pixel at the frame's edge is compared with itself there.
@@ -75,7 +76,7 @@ def overlay_image(
     image = to_8_bit(frame.image, frame.full_scale)
     pixels = np.array(image, order="C") if step == 1 else average_blocks(image, step, step)
     height, width = pixels.shape[:2]
-    rows, columns = np.divmod(outline_pixels(labels) if edges is None else edges, frame.width)
+    rows, columns = places_of(outline_pixels(labels) if edges is None else edges, frame.width)
     pixels[np.minimum(rows // step, height - 1), np.minimum(columns // step, width - 1)] = (
         OUTLINE_RGB
     )

@@ -203,7 +203,9 @@ def _patches_minus_laplacian(
     # In double precision, rounded after each axis, as SciPy does.
     windows = windows.astype(np.float64)
     curved = sum(
-        ((vertical @ windows).astype(np.float32).astype(np.float64) @ horizontal.T).astype(np.float32)
+        ((vertical @ windows).astype(np.float32).astype(np.float64) @ horizontal.T).astype(
+            np.float32
+        )
         for vertical, horizontal in ((curve, smooth), (smooth, curve))
     )
     return np.asarray(curved * np.float32(-(sigma_px**2)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from device.counting.filters import maximum_around
 from device.counting.labelling.regions import Regions, group_pixels, places_of
 from device.counting.records import ProbabilityMap
 from device.counting.scale import nearest_indices, probability_around
@@ -36,23 +37,13 @@ def outline_in_frame(
     rows, columns = places_of(inside, at_frame.shape[1])
     rows = nearest_indices(at_frame.shape[0], objects.shape[0])[rows]
     columns = nearest_indices(at_frame.shape[1], objects.shape[1])[columns]
-    owners = _widen(objects.paint())[rows, columns]
+    # One pixel wider: the smooth border lies up to half a pixel of the map outside the object.
+    labels = objects.paint()
+    wider = np.where(labels > 0, labels, maximum_around(labels))
+    owners = wider[rows, columns]
     owned = owners > 0
     outlined, numbers = group_pixels(inside[owned], owners[owned] - 1, at_frame.shape)
     return outlined, np.isin(np.arange(len(objects)), numbers)
-
-
-def _widen(labels: np.ndarray) -> np.ndarray:
-    """Objects one pixel wider: the smooth border lies up to half a pixel of the map outside the object.
-
-    Where two could grow, the higher number wins. Slices take a fifth of the time of SciPy's maximum filter.
-    """
-    wider = labels.copy()
-    for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        narrow = wider.copy()
-        np.maximum(wider[after], narrow[before], out=wider[after])
-        np.maximum(wider[before], narrow[after], out=wider[before])
-    return np.where(labels > 0, labels, wider)
 
 
 def faint_in_frame(

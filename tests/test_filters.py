@@ -1,0 +1,67 @@
+"""The fast filters and quantiles against the calls of NumPy and SciPy that they stand for."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from device.counting import filters
+from device.counting.scale import probability_around, probability_at_frame_scale
+
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+seeds = st.integers(0, 10**6)
+
+
+def numbers(seed, shape, whole):
+    """Float32, with many equal ones where they are whole."""
+    values = np.random.default_rng(seed).normal(0, 5, shape).astype(np.float32)
+    return np.rint(values) if whole else values
+
+
+@given(seeds, shapes, st.floats(0, 100))
+def test_percentiles_of_8_bits_are_numpys(seed, shape, percent):
+    values = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    found = filters.percentiles(values, (percent,))
+    np.testing.assert_allclose(found, [np.percentile(values, percent)], rtol=1e-12, atol=1e-12)
+    assert filters.median(values) == float(np.median(values))
+
+
+@given(seeds, shapes, st.booleans(), st.lists(st.floats(0, 100), min_size=1, max_size=3))
+def test_percentiles_and_median_are_numpys(seed, shape, whole, percents):
+    values = numbers(seed, shape, whole)
+    expected = np.percentile(values, tuple(percents)).tolist()
+    assert filters.percentiles(values, tuple(percents)) == expected
+    assert filters.median(values) == float(np.median(values))
+
+
+@given(seeds, st.integers(1, 300), st.floats(0, 1))
+def test_quantiles_of_a_histogram_are_those_of_its_numbers(seed, size, part):
+    values = np.random.default_rng(seed).integers(0, 256, size)
+    found = filters.histogram_quantile(np.bincount(values, minlength=256), part)
+    np.testing.assert_allclose(found, np.quantile(values, part), rtol=1e-12, atol=1e-12)
+
+
+@given(seeds, shapes, st.booleans())
+def test_neighbours_are_those_of_scipy(seed, shape, whole):
+    values = numbers(seed, shape, whole)
+    np.testing.assert_array_equal(
+        filters.maximum_around(values), ndimage.maximum_filter(values, size=3)
+    )
+    mask = values > 4
+    np.testing.assert_array_equal(filters.grow(mask), ndimage.binary_dilation(mask))
+
+
+@given(seeds, st.integers(2, 5), st.integers(1, 3), st.booleans())
+def test_the_map_around_boxes_is_that_of_the_whole_frame(seed, factor, number, whole):
+    rng = np.random.default_rng(seed)
+    probability = rng.integers(0, 256, (40, 50)).astype(np.uint8)
+    height, width = (40 * factor, 50 * factor) if whole else (133, 177)
+    corners = rng.integers(0, (38, 48), (number, 2))
+    boxes = np.column_stack((corners, corners + rng.integers(1, 3, (number, 2))))
+    found = probability_around(boxes, probability, height, width)
+    expected = probability_at_frame_scale(probability, height, width)
+    assert found.shape == expected.shape
+    assert (found > 0).mean() < 0.2 or not whole
+    for top, left, bottom, right in boxes * (height / 40, width / 50, height / 40, width / 50):
+        box = np.s_[round(top) : round(bottom), round(left) : round(right)]
+        np.testing.assert_array_equal(found[box], expected[box])
