@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -129,8 +130,8 @@ def _hire(
     workers, threads = share_cores(items, counting.threads)
     sandbox.configure(workers)
     segmenters = [open_quietly(model, threads) for _ in range(workers)]
-    # The process that reads images takes 0.3 s to start: meanwhile this one imports what comes after reading.
-    importlib.import_module("scipy.ndimage")
+    # It takes a quarter of a second to import, and is needed once the first image is read, which another process does.
+    threading.Thread(target=importlib.import_module, args=("scipy.ndimage",)).start()
     memory_mb.resize(counter.max_memory_mb - PROGRAM_MB)
     return _Crew(segmenters[0].card, segmenters, counter.count)
 
