@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 
 from device.counting.card import (
     Confidence,
+    CountStatistics,
     DataSource,
     Metrics,
     ModelCard,
@@ -21,7 +22,6 @@ from device.counting.card import (
     Range,
     Tiling,
 )
-from device.counting.confidence.statistics import CellStatistics, FrameStatistics
 from device.counting.labelling.regions import Regions, group_pixels
 from device.counting.records import Frame
 from device.models.card import load_card
@@ -34,7 +34,7 @@ hypothesis_settings.load_profile("fluocount")
 DATA_DIR = Path(os.environ.get("FLUOCOUNT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 # A frame like those of the calibration.
-USUAL = FrameStatistics(
+USUAL = CountStatistics(
     contrast=60.0,
     background=10.0,
     noise=0.3,
@@ -42,8 +42,9 @@ USUAL = FrameStatistics(
     green_share=0.43,
     blue_share=0.04,
     saturated_share=0.0,
+    cell_size_ratio=1.0,
+    covered_share=0.01,
 )
-USUAL_CELLS = CellStatistics(cell_size_ratio=1.0, covered_share=0.01)
 
 
 def make_confidence(**changes) -> Confidence:

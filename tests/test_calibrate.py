@@ -8,7 +8,6 @@ import pytest
 from conftest import (
     DATA_DIR,
     USUAL,
-    USUAL_CELLS,
     draw_discs,
     make_card,
     make_confidence,
@@ -29,7 +28,6 @@ from device.counting.card import ModelCard, Range
 from device.counting.confidence.features import FEATURES
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.probabilities import cell_probabilities, sigmoid
-from device.counting.confidence.statistics import CellStatistics
 from device.synthetic import SyntheticSettings, vary_settings
 from device.synthetic import make_frame as make_synthetic
 from trainer.confidence.colours import fit_colours
@@ -62,7 +60,7 @@ def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
                 is_cell=is_cell[counted],
                 plausible=int((log_odds >= 0).sum()),
                 targets=int(is_cell.sum()),
-                statistics=(USUAL, USUAL_CELLS),
+                statistics=USUAL,
             )
         )
     return made
@@ -216,15 +214,15 @@ def test_ranges_leave_room_and_judge_only_the_side_that_means_trouble():
         msgspec.structs.replace(USUAL, background=float(level), sharpness=sharpness)
         for level, sharpness in ((2, 0.3), (30, None), (50, 0.4))
     ]
-    normal = normal_frame([(frame, USUAL_CELLS) for frame in spread])
+    normal = normal_frame(spread)
     assert normal.background.low is None
     assert normal.background.high > 60
     assert 0.2 < normal.sharpness.low < 0.3
-    assert all(frame_flags(frame, normal, USUAL_CELLS) == () for frame in spread)
+    assert all(frame_flags(frame, normal) == () for frame in spread)
 
 
 def test_a_statistic_that_no_frame_has_is_not_judged():
-    normal = normal_frame([(USUAL, CellStatistics(cell_size_ratio=None, covered_share=0.0))])
+    normal = normal_frame([msgspec.structs.replace(USUAL, cell_size_ratio=None)])
     assert normal.cell_size_ratio == Range(low=None, high=None)
 
 
@@ -240,9 +238,7 @@ def synthetic_frames():
 @pytest.fixture(scope="module")
 def usual(synthetic_frames):
     card = make_card(cell_diameter_px=DIAMETER_PX)
-    return normal_frame(
-        [(light_statistics(f, card, DIAMETER_PX), USUAL_CELLS) for f in synthetic_frames[:30]]
-    )
+    return normal_frame([light_statistics(f, card, DIAMETER_PX) for f in synthetic_frames[:30]])
 
 
 @pytest.fixture(scope="module")
@@ -325,8 +321,7 @@ def test_unlabelled_yellow_frame_is_normal_for_ranges_of_reduced_ones(data_dir):
     card = make_card(cell_diameter_px=9.5, frame_cell_diameter_px=38.0)
     source = Source(kind="reduced", path="fnc_yellow_reduced", name="reduced", licence="")
     frames = load_source(source, data_dir, 38.0, 1)
-    cells = CellStatistics(cell_size_ratio=None, covered_share=0.0)
-    known = normal_frame([(light_statistics(e.frame, card, 38 / e.scale), cells) for e in frames])
+    known = normal_frame([light_statistics(e.frame, card, 38 / e.scale) for e in frames])
     paths = {path.stem[:8]: path for path in (DATA_DIR / "unlabelled").glob("Mar*.*")}
     yellow, green = (read_frame(paths[stem]) for stem in ("Mar23bS1", "Mar19bS1"))
     assert frame_flags(light_statistics(yellow, card, 38.0), known) == ()

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from conftest import (
     USUAL,
-    USUAL_CELLS,
     FakeSegmenter,
     draw_discs,
     make_card,
@@ -16,7 +15,6 @@ from conftest import (
 from device.counting.card import NormalFrame, Range
 from device.counting.confidence.flags import frame_flags
 from device.counting.confidence.statistics import (
-    CellStatistics,
     frame_statistics,
 )
 from device.counting.pipeline import count_frame
@@ -48,7 +46,7 @@ NORMAL = NormalFrame(
     ],
 )
 def test_each_flag_says_what_was_seen_and_what_to_do(changed, code, seen, remedy):
-    (flag,) = frame_flags(msgspec.structs.replace(USUAL, **changed), NORMAL, USUAL_CELLS)
+    (flag,) = frame_flags(msgspec.structs.replace(USUAL, **changed), NORMAL)
     assert flag.code == code
     assert seen in flag.text
     assert remedy in flag.text
@@ -63,20 +61,19 @@ def test_each_flag_says_what_was_seen_and_what_to_do(changed, code, seen, remedy
     ],
 )
 def test_each_flag_about_cells_says_what_was_seen_and_what_to_do(changed, code, seen, remedy):
-    (flag,) = frame_flags(USUAL, NORMAL, msgspec.structs.replace(USUAL_CELLS, **changed))
+    (flag,) = frame_flags(msgspec.structs.replace(USUAL, **changed), NORMAL)
     assert flag.code == code
     assert seen in flag.text
     assert remedy in flag.text
 
 
 def test_a_usual_frame_has_no_flag():
-    assert frame_flags(USUAL, NORMAL, USUAL_CELLS) == ()
+    assert frame_flags(USUAL, NORMAL) == ()
 
 
 def test_what_cannot_be_measured_is_not_judged():
-    unknown = dict.fromkeys(("sharpness", "green_share", "blue_share"))
-    cells = CellStatistics(cell_size_ratio=None, covered_share=0.01)
-    assert frame_flags(msgspec.structs.replace(USUAL, **unknown), NORMAL, cells) == ()
+    unknown = dict.fromkeys(("sharpness", "green_share", "blue_share", "cell_size_ratio"))
+    assert frame_flags(msgspec.structs.replace(USUAL, **unknown), NORMAL) == ()
 
 
 def test_a_blank_frame_is_not_also_called_out_of_focus_or_wrongly_stained():

@@ -6,7 +6,7 @@ import re
 import msgspec
 import pytest
 from appliance import make_service, png
-from conftest import USUAL, USUAL_CELLS
+from conftest import USUAL
 from marshmallow import Schema
 from test_flags import NORMAL
 
@@ -89,13 +89,13 @@ def test_what_nobody_foresaw_is_said_as_it_is():
 )
 def test_a_warning_never_gives_the_same_number_for_what_is_seen_and_what_is_usual(name, value):
     seen = msgspec.structs.replace(USUAL, **{name: value})
-    (flag,) = frame_flags(seen, NORMAL, USUAL_CELLS)
+    (flag,) = frame_flags(seen, NORMAL)
     numbers = re.findall(r"\d+\.?\d*", flag.text.split(")")[0])
     assert len(numbers) == len(set(numbers)), flag.text
 
 
 def test_a_cell_size_next_to_the_limit_is_told_apart():
-    cells = msgspec.structs.replace(USUAL_CELLS, cell_size_ratio=0.599)
-    (flag,) = frame_flags(USUAL, NORMAL, cells)
+    seen = msgspec.structs.replace(USUAL, cell_size_ratio=0.599)
+    (flag,) = frame_flags(seen, NORMAL)
     assert "are 0.599 times" in flag.text
     assert "0.600 to 1.800" in flag.text

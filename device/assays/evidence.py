@@ -9,11 +9,7 @@ import numpy.typing as npt
 from device.assays.matching import Points, centroids, match
 from device.counting.card import Confidence, ModelCard, NormalFrame, Range
 from device.counting.confidence.features import measure_features
-from device.counting.confidence.statistics import (
-    CellStatistics,
-    FrameStatistics,
-    cell_statistics,
-)
+from device.counting.confidence.statistics import MeasuredCount, count_statistics
 from device.counting.judge import Judged, judge
 from device.counting.labelling.objects import Objects, find_objects
 from device.counting.measure import measure_cells
@@ -70,7 +66,7 @@ class Evidence:
     is_cell: npt.NDArray[np.bool_]
     plausible: int
     targets: int
-    statistics: tuple[FrameStatistics, CellStatistics]
+    statistics: MeasuredCount
     source: str = ""
 
     def judge(self, confidence: Confidence) -> Judged:
@@ -112,9 +108,8 @@ def gather_known(known: Known, card: ModelCard) -> Evidence:
         is_cell=match_objects(known, objects),
         plausible=objects.plausible,
         targets=len(known.targets),
-        statistics=(
-            seen.statistics,
-            cell_statistics(cells, known.frame, seen.settings.cell_diameter_px),
+        statistics=count_statistics(
+            seen.statistics, cells, known.frame, seen.settings.cell_diameter_px
         ),
     )
 

@@ -1,12 +1,13 @@
 """What is usual in a frame: ranges of the training frames' statistics, with room for frames not seen yet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from device.counting.card import NormalFrame, Range
-from device.counting.confidence.statistics import CellStatistics, FrameStatistics
+from device.counting.card import CountStatistics, NormalFrame, Range
+from device.counting.confidence.statistics import MeasuredFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +28,25 @@ class _Judgement:
     factors: bool = False
 
 
-_JUDGEMENTS = {
-    "contrast": _Judgement(low=True, high=False, slack=0.15, least_slack=0.0, factors=True),
-    "background": _Judgement(low=False, high=True, slack=0.4, least_slack=20.0),
-    "noise": _Judgement(low=False, high=True, slack=0.5, least_slack=0.0, factors=True),
-    "sharpness": _Judgement(low=True, high=False, slack=0.15, least_slack=0.0),
-    "green_share": _Judgement(low=True, high=True, slack=0.25, least_slack=0.02),
-    "blue_share": _Judgement(low=False, high=True, slack=0.25, least_slack=0.05),
-    "saturated_share": _Judgement(low=False, high=True, slack=0.5, least_slack=0.005),
-    "cell_size_ratio": _Judgement(low=True, high=True, slack=0.35, least_slack=1.2, factors=True),
-    "covered_share": _Judgement(low=False, high=True, slack=1.0, least_slack=0.0),
-}
+_JUDGEMENTS = CountStatistics[_Judgement](
+    contrast=_Judgement(low=True, high=False, slack=0.15, least_slack=0.0, factors=True),
+    background=_Judgement(low=False, high=True, slack=0.4, least_slack=20.0),
+    noise=_Judgement(low=False, high=True, slack=0.5, least_slack=0.0, factors=True),
+    sharpness=_Judgement(low=True, high=False, slack=0.15, least_slack=0.0),
+    green_share=_Judgement(low=True, high=True, slack=0.25, least_slack=0.02),
+    blue_share=_Judgement(low=False, high=True, slack=0.25, least_slack=0.05),
+    saturated_share=_Judgement(low=False, high=True, slack=0.5, least_slack=0.005),
+    cell_size_ratio=_Judgement(low=True, high=True, slack=0.35, least_slack=1.2, factors=True),
+    covered_share=_Judgement(low=False, high=True, slack=1.0, least_slack=0.0),
+)
 
 
-def normal_frame(frames: list[tuple[FrameStatistics, CellStatistics]]) -> NormalFrame:
-    """Ranges over some frames; a statistic that no frame has is not judged."""
-    known = [msgspec.structs.asdict(seen) | msgspec.structs.asdict(cells) for seen, cells in frames]
+def normal_frame(frames: Sequence[MeasuredFrame]) -> NormalFrame:
+    """Ranges over some frames, counted or not; a statistic that no frame has is not judged."""
     ranges = {}
-    for name, judgement in _JUDGEMENTS.items():
-        values = [value for frame in known if (value := frame[name]) is not None]
+    for name, judgement in msgspec.structs.asdict(_JUDGEMENTS).items():
+        known = (getattr(frame, name, None) for frame in frames)
+        values = [value for value in known if value is not None]
         ranges[name] = _range(values, judgement) if values else Range(low=None, high=None)
     return msgspec.convert(ranges, NormalFrame)
 

@@ -1,7 +1,7 @@
 """The numbers that travel with the weights. A missing or unknown field is an error, never a silent default."""
 
 import hashlib
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -123,18 +123,50 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     high: float | None
 
 
-class NormalFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ranges of device.counting.confidence.statistics.FrameStatistics over the training frames."""
+T = TypeVar("T", covariant=True)
 
-    contrast: Range
-    background: Range
-    noise: Range
-    sharpness: Range
-    green_share: Range
-    blue_share: Range
-    saturated_share: Range
-    cell_size_ratio: Range
-    covered_share: Range
+
+class FrameStatistics(
+    msgspec.Struct, Generic[T], frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Something for each statistic of a frame that needs no count: its value, or what is usual.
+
+    Grey levels are those of 8 bits.
+
+    Attributes:
+        contrast: how far the brightest structures of cell size stand out, grey levels.
+        background: lower quartile of the brightest channel, grey levels.
+        noise: robust deviation of the finest detail per square root of the brightness.
+        sharpness: fine detail of the brightest structures relative to their contrast.
+        green_share, blue_share: of what the structures add to the background, 0 to 1.
+        saturated_share: part of the pixels with a sample at full scale, 0 to 1.
+    """
+
+    contrast: T
+    background: T
+    noise: T
+    sharpness: T
+    green_share: T
+    blue_share: T
+    saturated_share: T
+
+
+class CountStatistics(
+    FrameStatistics[T], Generic[T], frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The same of a frame that was counted.
+
+    Attributes:
+        cell_size_ratio: median diameter of the counted cells per set diameter.
+        covered_share: part of the frame that they cover, 0 to 1.
+    """
+
+    cell_size_ratio: T
+    covered_share: T
+
+
+class NormalFrame(CountStatistics[Range], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is usual: ranges over the training frames."""
 
 
 class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from device.counting.choice import choose
 from device.counting.confidence.features import measure_features
 from device.counting.confidence.flags import assay_flags, file_flags, frame_flags, model_flags
 from device.counting.confidence.probabilities import count_interval
-from device.counting.confidence.statistics import cell_statistics, frame_statistics
+from device.counting.confidence.statistics import count_statistics, frame_statistics
 from device.counting.diameter import Diameter
 from device.counting.judge import judge
 from device.counting.labelling.objects import find_objects
@@ -159,7 +159,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
     """The count with its interval, its flags and everything that it depends on."""
     frame, settings, confidence = seen.frame, seen.settings, seen.card.confidence
     count = len(found.cells)
-    cells = cell_statistics(found.cells, frame, settings.cell_diameter_px)
+    statistics = count_statistics(seen.statistics, found.cells, frame, settings.cell_diameter_px)
     return CountResult(
         image=frame.source,
         image_sha256=frame.sha256,
@@ -173,7 +173,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
             *model_flags(seen.card),
             *file_flags(frame.taken),
             *assay_flags(settings.assay, frame),
-            *frame_flags(seen.statistics, usual_frame(seen), cells),
+            *frame_flags(statistics, usual_frame(seen)),
         ),
         model=seen.card.ref,
         threshold=settings.threshold,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from device.counting.card import ModelCard
-from device.counting.confidence.statistics import cell_statistics
+from device.counting.confidence.statistics import cell_size_ratio
 from device.counting.diameter import Diameter, estimate_diameter
 from device.counting.records import Counted, CountResult, Flag, Frame
 from device.counting.settings import DIAMETER_RANGE_PX
@@ -94,7 +94,7 @@ def _settled(
 ) -> Counted:
     """`settle` for a model that can estimate diameters."""
     if size.estimated is not None:
-        return _estimated(frame, size.estimated, size.smallest_px, count_at)
+        return _estimated(size.estimated, size.smallest_px, count_at)
     first = count_at(None)
     if said_px is None:
         return first
@@ -133,16 +133,16 @@ def _warned_of_smallness(counted: Counted) -> Counted:
     return _with(counted, interval=counted.result.interval, flag=flag)
 
 
-def _estimated(frame: Frame, guess: Diameter, smallest_px: float, count_at: CountAt) -> Counted:
+def _estimated(guess: Diameter, smallest_px: float, count_at: CountAt) -> Counted:
     """The count with an estimated diameter, made better by the size of what was counted."""
     first = count_at(guess)
-    ratio = _size_ratio(frame, first)
+    ratio = _size_ratio(first)
     if ratio is None or 1 / NEAR <= ratio <= NEAR:
         return first if first.result.count else _empty(first, guess, smallest_px, count_at)
     rough = first.result
     del first  # its arrays, hundreds of MB of a large frame, go before the next count makes its own
     second = count_at(_at_least(_scaled(guess, ratio), smallest_px))
-    again = _size_ratio(frame, second)
+    again = _size_ratio(second)
     if again is not None and 1 / APART <= again <= APART:
         return second
     return _holding_both(second, rough, _estimate_flag(second.result, rough))
@@ -160,7 +160,7 @@ def _empty(first: Counted, guess: Diameter, smallest_px: float, count_at: CountA
 def _diameter_of(frame: Frame, counted: Counted, card: ModelCard) -> Diameter | None:
     """What the counted cells say, else the scale spectrum where it excludes the diameter used."""
     used = counted.result.cell_diameter_px
-    ratio = _size_ratio(frame, counted)
+    ratio = _size_ratio(counted)
     if ratio is not None:
         return Diameter(*(round(used * ratio * side, 2) for side in (1, 1 / NEAR, NEAR)))
     assert card.diameter_reader is not None
@@ -168,10 +168,9 @@ def _diameter_of(frame: Frame, counted: Counted, card: ModelCard) -> Diameter | 
     return None if seen is None or seen.low_px <= used <= seen.high_px else seen
 
 
-def _size_ratio(frame: Frame, counted: Counted) -> float | None:
+def _size_ratio(counted: Counted) -> float | None:
     """Median diameter of the counted cells per diameter used; None where there are too few."""
-    result = counted.result
-    return cell_statistics(result.cells, frame, result.cell_diameter_px).cell_size_ratio
+    return cell_size_ratio(counted.result.cells, counted.result.cell_diameter_px)
 
 
 def _scaled(diameter: Diameter, factor: float) -> Diameter:

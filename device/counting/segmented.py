@@ -6,7 +6,7 @@ import numpy as np
 
 from device.counting.card import ModelCard, Postprocessing
 from device.counting.confidence.flags import is_usual
-from device.counting.confidence.statistics import FrameStatistics
+from device.counting.confidence.statistics import MeasuredFrame
 from device.counting.records import Frame, ProbabilityMap
 from device.counting.settings import ResolvedSettings, least_probability_at, postprocessing_at
 
@@ -29,7 +29,7 @@ class Segmented:
     probability: ProbabilityMap
     card: ModelCard
     settings: ResolvedSettings
-    statistics: FrameStatistics
+    statistics: MeasuredFrame
 
     @property
     def is_usual(self) -> bool:

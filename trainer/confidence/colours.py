@@ -10,13 +10,9 @@ import msgspec
 
 from device.assays.usual import normal_frame
 from device.counting.card import ModelCard
-from device.counting.confidence.statistics import CellStatistics
 from trainer.confidence.flagrates import light_statistics
 from trainer.frames.datasets import Example
 from trainer.network.segmenter import save_card
-
-NO_CELLS = CellStatistics(cell_size_ratio=None, covered_share=0.0)
-"""Colours are measured before anything is counted."""
 
 
 def fit_colours(examples: Iterable[Example], card_path: Path) -> str:
@@ -31,9 +27,7 @@ def fit_colours(examples: Iterable[Example], card_path: Path) -> str:
     """
     card = msgspec.json.decode(card_path.read_bytes(), type=ModelCard)
     diameter_px = card.frame_cell_diameter_px
-    seen = [
-        (light_statistics(own.frame, card, diameter_px / own.scale), NO_CELLS) for own in examples
-    ]
+    seen = [light_statistics(own.frame, card, diameter_px / own.scale) for own in examples]
     fitted, usual = normal_frame(seen), card.confidence.normal_frame
     usual = msgspec.structs.replace(
         usual, green_share=fitted.green_share, blue_share=fitted.blue_share

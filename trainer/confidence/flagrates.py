@@ -8,11 +8,7 @@ from device.assays.evidence import Evidence
 from device.assays.usual import normal_frame
 from device.counting.card import ModelCard, NormalFrame
 from device.counting.confidence.flags import frame_flags
-from device.counting.confidence.statistics import (
-    CellStatistics,
-    FrameStatistics,
-    frame_statistics,
-)
+from device.counting.confidence.statistics import MeasuredFrame, frame_statistics
 from device.counting.records import Frame
 from device.counting.view import network_view
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
@@ -30,16 +26,16 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     codes: dict[str, int]
 
 
-Seen = tuple[FrameStatistics, CellStatistics | None, NormalFrame]
-"""A frame, its counted cells if any, and the ranges that judge them."""
+Seen = tuple[MeasuredFrame, NormalFrame]
+"""A frame, counted or not, and the ranges that judge it."""
 
 
 def rate(seen: list[Seen], code: str | None = None) -> Rate:
     """Flags over frames; with a code, only frames that raise this one count as flagged."""
     codes: Counter[str] = Counter()
     flagged = 0
-    for statistics, cells, normal in seen:
-        raised = {flag.code for flag in frame_flags(statistics, normal, cells)}
+    for statistics, normal in seen:
+        raised = {flag.code for flag in frame_flags(statistics, normal)}
         codes.update(raised)
         flagged += bool(raised) if code is None else code in raised
     return Rate(frames=len(seen), flagged=flagged, codes=dict(codes.most_common()))
@@ -56,10 +52,10 @@ def ranges_without_fold(evidence: list[Evidence]) -> dict[int, NormalFrame]:
 def normal_rates(evidence: list[Evidence], card: ModelCard, synthetic: int) -> dict[str, Rate]:
     """False flags: real frames by ranges that have not seen them, synthetic ones by those of all."""
     ranges = ranges_without_fold(evidence)
-    seen = [(frame.width, (*frame.statistics, ranges[frame.fold])) for frame in evidence]
+    seen = [(frame.width, (frame.statistics, ranges[frame.fold])) for frame in evidence]
     everything = normal_frame([frame.statistics for frame in evidence])
     made: list[Seen] = [
-        (light_statistics(frame, card, card.frame_cell_diameter_px), None, everything)
+        (light_statistics(frame, card, card.frame_cell_diameter_px), everything)
         for frame in _made(synthetic)
     ]
     return {
@@ -87,12 +83,12 @@ def corrupted_rates(
         for seed, frame in enumerate(frames):
             diameter = card.frame_cell_diameter_px / frame.example.scale
             spoilt = corrupt(frame.example.frame, spoil, diameter, seed)
-            seen.append((light_statistics(spoilt, card, diameter), None, ranges[frame.fold]))
+            seen.append((light_statistics(spoilt, card, diameter), ranges[frame.fold]))
         rates[name] = rate(seen, code)
     return rates
 
 
-def light_statistics(frame: Frame, card: ModelCard, diameter_px: float) -> FrameStatistics:
+def light_statistics(frame: Frame, card: ModelCard, diameter_px: float) -> MeasuredFrame:
     """What can be said of a frame before anything is counted in it."""
     image = network_view(frame, card.cell_diameter_px / diameter_px, card.view)
     return frame_statistics(frame, image, card.cell_diameter_px)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from device.counting.assay import Assay
-from device.counting.card import ModelCard, NormalFrame, Range
-from device.counting.confidence.statistics import CellStatistics, FrameStatistics
+from device.counting.card import CountStatistics, ModelCard, NormalFrame, Range
+from device.counting.confidence.statistics import MeasuredCount, MeasuredFrame
 from device.counting.records import Flag, Frame, Taken
 
 DIM_SHARE = 0.65
@@ -94,10 +94,8 @@ def assay_flags(assay: Assay | None, frame: Frame) -> tuple[Flag, ...]:
     return (Flag(code="pixel_size", text=text),)
 
 
-def frame_flags(
-    seen: FrameStatistics, normal: NormalFrame, cells: CellStatistics | None = None
-) -> tuple[Flag, ...]:
-    """Compare a frame, and its cells where they are known, with the normal ranges of the training frames.
+def frame_flags(seen: MeasuredFrame, normal: NormalFrame) -> tuple[Flag, ...]:
+    """Compare a frame, and its cells where it was counted, with the normal ranges of the training frames.
 
     Returns:
         At most one flag per code.
@@ -106,19 +104,20 @@ def frame_flags(
     for flag in _light(seen, normal):
         flags.setdefault(flag.code, flag)
     if "blank" not in flags:
-        for flag in (*_structures(seen, normal), *(_cells(cells, normal) if cells else ())):
+        cells = _cells(seen, normal) if isinstance(seen, CountStatistics) else ()
+        for flag in (*_structures(seen, normal), *cells):
             flags.setdefault(flag.code, flag)
     return tuple(flags.values())
 
 
-def is_usual(seen: FrameStatistics, normal: NormalFrame) -> bool:
+def is_usual(seen: MeasuredFrame, normal: NormalFrame) -> bool:
     """Whether stain and brightness are as in the calibration, so that its probabilities apply."""
     return not {"wrong_stain", "unusual_brightness"} & {
         flag.code for flag in frame_flags(seen, normal)
     }
 
 
-def _light(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
+def _light(seen: MeasuredFrame, normal: NormalFrame) -> Iterator[Flag]:
     if _below(seen.contrast, normal.contrast):
         form = _apart(seen.contrast, normal.contrast, 1)
         yield Flag(
@@ -142,7 +141,7 @@ def _light(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
         )
 
 
-def _structures(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
+def _structures(seen: MeasuredFrame, normal: NormalFrame) -> Iterator[Flag]:
     if _outside(seen.green_share, normal.green_share) or _outside(
         seen.blue_share, normal.blue_share
     ):
@@ -169,7 +168,7 @@ def _structures(seen: FrameStatistics, normal: NormalFrame) -> Iterator[Flag]:
         )
 
 
-def _cells(seen: CellStatistics, normal: NormalFrame) -> Iterator[Flag]:
+def _cells(seen: MeasuredCount, normal: NormalFrame) -> Iterator[Flag]:
     if seen.cell_size_ratio is not None and _outside(seen.cell_size_ratio, normal.cell_size_ratio):
         form = _apart(seen.cell_size_ratio, normal.cell_size_ratio, 1)
         yield Flag(

@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 from PIL import Image
 
+from device.counting.card import CountStatistics, FrameStatistics
 from device.counting.filters import (
     MEDIAN_PER_SD,
     grow,
@@ -39,44 +40,13 @@ _SAMPLES_PER_AXIS = 400
 """Pixels looked at along each axis for saturation: 160,000 tell a share of a thousandth well enough."""
 
 
-class FrameStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a frame is like before anything is counted in it; None where it holds too little to tell.
-
-    Grey levels are those of 8 bits.
-
-    Attributes:
-        contrast: how far the brightest structures of cell size stand out, grey levels.
-        background: lower quartile of the brightest channel, grey levels.
-        noise: robust deviation of the finest detail per square root of the brightness.
-        sharpness: fine detail of the brightest structures relative to their contrast.
-        green_share, blue_share: of what the structures add to the background, 0 to 1.
-        saturated_share: part of the pixels with a sample at full scale, 0 to 1.
-    """
-
-    contrast: float
-    background: float
-    noise: float
-    sharpness: float | None
-    green_share: float | None
-    blue_share: float | None
-    saturated_share: float
+MeasuredFrame = FrameStatistics[float | None]
+"""What a frame is like before anything is counted in it; None where it holds too little to tell."""
+MeasuredCount = CountStatistics[float | None]
+"""And what its counted cells are like."""
 
 
-class CellStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the counted cells of a frame are like.
-
-    Attributes:
-        cell_size_ratio: median diameter per set diameter; None where there are too few cells to tell.
-        covered_share: part of the frame that they cover, 0 to 1.
-    """
-
-    cell_size_ratio: float | None
-    covered_share: float
-
-
-def frame_statistics(
-    frame: Frame, image: np.ndarray, working_diameter_px: float
-) -> FrameStatistics:
+def frame_statistics(frame: Frame, image: np.ndarray, working_diameter_px: float) -> MeasuredFrame:
     """Measure a frame before anything is counted in it.
 
     Args:
@@ -108,14 +78,22 @@ def frame_statistics(
     )
 
 
-def cell_statistics(cells: Sequence[Cell], frame: Frame, cell_diameter_px: float) -> CellStatistics:
-    """Measure what was counted; `cell_diameter_px` is the one set for the frame."""
-    diameters = [cell.equivalent_diameter_px for cell in cells]
-    enough = len(diameters) >= _LEAST_CELLS_FOR_SIZE
-    return CellStatistics(
-        cell_size_ratio=float(np.median(diameters)) / cell_diameter_px if enough else None,
+def count_statistics(
+    seen: MeasuredFrame, cells: Sequence[Cell], frame: Frame, cell_diameter_px: float
+) -> MeasuredCount:
+    """Add what was counted in the frame; `cell_diameter_px` is the one set for it."""
+    return CountStatistics(
+        **msgspec.structs.asdict(seen),
+        cell_size_ratio=cell_size_ratio(cells, cell_diameter_px),
         covered_share=sum(cell.area_px for cell in cells) / (frame.height * frame.width),
     )
+
+
+def cell_size_ratio(cells: Sequence[Cell], cell_diameter_px: float) -> float | None:
+    """Median diameter of the cells per set diameter; None where there are too few to tell."""
+    if len(cells) < _LEAST_CELLS_FOR_SIZE:
+        return None
+    return float(np.median([cell.equivalent_diameter_px for cell in cells])) / cell_diameter_px
 
 
 def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> Image.Image:
