@@ -189,6 +189,26 @@ def test_every_export_is_downloaded_from_the_page(study, open_page, tmp_path):
         assert begun.value.path().stat().st_size > 50
 
 
+def test_the_place_of_the_next_capture_is_shown_before_it_and_counts_up(study, open_page):
+    served, _ = study
+    page = open_page(f"{served.url}/studies", WIDE)
+    page.locator("#images tr").first.wait_for()
+    page.get_by_text("Captures belong to the study").click()
+    form = page.locator("#capturing-form")
+    for name, value in {"Group": "control", "Subject": "c9", "Next slice": "09"}.items():
+        form.get_by_label(name).fill(value)
+    form.get_by_role("button", name="Use").click()
+    expect_text(page, "#capturing-state", re.compile("control, c9, slice 09 of torpor study"))
+    page.goto(served.url)
+    expect_text(page, "#capture-study", re.compile("control, c9, slice 09"))
+    page.get_by_role("button", name="Capture and count").click()
+    expect_text(page, "#capture-study", re.compile("control, c9, slice 10"))
+    made = [one for one in image_lines(served.store, "torpor study") if one.place.subject == "c9"]
+    assert [one.place.slice for one in made] == ["09"]
+    served.store.studies.capture_for(None)
+    served.store.studies.take_out("torpor study", [made[0].count_id])
+
+
 def test_a_place_is_corrected_and_given_by_hand(study, open_page):
     served, _ = study
     odd = served.hand_in(cells_png(3), "overview.png")

@@ -310,6 +310,24 @@ def test_a_study_without_images_or_scale_has_a_report_that_says_so(service, tmp_
         assert said in report.read_text()
 
 
+def test_a_subject_without_a_sum_is_named_as_not_in_the_figure(service):
+    from device.studies.analysis import analyse
+
+    make_study(
+        service,
+        {("a", f"m{n}", str(k)): 2 + n for n in range(2) for k in range(2)},
+        per_subject="sum",
+    )
+    store = service.require_store()
+    with store.database.transaction() as connection:
+        line = image_lines(store, "torpor")[0]
+        connection.execute("UPDATE counts SET status = 'failed' WHERE id = ?", (line.count_id,))
+    found = analyse(store, "torpor")
+    assert [one.subject for one in found.analyses[0].values] == ["m1"]
+    (told,) = found.notes["Without a value, not in the figure"]
+    assert told.startswith("m0 (a): 1 of its images")
+
+
 def test_figures_are_the_same_bytes_for_the_same_data(service, tmp_path):
     pytest.importorskip("statsmodels")
     from device.studies.report import write_report

@@ -271,6 +271,12 @@ def test_a_folder_that_was_changed_is_refused_whole(crate, fresh, spoil):
     assert not fresh.folders.folders()
 
 
+def test_a_zip_that_was_not_unpacked_says_so(fresh, tmp_path):
+    (tmp_path / "crate.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="unpack it"):
+        open_study(fresh, tmp_path / "crate.zip")
+
+
 def test_a_changed_log_is_told_when_a_study_is_opened(crate, fresh):
     def change(review):
         review["log"][1][1] = review["log"][1][1].replace("Anna", "Otto")

@@ -71,6 +71,17 @@ def test_welch_is_that_of_r():
     assert effect.difference == pytest.approx(np.mean(B) - np.mean(A))
 
 
+def test_hedges_g_is_the_difference_in_pooled_standard_deviations_less_its_bias():
+    effect = compare({"a": A, "b": B}, "means").effects[0]
+    freedom = len(A) + len(B) - 2
+    pooled = np.sqrt((5 * np.var(A, ddof=1) + 5 * np.var(B, ddof=1)) / freedom)
+    g = (np.mean(B) - np.mean(A)) / pooled * (1 - 3 / (4 * freedom - 1))
+    assert effect.standardized == pytest.approx(g, abs=1e-6)
+    reach = 1.959964 * np.sqrt(12 / 36 + g**2 / (2 * (12 - 3.94)))  # Hedges and Olkin (1985)
+    ends = (effect.standardized_low, effect.standardized_high)
+    assert ends == pytest.approx((g - reach, g + reach), abs=1e-5)
+
+
 def test_mann_whitney_is_that_of_r():
     found = compare({"a": A, "b": B}, "ranks")
     assert (found.statistic, found.p) == pytest.approx((35, 0.00432900432900433), abs=1e-6)

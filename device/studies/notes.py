@@ -49,6 +49,7 @@ def notes_of(
             line.image for line in lines if not line.place.is_complete
         ],
         "Counted twice": repeated(lines),
+        "Without a value, not in the figure": _valueless(subjects, analyses),
         "Subjects with slices missing": [
             f"{one.name} ({one.group}): {one.missing} not counted"
             for one in subjects
@@ -61,6 +62,28 @@ def notes_of(
         UNREVIEWED: [line.image for line in counted if not line.reviewed_by],
     }
     return {heading: tuple(told) for heading, told in found.items() if told}
+
+
+def _valueless(subjects: Sequence[Subject], analyses: Sequence["Analysis"]) -> list[str]:
+    """Subjects whose images give no value: none is counted, a sum lacks one, or an area is unknown."""
+    shown = {
+        (one.group, one.subject, analysis.region)
+        for analysis in analyses
+        for one in analysis.values
+    }
+    told = []
+    for one in subjects:
+        if (one.group, one.name, one.region) in shown:
+            continue
+        where = ", ".join(part for part in (one.group, one.region) if part)
+        if not one.slices:
+            why = "no image is counted"
+        elif any("mm²" in analysis.unit for analysis in analyses):
+            why = "the scale of one of its images is unknown, so that it has no density"
+        else:
+            why = f"{one.missing} of its images not counted, so that it has no sum"
+        told.append(f"{one.name} ({where}): {why}")
+    return told
 
 
 def _outlier_notes(subjects: Sequence[Subject], analyses: Sequence["Analysis"]) -> list[str]:

@@ -87,6 +87,10 @@ def _checked_files(folder: Path) -> list[str]:
 
 def _graph(folder: Path) -> list[dict[str, Any]]:
     path = folder / METADATA
+    if folder.is_file():
+        raise InputError(
+            f"{folder} is a file; unpack it, and name the folder that comes out of it."
+        )
     try:
         if path.stat().st_size > _LARGEST_METADATA_BYTES:
             raise InputError(f"{path} is too large for the description of a study.")

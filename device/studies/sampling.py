@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from device.errors import InputError
 from device.studies.values import ImageLine
@@ -44,17 +45,21 @@ def sample_size(sd: float, precision: float, images: int) -> int:
     """
     if precision <= 0 or not math.isfinite(precision) or images < 1:
         raise InputError("The precision must be above 0 cells, and the study must have images.")
-    numbers = range(LEAST_DRAWN, images)
-    enough = (number for number in numbers if mean_precision(sd, number, images) <= precision)
-    return next(enough, images)
+    numbers = np.arange(LEAST_DRAWN, images)
+    enough = numbers[_reach(sd, numbers, images) <= precision]
+    return int(enough[0]) if enough.size else images
 
 
 def mean_precision(sd: float, number: int, images: int) -> float:
     """Half of the 95 % interval of the mean error, in cells, where so many of so many images are reviewed."""
+    return float(_reach(sd, np.array([number]), images)[0])
+
+
+def _reach(sd: float, numbers: npt.NDArray[np.int_], images: int) -> npt.NDArray[np.float64]:
     from scipy.stats import t
 
-    reach = t.ppf(0.975, number - 1) * sd / math.sqrt(number)
-    return float(reach * math.sqrt(1 - number / images))
+    reach = t.ppf(0.975, numbers - 1) * sd / np.sqrt(numbers) * np.sqrt(1 - numbers / images)
+    return np.asarray(reach, dtype=np.float64)
 
 
 def expected_sd(lines: Sequence[ImageLine]) -> float:
