@@ -74,6 +74,35 @@ def test_history_filters_by_sample_and_plots_what_is_shown(counted, history):
     assert history.locator(".history-row").count() == 1
 
 
+_OVERLAPS = """async (script) => {
+    const { sizesPlot, countsPlot } = await import(script);
+    const home = document.querySelector("#sizes-plot");
+    const crowded = [];
+    for (let most = 8; most < 400; most = Math.ceil(most * 1.07)) {
+        const sizes = sizesPlot(Array.from({ length: 200 }, (_, at) => (most * at) / 200), "px");
+        const counts = countsPlot([1, most * 30].map((count, id) => ({ id: String(id), image: "a", count })));
+        for (const plot of [sizes, counts]) {
+            home.replaceChildren(plot);
+            const texts = [...plot.querySelectorAll("text")];
+            const boxes = texts.map((one) => [one.textContent, one.getBoundingClientRect()]);
+            for (const [first, a] of boxes) {
+                for (const [second, b] of boxes) {
+                    const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+                    if (a !== b && !apart) crowded.push(`${first} and ${second}, up to ${most}`);
+                }
+            }
+        }
+    }
+    return crowded;
+}"""
+
+
+def test_no_label_of_a_plot_runs_into_another(history):
+    sheet = history.locator("script[src*='history.js']").get_attribute("src")
+    history.locator("#sizes-plot svg").wait_for()
+    assert history.evaluate(_OVERLAPS, sheet.replace("history.js", "plots.js")) == []
+
+
 def test_a_count_is_kept_and_another_deleted_after_a_question(counted, history):
     history.get_by_role("button", name="Keep mouse 2").click()
     history.locator(".keep[aria-pressed=true]").wait_for()

@@ -5,6 +5,7 @@ import { linkTo } from "./root.js";
 
 const WIDTH = 460;
 const HEIGHT = 220;
+const UNIT_ROOM = 36;
 const EDGE = { left: 44, right: 10, top: 14, bottom: 30 };
 
 const frame = (role, label, ...children) => svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role, "aria-label": label }, ...children);
@@ -64,7 +65,9 @@ export function sizesPlot(diameters, unit) {
     class: "column", x: x((at * most) / bins) + 1, width: Math.max(1, room / bins - 2), y: scale.y(height), height: HEIGHT - EDGE.bottom - scale.y(height),
   }, svg("title", {}, `${significant((at * most) / bins)} to ${significant(((at + 1) * most) / bins)} ${unit}: ${plural(height, "cell")}`)));
   const median = quantile(sorted, 0.5);
-  const labels = steps(most).filter((tick) => tick <= most).map((tick) => text(x(tick), HEIGHT - 10, number(tick)));
+  // The unit stands at the end, where a number would run into it.
+  const free = WIDTH - EDGE.right - UNIT_ROOM;
+  const labels = steps(most).filter((tick) => x(tick) <= free).map((tick) => text(x(tick), HEIGHT - 10, number(tick)));
   labels.push(text(WIDTH - EDGE.right, HEIGHT - 10, unit, "end"));
   return frame("img", `Diameters of ${plural(sorted.length, "cell")}, median ${significant(median)} ${unit}`,
     ...grid(scale), ...columns, line("median", x(median), EDGE.top, x(median), HEIGHT - EDGE.bottom), ...labels);
