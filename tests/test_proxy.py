@@ -9,6 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from appliance import answering, make_service, wait_for
@@ -67,12 +68,13 @@ def certificate(tmp_path):
     return made
 
 
-@pytest.fixture
-def central(tmp_path, certificate):
-    """A central behind nginx: (service, https address)."""
-    service = make_service(tmp_path / "central", port=0, behind_proxy=True)
+@pytest.fixture(params=["", "/cells"])
+def central(request, tmp_path, certificate):
+    """A central behind nginx, alone or below a folder: (service, https address)."""
+    folder = request.param
+    service = make_service(tmp_path / "central", port=0, behind_proxy=True, path=folder)
     with answering(service) as server:
-        port, inside = free_port(), server.addresses[0].rsplit(":", 1)[1]
+        port, inside = free_port(), urlsplit(server.addresses[0]).port
         block = documented_server()
         for before, after in {
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
@@ -80,6 +82,7 @@ def central(tmp_path, certificate):
             "/etc/ssl/fluocount.crt": str(certificate),
             "/etc/ssl/fluocount.key": str(certificate.with_suffix(".key")),
             "127.0.0.1:8080": f"127.0.0.1:{inside}",
+            "location /": f"location {folder}/",
         }.items():
             assert before in block, before
             block = block.replace(before, after)
@@ -94,7 +97,7 @@ def central(tmp_path, certificate):
         proxy = subprocess.Popen([NGINX, "-c", str(config), "-p", str(tmp_path)])
         try:
             wait_for(lambda: is_open(port), 30, "nginx")
-            yield service, f"https://localhost:{port}"
+            yield service, f"https://localhost:{port}{folder}"
         finally:
             proxy.terminate()
             proxy.wait()
