@@ -18,11 +18,11 @@ from device.models.card import find_model, load_card
 from device.models.installing import require_free_name
 from device.models.interpreter import load_segmenter
 from device.models.package import MAX_PROOF_PX, Package, Proof, pack_model
+from trainer.experiments.crossvalidation import crossvalidate, finish
 from trainer.fitting.adapting import adapting_run
+from trainer.fitting.segmenter import save_card
 from trainer.fitting.workflow import Training
-from trainer.frames.datasets import Example
-from trainer.network.segmenter import save_card
-from trainer.scores.crossvalidation import crossvalidate, finish
+from trainer.frames.example import Example
 from trainer.scores.evaluate import FrameScore, count_example, load_scores, pool_scores, score
 
 THREADS = 2

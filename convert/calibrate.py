@@ -6,7 +6,7 @@ from device.counting.card import View
 from device.counting.tiles import extend, round_up
 from device.counting.view import network_view
 from device.errors import ModelError
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 
 CALIBRATION_TILES = 128
 TILE_PX = 128

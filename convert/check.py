@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from device.counting.records import PROBABILITY_STEPS
 from device.counting.segmenter import Segmenter
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.scores.evaluate import FrameScore, Scores, count_example, pool_scores, score
 
 GOAL_F1_APART = 0.005

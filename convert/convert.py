@@ -14,10 +14,10 @@ from convert.stages import cut
 from device.counting.card import Metrics, ModelCard
 from device.machine.files import write_atomic
 from device.models.interpreter import LiteRtSegmenter, load_segmenter
+from trainer.experiments.crossvalidation import metrics_of, report_folds, score_maps
+from trainer.fitting.segmenter import KerasSegmenter, save_card
 from trainer.fitting.workflow import Maps, Training, load_final, load_maps, save_maps
-from trainer.frames.datasets import Example
-from trainer.network.segmenter import KerasSegmenter, save_card
-from trainer.scores.crossvalidation import metrics_of, report_folds, score_maps
+from trainer.frames.example import Example
 from trainer.scores.evaluate import count_example
 
 INTEGER_FOLDER = "crossvalidation-int8"

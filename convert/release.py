@@ -9,10 +9,10 @@ import msgspec
 from convert.convert import convert_run, crossvalidate_integer
 from device.counting.card import ModelCard
 from device.models.card import MODELS_DIR
+from trainer.experiments.crossvalidation import crossvalidate, finish
 from trainer.fitting.diameter import fit_diameter
+from trainer.fitting.segmenter import save_card
 from trainer.fitting.workflow import WEIGHTS_DIR, Training
-from trainer.network.segmenter import save_card
-from trainer.scores.crossvalidation import crossvalidate, finish
 
 
 def release(

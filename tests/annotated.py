@@ -4,7 +4,7 @@ import numpy as np
 from conftest import make_frame
 from PIL import Image
 
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.scores.evaluate import FrameScore
 
 

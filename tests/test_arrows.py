@@ -1,6 +1,7 @@
 """The import arrows: device.counting <- the rest of device <- trainer <- convert."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ NARROW = {
 }
 
 
+TRAINER_ROOMS = ("network", "frames", "scores", "fitting", "confidence", "experiments", "cli")
+
+
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
@@ -60,6 +64,18 @@ def imported(source: str, *, top_level_only: bool = False) -> set[str]:
                 inner = f"{node.module}.{alias.name}"
                 names.add(inner if is_module(inner) else node.module)
     return names
+
+
+def name_of(path: Path) -> str:
+    """The absolute name of a module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def without_types(source: str) -> str:
+    """A source without what it imports for its annotations only."""
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if not ast.unparse(node).startswith("if TYPE_CHECKING")]
+    return ast.unparse(tree)
 
 
 def room_of(module: str) -> str:
@@ -112,6 +128,27 @@ def test_the_lowest_rooms_know_only_their_neighbours(room):
         assert here != room or there in NARROW[room], f"{path} imports {there}"
 
 
+def test_rooms_of_the_trainer_import_only_rooms_before_them():
+    rooms = {
+        name_of(path).split(".")[1] for path in modules("trainer") if path.name != "__init__.py"
+    }
+    assert rooms == set(TRAINER_ROOMS)
+    for path in modules("trainer"):
+        for name in imported(path.read_text()):
+            if name.startswith("trainer.") and path.parent != ROOT / "trainer":
+                here, there = (TRAINER_ROOMS.index(room_of(one)) for one in (name_of(path), name))
+                assert there <= here, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_no_module_imports_itself_by_a_detour(package):
+    needs = {name_of(path): imported(without_types(path.read_text())) for path in modules(package)}
+    order = graphlib.TopologicalSorter(
+        {name: {each for each in needs[name] & needs.keys() if each != name} for name in needs}
+    )
+    order.prepare()  # raises CycleError with the circle
+
+
 def test_hardware_and_interpreters_are_imported_only_where_used():
     for path in modules("device"):
         tops = {name.split(".")[0] for name in imported(path.read_text(), top_level_only=True)}
@@ -119,10 +156,7 @@ def test_hardware_and_interpreters_are_imported_only_where_used():
 
 
 def test_every_device_module_imports_without_them():
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in modules("device")
-    ]
+    names = [name_of(path) for path in modules("device")]
     script = f"""
 import importlib, sys
 class Absent:

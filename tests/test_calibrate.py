@@ -33,11 +33,11 @@ from device.synthetic import make_frame as make_synthetic
 from trainer.confidence.colours import fit_colours
 from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
 from trainer.confidence.flagrates import corrupted_rates, light_statistics, normal_rates
-from trainer.confidence.neutral import neutral_confidence
 from trainer.confidence.report import bins, coverage_table, write_confidence_report
+from trainer.fitting.neutral import neutral_confidence
+from trainer.fitting.segmenter import save_card
 from trainer.frames.corrupt import CORRUPTIONS, corrupt
-from trainer.frames.datasets import Example
-from trainer.network.segmenter import save_card
+from trainer.frames.example import Example
 
 TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
 
@@ -315,8 +315,8 @@ def test_the_colours_of_annotated_frames_go_into_a_card_and_nothing_else(tmp_pat
 @pytest.mark.data
 def test_unlabelled_yellow_frame_is_normal_for_ranges_of_reduced_ones(data_dir):
     from device.imageio import read_frame
-    from trainer.fitting.runs import Source
     from trainer.frames.datasets import load_source
+    from trainer.frames.sources import Source
 
     card = make_card(cell_diameter_px=9.5, frame_cell_diameter_px=38.0)
     source = Source(kind="reduced", path="fnc_yellow_reduced", name="reduced", licence="")

@@ -6,7 +6,7 @@ from conftest import make_frame
 
 from convert.calibrate import calibration_tiles
 from device.errors import ModelError
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 
 
 def example(level, height=150, width=200, scale=1.0):

@@ -902,7 +902,7 @@ def test_without_picamera2_the_sentence_names_the_package():
 
 def test_auto_never_simulates_on_a_raspberry_pi(tmp_path, monkeypatch):
     board = tmp_path / "model"
-    monkeypatch.setattr("device.camera._BOARD", board)
+    monkeypatch.setattr("device.camera.choice._BOARD", board)
     assert open_camera(SETTINGS).kind == "simulated"
     board.write_text("Raspberry Pi 4 Model B Rev 1.4\0")
     assert open_camera(SETTINGS).kind == "pi"

@@ -11,9 +11,9 @@ from convert.quantize import open_interpreter, operators, quantize
 from convert.stages import cut
 from device.models import staging
 from device.models.stages import StagedNetwork, WholeNetwork
+from trainer.fitting.segmenter import KerasSegmenter
 from trainer.network.baselines import build_network
 from trainer.network.resunet import Network
-from trainer.network.segmenter import KerasSegmenter
 
 NETWORK = Network(
     widths=(4, 8, 8), bottleneck_filters=12, bottleneck_kernel=5, bottleneck_dilations=(1, 2)

@@ -11,11 +11,8 @@ from PIL import Image
 
 from device.assays.matching import centroids, match
 from device.errors import InputError
-from trainer.fitting.runs import Phase, Source
-from trainer.frames.augment import Augment, Layers, crop, grid_centres
-from trainer.frames.datasets import archive_split, load_source, paper_test_names, read_archive
-from trainer.frames.objects import mask_objects, part_touching
-from trainer.frames.sampling import (
+from trainer.fitting.runs import Phase
+from trainer.fitting.sampling import (
     Pool,
     Prefetch,
     batches,
@@ -24,6 +21,10 @@ from trainer.frames.sampling import (
     make_pool,
     scale_at,
 )
+from trainer.frames.augment import Augment, Layers, crop, grid_centres
+from trainer.frames.datasets import archive_split, load_source, paper_test_names, read_archive
+from trainer.frames.objects import mask_objects, part_touching
+from trainer.frames.sources import Source
 from trainer.frames.splits import fold_numbers, train_and_test, validation_part
 from trainer.frames.weightmaps import crowding_map, object_border, pixel_weights
 from trainer.scores.matching import merge_within_targets

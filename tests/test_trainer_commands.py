@@ -13,7 +13,7 @@ from PIL import Image
 from device.synthetic import SyntheticSettings
 from device.synthetic import make_frame as synthetic_frame
 from trainer.cli import cli
-from trainer.fitting.study import (
+from trainer.experiments.study import (
     EXPERIMENTS,
     FIJI,
     NAMES,
@@ -155,7 +155,7 @@ def test_propose_and_synthesize_write_what_they_say(tmp_path):
 
 
 def test_evaluate_writes_scores_and_pictures(tmp_path, monkeypatch):
-    from trainer.scores import scoring
+    from trainer.experiments import scoring
 
     monkeypatch.setattr(scoring, "open_segmenter", lambda model: FakeSegmenter())
     folder = tmp_path / "frames"
@@ -189,7 +189,7 @@ def test_every_experiment_of_the_study_differs_from_the_base_and_shares_what_it_
 
 
 def test_the_classical_experiment_of_the_study_runs_and_is_not_repeated(tmp_path, monkeypatch):
-    from trainer.fitting import study
+    from trainer.experiments import study
 
     run = base_run()
     source = msgspec.structs.replace(

@@ -19,12 +19,12 @@ from trainer.fitting.checkpoint import State, read_log
 from trainer.fitting.fit import Task, after_epoch, fit, learning_rate_at
 from trainer.fitting.losses import Loss, PixelLoss
 from trainer.fitting.runs import Phase, Run, Schedule, load_run, recipe_names, to_toml
+from trainer.fitting.sampling import Pool
+from trainer.fitting.segmenter import KerasSegmenter, make_card, to_codes
 from trainer.frames.augment import Layers
-from trainer.frames.sampling import Pool
 from trainer.network.baselines import REGISTRY, build_network
 from trainer.network.receptive import gmac, reach, total_stride
 from trainer.network.resunet import PAPER_PARAMETERS, Network, build_resunet, logit_model
-from trainer.network.segmenter import KerasSegmenter, make_card, to_codes
 
 SMALL = Network(widths=(4, 8), bottleneck_filters=8, bottleneck_kernel=3, bottleneck_dilations=(1,))
 
@@ -257,7 +257,7 @@ from trainer.fitting.fit import Task, fit
 from trainer.fitting.runs import Phase, Schedule
 from trainer.network.resunet import Network
 from trainer.frames.augment import Layers
-from trainer.frames.sampling import Pool
+from trainer.fitting.sampling import Pool
 import keras
 keras.utils.set_random_seed(1)
 stack = np.zeros((48, 48, 5), np.float32)

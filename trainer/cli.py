@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from device.errors import FluocountError
-from trainer.manysets import COMMANDS, DATA, OUT, open_recipe
+from trainer.experiments.manysets import COMMANDS, DATA, OUT, open_recipe
 
 if TYPE_CHECKING:
-    from trainer.fitting.runs import Kind, Scale
+    from trainer.frames.sources import Kind, Scale
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,7 +28,7 @@ for command in COMMANDS:
 @DATA
 def fit(recipe: str, out: Path | None, data: Path | None) -> None:
     """Pre-train, fine-tune on all frames and choose the threshold; continues after an interruption."""
-    from trainer.scores.crossvalidation import finish
+    from trainer.experiments.crossvalidation import finish
 
     training = open_recipe(recipe, out, data)
     card = finish(training)
@@ -44,7 +44,7 @@ def fit(recipe: str, out: Path | None, data: Path | None) -> None:
 @DATA
 def crossvalidate(recipe: str, folds: tuple[int, ...], out: Path | None, data: Path | None) -> None:
     """Train every fold and score each frame with the model that has not seen it."""
-    from trainer.scores.crossvalidation import crossvalidate as run_folds
+    from trainer.experiments.crossvalidation import crossvalidate as run_folds
 
     training = open_recipe(recipe, out, data)
     click.echo(run_folds(training, list(folds) or None))
@@ -86,7 +86,7 @@ def calibrate(recipe: str, card: Path | None, out: Path | None, data: Path | Non
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluation"))
 def evaluate(model: str, folder: Path, kind: "Kind", part: str, scale: "Scale", out: Path) -> None:
     """Score MODEL (a shipped name, a .tflite or a run's folder) on the annotated frames of FOLDER."""
-    from trainer.scores.scoring import evaluate_folder
+    from trainer.experiments.scoring import evaluate_folder
 
     click.echo(evaluate_folder(model, folder, kind, part, scale, out))
 
@@ -98,7 +98,7 @@ def evaluate(model: str, folder: Path, kind: "Kind", part: str, scale: "Scale", 
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def synthesize(frames: int, seed: int, width: int, out: Path) -> None:
     """Write synthetic frames with exact label images: OUT/images, OUT/labels."""
-    from trainer.scores.scoring import synthesize_folder
+    from trainer.experiments.scoring import synthesize_folder
 
     click.echo(f"{synthesize_folder(frames, seed, width, out)} cells in {frames} frames in {out}")
 
@@ -111,7 +111,7 @@ def synthesize(frames: int, seed: int, width: int, out: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/proposals"))
 def propose(images: tuple[Path, ...], cell_diameter: float | None, out: Path) -> None:
     """Write loose candidate masks for a person to prune (no network involved)."""
-    from trainer.scores.scoring import propose_masks
+    from trainer.experiments.scoring import propose_masks
 
     for path, count in propose_masks(images, cell_diameter, out):
         click.echo(f"{path}: {count} candidates")
@@ -125,7 +125,7 @@ def propose(images: tuple[Path, ...], cell_diameter: float | None, out: Path) ->
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/paper"))
 def paper(archive: Path, recipe: str, out: Path) -> None:
     """Reproduce the paper's split and table from the original ARCHIVE (version 1 or 2)."""
-    from trainer.scores.published import reproduce
+    from trainer.experiments.published import reproduce
 
     click.echo(reproduce(archive, recipe, out, click.echo))
 
@@ -145,8 +145,8 @@ def teach(folders: tuple[str, ...], model: str, most: int, draws: int) -> None:
     LAYOUT is pairs (images/ with masks/), labels (images/ with labels/) or reduced (with index.csv).
     Folders joined by + are one set.
     """
-    from trainer.scores.scoring import open_segmenter
-    from trainer.scores.teaching import measure_teaching, parse_set
+    from trainer.experiments.scoring import open_segmenter
+    from trainer.experiments.teaching import measure_teaching, parse_set
 
     sets = [parse_set(text) for text in folders]
     for line in measure_teaching(open_segmenter(model), sets, most, draws):
@@ -163,7 +163,7 @@ def study(
     names: tuple[str, ...], table: bool, runs: Path, results: Path, data: Path | None
 ) -> None:
     """Ablations and comparators with one step budget and 3 folds; continues after an interruption."""
-    from trainer.fitting.study import run_study, study_table
+    from trainer.experiments.study import run_study, study_table
     from trainer.fitting.workflow import data_folder
 
     if not table:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from device.camera.base import Camera, Capture
+from device.camera.choice import open_camera
 from device.camera.front import CameraFront
 from device.camera.light import Switch, lit
 from device.camera.memory import Wanted
@@ -57,8 +58,6 @@ class CameraThread:
         retry_s: float = FIRST_RETRY_S,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        from device.camera import open_camera
-
         self._camera = camera or open_camera(settings)
         self._settings, self._remember = settings, remember
         self._light = excitation

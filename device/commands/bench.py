@@ -179,4 +179,4 @@ def _reference(weights: Path | None) -> dict[str, list[str]]:
             f"--reference needs the float weights {path}, which are in the source tree only: "
             "run it from a clone, or name them with --reference-weights."
         )
-    return {REFERENCE: ["-m", "trainer.scores.reference", str(path)]}
+    return {REFERENCE: ["-m", "trainer.experiments.reference", str(path)]}

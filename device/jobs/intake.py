@@ -14,7 +14,7 @@ from device.counting.records import CountSettings, with_assay
 from device.counting.settings import resolve
 from device.errors import InputError, ModelError
 from device.imageio.header import Header
-from device.jobs import Segmenters
+from device.jobs.segmenters import Segmenters
 from device.models.auto import model_names
 from device.models.estimate import reading_mb, require_memory, without_unknown_size
 from device.sandbox import open_image

@@ -11,8 +11,8 @@ import msgspec
 from device.assays.usual import normal_frame
 from device.counting.card import ModelCard
 from trainer.confidence.flagrates import light_statistics
-from trainer.frames.datasets import Example
-from trainer.network.segmenter import save_card
+from trainer.fitting.segmenter import save_card
+from trainer.frames.example import Example
 
 
 def fit_colours(examples: Iterable[Example], card_path: Path) -> str:

@@ -8,7 +8,7 @@ from device.assays.fitting import fit_evidence
 from device.assays.matching import centroids
 from device.counting.card import Confidence, ModelCard
 from device.counting.records import ProbabilityMap
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.scores.evaluate import radius_px, settings_for
 
 

@@ -11,10 +11,10 @@ from device.machine.files import write_atomic
 from trainer.confidence.evidence import UnseenFrame, gather
 from trainer.confidence.flagrates import corrupted_rates, normal_rates
 from trainer.confidence.report import write_confidence_report
+from trainer.fitting.segmenter import save_card
 from trainer.fitting.workflow import Maps, Training, load_maps
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.frames.splits import fold_numbers
-from trainer.network.segmenter import save_card
 
 SYNTHETIC_FRAMES = 60
 _MAPS = ("maps-int8.npz", "maps.npz")

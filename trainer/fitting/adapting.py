@@ -9,8 +9,9 @@ from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES
 from device.errors import InputError
 from device.export.trainingfile import Manifest, read_manifest
 from device.machine.files import sha256_of
-from trainer.fitting.runs import Phase, Run, Schedule, Source, load_run
+from trainer.fitting.runs import Phase, Run, Schedule, load_run
 from trainer.fitting.workflow import released_weights
+from trainer.frames.sources import Source
 
 EPOCHS, EPOCH_STEPS = 8, 50
 MOST_FOLDS = 4

@@ -24,9 +24,9 @@ from device.counting.diameter import (
     window,
 )
 from device.counting.view import network_view
+from trainer.fitting.segmenter import save_card
 from trainer.fitting.workflow import Training
-from trainer.frames.datasets import Example
-from trainer.network.segmenter import save_card
+from trainer.frames.example import Example
 
 ZOOMS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
 """Every frame is seen at its own size and at some of these."""

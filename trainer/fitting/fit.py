@@ -16,7 +16,7 @@ from trainer.fitting.averaging import EVERY_STEPS, WeightAverage
 from trainer.fitting.checkpoint import Checkpoint, State, draw_curve, log_epoch
 from trainer.fitting.losses import PixelLoss
 from trainer.fitting.runs import Phase, Precision, Schedule
-from trainer.frames.sampling import Pool, Prefetch, batches, make_batch
+from trainer.fitting.sampling import Pool, Prefetch, batches, make_batch
 from trainer.network.resunet import logit_model
 
 VALIDATION_BATCHES = 24

@@ -11,63 +11,17 @@ from device.errors import SettingsError
 from trainer.fitting.losses import Loss
 from trainer.frames import resources
 from trainer.frames.augment import Augment
+from trainer.frames.sources import Section, Source
 from trainer.network.resunet import Network
 
 FRAME_CELL_DIAMETER_PX = 38.0
 """Typical diameter of a yellow neuron in a 1600x1200 frame."""
 
 
-Kind = Literal["reduced", "pairs", "labels", "fnc_v1", "fnc_v2", "synthetic", "corrected"]
-"""Layout of a set of annotated frames."""
-Scale = Literal["width", "diameter"]
 Precision = Literal["float32", "mixed_bfloat16"]
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the TOML file; unknown keys are errors."""
-
-
-class Source(_Section, frozen=True, kw_only=True):
-    """`[[...sources]]`: one set of annotated frames.
-
-    Attributes:
-        kind: "reduced" (images/ with masks/ or labels/ and an index.csv), "pairs" (images/ and masks/), "labels"
-            (images/ and labels/), "fnc_v1", "fnc_v2" (layouts of the original archives), "synthetic", "corrected" (a
-            training file of the device: all of its frames take turns as test frames).
-        path: folder or file, relative to the data folder; unused for "synthetic".
-        name, licence: for the model card.
-        group: regular expression; frames whose names match it alike are never split up. Empty: each frame for itself,
-            or what index.csv says.
-        scale: "width" (full-size pixels per pixel = 1600 / width) or "diameter" (the objects' median
-            diameter becomes `frame_cell_diameter_px`).
-        match: where cells give the scale, how near a detection must be to a target: 50 px of a 1600 px wide frame
-            ("paper"), or half a cell ("half").
-        diameter_factor: objects of this set are made larger by it ("diameter") or are larger ("width").
-        recolour: grey or single-stain frames get the colours of the yellow frames.
-        held_out: this set's frames take turns as test frames (True for the target domain only).
-        share: how often its frames are drawn; the sources without a share are drawn 1.0 together.
-        frames: synthetic frames to make, or at most so many of a folder (seeded choice).
-        seed: of synthetic frames.
-        width_px: of synthetic frames (4:3); cells shrink with it.
-    """
-
-    kind: Kind
-    path: str = ""
-    name: str
-    licence: str
-    group: str = ""
-    scale: Scale = "width"
-    match: Literal["paper", "half"] = "paper"
-    diameter_factor: float = 1.0
-    recolour: bool = False
-    held_out: bool = False
-    share: float | None = None
-    frames: int | None = None
-    seed: int = 1
-    width_px: int = 1600
-
-
-class Schedule(_Section, frozen=True, kw_only=True):
+class Schedule(Section, frozen=True, kw_only=True):
     """`[...schedule]`: optimiser and learning rate. The defaults are the paper's (section 4.2).
 
     Attributes:
@@ -92,7 +46,7 @@ class Schedule(_Section, frozen=True, kw_only=True):
     ema: float = 0.0
 
 
-class Phase(_Section, frozen=True, kw_only=True):
+class Phase(Section, frozen=True, kw_only=True):
     """`[pretrain]` or `[finetune]`: frames in, weights out.
 
     Attributes:
@@ -122,8 +76,8 @@ class Phase(_Section, frozen=True, kw_only=True):
     cell_share: float = 0.5
     validation_share: float = 0.0
     crowd_bonus: float = 0.0
-    oversample: dict[str, float] = {}
-    kind_weights: dict[str, float] = {}
+    oversample: dict[str, float] = msgspec.field(default_factory=dict)
+    kind_weights: dict[str, float] = msgspec.field(default_factory=dict)
     undersample_crops: float = 1.0
     loss: Loss = Loss()
     augment: Augment = Augment()
@@ -139,7 +93,7 @@ DEFAULT_POSTPROCESSING = Postprocessing(
 )
 
 
-class Run(_Section, frozen=True, kw_only=True):
+class Run(Section, frozen=True, kw_only=True):
     """One model from data to weights.
 
     Attributes:

@@ -13,11 +13,12 @@ from device.errors import InputError, SettingsError
 from device.machine.files import write_atomic
 from trainer.fitting.fit import Log, Task, fit
 from trainer.fitting.runs import Phase, Run, load_run, to_toml, trains_alike
-from trainer.frames.datasets import Example, load_source
-from trainer.frames.sampling import make_pool
+from trainer.fitting.sampling import make_pool
+from trainer.fitting.segmenter import KerasSegmenter, make_card
+from trainer.frames.datasets import load_source
+from trainer.frames.example import Example
 from trainer.frames.splits import fold_numbers, train_and_test, validation_part
 from trainer.network.baselines import build_network
-from trainer.network.segmenter import KerasSegmenter, make_card
 from trainer.scores.evaluate import count_example
 
 Maps = dict[str, np.ndarray]

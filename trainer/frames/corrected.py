@@ -9,7 +9,7 @@ from scipy import ndimage
 from device.assays.matching import centroids
 from device.export.trainingfile import CorrectedFrame, read_frames
 from device.jobs.teaching import RADIUS
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 
 
 def read_corrected(path: Path, frame_cell_diameter_px: float, source: str) -> list[Example]:

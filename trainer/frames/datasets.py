@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,11 @@ from device.counting.records import Frame
 from device.errors import InputError
 from device.imageio import read_frame
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
-from trainer.fitting.runs import Source
 from trainer.frames import resources
+from trainer.frames.corrected import read_corrected
+from trainer.frames.example import RADIUS_PX, Example
 from trainer.frames.objects import mask_objects, median_diameter
-from trainer.scores.matching import RADIUS_PX
+from trainer.frames.sources import Source
 
 CROP_EDGE_PX = 512
 """Square crops of the reduced set are taken for the paper's 512x512 crops of a full-size frame."""
@@ -31,44 +31,6 @@ RELATED_FRAMES = {
     "fnc_041": "fnc_017",
 }
 """Crops of the reduced set that were found in whole frames of it (template matching): same side of a split."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Example:
-    """One annotated frame.
-
-    Attributes:
-        frame: as the device reads it; reduced frames stay reduced.
-        labels: (height, width) int32 target objects, 1..n, crumbs left out.
-        scale: pixels of a 1600x1200 frame per pixel of this one, above 0.
-        group: frames with the same group show the same tissue and are never split up.
-        source: name of the data set.
-        kind: "whole_frame", "crop", ...
-        match_px: a detection nearer to a target's centre than this many pixels of this frame has found it; 0: the
-            paper's 50 px of a full-size frame.
-        held_out: takes turns as a test frame.
-        recolour: whether the training sees it in the colours of the yellow frames.
-    """
-
-    frame: Frame
-    labels: npt.NDArray[np.int32]
-    scale: float
-    group: str
-    source: str
-    kind: str = "whole_frame"
-    match_px: float = 0.0
-    held_out: bool = False
-    recolour: bool = False
-
-    @property
-    def name(self) -> str:
-        """File name without suffix, or the synthetic frame's name."""
-        return Path(self.frame.source).stem
-
-    @property
-    def count(self) -> int:
-        """Number of target objects."""
-        return int(self.labels.max(initial=0))
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -281,8 +243,6 @@ def load_source(source: Source, data: Path, cell_diameter_px: float, seed: int) 
             for index in range(source.frames or 100)
         ]
     if source.kind == "corrected":
-        from trainer.frames.corrected import read_corrected
-
         return read_corrected(folder, cell_diameter_px, source.name)
     readers = {
         "reduced": lambda: _reduced(source, folder, cell_diameter_px),

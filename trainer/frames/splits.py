@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 
 
 def fold_numbers(examples: list[Example], folds: int, seed: int) -> dict[str, int]:

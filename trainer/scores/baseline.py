@@ -12,7 +12,7 @@ from skimage.segmentation import watershed
 
 from device.counting.records import Frame, disc_area
 from device.counting.scale import to_8_bit
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.scores.classical import BLUR_RATIO, SMALLEST_RATIO, Segmented
 from trainer.scores.evaluate import FrameScore, pool_scores, score
 

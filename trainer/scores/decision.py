@@ -21,7 +21,7 @@ from device.counting.pipeline import see_again
 from device.counting.records import CountSettings, LabelImage
 from device.counting.segmented import Segmented
 from device.counting.settings import resolve
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.scores.evaluate import FrameScore, Scores, pool_scores, recount, score, settings_for
 
 CURVE = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -12,8 +12,8 @@ from device.counting.card import Metrics, ModelCard
 from device.counting.pipeline import count_frame, relabel
 from device.counting.records import Counted, CountSettings
 from device.counting.segmenter import Segmenter
-from trainer.frames.datasets import Example
-from trainer.scores.matching import RADIUS_PX, merge_within_targets, overlapping_pairs
+from trainer.frames.example import RADIUS_PX, Example
+from trainer.scores.matching import merge_within_targets, overlapping_pairs
 
 SPARSE_CELLS, CROWDED_CELLS = 10, 20
 """Up to so many cells a frame is sparse, from so many on it is crowded."""

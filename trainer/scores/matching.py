@@ -5,9 +5,6 @@ import numpy.typing as npt
 
 from device.assays.matching import Points
 
-RADIUS_PX = 50.0
-"""A detection belongs to a target closer than this at 1600 px frame width."""
-
 
 def merge_within_targets(detections: Points, target_labels: npt.NDArray[np.int32]) -> Points:
     """Detections whose centroids lie in the same target object become one, at their mean.

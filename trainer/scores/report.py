@@ -9,7 +9,7 @@ from skimage.segmentation import find_boundaries
 from tabulate import tabulate
 
 from device.counting.scale import to_8_bit
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.scores.evaluate import (
     FrameScore,
     Labelled,

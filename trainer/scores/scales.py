@@ -11,7 +11,7 @@ from tabulate import tabulate
 from device.counting.pipeline import count_frame
 from device.counting.records import CountResult, CountSettings, Frame
 from device.counting.segmenter import Segmenter
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 
 ZOOMS = (0.25, 0.5, 1.0, 2.0, 4.0)
 NEAR = 0.15

@@ -18,7 +18,7 @@ from device.counting.view import network_view
 from trainer.fitting.losses import Loss
 from trainer.fitting.runs import Phase
 from trainer.frames.augment import Augment, Layers, crop, grid_centres, pick_centre
-from trainer.frames.datasets import Example
+from trainer.frames.example import Example
 from trainer.frames.objects import mask_objects, part_labels, part_touching
 from trainer.frames.weightmaps import crowding_map, pixel_weights
 

@@ -10,9 +10,9 @@ from device.assays.fitting import MANY_SETS, choose_least, fit_logistic
 from device.counting.card import Metrics, ModelCard
 from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
 from trainer.confidence.unseen import has_unseen_frames, judging_parts, unseen_frames
+from trainer.fitting.segmenter import save_card
 from trainer.fitting.workflow import Maps, Training
-from trainer.frames.datasets import Example
-from trainer.network.segmenter import save_card
+from trainer.frames.example import Example
 from trainer.scores.decision import (
     Decision,
     Table,

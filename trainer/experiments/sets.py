@@ -10,10 +10,12 @@ from device.counting.records import Counted
 from device.errors import SettingsError
 from trainer.confidence.evidence import fit_confidence, gather
 from trainer.confidence.unseen import unseen_frames
-from trainer.fitting.runs import Run, Source
+from trainer.fitting.runs import Run
+from trainer.fitting.segmenter import KerasSegmenter
 from trainer.fitting.workflow import Training
-from trainer.frames.datasets import Example, load_source
-from trainer.network.segmenter import KerasSegmenter
+from trainer.frames.datasets import load_source
+from trainer.frames.example import Example
+from trainer.frames.sources import Source
 from trainer.scores.decision import combinations, decide
 from trainer.scores.evaluate import FrameScore, count_example, pool_scores, recount, score
 

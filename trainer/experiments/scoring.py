@@ -9,8 +9,10 @@ from PIL import Image
 
 from device.counting.segmenter import Segmenter
 from device.imageio import IMAGE_SUFFIXES, read_frame
-from trainer.fitting.runs import FRAME_CELL_DIAMETER_PX, Kind, Scale, Source
-from trainer.frames.datasets import Example, load_source, read_archive, synthetic_example
+from trainer.fitting.runs import FRAME_CELL_DIAMETER_PX
+from trainer.frames.datasets import load_source, read_archive, synthetic_example
+from trainer.frames.example import Example
+from trainer.frames.sources import Kind, Scale, Source
 from trainer.scores.classical import count_proposals, propose_mask
 from trainer.scores.evaluate import count_example, save_scores, score
 from trainer.scores.report import write_report
@@ -25,8 +27,8 @@ def open_segmenter(model: str) -> Segmenter:
         ModelError, InputError: there is no such model.
     """
     if Path(model).is_dir():
+        from trainer.fitting.segmenter import KerasSegmenter
         from trainer.fitting.workflow import data_folder, load_final, open_training
-        from trainer.network.segmenter import KerasSegmenter
 
         return KerasSegmenter(*load_final(open_training(Path(model), data_folder())))
     from device.models.auto import open_model

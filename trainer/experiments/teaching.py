@@ -22,8 +22,9 @@ from device.counting.pipeline import count_frame
 from device.counting.segmenter import Segmenter
 from device.errors import InputError
 from device.jobs.teaching import RADIUS, judge_before
-from trainer.fitting.runs import Kind, Source
-from trainer.frames.datasets import Example, load_source
+from trainer.frames.datasets import load_source
+from trainer.frames.example import Example
+from trainer.frames.sources import Kind, Source
 from trainer.scores.evaluate import settings_for
 
 UNTAUGHT = Assay(name="untaught")

@@ -14,13 +14,13 @@ import msgspec
 from tabulate import tabulate
 
 from device.errors import SettingsError
+from trainer.experiments.crossvalidation import crossvalidate, score_maps
 from trainer.fitting.fit import Log
 from trainer.fitting.runs import Phase, Run, load_run
+from trainer.fitting.segmenter import git_commit
 from trainer.fitting.workflow import Maps, Training
 from trainer.network.receptive import gmac_per_frame
-from trainer.network.segmenter import git_commit
 from trainer.scores.classical import fiji_way
-from trainer.scores.crossvalidation import crossvalidate, score_maps
 from trainer.scores.evaluate import FrameScore, Scores, load_scores, pool_scores, score
 
 FOLDS = 3

@@ -5,12 +5,14 @@ from pathlib import Path
 import msgspec
 from tabulate import tabulate
 
+from trainer.experiments.crossvalidation import finish
 from trainer.fitting.fit import Log
-from trainer.fitting.runs import Kind, Run, Source, load_run
+from trainer.fitting.runs import Run, load_run
+from trainer.fitting.segmenter import KerasSegmenter
 from trainer.fitting.workflow import Training, load_final
-from trainer.frames.datasets import Example, archive_split, read_archive
-from trainer.network.segmenter import KerasSegmenter
-from trainer.scores.crossvalidation import finish
+from trainer.frames.datasets import archive_split, read_archive
+from trainer.frames.example import Example
+from trainer.frames.sources import Kind, Source
 from trainer.scores.evaluate import Scores, count_example, pool_scores, save_scores, score
 from trainer.scores.report import write_report
 

@@ -1,7 +1,7 @@
 """What a user would otherwise do: Keras in float32 on the whole frame, the paper's post-processing with scikit-image.
 
-`python -m trainer.scores.reference WEIGHTS.keras` serves the benchmark (device.bench.protocol). Written plainly after
-section 4.3 of the paper, every step on the whole frame; without any code of device.counting.
+`python -m trainer.experiments.reference WEIGHTS.keras` serves the benchmark (device.bench.protocol). Written plainly
+after section 4.3 of the paper, every step on the whole frame; without any code of device.counting.
 """
 
 import csv

@@ -7,7 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from trainer.fitting.workflow import Training
-    from trainer.frames.datasets import Example
+    from trainer.frames.example import Example
 
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the results; default runs/NAME."
@@ -43,7 +43,7 @@ def open_recipe(recipe: str, out: Path | None, data: Path | None) -> "Training":
 @DATA
 def sets(recipe: str, out: Path | None, data: Path | None) -> None:
     """Score each set of RECIPE on the out-of-fold maps that are there: counts, intervals, flags."""
-    from trainer.scores.sets import sets_table
+    from trainer.experiments.sets import sets_table
 
     click.echo(sets_table(open_recipe(recipe, out, data)))
 
@@ -58,7 +58,7 @@ def leave_out(
     recipe: str, source: str, frames: int | None, out: Path | None, data: Path | None
 ) -> None:
     """Train RECIPE without the set whose folder is SET, and score that set: what a stain never seen is worth."""
-    from trainer.scores.sets import table_without
+    from trainer.experiments.sets import table_without
 
     click.echo(table_without(open_recipe(recipe, out, data), source, frames))
 
@@ -113,8 +113,8 @@ def classical(recipe: str, frames: int | None, out: Path | None, data: Path | No
 @DATA
 def scales(model: str, recipe: str, frames: int, out: Path | None, data: Path | None) -> None:
     """Count frames of RECIPE at a quarter to four times their size with MODEL, the cell diameter left open."""
+    from trainer.experiments.scoring import open_segmenter
     from trainer.scores.scales import read_at_scales, scale_table
-    from trainer.scores.scoring import open_segmenter
 
     training, segmenter = open_recipe(recipe, out, data), open_segmenter(model)
     readings = [

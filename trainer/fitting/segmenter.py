@@ -16,7 +16,7 @@ from device.counting.card import (
     Tiling,
 )
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap
-from trainer.confidence.neutral import neutral_confidence
+from trainer.fitting.neutral import neutral_confidence
 from trainer.fitting.runs import Run
 from trainer.network.receptive import gmac_per_frame, reach
 

@@ -1,0 +1,1 @@
+"""What a whole training is measured by: cross-validation, comparisons of networks, published scores."""
