@@ -222,6 +222,36 @@ def test_the_history_is_sorted_and_the_next_image_follows_the_list(counted, page
     page.wait_for_url(f"**/counts/{second}?*")
 
 
+def test_the_way_back_leads_to_the_same_place_and_selection(counted, page, open_page):
+    open_page.watched[-1].forgive("/api/v1/counts/")  # the copies have no pictures
+    multiply(counted, counted.hand_in(png(5), "place.png", sample="place"), 250)
+    page.goto(f"{counted.url}/history?search=place")
+    rows = page.locator(".history-row")
+    rows.nth(99).wait_for(state="attached")
+    rows.nth(99).scroll_into_view_if_needed()
+    rows.nth(150).wait_for(state="attached")
+    rows.nth(150).scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    for at in (150, 152):
+        rows.nth(at).get_by_role("checkbox").check()
+    expect_text(page, "#selection-summary", "2 of 251 selected")
+    chosen = rows.nth(150).get_attribute("data-id")
+    top = rows.nth(150).bounding_box()["y"]
+    for leave in ("link", "reload"):
+        if leave == "link":
+            rows.nth(150).get_by_role("link").first.click()
+            page.locator("#viewer-message", has_not_text="Loading").wait_for()
+            page.go_back()
+        else:
+            page.reload()
+        expect_text(page, "#selection-summary", "2 of 251 selected")
+        row = page.locator(f".history-row[data-id='{chosen}']")
+        page.wait_for_timeout(500)
+        assert row.get_by_role("checkbox").is_checked()
+        assert row.bounding_box()["y"] == pytest.approx(top, abs=120)
+        assert 0 < row.bounding_box()["y"] < 720
+
+
 def test_the_history_keeps_its_filter_in_the_address(counted, page):
     page.goto(f"{counted.url}/history")
     page.locator(".history-row").nth(1).wait_for()

@@ -1,10 +1,12 @@
 // All counts: filter, select, plot, download, keep, delete.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { byId, confirmed, debounce, element, memory, saveBlob, toast } from "./dom.js";
+import { byId, confirmed, debounce, element, toast } from "./dom.js";
 import { number, plural } from "./format.js";
 import "./header.js";
+import { EXPORTS, offerExports } from "./history-export.js";
 import { isFiltered, order, question, readAddress, writeAddress } from "./history-filter.js";
+import { goTo, keepPlace, keptPlace } from "./history-place.js";
 import { historyRow } from "./history-row.js";
 import { drawPlots } from "./history-plots.js";
 import { onChanges } from "./live.js";
@@ -12,8 +14,6 @@ import { onChanges } from "./live.js";
 const PAGE = 100;
 const NEXT_PAGE = 300;
 const MOST = 1000;
-/** Of so many counts the ids still fit into one request; more are exported by filter. */
-const MOST_CHOSEN = 5000;
 let counts = [];
 let before = null;
 let total = 0;
@@ -24,6 +24,8 @@ let turn = 0;
 const chosen = new Set();
 let everything = false;
 let lastChosen = null;
+/** Of a list to which somebody comes back. */
+let kept = keptPlace();
 const drawn = new Map();
 
 const fetchPage = (limit, from) => api.get("/counts", { ...question(), order: order(), limit, before: from });
@@ -34,21 +36,36 @@ function place(answer) {
 }
 
 /** The first counts of the list; as many as are shown already, so that the place in the list stays. */
-async function load({ keepPlace = false } = {}) {
+async function load({ stay = false } = {}) {
   turn += 1;
   const mine = turn;
+  const back = stay ? null : kept;
+  kept = null;
   byId("rows").setAttribute("aria-busy", "true");
   try {
-    const answer = await fetchPage(keepPlace ? Math.min(MOST, Math.max(PAGE, counts.length)) : PAGE, "");
+    const wanted = stay ? counts.length : back?.rows ?? 0;
+    const answer = await fetchPage(Math.min(MOST, Math.max(PAGE, wanted)), "");
     if (mine !== turn) return;
     counts = answer.counts;
     place(answer);
-    if (!keepPlace) { chosen.clear(); everything = false; }
+    if (!stay) { chosen.clear(); everything = false; }
+    if (back) await comeBack(back);
     show();
+    if (back) goTo(back);
   } catch (error) {
     toast(error.message, "fault");
   }
   if (mine === turn) byId("rows").removeAttribute("aria-busy");
+}
+
+async function comeBack({ chosen: ids, everything: all, rows }) {
+  for (let last = null; before && before !== last && counts.length < rows;) {
+    last = before;
+    await append(MOST);
+  }
+  everything = all;
+  const wanted = new Set(ids);
+  for (const count of counts) if (all || wanted.has(count.id)) chosen.add(count.id);
 }
 
 async function loadMore(limit = NEXT_PAGE) {
@@ -109,10 +126,6 @@ function show() {
 }
 
 /** The counts that plots apply to: the selected ones, or all shown when none is selected. */
-const EXPORTS = {
-  csv: { label: "CSV", file: "counts.csv" }, regions: { label: "Regions", file: "regions.csv" }, zip: { label: "ZIP", file: "counts.zip" },
-};
-
 const selection = () => (chosen.size ? counts.filter((count) => chosen.has(count.id)) : counts);
 
 const plotSoon = debounce(150, () => drawPlots(selection()));
@@ -205,36 +218,10 @@ async function countAgain() {
   await load();
 }
 
-/** By filter the browser saves the file while it arrives; a selection is small and goes by its ids. */
-async function exportAs(format) {
-  const { file } = EXPORTS[format];
-  const table = file.endsWith(".csv") ? { separator: byId("separator").value, bom: "true" } : {};
-  if (everything || !chosen.size) {
-    const link = element("a", { href: api.url(`/${file}`, { ...question(), ...table }), download: file });
-    document.body.append(link);
-    link.click();
-    link.remove();
-    return;
-  }
-  const ids = counts.filter((count) => chosen.has(count.id) && count.status === "done").map((count) => count.id);
-  if (ids.length > MOST_CHOSEN) { toast(`At most ${number(MOST_CHOSEN)} counts can be selected one by one; select all of a filter instead.`, "warn"); return; }
-  const button = byId(`export-${format}`);
-  button.disabled = true;
-  try {
-    const { blob } = await api.blob("/exports", { method: "POST", json: { ids, format, ...table, ...(table.bom && { bom: true }) } });
-    saveBlob(blob, file);
-    toast(`${plural(ids.length, "count")} exported.`);
-  } catch (error) {
-    toast(error.message, "fault");
-  } finally {
-    button.disabled = false;
-  }
-}
-
-const reloadSoon = debounce(300, () => load({ keepPlace: true }));
+const reloadSoon = debounce(300, () => load({ stay: true }));
 
 function showChanges({ counts: changed, deleted, reset }) {
-  if (reset) { load({ keepPlace: counts.length > 0 }); return; }
+  if (reset) { load({ stay: counts.length > 0 }); return; }
   const known = new Set(counts.map((count) => count.id));
   // A count made again takes the place of the old one when it is done.
   const ended = changed.some((count) => count.status === "done" && known.has(count.id));
@@ -269,15 +256,14 @@ byId("select-all").addEventListener("change", (event) => {
   if (everything) for (const count of counts) chosen.add(count.id);
   show();
 });
-for (const format of Object.keys(EXPORTS)) byId(`export-${format}`).addEventListener("click", () => exportAs(format));
+offerExports(() => (everything || !chosen.size ? null : counts.filter((count) => chosen.has(count.id) && count.status === "done").map((count) => count.id)));
 byId("again-selected").addEventListener("click", countAgain);
 byId("keep-selected").addEventListener("click", keepChosen);
 byId("delete-selected").addEventListener("click", removeChosen);
-byId("separator").value = memory.read("separator") || "comma";
-byId("separator").addEventListener("change", (event) => memory.write("separator", event.target.value));
 // On a phone the list comes first; the plots open on request.
 byId("plots").open = !matchMedia("(max-width: 860px)").matches;
 readAddress();
+keepPlace(() => ({ chosen: [...chosen], everything, rows: counts.length }));
 suggestSamples();
 offerAssays("again-assay", null);
 onChanges(showChanges);
