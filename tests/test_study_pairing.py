@@ -135,3 +135,22 @@ def test_independent_subjects_of_one_name_are_compared_as_such(lab):
     (found,) = analysed(lab, pairing="independent").analyses
     assert found.comparison.test == "Welch's t test"
     assert found.comparison.effects[0].p > paired.comparison.effects[0].p
+
+
+def test_names_are_joined_as_people_do():
+    from device.studies.words import join_words
+
+    assert join_words(["Anna"]) == "Anna"
+    assert join_words(["Anna", "Ben"]) == "Anna and Ben"
+    assert join_words(["Anna", "Ben", "Carla"]) == "Anna, Ben and Carla"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(-0.2, 2, "−0.20"), (7, 3, "7.00"), (1234.5, 3, "1234"), (123.4, 3, "123"), (0, 3, "0")]
+    + [(float("nan"), 3, "–"), (None, 3, "–"), (0.00001, 2, "0.000010")],
+)
+def test_numbers_have_their_digits_and_the_minus_of_print(value, digits, text):
+    from device.studies.words import number_text
+
+    assert number_text(value, digits) == text

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from device.errors import InputError, StorageError
-from device.export.archive import Pipe
 from device.machine.files import open_atomic
+from device.machine.pipe import Pipe
 
 Part = tuple[str, bytes | Path]
 """A path within the export, and its contents or the file that they are copied from."""

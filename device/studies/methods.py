@@ -16,7 +16,7 @@ from device.studies.analysis import Analysis, Findings
 from device.studies.reviewing import AUTOMATIC, ReviewResult
 from device.studies.uncertainty import DRAWS
 from device.studies.values import ImageLine, flag_words
-from device.studies.words import number_text
+from device.studies.words import join_words, number_text
 
 
 def methods_text(
@@ -142,7 +142,7 @@ def _checking(findings: Findings) -> str:
 
 def _review(found: ReviewResult) -> str:
     """A blinded review, with how those who counted agree."""
-    who = " and ".join(found.observers)
+    who = join_words(found.observers)
     own = "in an own random order each" if len(found.observers) > 1 else "in random order"
     text = (
         f"In a blinded review {who} marked cells {own}, without names, groups or counts. {found.sampling} "

@@ -1,6 +1,7 @@
 """The figures of page and report: subjects by group, and agreement. One library draws both."""
 
 import io
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,6 +22,8 @@ Picture = Literal["svg", "png"]
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa7700", "#66aadd", "#aa3377")
 """Paul Tol's bright scheme: told apart by colour-blind people and on paper."""
 _INK = "#222222"
+_LETTERS = 16
+"""Of a group's name beside its neighbours."""
 _DOT_AREA = 18
 """Points squared of the dot of one image."""
 _DPI = 200
@@ -46,7 +49,7 @@ def groups_figure(analysis: Analysis, *, ranks: bool) -> "Figure":
             _bar(axes, column, summary.mean, (summary.mean - sd, summary.mean + sd))
     if analysis.is_paired:
         _join(axes, drawn)
-    names = [f"{one.group}\nn = {one.subjects}" for one in analysis.groups]
+    names = [f"{_lines(one.group)}\nn = {one.subjects}" for one in analysis.groups]
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(bottom=0)
@@ -108,6 +111,11 @@ def _new(width_in: float, height_in: float) -> tuple["Figure", "Axes"]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
     return figure, axes
+
+
+def _lines(name: str) -> str:
+    """A long name in several lines, so that neighbours do not run into each other."""
+    return textwrap.fill(name, _LETTERS)
 
 
 def _dots(

@@ -1,10 +1,11 @@
 """The report of a study: one HTML file that opens without network and prints well, and its parts as files."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from device import __version__
 from device.errors import StorageError
@@ -18,11 +19,19 @@ from device.studies.plots import agreement_figure, encode_figure, groups_figure
 from device.studies.reviewing import ReviewResult, finished_reviews
 from device.studies.tables import images_csv, prism_csv, subjects_csv
 from device.studies.values import flag_words
-from device.studies.words import effect_sentence, number_text, overall_sentence, range_text
+from device.studies.words import (
+    effect_sentence,
+    number_text,
+    overall_sentence,
+    p_text,
+    range_text,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN = 24
 """Names of a list that fit into a few lines of print."""
+_FITS = 34
+"""Letters in the line of a list in three columns."""
 
 
 def report_html(store: Store, findings: Findings) -> str:
@@ -36,8 +45,8 @@ def report_html(store: Store, findings: Findings) -> str:
 
     reviews = finished_reviews(store, findings.study.name)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
-    environment.filters |= {"number": number_text, "flags": flag_words}
-    environment.globals |= {"span": range_text}
+    environment.filters |= {"number": number_text, "flags": flag_words, "breakable": breakable}
+    environment.globals |= {"span": range_text, "p": p_text}
     return environment.get_template("report.html").render(
         findings=findings,
         study=findings.study,
@@ -92,6 +101,11 @@ def report_files(store: Store, findings: Findings) -> dict[str, bytes]:
     return contents
 
 
+def breakable(text: str) -> Markup:
+    """A name that may go on in the next line behind its _ and -, instead of anywhere."""
+    return Markup(re.sub(r"([_-])", r"\1<wbr>", str(escape(text))))
+
+
 def inline_svg(data: bytes) -> Markup:
     """A drawing as it can stand within HTML: without the XML prologue. What people typed is escaped in it."""
     text = data.decode()
@@ -106,6 +120,7 @@ def _part(findings: Findings, analysis: Analysis) -> dict[str, Any]:
         "analysis": analysis,
         "overall": overall_sentence(analysis.comparison),
         "figure": inline_svg(encode_figure(figure, "svg")),
+        "standardized": "Probability to be above" if ranks else "Hedges' g",
         "effects": [effect_sentence(effect, analysis.unit, ranks) for effect in effects],
         "shown": "median and quartiles" if ranks else "mean and standard deviation",
     }
@@ -114,7 +129,13 @@ def _part(findings: Findings, analysis: Analysis) -> dict[str, Any]:
 def _note(heading: str, told: tuple[str, ...]) -> dict[str, Any]:
     """A long list that the table of all images repeats is shown in part."""
     shown = told[:_SHOWN] if heading in (FLAGGED, AGAIN, UNREVIEWED) else told
-    return {"heading": heading, "number": len(told), "shown": shown, "more": len(told) - len(shown)}
+    return {
+        "heading": heading,
+        "number": len(told),
+        "shown": shown,
+        "more": len(told) - len(shown),
+        "is_long": max(map(len, shown)) > _FITS,
+    }
 
 
 def _review(found: ReviewResult) -> dict[str, Any]:

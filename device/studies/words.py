@@ -1,5 +1,8 @@
 """Numbers and findings as people write them in a paper."""
 
+import math
+from collections.abc import Sequence
+
 from device.studies.comparing import Comparison, Effect
 
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -7,14 +10,10 @@ _SPACE = "\N{NO-BREAK SPACE}"
 
 def number_text(value: float | None, digits: int = 3) -> str:
     """A number with so many significant digits, whole where it is large, with the minus sign of print."""
-    if value is None or value != value:  # NaN
+    if value is None or not math.isfinite(value):
         return "–"
-    if abs(value) >= 10**digits:
-        text = f"{value:.0f}"
-    elif value == int(value) == 0:
-        text = "0"
-    else:
-        text = f"{value:#.{digits}g}".rstrip(".")
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    text = f"{value:.{max(0, digits - 1 - magnitude)}f}" if value else "0"
     return text.replace("-", "−")
 
 
@@ -24,6 +23,11 @@ def p_text(p: float | None) -> str:
         return ""
     text = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     return text.replace(" ", _SPACE)
+
+
+def join_words(names: Sequence[str]) -> str:
+    """Anna, Ben and Carla."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
 def range_text(low: float | None, high: float | None, digits: int = 3) -> str:
