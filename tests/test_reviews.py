@@ -17,7 +17,7 @@ from device.studies.reviewing import AUTOMATIC, begin_review, error_sd, review_r
 from device.studies.sampling import draw_images, expected_sd, sample_size, shares
 from device.studies.values import image_lines
 from device.web import create_app
-from device.web.api.reviews import LISTS
+from device.web.api.openings import LISTS
 
 CELLS = {
     (group, f"{group}-animal-{n}", str(part)): 3 + n + 2 * part + (group == "torpid")
@@ -205,6 +205,7 @@ SILENT = {
     "counts.changes",  # notes the counts that it tells one by one
     "counts.samples", "instruments.list_all", "models.known", "openapi.spec", "reviews.state", "reviews.picture",
     "reviews.log", "reviews.following", "status.about", "studies.known", "reviews.of_study", "reviews.size",
+    "administration.users", "administration.tokens", "upkeep.settings",
 }  # fmt: skip
 """Calls that tell no count of an image."""
 

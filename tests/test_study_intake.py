@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from appliance import make_settings, wait_for
+from appliance import make_service, make_settings, wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter
 from studied import make_study, started, write_folder
+from test_access import set_up
+from test_administration import add, call, log_in_as
 from test_service_button import BUTTON, press, with_button
 
 from device.commands.study import command
@@ -16,8 +18,10 @@ from device.errors import ConflictError, NotFoundError, SettingsError
 from device.service import Service
 from device.store import open_store
 from device.store.studies import Place, Study
+from device.studies.reviewing import begin_review
 from device.watch import make_plan, plans_from_settings
 from device.watch.standalone import watch_folder
+from device.web import create_app
 
 PATTERN = "{group}_{subject}_s{slice}"
 
@@ -95,5 +99,29 @@ def test_the_command_line_begins_checks_and_ends_a_review(tmp_path):
         log = run("log", review.id)
         assert log.exit_code == 0
         assert log.output.count('"what":"done"') == 2
+    finally:
+        service.stop()
+
+
+def test_who_marks_under_another_name_stands_in_the_log_with_the_own_account(tmp_path):
+    service = make_service(tmp_path, host="192.168.7.7")
+    service.start()
+    try:
+        make_study(service, {("a", "m1", "1"): 2})
+        reviews = service.require_store().reviews
+        review = begin_review(service.require_store(), "torpor", ("Anna", "Ben"), seed=1)
+        app = create_app(service)
+        admin = app.test_client()
+        set_up(admin, app)
+        add(admin, "Anna")
+        client = log_in_as(app, "Anna")
+        for observer in ("Anna", "Ben"):
+            body = {"observer": observer, "what": "started"}
+            assert (
+                call(client, "POST", f"/api/v1/reviews/{review.id}/steps", body).status_code == 200
+            )
+        said = {one.who: one.detail for one in reviews.log(review.id) if one.what == "started"}
+        assert said == {"Anna": {}, "Ben": {"account": "Anna"}}
+        assert reviews.faults(review.id) == []
     finally:
         service.stop()

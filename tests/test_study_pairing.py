@@ -147,8 +147,16 @@ def test_names_are_joined_as_people_do():
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(-0.2, 2, "−0.20"), (7, 3, "7.00"), (1234.5, 3, "1234"), (123.4, 3, "123"), (0, 3, "0")]
-    + [(float("nan"), 3, "–"), (None, 3, "–"), (0.00001, 2, "0.000010")],
+    [
+        (-0.2, 2, "−0.20"),
+        (7, 3, "7.00"),
+        (1234.5, 3, "1234"),
+        (123.4, 3, "123"),
+        (0, 3, "0"),
+        (float("nan"), 3, "–"),
+        (None, 3, "–"),
+        (0.00001, 2, "0.000010"),
+    ],
 )
 def test_numbers_have_their_digits_and_the_minus_of_print(value, digits, text):
     from device.studies.words import number_text

@@ -24,9 +24,10 @@ from device.web.api.counts import counts
 from device.web.api.exports import exports
 from device.web.api.instruments import instruments
 from device.web.api.models import models
+from device.web.api.openings import watch_openings
 from device.web.api.products import products
 from device.web.api.regions import regions
-from device.web.api.reviews import reviews, watch_openings
+from device.web.api.reviews import reviews
 from device.web.api.status import health, status
 from device.web.api.studies import studies
 from device.web.api.study_files import study_files

@@ -1,13 +1,12 @@
 """Blinded reviews. Until a review is finished its calls tell neither names nor groups nor counts of the images."""
 
-import logging
 from typing import Any
 
 import msgspec
-from apiflask import APIBlueprint, APIFlask
-from flask import Response, g, request
+from apiflask import APIBlueprint
+from flask import Response
 
-from device.errors import InputError, NotFoundError, StorageError
+from device.errors import InputError, NotFoundError
 from device.store import Store
 from device.store.reviews import Marked, Review
 from device.studies.comparing import require_statistics
@@ -16,7 +15,7 @@ from device.studies.plots import agreement_figure, encode_figure
 from device.studies.reviewing import begin_review, error_sd, review_result
 from device.studies.sampling import sample_size
 from device.studies.values import image_lines
-from device.web.access import who
+from device.web.access import own_name, who
 from device.web.api.answers import BINARY, answers, json, ref
 from device.web.current import service
 from device.web.study_inputs import (
@@ -44,44 +43,7 @@ from device.web.views import iso
 
 reviews = APIBlueprint("reviews", __name__, url_prefix="/api/v1")
 
-_log = logging.getLogger(__name__)
-
-LISTS = frozenset(
-    {"counts.history", "study_files.bundle"}
-    | {f"exports.{name}" for name in ("table", "archive", "export", "regions", "training")}
-    | {f"studies.{name}" for name in ("look_at", "results", "report", "figure", "table")}
-    | {
-        f"reviews.{name}" for name in ("results", "agreement", "shared")
-    }  # of another review, with the same images
-)
-"""Calls without the id of a count that tell counts."""
 _NOTHING = Marked(points=(), done=False)
-
-
-def watch_openings(app: APIFlask) -> None:
-    """Whoever opens a count or a list of counts while a review is blinded stands in its log."""
-    app.after_request(_note_opening)
-
-
-def _note_opening(answer: Response) -> Response:
-    store = service().store
-    opened = _opened()
-    # What is unchanged (304) stands on the screen again.
-    if answer.status_code < 400 and store is not None and opened:
-        try:
-            for count_id in opened:
-                store.reviews.note_opening(who(None), count_id)
-        except StorageError as error:  # a full disk keeps nobody from looking at results
-            _log.warning("an opened count could not be noted: %s", error)
-    return answer
-
-
-def _opened() -> list[str | None]:
-    """The counts that this request told; None stands for a list of them."""
-    count_id = (request.view_args or {}).get("count_id")
-    if count_id:
-        return [count_id]
-    return [None] if request.endpoint in LISTS else list(g.get("told_counts", ()))
 
 
 @reviews.get("/studies/<name>/reviews")
@@ -147,8 +109,11 @@ def step(review_id: str, form: dict[str, Any]) -> Response:
     """An observer starts, goes on or pauses."""
     store = service().require_store()
     review = store.reviews.get(review_id)
-    _require_observer(review, form["observer"])
-    store.reviews.note(review_id, form["observer"], form["what"])
+    observer, account = form["observer"], own_name()
+    _require_observer(review, observer)
+    # Whoever marks under the name of somebody else stands in the log with the own one, too.
+    other = {"account": account} if account and account != observer else {}
+    store.reviews.note(review_id, observer, form["what"], **other)
     return json(_state(store, review))
 
 

@@ -75,7 +75,7 @@ async function showLog(images) {
   const names = Object.fromEntries(images.map((one) => [one.key, one.image]));
   const { lines, faults } = await api.get(path("/log"));
   byId("log-state").textContent = faults.length ? faults.join(" ") : `${lines.length} lines; nothing was changed.`;
-  byId("log").replaceChildren(...lines.map((line) => element("tr", {}, element("td", {}, moment(line.when)), element("td", {}, line.who), element("td", {}, STEPS[line.what] ?? line.what), element("td", {}, names[line.detail.image] ?? ""))));
+  byId("log").replaceChildren(...lines.map((line) => element("tr", {}, element("td", {}, moment(line.when)), element("td", {}, line.who, line.detail.account && ` (account ${line.detail.account})`), element("td", {}, STEPS[line.what] ?? line.what), element("td", {}, names[line.detail.image] ?? ""))));
 }
 
 async function show() {
