@@ -95,7 +95,7 @@ class Box:
         return json.loads(done.stdout) if done.returncode == 0 and done.stdout else None
 
     def health(self) -> str | None:
-        """`ok`, `degraded`, or None where nobody answers."""
+        """`ok`, `degraded`, or None without an answer."""
         answer = self.ask("/healthz")
         return None if answer is None else str(answer["status"])
 

@@ -69,3 +69,14 @@ def test_documented_calls_exist(tmp_path):
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:GET|POST|PATCH|DELETE) /\S+)`", text))
     assert named <= real | {"GET /api/v1/openapi.json"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(DOCS.glob("*.md")), *sorted(DOCS.parent.glob("*.md"))],
+    ids=lambda one: one.name,
+)
+def test_lines_of_text_end_at_120_characters(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    text = [line for line in lines if not line.startswith(("|", "    "))]
+    assert [line for line in text if len(line) > 120] == []

@@ -14,7 +14,7 @@ class Matches(msgspec.Struct, frozen=True):
 
     Attributes:
         pairs: (detection index, target index), one to one.
-        missed: indices of targets nobody found.
+        missed: indices of targets without a detection.
         wrong: indices of detections that belong to no target.
     """
 

@@ -127,7 +127,7 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
 
 
 def _asked_of(result: CountResult) -> CountSettings:
-    """The settings of a result; a cell diameter that nobody set is left open again."""
+    """The settings of a result; a cell diameter that was not set is left open again."""
     used = settings_of(result)
     if result.cell_diameter_from == "set":
         return used

@@ -43,7 +43,7 @@ def done_before(
     except (OSError, *DECODE_ERRORS):
         return None
     card = adapt_card(card_for(segmenter, result), settings.assay)
-    # Where nobody sets a diameter, it is estimated from the image, and from the same image alike.
+    # A diameter that is not set is estimated, from the same image always alike.
     is_open = set_diameter_px(settings, result.pixel_size_um) is None
     estimated = Diameter(*(3 * (result.cell_diameter_px,)))
     resolved = settings_of(resolve(settings, card, result.pixel_size_um, estimated))

@@ -115,7 +115,7 @@ def main() -> None:
     descriptor = int(sys.argv[2])
     memory = mmap.mmap(descriptor, 0)
     os.close(descriptor)
-    with suppress(BrokenPipeError):  # the service is gone, and nobody waits for the answer
+    with suppress(BrokenPipeError):  # the service is gone and needs no answer
         CameraServer(channel, memory).run()
 
 

@@ -171,7 +171,7 @@ class CameraThread:
             )  # the camera works: after the next problem the first pause is short again
 
     def _due(self, done_at: float) -> float:
-        """When the next small picture is due if nobody requests a capture."""
+        """When the next small picture is due if no capture is requested."""
         if self._front.watched:
             return done_at + self._period_s
         slow = self._front.wanted.controls.exposure_s > _HEARTBEAT_EXPOSURE_S

@@ -242,7 +242,7 @@ class PiCamera:
         return camera.create_still_configuration(
             main={"size": (width, height), "format": "BGR888"},  # R, G, B in memory
             lores={"size": (small_width, min(small_height, height)), "format": "YUV420"},
-            raw=None,  # nobody reads it, and its buffers take 55 to 74 MB at 12 megapixels
+            raw=None,  # it is not used, and its buffers take 55 to 74 MB at 12 megapixels
             sensor={} if mode is None else {"output_size": mode},
             buffer_count=BUFFERS,
             queue=False,

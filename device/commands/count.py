@@ -110,7 +110,7 @@ class _Crew:
         return in_order(items, self._workers, self._work, progress)
 
     def close(self) -> None:
-        """Let nobody count any more."""
+        """Stop the processes."""
         for worker in self._workers:
             if isinstance(worker, WorkerProcess):
                 worker.stop()

@@ -12,7 +12,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,59}$"
 """A name stands in tables, file names and command lines."""
 
 DEFAULT = "default"
-"""Used where nobody names an assay; the settings file makes it."""
+"""Used where no assay is named; the settings file makes it."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Part = Annotated[float, msgspec.Meta(gt=0, lt=1)]

@@ -233,7 +233,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         view: what the network sees of a frame (device.counting.view).
         cell_diameter_px: typical cell diameter at the scale the network works at.
         diameter_reader: estimates the cell diameter of a frame; None: it is never estimated.
-        frame_cell_diameter_px: typical cell diameter in a full-size frame; assumed where nobody says otherwise.
+        frame_cell_diameter_px: typical cell diameter in a full-size frame; assumed where no other is set.
         threshold: best cut-off on the training frames, 0 to 1.
         gmac_per_frame: multiply-accumulates for one 1600x1200 frame without overlap, in 1e9.
         trained_for: one sentence: what the model is meant to count.

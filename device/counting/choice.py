@@ -1,4 +1,4 @@
-"""Which network counts a frame, where nobody has said it."""
+"""Which network counts a frame where none is named."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""How large a cell is in a frame, when nobody has said it.
+"""How large a cell is in a frame where the diameter is not set.
 
 A frame is filtered with differences of Gaussians from fine to coarse (scale space, Lindeberg 1998). What stands out at
 each scale is a short series of numbers; a network of a few hundred weights slides along it and says how likely a cell

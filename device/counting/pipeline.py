@@ -40,7 +40,7 @@ Stage = Callable[[str], AbstractContextManager[object]]
 
 
 def no_stage(name: str) -> AbstractContextManager[object]:
-    """Nobody measures."""
+    """Measure nothing."""
     return nullcontext()
 
 

@@ -51,7 +51,7 @@ class Size:
 
 
 def size_up(frame: Frame, said_px: float | None, card: ModelCard) -> Size:
-    """Estimate the diameter where nobody has set it.
+    """Estimate the diameter where it is not set.
 
     Args:
         frame: the capture.

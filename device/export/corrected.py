@@ -28,7 +28,7 @@ NO_CORRECTIONS = Corrections()
 
 
 def remaining_cells(result: CountResult, corrections: Corrections) -> tuple[Cell, ...]:
-    """The cells with an outline: the automatic ones that nobody removed, and doubtful ones that somebody accepted."""
+    """The cells with an outline: the automatic ones that were not removed, and doubtful ones that were accepted."""
     kept = (cell for cell in result.cells if cell.id not in corrections.removed)
     return (*kept, *accepted_cells(result, corrections))
 

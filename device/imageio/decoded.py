@@ -96,7 +96,7 @@ def turned(decoded: Decoded, orientation: object) -> Decoded:
 
 
 _VISIBLE_SHARE = 0.1
-"""Of full opacity: below it nobody sees a pixel on any background."""
+"""Of full opacity: below it a pixel is invisible on any background."""
 
 
 def invisible(alpha: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -139,7 +139,7 @@ def damaged(name: str, kind: str, error: Exception) -> InputError:
     """The sentence for a file that starts well and then breaks."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if "<" in reason or len(reason) > _LONGEST_REASON:
-        reason = type(error).__name__  # addresses of objects and whole headers help nobody
+        reason = type(error).__name__  # addresses of objects and whole headers are of no help
     return InputError(
         f"{name} is a damaged or incomplete {kind} file ({reason}); copy or export it again."
     )

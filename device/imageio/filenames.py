@@ -17,7 +17,7 @@ FOREIGN_SUFFIXES = frozenset(
         ".bmp", ".gif", ".webp", ".jp2", ".jxl", ".heic", ".avif", ".pgm", ".ppm", ".psd", ".exr",
     }
 )  # fmt: skip
-"""Images that fluocount cannot read; errors.csv lists them, so that nobody believes they were counted."""
+"""Images that fluocount cannot read; errors.csv lists them, because they are not counted."""
 FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 _FOREIGN_STARTS = (
     b"BM", b"GIF8", b"RIFF", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"\x89HDF", b"FORM",

@@ -23,7 +23,7 @@ def identity(path: Path) -> FileIdentity | None:
     """Which file is there now; None where there is none.
 
     Raises:
-        OSError: nobody can tell.
+        OSError: the system does not tell.
     """
     try:
         status = path.stat()

@@ -71,7 +71,7 @@ class WorkerProcess(Generic[I, T]):
         raise WorkerDied
 
     def _submit(self, piece: I) -> Future[T]:
-        """A process that died while nobody asked it anything is replaced."""
+        """A process that died between two questions is replaced."""
         with self._lock:
             try:
                 return self._running().submit(_do, piece)

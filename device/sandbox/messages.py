@@ -126,7 +126,7 @@ def unpack_frame(answer: Answer, descriptor: int) -> Frame:
     if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
         raise ValueError("The memory can still be changed from outside.")
     size = os.fstat(descriptor).st_size
-    # Private: before Linux 6.7 sealed memory cannot be mapped as shared, and nobody writes to it.
+    # Private: before Linux 6.7 sealed memory cannot be mapped as shared, and it is only read.
     flags = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
     memory = mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ)
     values: dict[str, Any] = {}

@@ -77,7 +77,7 @@ class Access:
 
         Raises:
             NotFoundError: there is no such user.
-            ConflictError: nobody would be an administrator any more.
+            ConflictError: no administrator would be left.
         """
         with self._database.transaction() as connection:
             changed = connection.execute(
@@ -91,11 +91,11 @@ class Access:
                 connection.execute("DELETE FROM sessions WHERE user = ?", (name,))
 
     def remove_user(self, name: str) -> None:
-        """Nobody logs in under this name any more; what the person corrected keeps the name.
+        """Close the account; what the person corrected keeps the name.
 
         Raises:
             NotFoundError: there is no such user.
-            ConflictError: nobody would be an administrator any more.
+            ConflictError: no administrator would be left.
         """
         with self._database.transaction() as connection:
             changed = connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount

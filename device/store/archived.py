@@ -1,4 +1,4 @@
-"""Reading a backup that nobody vouches for: every name, size and id is checked before anything is written.
+"""Reading a backup that cannot be trusted: every name, size and id is checked before anything is written.
 
 with open_archive(path) as archive:         names, kinds and sizes hold
     archive.extract(DATABASE_MEMBER, target)

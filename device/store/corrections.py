@@ -31,7 +31,7 @@ class Corrections:
         return [msgspec.convert(dict(row), type=Correction) for row in found]
 
     def in_force(self, count_id: str) -> list[Correction]:
-        """Those that nobody undid."""
+        """Those that were not undone."""
         return [known for known in self.of(count_id) if known.undone_s is None]
 
     def is_known(self, count_id: str, key: str | None) -> bool:

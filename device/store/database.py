@@ -92,7 +92,7 @@ class Database:
         except BaseException:
             self._roll_back(connection)
             raise
-        self._files.require(connection)  # else the commit went into a file that nobody finds
+        self._files.require(connection)  # else the commit went into a file that is gone
 
     def problem(self) -> str | None:
         """Why nothing must be accepted now, in one sentence; cheap enough for every request."""

@@ -198,7 +198,7 @@ class Inbox:
             _join_versions(connection, sender, count, kept.count_id)
 
     def _remove_unless_kept(self, count_id: str) -> None:
-        """An error may come after the commit: what a row stands for stays, and so does what nobody can tell."""
+        """An error may come after the commit: what a row stands for stays, and so does what is unknown."""
         with suppress(StorageError):
             if rows.find(self._database.connection(), "id", count_id) is None:
                 self._folders.remove(count_id)

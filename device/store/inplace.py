@@ -1,6 +1,6 @@
 """Are the files of a database still those that it was opened with?
 
-SQLite goes on happily with files that were deleted or replaced under it: what it commits then, nobody finds again.
+SQLite goes on happily with files that were deleted or replaced under it: what it commits then is lost.
 """
 
 import sqlite3
@@ -47,7 +47,7 @@ class InPlace:
 
         Raises:
             StorageError: they were; what the connection still knows is saved beside them.
-            UnavailableError: nobody can tell now.
+            UnavailableError: the system does not tell now.
         """
         if not self.made:
             return

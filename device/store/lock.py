@@ -20,7 +20,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody has it."""
+        """Take the lock if it is free."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,7 +30,7 @@ class FileLock:
             os.close(descriptor)
             return False
         except OSError:
-            os.close(descriptor)  # a lock that nobody knows of would never be let go
+            os.close(descriptor)  # else the lock would never be let go
             raise
         self._descriptor = descriptor
         return True

@@ -253,7 +253,7 @@ class JobQueue:
 
 
 def result_columns(revision: int, result: CountResult) -> dict[str, object]:
-    """The columns of a row that a new result fills; nobody has reviewed it."""
+    """The columns of a row that a new result fills; it is not reviewed yet."""
     low, high = result.interval
     return {
         "revision": revision,

@@ -101,7 +101,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         needs: memory and time estimated when it was accepted.
         version_of: id of the first count of this image, where it was counted again.
         doubtful: number of doubtful objects, None until done (or counted before this was noted).
-        reviewed_by, reviewed_s: who looked at the result and when, None while nobody did.
+        reviewed_by, reviewed_s: who looked at the result and when, None before that.
         version: rises with every edit of sample name, notes and keep mark.
         instrument: name of the instrument that made it and sent it here; None for this one's own.
         regions: that a person drew on the image.

@@ -252,7 +252,7 @@ class Reviews:
         return found["head"], found["lines"], found["created_s"]
 
     def faults(self, review_id: str) -> list[str]:
-        """Sentences about what somebody changed in log or marks; empty where nobody did.
+        """Sentences about changes in log or marks; empty where there are none.
 
         Raises:
             NotFoundError: there is no such review.

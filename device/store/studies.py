@@ -47,7 +47,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an image belongs within its study; empty texts where nobody said."""
+    """Where an image belongs within its study; empty texts where it is unknown."""
 
     group: PlaceText = ""
     subject: PlaceText = ""

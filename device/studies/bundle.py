@@ -54,7 +54,7 @@ def zip_parts(parts: Iterable[Part], folder: str) -> Iterator[bytes]:
             entry.compress_type = (
                 zipfile.ZIP_STORED if path.endswith(_PACKED) else zipfile.ZIP_DEFLATED
             )
-            entry.external_attr = 0o644 << 16  # else unzip makes files that nobody may read
+            entry.external_attr = 0o644 << 16  # else unzip makes files without any permission
             # A size that is not announced could not be above 2 GB.
             entry.file_size = content.stat().st_size if isinstance(content, Path) else len(content)
             with archive.open(entry, "w") as target:

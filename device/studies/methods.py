@@ -134,9 +134,7 @@ def _checking(findings: Findings) -> str:
     text += f"{counts} corrected by hand. "
     text += f"{_of(carried, len(lines))} counted with a warning{f' ({kinds})' if kinds else ''}. "
     if len(reviewed) < len(lines):
-        text += (
-            "Each count that nobody looked through has the 90 % interval that the model gives it. "
-        )
+        text += "Each count without a review has the 90 % interval that the model gives it. "
     return text.strip()
 
 

@@ -32,7 +32,7 @@ _COPIED = {
 
 _READ_ATTEMPTS = 3
 _DEAD_AFTER_S = 60.0
-"""A file of this name that nobody touched for so long belongs to a process that was killed: the folder is locked."""
+"""A file of this name that has not changed for so long belongs to a process that was killed: the folder is locked."""
 _ASK_AT_ONCE = 500
 _TURN_S = 5.0
 

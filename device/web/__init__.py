@@ -94,7 +94,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
 
 
 def _session_secret(store: Store | None) -> str:
-    """Where nobody can log in, without a store or with one that cannot be written, a secret of this moment does."""
+    """Without a store that can be written no login is possible; a temporary secret is enough then."""
     if store is not None:
         with suppress(StorageError):
             return store.access.secret("session")

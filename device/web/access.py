@@ -145,7 +145,7 @@ def require_administrator() -> None:
 
 @_logins.user_loader  # type: ignore[untyped-decorator]
 def _load_user(name: str) -> Person | None:
-    """A session is valid as long as its account exists and nobody ended it."""
+    """A session is valid as long as its account exists and it was not ended."""
     store = service().store
     if store is None:
         return None
@@ -265,7 +265,7 @@ def _by_token(authorization: Authorization) -> ResponseReturnValue | None:
 
 def _ask_to_log_in() -> ResponseReturnValue:
     if service().store is None:
-        service().require_store()  # nobody can log in: raise the reason instead
+        service().require_store()  # no login is possible: raise the reason instead
     if request.path.startswith("/api/"):
         answer = sentence(401, "Log in or send an API token (Authorization: Bearer ...).")
         answer.headers["WWW-Authenticate"] = "Bearer"

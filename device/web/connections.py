@@ -124,7 +124,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_waiting(self) -> bool:
-        """True while nobody is served on it and nothing of value arrives."""
+        """True while no request is served on it and nothing of value arrives."""
         return not self.requests and not self.total_outbufs_len and self._phase != "body"
 
     @property

@@ -35,7 +35,7 @@ def refuse_guessing(*, in_all: bool = True) -> ResponseReturnValue | None:
     """Refuse after too many wrong attempts.
 
     Args:
-        in_all: count those of all addresses together; not for the set-up code, which nobody guesses (60 random bits).
+        in_all: count those of all addresses together; the set-up code (60 random bits) needs no such count.
     """
     limiter, browser = current_app.extensions["login_limiter"], _known_browser()
     allowed = limiter.test(_EACH, *_who(browser))

@@ -129,7 +129,7 @@ class CountPage(CountOrder):
 
 
 class CountEdit(Strict):
-    """Changes of a count; with the `version` that the person saw, nobody else's edit is overwritten."""
+    """Changes of a count; with the `version` that the person saw, other people's edits are not overwritten."""
 
     sample = text_field(MAX_SAMPLE_CHARS)
     notes = text_field(MAX_NOTES_CHARS)

@@ -79,7 +79,7 @@ def _login_form(failed: bool, sent: Mapping[str, str]) -> str:
 
 
 def password_holds(name: str, password: str) -> bool:
-    """True if this is the user's password; takes the same time for names that nobody has."""
+    """True if this is the user's password; takes the same time for unknown names."""
     stored = service().require_store().access.password_hash(name)
     holds = check_password_hash(stored or _NOBODY, password[: MAX_PASSWORD_CHARS + 1])
     return holds and stored is not None

@@ -23,7 +23,7 @@ nobody. System accounts, such as www-data of nginx, are below."""
 def is_person(environ: Mapping[str, object]) -> bool:
     """True where the program that sent this request belongs to a person, or to the account that fluocount runs under.
 
-    True also where nobody can tell: no such table on this system, or a request that came through no socket.
+    True also where this is unknown: no such table on this system, or a request that came through no socket.
     """
     port, own_port = environ.get("REMOTE_PORT"), environ.get("SERVER_PORT")
     if port is None or not sys.platform.startswith("linux"):
@@ -41,7 +41,7 @@ def is_owner(environ: Mapping[str, object]) -> bool:
 
 
 def socket_owners(port: int, remote_port: int) -> set[int]:
-    """User ids that own sockets of this machine from `port` to `remote_port`; closed ones belong to nobody any more."""
+    """User ids that own sockets of this machine from `port` to `remote_port`; closed ones have no owner any more."""
     return _table.owners(port, remote_port)
 
 

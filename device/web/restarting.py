@@ -17,11 +17,11 @@ def restart() -> None:
     """Stop in a moment, as by SIGTERM, and ask to be started again.
 
     Raises:
-        ConflictError: nobody would start it again.
+        ConflictError: nothing would start it again.
     """
     if not os.environ.get("INVOCATION_ID"):
         raise ConflictError(
-            "fluocount was started by hand, so that nobody would start it again; stop it with Ctrl-C and start it "
+            "fluocount was started by hand, so nothing would start it again; stop it with Ctrl-C and start it "
             "anew."
         )
     _asked.set()

@@ -1,4 +1,4 @@
-"""What a count does when nobody says how large a cell is: frames at a quarter to four times their size."""
+"""A count without a set cell diameter: frames at a quarter to four times their size."""
 
 from collections.abc import Callable
 from dataclasses import replace

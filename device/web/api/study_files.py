@@ -36,7 +36,7 @@ def bundle(name: str, kind: str, query: dict[str, Any]) -> Response:
         raise BusyError(
             "Two exports of studies are being made already; try again when one of them is done."
         )
-    made = ExitStack()  # released once: when the last piece is sent, or nobody wants it any more
+    made = ExitStack()  # released once: when the last piece is sent or the reader is gone
     made.callback(_AT_ONCE.release)
     answer = Response(_sent(parts, f"{_plain(name)}-{kind}", made), mimetype="application/zip")
     answer.call_on_close(made.close)

@@ -248,7 +248,7 @@ byId("filters").addEventListener("input", debounce(250, filtered));
 byId("filters").addEventListener("reset", () => setTimeout(filtered));
 byId("filters").addEventListener("submit", (event) => { event.preventDefault(); filtered(); });
 byId("more").addEventListener("click", () => loadMore());
-// More rows before the end comes into sight, so that nobody has to press.
+// More rows before the end comes into sight, so that no button is needed.
 watchEnd();
 byId("select-all").addEventListener("change", (event) => {
   chosen.clear();

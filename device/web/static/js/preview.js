@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { byId, pause } from "./dom.js";
 
 const LEAST_MS = 200;
-/** Light bleaches the sample, so the live view stops when nobody uses the page. */
+/** Light bleaches the sample, so the live view stops when the page is not used. */
 const IDLE_MS = 10 * 60 * 1000;
 
 export class Preview {

@@ -40,7 +40,7 @@ export function showName(count) {
   document.title = `${count.sample || count.image || "Count"} · fluocount`;
 }
 
-/** What was said about a doubtful object, in words; empty while nobody judged it. */
+/** What was said about a doubtful object, in words; empty before it is judged. */
 function verdict(cell, result, corrections) {
   const said = holding(corrections).find((one) => one.cell_id === cell.id);
   if (!said) return "";

@@ -50,7 +50,7 @@ export class Review {
     else toast(side === "next" ? "This is the last image of the list." : "This is the first image of the list.", "warn");
   }
 
-  /** The next object after the present one that nobody has judged, at the end the first again. */
+  /** The next object after the present one that is not judged yet, at the end the first again. */
   #next() {
     if (!this.open?.length) {
       this.picture.choose(null);
