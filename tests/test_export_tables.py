@@ -188,6 +188,19 @@ def test_removed_cells_leave_the_label_image():
     assert remaining_labels(labels, Corrections()) is labels
 
 
+def test_pandas_reads_the_times_of_summer_and_winter():
+    times = ["2026-07-01T12:00:00.250+02:00", "2026-12-01T12:00:00+01:00", ""]
+    rows = [counts_row(sized_result(), kept=Kept(counted_at=time)) for time in times]
+    table = pd.read_csv(
+        io.StringIO(csv_lines([counts_header(), *rows])), parse_dates=["counted_utc"]
+    )
+    assert table["counted_utc"].tolist()[:2] == [
+        pd.Timestamp("2026-07-01 10:00:00"),
+        pd.Timestamp("2026-12-01 11:00:00"),
+    ]
+    assert pd.isna(table["counted_utc"][2])
+
+
 def test_every_column_is_documented():
     text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
     for column in counts_header():

@@ -24,7 +24,7 @@ from device.export.tables import (
     csv_text,
     place_texts,
 )
-from device.machine.clock import local_time
+from device.machine.clock import local_time, utc_text
 from device.store import CountRow, Store
 from device.store.records import Correction
 from device.store.region import Region
@@ -161,6 +161,7 @@ def _line_of_row(row: CountRow, places: Mapping[str, Place]) -> list[str]:
         "image_sha256": row.image_sha256,
         "reviewed_by": csv_text(row.reviewed_by or ""),
         "notes": csv_text(row.notes),
+        "counted_utc": utc_text(local_time(row.finished_s, row.clock_correction_s)),
         **dict(zip(("study", "group", "subject", "slice"), place_texts(places), strict=True)),
     }
     cells = (known.get(column) for column in counts_header())

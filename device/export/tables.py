@@ -17,6 +17,7 @@ from device.export.corrected import (
     remaining_cells,
 )
 from device.export.measurements import measurement_names, measurements
+from device.machine.clock import utc_text
 from device.machine.files import display_name
 
 if TYPE_CHECKING:  # counting files needs no database
@@ -60,6 +61,7 @@ COUNTS_COLUMNS = (
     "group",
     "subject",
     "slice",
+    "counted_utc",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
 _PLACE = ("group", "subject", "slice")
@@ -149,6 +151,7 @@ def _taken_and_kept(result: CountResult, kept: Kept) -> list[str]:
         csv_text(kept.reviewed_by),
         csv_text(kept.notes),
         *place_texts(kept.places),
+        utc_text(kept.counted_at),
     ]
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -56,3 +56,13 @@ def boot_s() -> float:
 def boot_id() -> str:
     """Id of this run of the machine; `boot_s` values are comparable only within one run."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def utc_text(moment: str) -> str:
+    """An ISO 8601 time as every program reads it: UTC, without a zone, seconds; empty for none.
+
+    pandas, R and Excel refuse or misread a column whose offset changes with summer time.
+    """
+    if not moment:
+        return ""
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
