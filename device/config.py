@@ -41,6 +41,8 @@ class StorageSettings(_Section, frozen=True):
     warn_free_mb: PositiveInt = 2000
     refuse_free_mb: PositiveInt = 500
     max_queue: PositiveInt = 200
+    waiting_per_person: Annotated[int, msgspec.Meta(ge=0)] = 0
+    gb_per_person: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     keep_days: PositiveInt | None = None
 
 

@@ -35,7 +35,7 @@ class CountOptions(msgspec.Struct, frozen=True, kw_only=True):
         model: name of a shipped model, None for the assay's.
         settings: for this count; where they have an assay already, it is the one.
         assay: name of a stored assay, None for the default.
-        once_key, version_of: see NewCount.
+        once_key, version_of, owner: see NewCount.
     """
 
     sample: str = ""
@@ -45,9 +45,11 @@ class CountOptions(msgspec.Struct, frozen=True, kw_only=True):
     assay: str | None = None
     once_key: str | None = None
     version_of: str | None = None
+    owner: str = ""
 
 
 DEFAULT_OPTIONS = CountOptions()
+_HANDED_ON = ("sample", "notes", "once_key", "version_of", "owner")
 
 
 class Intake:
@@ -109,11 +111,8 @@ class Intake:
             origin=origin,
             model=model,
             settings=settings,
-            sample=options.sample,
-            notes=options.notes,
-            once_key=options.once_key,
             capture=capture,
-            version_of=options.version_of,
+            **{name: getattr(options, name) for name in _HANDED_ON},
         )
         return self._store.counts.accept(replace(new, needs=self._check(new)))
 

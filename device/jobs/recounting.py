@@ -109,6 +109,7 @@ class Recounter:
             settings=settings,
             assay=again.assay or kept,
             version_of=row.version_of or row.id,
+            owner=row.owner,
         )
 
 

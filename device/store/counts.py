@@ -18,6 +18,7 @@ from device.store.database import Database
 from device.store.disk import require_space
 from device.store.forwarded import image_stayed
 from device.store.lists import CountLists
+from device.store.quota import require_quota
 from device.store.records import WAITING, CountRow, Edit, NewCount
 from device.store.results import ResultFolders, safe_suffix
 from device.store.studies import require_free
@@ -42,8 +43,8 @@ class Counts(CountLists):
 
         Raises:
             StorageError: too little space, or it could not be written.
-            QueueFullError: `max_queue` counts are waiting.
-            ConflictError: its once_key stands for another image or other settings.
+            QueueFullError: `max_queue` counts are waiting, or too many of this person.
+            ConflictError: its once_key stands for another image or other settings, or this person keeps too much.
         """
         sha256 = hashlib.sha256(new.data).hexdigest()
         known = self.find_once(new.once_key)
@@ -223,6 +224,7 @@ class Counts(CountLists):
             "needs": None if new.needs is None else _json(new.needs),
             "sample": new.sample,
             "notes": new.notes,
+            "owner": new.owner,
             "created_s": clock.now_s(),
             "boot_id": clock.boot_id(),
             "boot_s": clock.boot_s(),
@@ -234,6 +236,7 @@ class Counts(CountLists):
             if known is not None:
                 return known
             self._require_place(connection)
+            require_quota(connection, self._settings, new.owner, len(new.data))
             connection.execute(f"INSERT INTO counts ({names}) VALUES ({marks})", values)
             return rows.get(self._database, count_id)
 

@@ -114,6 +114,7 @@ def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
         "keep = ?": which.kept,
         "origin = ?": which.origin,
         "COALESCE(instrument, '') = ?": which.instrument,
+        "owner = ?": which.owner,
     }
     used = {text: value for text, value in conditions.items() if value is not None}
     texts, values = list(used), list(used.values())

@@ -43,6 +43,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
         capture: real settings of the camera (exposure and so on), None for files.
         needs: estimated memory and time, None if not estimated.
         version_of: id of the first count of this image, where it is counted again.
+        owner: who handed it in, a person or a token; empty for camera and watched folders.
     """
 
     data: bytes
@@ -56,6 +57,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
     capture: dict[str, Any] | None = None
     needs: Needs | None = None
     version_of: str | None = None
+    owner: str = ""
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
         version: rises with every edit of sample name, notes and keep mark.
         instrument: name of the instrument that made it and sent it here; None for this one's own.
         regions: that a person drew on the image.
+        owner: see NewCount.
     """
 
     sequence: int
@@ -154,6 +157,7 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     instrument: str | None = None
     regions: tuple[Region, ...] = ()
+    owner: str = ""
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +204,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         ids: only these.
         search: part of the sample's or the file's name, in capitals or not.
         instrument: name of the instrument that made it; an empty one means this one.
+        owner: who handed it in.
         reviewed, flagged, doubtful, corrected: done counts that are so, or (False) are not. Of counts made before
             doubtful objects were noted nobody knows, so they are listed as doubtful.
     """
@@ -215,6 +220,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     ids: tuple[str, ...] | None = None
     search: str | None = None
     instrument: str | None = None
+    owner: str | None = None
     reviewed: bool | None = None
     flagged: bool | None = None
     doubtful: bool | None = None

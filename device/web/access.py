@@ -126,6 +126,13 @@ def who(said: str | None) -> str:
     return own_name() or (said or "").strip() or g.get("token_name") or "page"
 
 
+def sender() -> str:
+    """Who hands in an image: the account that is logged in, or the name of the token; empty without a login."""
+    if not current_app.config["NEEDS_LOGIN"]:
+        return ""
+    return str(g.get("token_name") or current_user.get_id() or "")
+
+
 def require_administrator() -> None:
     """Refuse whoever may not change what concerns everybody.
 

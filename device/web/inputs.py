@@ -85,7 +85,7 @@ class KeyHeader(Schema):
 
 
 class CountFilter(Strict):
-    """Which counts; times are ISO 8601, without a zone UTC; `until` itself is not included."""
+    """Which counts; times are ISO 8601, without a zone UTC; `until` itself is not included; `mine` is who asks."""
 
     sample = text_field(MAX_SAMPLE_CHARS)
     since = text_field(40)
@@ -96,6 +96,8 @@ class CountFilter(Strict):
     origin = String(validate=OneOf(["upload", "capture", "watch", "batch"]))
     search = text_field(MAX_SAMPLE_CHARS)
     instrument = text_field(60)
+    owner = text_field(60)
+    mine = Boolean()
     reviewed = Boolean()
     flagged = Boolean()
     doubtful = Boolean()

@@ -87,7 +87,8 @@ class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
     `progress` is 0 to 1; `created` is ISO 8601 in UTC; `clock_corrected` means that the clock was set
     later and `created` was corrected. `sequence` rises with every accepted image and does not depend
     on the clock. `version` rises with every edit; `reviewed_by` is who looked at the result, `reviewed` when.
-    `instrument` is the name of the instrument that made the count and sent it here, null for this one.
+    `instrument` is the name of the instrument that made the count and sent it here, null for this one; `owner` is the
+    person or token that handed the image in, empty for camera and watched folders.
     """
 
     id: str
@@ -106,6 +107,7 @@ class CountEntry(msgspec.Struct, frozen=True, kw_only=True):
     reviewed_by: str | None
     reviewed: str | None
     instrument: str | None
+    owner: str
 
 
 class CountSummary(CountEntry, frozen=True, kw_only=True):

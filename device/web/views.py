@@ -11,6 +11,7 @@ from device.export.regions import read_regions
 from device.export.stored import in_force
 from device.store import CountRow, Filter, Store
 from device.store.records import Correction
+from device.web.access import sender
 from device.web.records import (
     CorrectionsView,
     CorrectionView,
@@ -52,6 +53,7 @@ def to_filter(query: dict[str, Any]) -> Filter:
         origin=query.get("origin"),
         before=query.get("before"),
         order=query.get("order", "newest"),
+        owner=sender() if query.get("mine") else query.get("owner"),
         newest=True if query.get("versions", "newest") == "newest" else None,
         **{name: query.get(name) for name in _SEARCHED},
     )
@@ -164,6 +166,7 @@ def _common(row: CountRow) -> dict[str, Any]:
         "clock_corrected": row.clock_correction_s is not None,
         "version": row.version,
         "instrument": row.instrument,
+        "owner": row.owner,
         "reviewed_by": row.reviewed_by,
         "reviewed": None if row.reviewed_s is None else iso(row.reviewed_s),
     }

@@ -12,7 +12,7 @@ from device.errors import InputError
 from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again
 from device.store import Edit, Store
-from device.web.access import who
+from device.web.access import sender, who
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
 from device.web.earlier import earlier_count
@@ -57,6 +57,7 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
             reading=Reading(**{name: form[name] for name in _READING if name in form}),
         ),
         once_key=f"client:{key}" if key else None,
+        owner=sender(),
     )
     intake = service().require_accepting().intake
     row = intake.accept(image.read(), image.filename or "", "upload", options)

@@ -9,6 +9,7 @@ const STATES = {
   doubtful: { doubtful: "true" },
   corrected: { corrected: "true" },
   kept: { kept: "true" },
+  mine: { mine: "true" },
 };
 
 const values = () => Object.fromEntries(Object.entries(TEXTS).map(([name, id]) => [name, byId(id).value.trim()]).filter(([, value]) => value));

@@ -1,0 +1,90 @@
+"""Many people on one server: whose an image is, and how much one of them may have waiting and keep."""
+
+import io
+
+import msgspec
+import pytest
+from appliance import make_service, make_settings, png
+from test_access import PASSWORD, set_up
+from test_administration import call
+
+from device.errors import ConflictError, QueueFullError
+from device.store import Filter, NewCount, open_store
+from device.web import create_app
+
+
+def opened(tmp_path, **limits):
+    settings = msgspec.structs.replace(make_settings(tmp_path / "data").storage, **limits)
+    return open_store(settings)
+
+
+def hand_in(store, owner: str, data: bytes = b"image"):
+    return store.counts.accept(
+        NewCount(data=data, image="a.png", origin="upload", model="fast", owner=owner)
+    )
+
+
+def test_one_person_does_not_fill_the_queue_for_all(tmp_path):
+    store = opened(tmp_path, waiting_per_person=2)
+    first = hand_in(store, "Ada")
+    hand_in(store, "Ada")
+    with pytest.raises(QueueFullError, match="2 of your images are waiting, and 2 may"):
+        hand_in(store, "Ada")
+    hand_in(store, "Ben")
+    for _ in range(3):
+        hand_in(store, "")  # camera and folders belong to everybody
+    store.queue.cancel(first.id)
+    hand_in(store, "Ada")
+    assert store.counts.number(Filter(owner="Ada")) == 3
+    store.close()
+
+
+def test_one_person_does_not_fill_the_disk_for_all(tmp_path):
+    store = opened(tmp_path, gb_per_person=1e-6)
+    first = hand_in(store, "Ada", b"a" * 600)
+    with pytest.raises(ConflictError, match="Delete images that you do not need"):
+        hand_in(store, "Ada", b"b" * 600)
+    assert [row.id for row in store.counts.search()] == [first.id]
+    assert len(list((tmp_path / "data" / "results").iterdir())) == 1
+    hand_in(store, "Ben", b"b" * 600)
+    store.queue.cancel(first.id)
+    store.counts.delete(first.id)
+    hand_in(store, "Ada", b"b" * 600)
+    store.close()
+
+
+def test_the_second_try_of_an_accepted_image_is_never_refused(tmp_path):
+    store = opened(tmp_path, waiting_per_person=1)
+    new = NewCount(
+        data=b"image", image="a.png", origin="upload", model="fast", owner="Ada", once_key="k"
+    )
+    assert store.counts.accept(new) == store.counts.accept(new)
+    store.close()
+
+
+def test_an_upload_is_of_who_is_logged_in(tmp_path):
+    app = create_app(make_service(tmp_path / "data", host="192.168.7.7"))
+    admin, ada = app.test_client(), app.test_client()
+    set_up(admin, app)
+    call(admin, "POST", "/api/v1/users", {"name": "Ada", "password": PASSWORD})
+    page = ada.get("/login").get_data(as_text=True)
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    ada.post("/login", data={"csrf_token": token, "name": "Ada", "password": PASSWORD})
+    for who, name in ((admin, "theirs.png"), (ada, "mine.png")):
+        assert upload(who, name) == 202
+    assert images(ada, "mine=true") == ["mine.png"]
+    assert images(admin, "mine=true") == ["theirs.png"]
+    assert images(admin, "owner=Ada") == ["mine.png"]
+    assert images(ada, "") == ["mine.png", "theirs.png"]
+
+
+def upload(client, name: str) -> int:
+    text = client.get("/status").get_data(as_text=True)
+    token = text.partition('name="csrf-token" content="')[2].partition('"')[0]
+    form = {"image": (io.BytesIO(png(2)), name)}
+    headers = {"X-CSRFToken": token}
+    return client.post("/api/v1/counts", data=form, headers=headers).status_code
+
+
+def images(client, query: str) -> list[str]:
+    return [one["image"] for one in client.get(f"/api/v1/counts?{query}").get_json()["counts"]]
