@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -160,3 +161,89 @@ def _lif_block(name: str, content: bytes) -> bytes:
     head = struct.pack("<cQcI", b"\x2a", len(content), b"\x2a", len(name))
     head += name.encode("utf-16-le")
     return struct.pack("<II", 0x70, len(head)) + head + content
+
+
+def interlaced(samples) -> bytes:
+    """A PNG in seven passes."""
+    passes = (
+        (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1),
+    )  # fmt: skip
+    kind = ">u2" if samples.dtype == np.uint16 else "u1"
+    rows = b"".join(
+        b"\0" + row.astype(kind).tobytes()
+        for top, left, down, right in passes
+        for row in samples[top::down, left::right]
+        if row.size
+    )
+    height, width = samples.shape[:2]
+    depth, colour = 8 * samples.itemsize, 2 if samples.ndim == 3 else 0
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    )
+
+
+def hidden_behind(preview, image) -> bytes:
+    """A TIFF whose first page is a preview, and the image stands behind it."""
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        options = {"photometric": "minisblack", "metadata": None}
+        writer.write(preview, subifds=1, subfiletype=1, **options)
+        writer.write(image, **options)
+    return stream.getvalue()
+
+
+def zeiss(stack, channels) -> bytes:
+    """An LSM with a thumbnail behind each image.
+
+    Args:
+        stack: (planes, channels, height, width) uint16.
+        channels: name and colour of each.
+    """
+    colours = b"".join(bytes((*colour, 0)) for _, colour in channels)
+    names = b"".join(
+        struct.pack("<I", len(name) + 1) + name.encode() + b"\0" for name, _ in channels
+    )
+    size, begin = 24 + len(colours) + len(names), 24 + len(colours)
+    block = struct.pack("<6I", size, len(channels), len(channels), 24, begin, 0) + colours + names
+    return _zeiss(stack, len(_zeiss(stack, 0))) + block
+
+
+def _zeiss(stack, colours_at) -> bytes:
+    planes, channels, height, width = stack.shape
+    info = struct.pack(
+        "<Ii 6i 2i 3d 3d HHI 4I d 4I",
+        0x0400494C, 500, width, height, planes, channels, 1, 2, 0, 0,
+        0.5e-6, 0.5e-6, 1e-6, 0, 0, 0, 0, 0, 0, 0, 0, 0, colours_at, 0, 0, 0, 0, 0,
+    ).ljust(500, b"\0")  # fmt: skip
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream, byteorder="<") as writer:
+        options = {"photometric": "minisblack", "metadata": None}
+        for number, plane in enumerate(stack):
+            tags = [(34412, "B", len(info), info, True)] if number == 0 else []
+            image = plane[0] if channels == 1 else plane
+            planar = None if channels == 1 else "separate"
+            writer.write(image, subfiletype=0, planarconfig=planar, extratags=tags, **options)
+            writer.write((plane[0, ::4, ::4] >> 4).astype(np.uint8), subfiletype=1, **options)
+    return stream.getvalue()
+
+
+def metamorph(planes, unit: bytes) -> bytes:
+    """A MetaMorph stack: one page, the planes behind each other, 0.5 units a pixel."""
+    height, width = planes[0].shape
+    data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
+    at = 8 + len(data)
+    half, text = struct.pack("<II", 1, 2), struct.pack("<I", len(unit)) + unit
+    pairs = struct.pack("<8I", 3, 1, 4, at + 32, 5, at + 32, 6, at + 40)
+    extra = pairs + half + text
+    distances = struct.pack("<6I", 1, 1, 0, 0, 0, 0) * len(planes)
+    tags = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
+        (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, len(data) // len(planes)), (33628, 4, 4, at),
+        (33629, 5, len(planes), at + len(extra)),
+    ]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    start = at + len(extra) + len(distances)
+    head = b"II*\0" + struct.pack("<I", start)
+    return head + data + extra + distances + struct.pack("<H", len(tags)) + entries + bytes(4)

@@ -1,13 +1,10 @@
 """TIFFs of microscopes' programs: what they say about channels, pixels and samples beside the tags."""
 
-import io
 import json
-import struct
 
 import numpy as np
 import pytest
-import tifffile
-from forms import DEEP, GREY, OTHER, tiff
+from forms import DEEP, GREY, OTHER, metamorph, tiff, zeiss
 
 from device.counting.records import Reading
 from device.errors import InputError
@@ -20,41 +17,6 @@ YELLOW, BLUE, WHITE = (255, 255, 0), (0, 0, 255), (255, 255, 255)
 
 def read(data, **reading):
     return decode_frame(data, "a.tif", Reading(**reading))
-
-
-def zeiss(stack, channels) -> bytes:
-    """An LSM with a thumbnail behind each image.
-
-    Args:
-        stack: (planes, channels, height, width) uint16.
-        channels: name and colour of each.
-    """
-    colours = b"".join(bytes((*colour, 0)) for _, colour in channels)
-    names = b"".join(
-        struct.pack("<I", len(name) + 1) + name.encode() + b"\0" for name, _ in channels
-    )
-    size, begin = 24 + len(colours) + len(names), 24 + len(colours)
-    block = struct.pack("<6I", size, len(channels), len(channels), 24, begin, 0) + colours + names
-    return _zeiss(stack, len(_zeiss(stack, 0))) + block
-
-
-def _zeiss(stack, colours_at) -> bytes:
-    planes, channels, height, width = stack.shape
-    info = struct.pack(
-        "<Ii 6i 2i 3d 3d HHI 4I d 4I",
-        0x0400494C, 500, width, height, planes, channels, 1, 2, 0, 0,
-        0.5e-6, 0.5e-6, 1e-6, 0, 0, 0, 0, 0, 0, 0, 0, 0, colours_at, 0, 0, 0, 0, 0,
-    ).ljust(500, b"\0")  # fmt: skip
-    stream = io.BytesIO()
-    with tifffile.TiffWriter(stream, byteorder="<") as writer:
-        options = {"photometric": "minisblack", "metadata": None}
-        for number, plane in enumerate(stack):
-            tags = [(34412, "B", len(info), info, True)] if number == 0 else []
-            image = plane[0] if channels == 1 else plane
-            planar = None if channels == 1 else "separate"
-            writer.write(image, subfiletype=0, planarconfig=planar, extratags=tags, **options)
-            writer.write((plane[0, ::4, ::4] >> 4).astype(np.uint8), subfiletype=1, **options)
-    return stream.getvalue()
 
 
 THREE = np.stack([OTHER.astype(np.uint16) * 16, DEEP, DIM])
@@ -97,26 +59,6 @@ def test_a_dark_channel_keeps_its_number(dark):
     ):  # fmt: skip
         assert np.array_equal(read(data, channel="2").image[..., 0], GREY)
         assert not read(data, channel=str(dark + 1)).image.any()
-
-
-def metamorph(planes, unit: bytes) -> bytes:
-    """A MetaMorph stack: one page, the planes behind each other, 0.5 units a pixel."""
-    height, width = planes[0].shape
-    data = b"".join(plane.astype("<u2").tobytes() for plane in planes)
-    at = 8 + len(data)
-    half, text = struct.pack("<II", 1, 2), struct.pack("<I", len(unit)) + unit
-    pairs = struct.pack("<8I", 3, 1, 4, at + 32, 5, at + 32, 6, at + 40)
-    extra = pairs + half + text
-    distances = struct.pack("<6I", 1, 1, 0, 0, 0, 0) * len(planes)
-    tags = [
-        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
-        (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, len(data) // len(planes)), (33628, 4, 4, at),
-        (33629, 5, len(planes), at + len(extra)),
-    ]  # fmt: skip
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    start = at + len(extra) + len(distances)
-    head = b"II*\0" + struct.pack("<I", start)
-    return head + data + extra + distances + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 def test_planes_and_pixels_of_metamorph():

@@ -14,7 +14,9 @@ from forms import (
     GREY,
     OTHER,
     as_shown,
+    hidden_behind,
     imagej,
+    interlaced,
     ome,
     ome_xml,
     pillow,
@@ -38,27 +40,6 @@ def read(data, **reading):
 
 def same(frame, expected=GREY):
     return np.array_equal(as_shown(frame)[..., 0], expected) and frame.channels == 1
-
-
-def interlaced(samples) -> bytes:
-    """A PNG in seven passes."""
-    passes = (
-        (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1),
-    )  # fmt: skip
-    kind = ">u2" if samples.dtype == np.uint16 else "u1"
-    rows = b"".join(
-        b"\0" + row.astype(kind).tobytes()
-        for top, left, down, right in passes
-        for row in samples[top::down, left::right]
-        if row.size
-    )
-    height, width = samples.shape[:2]
-    depth, colour = 8 * samples.itemsize, 2 if samples.ndim == 3 else 0
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 1)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    )
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -121,16 +102,6 @@ def test_where_zero_is_white_the_light_may_be_taken_from_any_full_scale(white):
 
 def test_bits_that_most_samples_contradict_are_not_believed():
     assert read(ome(DEEP, "YX", SignificantBits=8)).bits == 12
-
-
-def hidden_behind(preview, image) -> bytes:
-    """A TIFF whose first page is a preview, and the image stands behind it."""
-    stream = io.BytesIO()
-    with tifffile.TiffWriter(stream) as writer:
-        options = {"photometric": "minisblack", "metadata": None}
-        writer.write(preview, subifds=1, subfiletype=1, **options)
-        writer.write(image, **options)
-    return stream.getvalue()
 
 
 def test_an_image_that_stands_behind_its_preview_is_counted():

@@ -134,8 +134,34 @@ def _good_files() -> Iterator[tuple[bytes, np.ndarray | None]]:
         yield _tiff(stack, ome=True, metadata=metadata), None
     yield _tiff(stack, imagej=True), None
     yield from ((data, None) for data in _microscope_files())
+    yield from ((data, None) for data in _odd_files(stack))
     for codec in ("jpeg", "jpeg2000", "webp", "jpegxl", "zstd", "packbits"):
         yield _tiff(rng.integers(0, 256, (48, 64, 3), np.uint8), compression=codec), None
+
+
+def _odd_files(stack: np.ndarray) -> Iterator[bytes]:
+    """Forms that few programs write: passes, palettes, few bits, pages behind others, headers of makers."""
+    grey, colours = (stack[0] >> 4).astype(np.uint8), (np.moveaxis(stack, 0, 2) >> 4)
+    colours = colours.astype(np.uint8)
+    yield forms.interlaced(colours)
+    yield forms.interlaced(stack[0])
+    for kind in ("PNG", "TIFF"):
+        stream = io.BytesIO()
+        Image.fromarray(colours).quantize(16).save(stream, kind)
+        yield stream.getvalue()
+    yield forms.few_bits(stack[0], 12, white_is_zero=True)
+    yield forms.few_bits(stack[0] >> 8, 4, white_is_zero=False)
+    yield forms.hidden_behind(grey[::2, ::2], stack[0])
+    yield forms.zeiss(stack[None], [("a", (0, 0, 255)), ("CTb", (255, 255, 0)), ("c", (9, 9, 9))])
+    yield forms.metamorph(list(stack), b"um\0")
+    yield _cmyk(colours)
+    yield _tiff(grey, extratags=[(274, "H", 1, 6, False)])
+
+
+def _cmyk(colours: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(colours).convert("CMYK").save(stream, "TIFF")
+    return stream.getvalue()
 
 
 def _microscope_files() -> Iterator[bytes]:
