@@ -30,6 +30,8 @@ _LEAST_STEPS = 12
 """Rows of a colour bar, each of one value, that begin and end in the same columns."""
 _LEAST_LINE_PX = 40
 """Length of a line one pixel thick."""
+_RAGGED_PX = 2
+"""How far the ends of a bar's rows may be apart."""
 _LEAST_TOP = 8
 """In a frame as dark as this nothing stands out."""
 _NEARLY_FULL = 0.93
@@ -84,12 +86,16 @@ def _mark_uniform(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top
 
 @dataclass(frozen=True, slots=True)
 class _Rectangle:
-    """Rows `top` to `bottom` and columns `left` to `right`, half-open; each row of one value."""
+    """Rows `top` to `bottom` and columns `left` to `right`, half-open; each row of one value.
+
+    The ends of the rows of a `ragged` one differ by a pixel or two, as lossy compression leaves them.
+    """
 
     top: int
     bottom: int
     left: int
     right: int
+    ragged: bool = False
 
     @property
     def rows(self) -> int:
@@ -124,6 +130,7 @@ def _rectangles(bright: Levels, top: int) -> list[_Rectangle]:
         for begin in range(0, len(bright), _ROWS_AT_ONCE)
     ]
     rows, left, right = (np.concatenate(parts) for parts in zip(*bands, strict=True))
+    ragged = _ragged(rows, left, right)
     order = np.lexsort((rows, right, left))
     rows, left, right = rows[order], left[order], right[order]
     if len(rows) == 0:
@@ -132,10 +139,31 @@ def _rectangles(bright: Levels, top: int) -> list[_Rectangle]:
     begins[1:] = (np.diff(rows) != 1) | (np.diff(left) != 0) | (np.diff(right) != 0)
     starts = np.flatnonzero(begins)
     ends = np.append(starts[1:], len(rows))
-    return [
+    return ragged + [
         _Rectangle(int(rows[i]), int(rows[j - 1]) + 1, int(left[i]), int(right[i]))
         for i, j in zip(starts, ends, strict=True)
     ]
+
+
+def _ragged(
+    rows: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
+) -> list[_Rectangle]:
+    """Long runs in consecutive rows that begin and end in nearly the same columns."""
+    is_long = right - left >= _LEAST_LINE_PX
+    found: list[_Rectangle] = []
+    growing: list[tuple[_Rectangle, int, int]] = []  # with the ends of the first row
+    runs = zip(rows[is_long].tolist(), left[is_long].tolist(), right[is_long].tolist(), strict=True)
+    for row, begin, end in runs:
+        found += [one for one, _, _ in growing if one.bottom < row]
+        growing = [known for known in growing if known[0].bottom >= row]
+        for place, (one, first, last) in enumerate(growing):
+            if one.bottom == row and max(abs(begin - first), abs(end - last)) <= _RAGGED_PX:
+                sides = min(one.left, begin), max(one.right, end)
+                growing[place] = _Rectangle(one.top, row + 1, *sides, ragged=True), first, last
+                break
+        else:
+            growing.append((_Rectangle(row, row + 1, begin, end), begin, end))
+    return [one for one in (*found, *(one for one, _, _ in growing)) if one.ragged]
 
 
 def _runs(
@@ -173,7 +201,7 @@ def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, t
     """Whether a rectangle is large, of one colour a row, and sharp on its sides."""
     strip = found.columns >= _STRIP_SHARE * bright.shape[1]
     # A colour bar may begin and end in the background's colour; straight sides of that length are enough.
-    bar = found.rows >= _LEAST_STEPS
+    bar = found.rows >= _LEAST_STEPS and not found.ragged
     if not (strip or bar or _is_large(found)):
         return False  # first, since the flat middles of bright cells are many small rectangles
     inside = samples[found.top : found.bottom, found.left : found.right].astype(np.int32)
