@@ -60,6 +60,21 @@ def colour_bar(draw):
         draw.line((270, 30 + row, 285, 30 + row), fill=(shade, shade // 2, 0))
 
 
+def box(draw):
+    draw.rectangle((5, 5, 170, 40), fill=WHITE)
+    label(draw, "Mouse 12", 24, (0, 0, 0), (10, 9))
+
+
+def region(draw):
+    """Around cells and across them."""
+    draw.polygon([(30, 30), (200, 50), (240, 180), (60, 190)], outline=YELLOW, width=4)
+
+
+def arrow(draw):
+    draw.line((100, 60, 160, 100), fill=WHITE, width=3)
+    draw.polygon([(160, 100), (148, 100), (156, 88)], fill=WHITE)
+
+
 DRAWN = [
     bar,
     lambda draw: bar(draw, YELLOW),
@@ -75,6 +90,10 @@ DRAWN = [
     border,
     frame_lines,
     colour_bar,
+    box,
+    region,
+    lambda draw: draw.ellipse((90, 60, 170, 140), outline=YELLOW, width=2),
+    arrow,
 ]
 
 
@@ -115,6 +134,17 @@ def test_a_compressed_photograph_of_a_bar_is_recognised_too():
     picture = drawn_on(COLOUR, lambda draw: (bar(draw), label(draw)))
     Image.fromarray(picture).save(stream, "JPEG", quality=88)
     assert decode_frame(stream.getvalue(), "a.jpg").taken.ignored_for == ("annotations",)
+
+
+@pytest.mark.parametrize("colour", ["red", "orange", "cyan", "magenta", "yellow", "white"])
+def test_a_bar_in_colour_is_recognised_in_a_photograph_that_halves_colours(colour):
+    stream = io.BytesIO()
+    picture = drawn_on(COLOUR, lambda draw: bar(draw, colour))
+    Image.fromarray(picture).save(stream, "JPEG", quality=85)
+    frame = decode_frame(stream.getvalue(), "a.jpg")
+    assert frame.taken.ignored_for == ("annotations",)
+    assert frame.ignored[196:200, 182:268].all()
+    assert frame.ignored.sum() < 1500
 
 
 @pytest.mark.parametrize("ink", [4095, 65535])
@@ -176,6 +206,17 @@ def test_nothing_is_found_in_real_frames(data_dir):
         ):
             found.append(path.name)
     assert found == []
+
+
+@pytest.mark.parametrize("gain", [1, 3])
+def test_a_stretched_nucleus_with_straight_sides_is_no_drawing(gain):
+    """Stretched images have only every third level, and nuclei of one level with steep edges."""
+    rows, columns = np.mgrid[:200, :300]
+    nucleus = np.clip(1.2 - np.hypot((rows - 90) / 45, (columns - 120) / 12) ** 8 / 3, 0, 1)
+    noise = np.random.default_rng(7).normal(8, 2, nucleus.shape)
+    image = np.clip(90 * nucleus + noise, 0, 85).astype(np.uint8) * gain
+    assert find_annotations(image) is None
+    assert find_annotations(np.ascontiguousarray(image.T)) is None
 
 
 def test_saturated_discs_are_no_annotations():

@@ -76,7 +76,7 @@ def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) ->
 
 def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -> Frame:
     reasons = dict(decoded.hidden)
-    drawn = find_annotations(_as_light(decoded), tuple(reasons.values()))
+    drawn = find_annotations(_as_light(decoded), tuple(reasons.values()), decoded.lossy)
     if drawn is not None:
         reasons["annotations"] = drawn
     ignored = np.logical_or.reduce(list(reasons.values())) if reasons else None

@@ -7,7 +7,6 @@ is uniform too, but its edge is soft and its outline round, so it is never taken
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +14,20 @@ from numpy.typing import NDArray
 from device.counting.records import ImageArray
 from device.counting.scale import brightest
 from device.imageio.lettering import mark_lettering
+from device.imageio.runs import LEAST_LINE_PX, Levels, Rectangle, find_ragged, find_rectangles
 
 Mask = NDArray[np.bool_]
-Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
-_LEAST_RUN_PX = 10
-"""Equal neighbours in a row or a column."""
-_LOOK_STEP_PX = _LEAST_RUN_PX // 3
-_ROWS_AT_ONCE = 512
-"""Of a large frame never more is copied."""
 _LEAST_BAR_PX, _LEAST_BAR_LENGTH_PX = 32, 16
 """Area and length of the smallest bar; the saturated middle of a small nucleus may be a rectangle of 3 by 8."""
 _LEAST_STEPS = 12
 """Rows of a colour bar, each of one value, that begin and end in the same columns."""
-_LEAST_LINE_PX = 40
-"""Length of a line one pixel thick."""
-_RAGGED_PX = 2
-"""How far the ends of a bar's rows may be apart."""
+_LEAST_SHADES = 6
+"""Values in them."""
+_LEAST_MARGIN_PX = 2
+"""Of a box of lettering."""
+_LOSSY_FULL, _LOSSY_SHARE = 0.75, 0.5
+"""There a bar in colour is only as even as that share of the highest level; but it falls by half within two pixels."""
 _LEAST_TOP = 8
 """In a frame as dark as this nothing stands out."""
 _NEARLY_FULL = 0.93
@@ -39,8 +35,6 @@ _NEARLY_FULL = 0.93
 _SAME_COLOUR = 0.08
 _SAME_PART = 0.85
 """Part of a row that must be within that share of the highest level of its middle; outlines differ."""
-_DARK_SHARE = 0.12
-"""Of the brightest level; below it is the background, which cameras clip to one value."""
 _SHARP_SHARE = 0.15
 """What an edge must fall by within two pixels, as a part of the brightest level."""
 _SHARP_SIDES = 0.8
@@ -51,12 +45,15 @@ _STRIP_SHARE = 0.9
 """Of the frame's width or height: a border or a strip of information."""
 
 
-def find_annotations(samples: ImageArray, hidden: Sequence[Mask] = ()) -> Mask | None:
+def find_annotations(
+    samples: ImageArray, hidden: Sequence[Mask] = (), lossy: bool = False
+) -> Mask | None:
     """Find what is drawn on a picture.
 
     Args:
         samples: (height, width) or (height, width, 3), uint8 or uint16.
         hidden: (height, width) each, True where there is no picture: a transparent area is not drawn on it.
+        lossy: whether it was compressed as photographs are, with colours at half the size.
 
     Returns:
         (height, width), True where something is drawn; None where nothing is.
@@ -72,6 +69,9 @@ def find_annotations(samples: ImageArray, hidden: Sequence[Mask] = ()) -> Mask |
     with ThreadPoolExecutor(1) as pool:
         lettering = pool.submit(mark_lettering, letters, bright, top)
         _mark_uniform(drawn, samples, bright, int(_NEARLY_FULL * top))
+        if lossy:
+            _mark_ragged(drawn, bright, int(_LOSSY_FULL * top))
+            _mark_ragged(drawn.T, bright.T, int(_LOSSY_FULL * top))
         lettering.result()
     drawn |= letters
     return _widened(drawn) if drawn.any() else None
@@ -84,32 +84,12 @@ def _mark_uniform(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top
     _mark_rectangles(drawn.T, turned, bright.T, top)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rectangle:
-    """Rows `top` to `bottom` and columns `left` to `right`, half-open; each row of one value.
-
-    The ends of the rows of a `ragged` one differ by a pixel or two, as lossy compression leaves them.
-    """
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-    ragged: bool = False
-
-    @property
-    def rows(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def columns(self) -> int:
-        return self.right - self.left
-
-
 def _mark_rectangles(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top: int) -> None:
     """Mark bars, lines, colour bars, strips and borders whose rows have one value each."""
     height, width = bright.shape
-    for found in _rectangles(bright, top):
+    rectangles = find_rectangles(bright, top)
+    _mark_boxes(drawn, bright, rectangles, top)
+    for found in rectangles:
         if not _is_drawn(found, samples, bright, top):
             continue
         if found.columns >= _STRIP_SHARE * width:
@@ -123,92 +103,43 @@ def _mark_rectangles(drawn: Mask, samples: NDArray[np.generic], bright: Levels, 
         drawn[found.top : found.bottom, found.left : found.right] = True
 
 
-def _rectangles(bright: Levels, top: int) -> list[_Rectangle]:
-    """Runs of equal pixels that begin and end in the same columns in consecutive rows."""
-    bands = [
-        _runs(bright[begin : begin + _ROWS_AT_ONCE], begin, top)
-        for begin in range(0, len(bright), _ROWS_AT_ONCE)
-    ]
-    rows, left, right = (np.concatenate(parts) for parts in zip(*bands, strict=True))
-    ragged = _ragged(rows, left, right)
-    order = np.lexsort((rows, right, left))
-    rows, left, right = rows[order], left[order], right[order]
-    if len(rows) == 0:
-        return []
-    begins = np.ones(len(rows), dtype=bool)
-    begins[1:] = (np.diff(rows) != 1) | (np.diff(left) != 0) | (np.diff(right) != 0)
-    starts = np.flatnonzero(begins)
-    ends = np.append(starts[1:], len(rows))
-    return ragged + [
-        _Rectangle(int(rows[i]), int(rows[j - 1]) + 1, int(left[i]), int(right[i]))
-        for i, j in zip(starts, ends, strict=True)
-    ]
+def _mark_boxes(drawn: Mask, bright: Levels, rectangles: list[Rectangle], top: int) -> None:
+    """Mark boxes with lettering in them: their upper and lower margins begin and end in the same columns."""
+    upper: dict[tuple[int, int], Rectangle] = {}
+    for found in sorted(rectangles, key=lambda one: one.top):
+        if found.columns < LEAST_LINE_PX or found.rows < _LEAST_MARGIN_PX:
+            continue
+        above, below, *ends = _sharp_sides(found, bright, top, _SHARP_SHARE)
+        sides = found.left, found.right
+        if not all(ends) or found.columns >= _STRIP_SHARE * bright.shape[1]:
+            continue
+        if below and not above and sides in upper:
+            drawn[upper.pop(sides).top : found.bottom, found.left : found.right] = True
+        elif above and not below:
+            upper[sides] = found
 
 
-def _ragged(
-    rows: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
-) -> list[_Rectangle]:
-    """Long runs in consecutive rows that begin and end in nearly the same columns."""
-    is_long = right - left >= _LEAST_LINE_PX
-    found: list[_Rectangle] = []
-    growing: list[tuple[_Rectangle, int, int]] = []  # with the ends of the first row
-    runs = zip(rows[is_long].tolist(), left[is_long].tolist(), right[is_long].tolist(), strict=True)
-    for row, begin, end in runs:
-        found += [one for one, _, _ in growing if one.bottom < row]
-        growing = [known for known in growing if known[0].bottom >= row]
-        for place, (one, first, last) in enumerate(growing):
-            if one.bottom == row and max(abs(begin - first), abs(end - last)) <= _RAGGED_PX:
-                sides = min(one.left, begin), max(one.right, end)
-                growing[place] = _Rectangle(one.top, row + 1, *sides, ragged=True), first, last
-                break
-        else:
-            growing.append((_Rectangle(row, row + 1, begin, end), begin, end))
-    return [one for one in (*found, *(one for one, _, _ in growing)) if one.ragged]
+def _mark_ragged(drawn: Mask, bright: Levels, top: int) -> None:
+    """Mark bars in a lossy picture; brighter than `top` is as bright as that."""
+    for found in find_ragged(bright, top):
+        if all(_sharp_sides(found, bright, top, _LOSSY_SHARE)):
+            drawn[found.top : found.bottom, found.left : found.right] = True
 
 
-def _runs(
-    band: Levels, begin: int, top: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Row, first and last column (half-open) of the longest runs of _LEAST_RUN_PX or more that are no background.
-
-    Args:
-        band: some rows of the picture; what is worked out of them stays in the processor's cache.
-        begin: the number of the first.
-        top: brighter is as bright as that.
-    """
-    # Compared with whole numbers: no copy in floating point.
-    dark, kind = int(_DARK_SHARE * top), band.dtype.type
-    # Of every third pixel a run holds three beside each other: few rows have such, no other needs a closer look.
-    sparse = np.minimum(band[:, ::_LOOK_STEP_PX], kind(top))
-    pairs = (sparse[:, :-1] == sparse[:, 1:]) & (sparse[:, :-1] > dark)
-    lines = np.flatnonzero((pairs[:, :-1] & pairs[:, 1:]).any(axis=1))
-    level = np.minimum(band[lines], kind(top))
-    full = (level[:, :-1] == level[:, 1:]) & (level[:, :-1] > dark)
-    # Then: whether this pixel and the following ones are equal, as many as a run must have.
-    length = 1
-    while length < _LEAST_RUN_PX - 1:
-        step = min(length, _LEAST_RUN_PX - 1 - length)
-        full = full[:, :-step] & full[:, step:]
-        length += step
-    has_run = full.any(axis=1)
-    change = np.diff(np.pad(full[has_run], ((0, 0), (1, 1))).view(np.int8), axis=1)
-    rows, left = np.nonzero(change == 1)
-    _, behind = np.nonzero(change == -1)
-    return begin + lines[has_run][rows], left, behind + _LEAST_RUN_PX - 1
-
-
-def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, top: int) -> bool:
+def _is_drawn(found: Rectangle, samples: NDArray[np.generic], bright: Levels, top: int) -> bool:
     """Whether a rectangle is large, of one colour a row, and sharp on its sides."""
     strip = found.columns >= _STRIP_SHARE * bright.shape[1]
-    # A colour bar may begin and end in the background's colour; straight sides of that length are enough.
-    bar = found.rows >= _LEAST_STEPS and not found.ragged
+    # A colour bar may begin and end in the background's colour; straight sides of that length are enough. What has
+    # straight sides and one shade throughout may be a nucleus that was stretched to full light.
+    shades = np.unique(np.minimum(bright[found.top : found.bottom, found.left], top))
+    bar = found.rows >= _LEAST_STEPS and len(shades) >= _LEAST_SHADES
     if not (strip or bar or _is_large(found)):
         return False  # first, since the flat middles of bright cells are many small rectangles
     inside = samples[found.top : found.bottom, found.left : found.right].astype(np.int32)
     middle = inside[:, found.columns // 2][:, None]
     if (np.abs(inside - middle) <= _SAME_COLOUR * top).mean() < _SAME_PART:
         return False
-    above, below, *ends = _sharp_sides(found, bright, top)
+    above, below, *ends = _sharp_sides(found, bright, top, _SHARP_SHARE)
     if strip:
         return (above and below) or (found.rows > 1 and (above or below))
     if bar:
@@ -216,15 +147,15 @@ def _is_drawn(found: _Rectangle, samples: NDArray[np.generic], bright: Levels, t
     return above and below and all(ends)
 
 
-def _is_large(found: _Rectangle) -> bool:
+def _is_large(found: Rectangle) -> bool:
     """Whether it is as large as the smallest bar or line."""
-    if found.rows == 1 and found.columns < _LEAST_LINE_PX:
+    if found.rows == 1 and found.columns < LEAST_LINE_PX:
         return False
     long = max(found.rows, found.columns)
     return found.rows * found.columns >= _LEAST_BAR_PX and long >= _LEAST_BAR_LENGTH_PX
 
 
-def _sharp_sides(found: _Rectangle, bright: Levels, top: int) -> list[bool]:
+def _sharp_sides(found: Rectangle, bright: Levels, top: int, share: float) -> list[bool]:
     """Above, below, left and right: does the brightness change steeply there? The frame's edge counts as steep."""
     height, width = bright.shape
     inside = bright[found.top : found.bottom, found.left : found.right]
@@ -234,22 +165,22 @@ def _sharp_sides(found: _Rectangle, bright: Levels, top: int) -> list[bool]:
         (inside[-1], found.bottom + _EDGE_PX - 1),
     ):
         outer = bright[row, found.left : found.right] if 0 <= row < height else None
-        sides.append(_is_steep(inner, outer, top))
+        sides.append(_is_steep(inner, outer, top, share))
     for inner, column in (
         (inside[:, 0], found.left - _EDGE_PX),
         (inside[:, -1], found.right + _EDGE_PX - 1),
     ):
         outer = bright[found.top : found.bottom, column] if 0 <= column < width else None
-        sides.append(_is_steep(inner, outer, top))
+        sides.append(_is_steep(inner, outer, top, share))
     return sides
 
 
-def _is_steep(inner: Levels, outer: Levels | None, top: int) -> bool:
+def _is_steep(inner: Levels, outer: Levels | None, top: int, share: float) -> bool:
     if outer is None:
         return True
     # Both are cut off at `top`: what is drawn white is not quite equal after JPEG.
     change = np.abs(np.minimum(inner, top).astype(np.int64) - np.minimum(outer, top))
-    return bool((change >= _SHARP_SHARE * top).mean() >= _SHARP_SIDES)
+    return bool((change >= share * top).mean() >= _SHARP_SIDES)
 
 
 def _widened(drawn: Mask) -> Mask:

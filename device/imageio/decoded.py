@@ -42,6 +42,7 @@ class Decoded:
         pixel_size: or None.
         zero: sample value that the file's calibration calls 0.
         inverted: True where 0 is white.
+        lossy: True where it was compressed as photographs are.
         hidden: (height, width) bool, True where nothing was recorded, by the reason; see Taken.ignored_for.
         channel, plane: see Taken.
         exposure_s: or None.
@@ -53,6 +54,7 @@ class Decoded:
     pixel_size: PixelSize | None = None
     zero: int = 0
     inverted: bool = False
+    lossy: bool = False
     hidden: tuple[tuple[str, npt.NDArray[np.bool_]], ...] = ()
     channel: str = ""
     plane: str = ""

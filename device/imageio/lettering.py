@@ -33,6 +33,10 @@ _FALL_SHARE, _FALL_ALONE_SHARE = 0.35, 0.12
 _SHARP_PART, _SHARP_ALONE_PART = 0.9, 0.95
 _INKED_PART, _INKED_ALONE_PART = 0.25, 0.5
 """Part of a letter that has exactly the ink's level, in a line and alone."""
+_OUTLINE_PX, _OUTLINE_THIN_SHARE = 40, 0.12
+"""Length of a drawn line, and its width per length."""
+_SHARP_OUTLINE_PART = 0.8
+"""Part of its edge that falls off; it may run beside what is bright."""
 _LEAST_HEIGHT_PX, _ALONE_HEIGHT_PX = 5, 16
 """A letter without neighbours must be larger to be told from a bright speck."""
 _THIN_SHARE = 0.3
@@ -57,13 +61,13 @@ class _Letter:
     Attributes:
         piece: its pixels.
         stroke_px: width of its widest stroke.
-        sharp: whether its edge is so steep that it may stand alone.
+        sharp: part of its edge that is so steep that it may stand alone, 0 to 1.
         at_edge: whether it goes on beyond the frame.
     """
 
     piece: Piece
     stroke_px: float
-    sharp: bool
+    sharp: float
     at_edge: bool
 
     @property
@@ -82,6 +86,17 @@ class _Letter:
     def thin(self) -> bool:
         most = min(_MOST_STROKE_PX, _THIN_SHARE * max(self.height, self.width))
         return self.stroke_px <= most
+
+    @property
+    def alone(self) -> bool:
+        """Whether it needs no neighbours to be told from a bright speck."""
+        return (
+            self.thin
+            and self.sharp >= _SHARP_ALONE_PART
+            and not self.at_edge
+            and self.piece.inked >= _INKED_ALONE_PART
+            and self.height >= _ALONE_HEIGHT_PX
+        )
 
 
 def mark_lettering(drawn: Mask, bright: NDArray[Any], top: int) -> None:
@@ -116,10 +131,12 @@ def _inks(histogram: NDArray[np.intp], top: int) -> list[tuple[int, int]]:
 
     One level as a rule; after JPEG all nearly full ones, where less than half as many come close to them.
     """
-    beside = np.convolve(histogram, (1, 1, 1, 0, 1, 1, 1), "same")
-    spikes = (histogram >= _LEAST_INK_PX) & (histogram * _BESIDE >= _SPIKE * beside)
-    spikes[: int(_INK_SHARE * top)] = False
-    found = np.flatnonzero(spikes)
+    # A picture that was stretched has only every second or third level: levels that do not occur are left out.
+    levels = np.flatnonzero(histogram)
+    counts = histogram[levels]
+    beside = np.convolve(np.pad(counts, _BESIDE // 2), (1, 1, 1, 0, 1, 1, 1), "valid")
+    spikes = (counts >= _LEAST_INK_PX) & (counts * _BESIDE >= _SPIKE * beside)
+    found = levels[spikes & (levels >= int(_INK_SHARE * top))]
     inks = [(int(level), int(level)) for level in found[np.argsort(histogram[found])[::-1]]]
     full = int(_FULL_SHARE * top)
     many = int(histogram[full:].sum())
@@ -130,9 +147,12 @@ def _inks(histogram: NDArray[np.intp], top: int) -> list[tuple[int, int]]:
 
 def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
     """Mark the letters of one ink that stand in a line, and large ones that stand alone."""
-    strokes = bright > int(
-        _STROKE_SHARE * level
-    )  # compared with a whole number: no copy in floating point
+    # Compared with a whole number: no copy in floating point.
+    strokes = bright > int(_STROKE_SHARE * level)
+    floor = float(np.median(bright[::_GRID, ::_GRID]))
+    depth = max(1.0, level - floor)
+    if depth >= _STROKE_SHARE * level:  # what stands out little may be a level of the background
+        _mark_outlines(drawn, ink, bright, (floor, depth))
     strokes &= ~drawn
     pieces = [
         piece
@@ -141,14 +161,12 @@ def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
     ]
     if not pieces:
         return
-    floor = float(np.median(bright[::_GRID, ::_GRID]))
-    depth = max(1.0, level - floor)
     letters = []
     for piece in pieces:
         beyond = (_around(piece, strokes, bright) - floor) / depth
         if (beyond < _FALL_SHARE).mean() < _SHARP_PART:
             continue
-        sharp = bool((beyond < _FALL_ALONE_SHARE).mean() >= _SHARP_ALONE_PART)
+        sharp = float((beyond < _FALL_ALONE_SHARE).mean())
         letters.append(_Letter(piece, _stroke_px(piece.own), sharp, _at_edge(piece.box, bright)))
     for line in _lines(letters):
         if _is_text(line):
@@ -157,17 +175,25 @@ def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
             _mark_small(drawn, strokes, line)
 
 
+def _mark_outlines(
+    drawn: Mask, ink: Mask, bright: NDArray[Any], scale: tuple[float, float]
+) -> None:
+    """Mark long lines of one level, such as outlines of regions and arrows; they may cross cells."""
+    floor, depth = scale
+    nothing = np.zeros_like(ink)
+    for piece in find_inked(ink, ink, 1.0):
+        size = max(piece.own.shape)
+        if size < _OUTLINE_PX or _stroke_px(piece.own) > _OUTLINE_THIN_SHARE * size:
+            continue
+        beyond = (_around(piece, nothing, bright) - floor) / depth
+        if (beyond < _FALL_ALONE_SHARE).sum() >= _SHARP_OUTLINE_PART * max(1, len(beyond)):
+            drawn[piece.box] |= piece.own
+
+
 def _is_text(line: list[_Letter]) -> bool:
     if len(line) >= _LEAST_LETTERS:
         return sum(letter.thin for letter in line) >= _THIN_PART * len(line)
-    return any(
-        letter.thin
-        and letter.sharp
-        and not letter.at_edge
-        and letter.piece.inked >= _INKED_ALONE_PART
-        and letter.height >= _ALONE_HEIGHT_PX
-        for letter in line
-    )
+    return any(letter.alone for letter in line)
 
 
 def _mark_small(drawn: Mask, ink: Mask, line: list[_Letter]) -> None:

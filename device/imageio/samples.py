@@ -14,7 +14,7 @@ from device.imageio.decoded import invisible
 
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
-_JPEG = {
+LOSSY = {
     tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG_2000_LOSSY,
     tifffile.COMPRESSION.APERIO_JP2000_YCBC, tifffile.COMPRESSION.APERIO_JP2000_RGB,
 }  # fmt: skip
@@ -77,7 +77,7 @@ def to_light(page: Any, samples: np.ndarray, indexed_data: bool) -> Light:
         return _palette(samples, page.colormap, indexed_data)
     if page.photometric == _PHOTOMETRIC.SEPARATED:
         return Light(_converted(samples, "CMYK"), colour=True)
-    if page.photometric == _PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+    if page.photometric == _PHOTOMETRIC.YCBCR and page.compression not in LOSSY:
         return Light(_converted(samples[..., :3], "YCbCr"), colour=True)
     if samples.ndim == 2:
         return Light(samples)

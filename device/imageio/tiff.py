@@ -21,6 +21,7 @@ from device.imageio.pages import all_pages, data_pages
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
 from device.imageio.samples import (
+    LOSSY,
     Light,
     LightOf,
     check_photometric,
@@ -119,6 +120,7 @@ class _File:
             or tiff_size(page, self.imagej),
             zero=calibrated_zero(self.imagej),
             inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+            lossy=page.compression in LOSSY,
             hidden=tuple(self.hidden.items()),
             channel=chosen.channel,
             plane=chosen.plane,
