@@ -81,7 +81,7 @@ def fold_segmenter(training: Training, fold: int) -> LiteRtSegmenter:
     """The int8 network of one fold, calibrated on that fold's training frames."""
     path = training.out / f"fold-{fold}" / f"{training.run.name}.tflite"
     if not path.exists():
-        model = training.finetuned(fold)
+        model = training.finetune(fold)
         unseen = {example.name for example in training.test_frames(fold)}
         frames = [e for e in training.examples(training.run.finetune) if e.name not in unseen]
         write_tflite(training, model, training.card(model), frames, path)

@@ -11,7 +11,7 @@ from device.counting.assay import Assay
 from device.counting.records import Cell, CountResult
 from device.export.stored import counts_lines
 from device.jobs.intake import CountOptions
-from device.jobs.recounting import Again, carried
+from device.jobs.recounting import Again, carry_marks
 from device.store import Filter
 from device.store.records import Correction
 from device.web import create_app
@@ -131,7 +131,7 @@ class _Result(msgspec.Struct):
 @given(st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 9)), max_size=12))
 def test_no_cell_is_removed_twice_and_no_id_is_used_twice(log):
     result = _Result(tuple(cell(n + 1, 100.0 * n, 0.0) for n in range(0, 10, 2)))
-    marks = carried([correction(action, 100.0 * n, 3.0) for action, n in log], result)
+    marks = carry_marks([correction(action, 100.0 * n, 3.0) for action, n in log], result)
     ids = [mark.cell_id for mark in marks]
     assert len(ids) == len(set(ids))
     assert {mark.cell_id for mark in marks if mark.action == "remove"} <= {
@@ -142,9 +142,9 @@ def test_no_cell_is_removed_twice_and_no_id_is_used_twice(log):
 
 def test_a_cell_added_by_hand_that_the_new_count_finds_is_no_correction():
     result = _Result((cell(1, 50.0, 50.0),))
-    assert carried([correction("add", 52.0, 50.0)], result) == ()
-    assert [mark.action for mark in carried([correction("add", 90.0, 50.0)], result)] == ["add"]
-    assert carried([correction("remove", 90.0, 50.0)], result) == ()
+    assert carry_marks([correction("add", 52.0, 50.0)], result) == ()
+    assert [mark.action for mark in carry_marks([correction("add", 90.0, 50.0)], result)] == ["add"]
+    assert carry_marks([correction("remove", 90.0, 50.0)], result) == ()
 
 
 def test_the_api_counts_again(service):

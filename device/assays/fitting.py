@@ -100,7 +100,7 @@ def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] 
     """Logistic regression, least probability, spread and ranges of some frames; coverage is left open."""
     terms = choose_least(evidence, fit_logistic(evidence, card.confidence), leasts)
     unseen = [
-        cell_probabilities(frame.features, other) for frame, other in _crossed(evidence, terms)
+        cell_probabilities(frame.features, other) for frame, other in _cross_fit(evidence, terms)
     ]
     fitted = msgspec.structs.replace(
         terms,
@@ -120,7 +120,7 @@ def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
     Of few sets the likeliest spread between frames stays, and that of the count is the smallest that suffices. Of many
     sets both are open, and the narrowest intervals that suffice in every set are taken.
     """
-    crossed = _crossed(evidence, fitted)
+    crossed = _cross_fit(evidence, fitted)
     many = is_balanced(evidence)
     tried = product(FRAME_SDS if many else (fitted.frame_sd,), COUNT_SDS)
     seen = {spreads: _coverage_and_width(crossed, spreads) for spreads in tried}
@@ -200,7 +200,7 @@ def _balance(evidence: list[Evidence]) -> np.ndarray:
     return np.asarray(len(sources) / (len(names) * number[which]))
 
 
-def _crossed(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
+def _cross_fit(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
     """Frames with a regression that has not seen their fold; with one fold only, the whole one."""
     folds = sorted({frame.fold for frame in evidence})
     fits = {
@@ -223,7 +223,7 @@ def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
     mean, sd = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
     if len(features):
         mean, sd = features.mean(axis=0), features.std(axis=0).clip(1e-6)
-    exposures = [(_exposed(features, gain) - mean) / sd for gain in _GAINS]
+    exposures = [(_expose(features, gain) - mean) / sd for gain in _GAINS]
     balance = _balance(evidence)
     shares = np.concatenate([part * balance for part in _GAIN_WEIGHTS / _GAIN_WEIGHTS.sum()])
     standardised = np.concatenate(exposures)
@@ -235,7 +235,7 @@ def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
     return msgspec.structs.replace(base, intercept=float(weights[0]), **terms)
 
 
-def _exposed(features: np.ndarray, log_gain: float) -> np.ndarray:
+def _expose(features: np.ndarray, log_gain: float) -> np.ndarray:
     """(n, 6) features as they were with another exposure: what is measured in grey levels is multiplied."""
     in_grey_levels = [name in GREY_LEVEL_FEATURES for name in FEATURES]
     return features + log_gain * np.array(in_grey_levels)

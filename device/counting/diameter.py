@@ -127,16 +127,16 @@ def _levels(plane: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         ]
         for index in range(PER_OCTAVE):
             yield index, smooth[index] - smooth[index + 1]
-        base = _halved(smooth[-1])
+        base = _halve(smooth[-1])
         blurred = ((2 * FINEST_SIGMA_PX) ** 2 + 0.25) ** 0.5 / 2
 
 
-def _halved(image: np.ndarray) -> np.ndarray:
+def _halve(image: np.ndarray) -> np.ndarray:
     """Half the size, the same however the image is turned or mirrored."""
-    return _halved_rows(_halved_rows(image).T).T
+    return _halve_rows(_halve_rows(image).T).T
 
 
-def _halved_rows(image: np.ndarray) -> np.ndarray:
+def _halve_rows(image: np.ndarray) -> np.ndarray:
     """Means of two rows; of an odd number each second row with half of both beside it, so that no side is cut off."""
     if len(image) % 2 == 0:
         return np.asarray((image[::2] + image[1::2]) / 2)
@@ -174,13 +174,13 @@ def scale_chances(spectrum: np.ndarray, reader: DiameterReader) -> np.ndarray:
     """(levels,) how likely a cell has each size, sum 1."""
     values = reader_input(spectrum, np.array(reader.mean), np.array(reader.sd))
     first, second = np.array(reader.first), np.array(reader.second)[..., None]
-    hidden = np.maximum(_convolved(values, first) + np.array(reader.first_bias), 0)
-    odds = _convolved(hidden, second)[: len(spectrum), 0] + reader.second_bias
+    hidden = np.maximum(_convolve(values, first) + np.array(reader.first_bias), 0)
+    odds = _convolve(hidden, second)[: len(spectrum), 0] + reader.second_bias
     odds = np.exp(odds - odds.max())
     return np.asarray(odds / odds.sum())
 
 
-def _convolved(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _convolve(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """(n, a) with (taps, a, b) to (n, b), zeros beyond the ends."""
     reach = len(kernel) // 2
     padded = np.pad(values, ((reach, reach), (0, 0)))

@@ -27,7 +27,7 @@ from device.counting.records import (
     Frame,
     ProbabilityMap,
     Taken,
-    measured,
+    with_pixel_size,
 )
 from device.counting.segmented import Segmented
 from device.counting.segmenter import Releasable, Segmenter
@@ -64,7 +64,7 @@ def count_frame(
     Raises:
         InputError: a setting outside its range.
     """
-    frame = measured(frame, settings.assay)
+    frame = with_pixel_size(frame, settings.assay)
     said_px = set_diameter_px(settings, frame.pixel_size_um)
     with stage("network"):
         size = size_up(frame, said_px, segmenter.card)
@@ -126,7 +126,7 @@ def see_again(
     frame: Frame, probability: ProbabilityMap, card: ModelCard, settings: CountSettings
 ) -> Segmented:
     """What the steps after the network need, from a map that was made before; arguments as of `relabel`."""
-    frame = measured(frame, settings.assay)
+    frame = with_pixel_size(frame, settings.assay)
     card = adapt_card(card, settings.assay)
     chosen = resolve(settings, card, frame.pixel_size_um)
     image = network_view(frame, chosen.scale, card.view)

@@ -85,16 +85,16 @@ def settle(
     """
     if card.diameter_reader is None:
         return count_at(size.estimated)
-    counted = _warned_of_coarseness(_settled(frame, said_px, card, size, count_at), card)
-    return counted if said_px is not None else _warned_of_smallness(counted)
+    counted = _warn_of_coarseness(_settle(frame, said_px, card, size, count_at), card)
+    return counted if said_px is not None else _warn_of_smallness(counted)
 
 
-def _settled(
+def _settle(
     frame: Frame, said_px: float | None, card: ModelCard, size: Size, count_at: CountAt
 ) -> Counted:
     """`settle` for a model that can estimate diameters."""
     if size.estimated is not None:
-        return _estimated(size.estimated, size.smallest_px, count_at)
+        return _count_estimated(size.estimated, size.smallest_px, count_at)
     first = count_at(None)
     if said_px is None:
         return first
@@ -106,7 +106,7 @@ def _settled(
     return _holding_both(first, other, _set_flag(first.result, other))
 
 
-def _warned_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
+def _warn_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
     """The count, with a warning where its cells have too few pixels for the network."""
     used = counted.result.cell_diameter_px
     if MOST_ENLARGED * used >= card.cell_diameter_px:
@@ -119,7 +119,7 @@ def _warned_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
     return _with(counted, interval=counted.result.interval, flag=flag)
 
 
-def _warned_of_smallness(counted: Counted) -> Counted:
+def _warn_of_smallness(counted: Counted) -> Counted:
     """The count, with a warning where the image is too small to tell the cells' size from it."""
     height, width = counted.result.height, counted.result.width
     is_flagged = {flag.code for flag in counted.result.flags} & {SCALE_FLAG, "coarse"}
@@ -133,7 +133,7 @@ def _warned_of_smallness(counted: Counted) -> Counted:
     return _with(counted, interval=counted.result.interval, flag=flag)
 
 
-def _estimated(guess: Diameter, smallest_px: float, count_at: CountAt) -> Counted:
+def _count_estimated(guess: Diameter, smallest_px: float, count_at: CountAt) -> Counted:
     """The count with an estimated diameter, made better by the size of what was counted."""
     first = count_at(guess)
     ratio = _size_ratio(first)
@@ -141,7 +141,7 @@ def _estimated(guess: Diameter, smallest_px: float, count_at: CountAt) -> Counte
         return first if first.result.count else _empty(first, guess, smallest_px, count_at)
     rough = first.result
     del first  # its arrays, hundreds of MB of a large frame, go before the next count makes its own
-    second = count_at(_at_least(_scaled(guess, ratio), smallest_px))
+    second = count_at(_at_least(_scale(guess, ratio), smallest_px))
     again = _size_ratio(second)
     if again is not None and 1 / APART <= again <= APART:
         return second
@@ -173,7 +173,7 @@ def _size_ratio(counted: Counted) -> float | None:
     return cell_size_ratio(counted.result.cells, counted.result.cell_diameter_px)
 
 
-def _scaled(diameter: Diameter, factor: float) -> Diameter:
+def _scale(diameter: Diameter, factor: float) -> Diameter:
     return Diameter(
         *(round(px * factor, 2) for px in (diameter.px, diameter.low_px, diameter.high_px))
     )

@@ -107,7 +107,7 @@ class Frame:
         return int(self.image.shape[1])
 
 
-def measured(frame: Frame, assay: Assay | None) -> Frame:
+def with_pixel_size(frame: Frame, assay: Assay | None) -> Frame:
     """The frame with the assay's pixel size, where the file gives none."""
     if assay is None or assay.pixel_size_um is None or frame.pixel_size_um is not None:
         return frame

@@ -46,7 +46,7 @@ def network_view(frame: Frame, scale: float, view: View) -> np.ndarray:
         return grey_plane(image)
     samples = without_ignored(frame.image, frame.ignored)
     shape = working_shape(frame.height, frame.width, scale)
-    planes = [_resized(samples[..., index], shape) for index in range(frame.channels)]
+    planes = [_resize(samples[..., index], shape) for index in range(frame.channels)]
     per_sample = 255 / frame.full_scale
     return grey_plane(np.stack(planes, axis=2) * np.float32(per_sample), per_sample)
 
@@ -80,7 +80,7 @@ def noise_of(image: np.ndarray) -> float:
     return noisiest / (MEDIAN_PER_SD * 2**0.5)
 
 
-def _resized(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _resize(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """(height, width) samples at another size, float32, area-averaged where it shrinks."""
     height, width = shape
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))

@@ -8,7 +8,7 @@ import numpy as np
 
 from device.assays.selection import assay_name, looked_through
 from device.counting.assay import Assay
-from device.counting.records import Frame, LabelImage, measured
+from device.counting.records import Frame, LabelImage, with_pixel_size
 from device.counting.scale import without_ignored
 from device.errors import InputError
 from device.export.corrected import remaining_cells
@@ -115,7 +115,7 @@ def _read(store: Store, count: StoredCount) -> Frame:
     ) as image:
         header = image.header()
         with image.reserve(reading_mb(header)):
-            frame = measured(image.frame(), count.result.assay)
+            frame = with_pixel_size(image.frame(), count.result.assay)
     clean: Any = without_ignored(frame.image, frame.ignored)
     return replace(frame, image=clean, ignored=None)
 

@@ -130,10 +130,10 @@ def carry_over(store: Store, row: CountRow, result: CountResult) -> tuple[Mark, 
         return ()
     if _picture(earlier) != _picture(result):
         return ()
-    return carried(log, result)
+    return carry_marks(log, result)
 
 
-def carried(log: Iterable[Correction], result: CountResult) -> tuple[Mark, ...]:
+def carry_marks(log: Iterable[Correction], result: CountResult) -> tuple[Mark, ...]:
     """See `carry_over`; `log` are the corrections in force."""
     free = list(result.cells)
     marks = []

@@ -73,7 +73,7 @@ def decision_table(training: Training, maps: Maps, examples: list[Example]) -> T
     return try_all(examples, maps, card, decisions)
 
 
-def cross_fitted(table: Table, fold_of: dict[str, int]) -> dict[str, Decision]:
+def cross_fit(table: Table, fold_of: dict[str, int]) -> dict[str, Decision]:
     """Per frame the decision that is best on the frames of the other folds."""
     names = [frame.name for frame in next(iter(table.values()))]
     chosen: dict[int, Decision] = {}
@@ -117,7 +117,7 @@ def score_maps(training: Training, maps: Maps, folder: Path) -> Scored:
     examples = [example for example in training.held_out_frames() if example.name in maps]
     table = decision_table(training, maps, examples)
     best = best_decision(table)
-    per_frame = cross_fitted(table, judging_parts(training, examples))
+    per_frame = cross_fit(table, judging_parts(training, examples))
     cards = cards_without_fold(training, maps, examples, per_frame)
     scores = [
         score(example, recount(example, maps[example.name], cards[example.name]))
@@ -144,7 +144,7 @@ def finish(training: Training) -> ModelCard:
     Threshold, post-processing and confidence are fitted on the out-of-fold maps that are there (of the int8 networks
     where they were made); without any, the former on the training frames (paper, section 4.3), the latter not at all.
     """
-    model = training.finetuned(None)
+    model = training.finetune(None)
     if has_unseen_frames(training):
         card = _tested_card(training, model)
     else:

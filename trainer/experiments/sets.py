@@ -38,7 +38,7 @@ def sets_table(training: Training) -> str:
 
     Every frame is judged by a calibration that was fitted without its part of the frames.
     """
-    card = _decided(training)
+    card = _decide(training)
     frames, _ = unseen_frames(training)
     evidence = [gather(frame, card) for frame in frames]
     by_name = {frame.example.name: frame for frame in frames}
@@ -68,8 +68,8 @@ def table_without(training: Training, path: str, frames: int | None = None) -> s
     folder = training.out / f"without-{path}"
     rest = Training(run, folder, training.data, training.log)
     rest.fold_maps(0)
-    model = rest.finetuned(0)
-    card = _decided(rest)
+    model = rest.finetune(0)
+    card = _decide(rest)
     confidence = fit_confidence(unseen_frames(rest)[0], card, run.least_probabilities)
     segmenter = KerasSegmenter(model, msgspec.structs.replace(card, confidence=confidence))
     examples = load_source(stranger, training.data, run.frame_cell_diameter_px, run.seed)
@@ -104,7 +104,7 @@ def _table(rows: dict[str, list[Seen]]) -> str:
     return tabulate(table, HEAD, tablefmt="github", disable_numparse=True)
 
 
-def _decided(training: Training) -> ModelCard:
+def _decide(training: Training) -> ModelCard:
     """The card with the first values of the recipe's lists: recipes for many stains name one each."""
     run, card = training.run, training.card(training.new_model())
     decisions = combinations(card, run.thresholds, run.min_peaks, run.peak_distances, run.min_areas)

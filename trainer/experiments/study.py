@@ -78,7 +78,7 @@ def _network(run: Run, **changes: object) -> Run:
     return replace(run, network=replace(run.network, **changes))
 
 
-def _scaled(run: Run, factor: float) -> Run:
+def _scale(run: Run, factor: float) -> Run:
     """Another working scale; crops show the same tissue."""
 
     def phase(value: Phase) -> Phase:
@@ -114,8 +114,8 @@ EXPERIMENTS: dict[str, Variant] = {
         "connected components instead of watershed",
         lambda run: _postprocessing(run, peak_distance_ratio=NEVER_SPLIT),
     ),
-    "scale-0.67": ("cells of 6.2 px", lambda run: _scaled(run, 2 / 3)),
-    "scale-1.5": ("cells of 13.9 px", lambda run: _scaled(run, 1.5)),
+    "scale-0.67": ("cells of 6.2 px", lambda run: _scale(run, 2 / 3)),
+    "scale-1.5": ("cells of 13.9 px", lambda run: _scale(run, 1.5)),
     "elu": ("ELU instead of ReLU", lambda run: _network(run, activation="elu")),
     "paper-widths": (
         "16-32-64 and two 5x5 blocks of 128: c-ResUNet at this scale",
@@ -159,15 +159,15 @@ def run_study(names: list[str], runs: Path, results: Path, data: Path, log: Log)
         if path.exists():
             continue
         log(f"study: {name}")
-        result = _fiji(runs, data, log) if name == FIJI else _trained(name, runs, data, log)
+        result = _fiji(runs, data, log) if name == FIJI else _train(name, runs, data, log)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
 
 
-def _trained(name: str, runs: Path, data: Path, log: Log) -> Result:
+def _train(name: str, runs: Path, data: Path, log: Log) -> Result:
     what, variant = EXPERIMENTS[name]
     training = Training(variant(base_run()), runs / name, data, log)
     if _same_maps(training.run):
-        scores = _rescored(training, runs, data, log)
+        scores = _rescore(training, runs, data, log)
     else:
         share_pretraining(training, runs)
         crossvalidate(training)
@@ -181,7 +181,7 @@ def _same_maps(run: Run) -> bool:
     return run != base and replace(run, postprocessing=base.postprocessing) == base
 
 
-def _rescored(training: Training, runs: Path, data: Path, log: Log) -> list[FrameScore]:
+def _rescore(training: Training, runs: Path, data: Path, log: Log) -> list[FrameScore]:
     """Another post-processing of the base experiment's maps."""
     base = Training(base_run(), runs / BASE, data, log)
     share_pretraining(base, runs)
@@ -206,7 +206,7 @@ def share_pretraining(training: Training, runs: Path) -> None:
     if shared.exists() and not mine.exists():
         mine.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(shared, mine)
-    training.pretrained()
+    training.pretrain()
     if not shared.exists():
         shared.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(mine, shared)

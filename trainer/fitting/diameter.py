@@ -69,7 +69,7 @@ def fit_diameter(training: Training, cards: tuple[Path, ...]) -> str:
     examples = training.examples(run.finetune)
     spectra = sized_spectra(examples, run.frame_cell_diameter_px, run.seed)
     fold_of = {e.group: training.folds().get(e.name, 0) for e in examples}
-    report = cross_validated(spectra, lambda own: fold_of[own.group], run.seed)
+    report = cross_validate(spectra, lambda own: fold_of[own.group], run.seed)
     frames = len({(own.source, own.group) for own in spectra})
     reader = fit_reader(spectra, f"{len(spectra)} sizes of frames of {frames} groups", run.seed)
     for path in cards:
@@ -179,7 +179,7 @@ def _plain(values: np.ndarray) -> Any:
     return tuple(_plain(part) for part in values)
 
 
-def cross_validated(spectra: list[Sized], part_of: Callable[[Sized], int], seed: int) -> str:
+def cross_validate(spectra: list[Sized], part_of: Callable[[Sized], int], seed: int) -> str:
     """How near readers come to frames that they have not seen, as a Markdown table; one row per source.
 
     Args:

@@ -38,7 +38,7 @@ def to_yellow(
     return np.clip(yellow, 0, 255).astype(np.uint8)
 
 
-def _recoloured(image: npt.NDArray[np.uint8], sha256: str) -> npt.NDArray[np.uint8]:
+def _recolour(image: npt.NDArray[np.uint8], sha256: str) -> npt.NDArray[np.uint8]:
     """Yellow, with a brightness and a background of the frame's own, the same at every call."""
     rng = np.random.default_rng(int(sha256[:12], 16))
     return to_yellow(image, rng.uniform(0.6, 1.2), rng.uniform(0, 30))
@@ -78,7 +78,7 @@ def _colour_layers(example: Example, pixel: float) -> tuple[np.ndarray, np.ndarr
     """Samples (h, w, 3), target (h, w) bool, and the edge of a stack pixel in working pixels."""
     factor = FINEST_PX / pixel
     image = to_8_bit(example.frame.image, example.frame.full_scale)
-    image = _shrink(_recoloured(image, example.frame.sha256) if example.recolour else image, factor)
+    image = _shrink(_recolour(image, example.frame.sha256) if example.recolour else image, factor)
     mask = _shrink(part_touching(example.labels).astype(np.uint8) * 255, factor) > 127
     return image, mask, pixel * example.frame.width / image.shape[1]
 
@@ -154,7 +154,7 @@ def scale_at(phase: Phase, step: int) -> float:
     return phase.scales[min(step * len(phase.scales) // steps, len(phase.scales) - 1)]
 
 
-def _scaled(augment: Augment, scale: float) -> Augment:
+def _scale(augment: Augment, scale: float) -> Augment:
     """The same lengths in the tissue at another scale."""
     lengths = ("elastic_px", "elastic_smooth_px", "blur_px")
     return msgspec.structs.replace(augment, **{n: getattr(augment, n) * scale for n in lengths})
@@ -163,7 +163,7 @@ def _scaled(augment: Augment, scale: float) -> Augment:
 def make_batch(pool: Pool, phase: Phase, rng: np.random.Generator, scale: float = 1.0) -> Batch:
     """One batch of augmented crops at `scale` times the working scale."""
     images, truths = [], []
-    augment = _scaled(phase.augment, scale)
+    augment = _scale(phase.augment, scale)
     for index in rng.choice(len(pool.layers), phase.batch, p=pool.chance):
         layers = replace(pool.layers[index], pixel=pool.layers[index].pixel * scale)
         image, target, crowding = crop(

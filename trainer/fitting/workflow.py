@@ -141,7 +141,7 @@ class Training:
         task = Task(pool, watch, phase, seed, run.jit, run.precision)
         return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
 
-    def pretrained(self) -> keras.Model:
+    def pretrain(self) -> keras.Model:
         """Pre-trained if the recipe says so, else the weights of its start, else random ones.
 
         Raises:
@@ -158,11 +158,11 @@ class Training:
         finished = (self.out / "pretrain" / "model.keras").exists()
         return self._fit(model, phase, [] if finished else self.examples(phase), "pretrain")
 
-    def finetuned(self, fold: int | None) -> keras.Model:
+    def finetune(self, fold: int | None) -> keras.Model:
         """The model of one fold, or (None) of all frames."""
         name = "final" if fold is None else f"fold-{fold}"
         train, _ = train_and_test(self.examples(self.run.finetune), self.folds(), fold)
-        model = self.pretrained()
+        model = self.pretrain()
         return self._fit(model, self.run.finetune, train, name)
 
     def test_frames(self, fold: int) -> list[Example]:
@@ -194,7 +194,7 @@ class Training:
         """Out-of-fold probability maps of one fold; trains what is missing, keeps maps.npz."""
         path = self.out / f"fold-{fold}" / "maps.npz"
         if not path.exists():
-            model = self.finetuned(fold)
+            model = self.finetune(fold)
             save_maps(predict(model, self.card(model), self.test_frames(fold)), path)
         return load_maps(path)
 

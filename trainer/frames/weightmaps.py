@@ -8,9 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-SIGMA_PX = 25.0
-"""Sigma in pixels of a 1600x1200 frame."""
-
 REACH_SIGMAS = 4.0
 """Beyond this many sigmas an object adds less than 0.0004 and is left out."""
 

@@ -57,12 +57,12 @@ def watershed_way(frame: Frame, cell_diameter_px: float, tuning: Tuning) -> Segm
     if smooth.max() - smooth.min() < 1:
         return Segmented(np.zeros(grey.shape, np.int32))
     mask = ndimage.binary_fill_holes(smooth > _cut(smooth, tuning.factor))
-    parts = _parted(mask, max(1, round(tuning.distance * diameter)))
+    parts = _part(mask, max(1, round(tuning.distance * diameter)))
     areas = np.bincount(parts.ravel())
     areas[0] = 0
     large = areas >= SMALLEST_RATIO * disc_area(diameter)
     table = np.where(large, np.cumsum(large), 0).astype(np.int32)
-    return Segmented(_enlarged(table[parts], step, grey.shape))
+    return Segmented(_enlarge(table[parts], step, grey.shape))
 
 
 def _cut(smooth: npt.NDArray[np.float32], factor: float) -> float:
@@ -71,7 +71,7 @@ def _cut(smooth: npt.NDArray[np.float32], factor: float) -> float:
     return middle + factor * (float(threshold_otsu(smooth)) - middle)
 
 
-def _parted(mask: npt.NDArray[np.bool_], near_px: int) -> npt.NDArray[np.int32]:
+def _part(mask: npt.NDArray[np.bool_], near_px: int) -> npt.NDArray[np.int32]:
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 0.5)
     objects, _ = ndimage.label(mask, np.ones((3, 3)))
     peaks = peak_local_max(distance, min_distance=near_px, labels=objects, exclude_border=False)
@@ -87,7 +87,7 @@ def _shrunk(grey: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]
     return cut.reshape(rows, step, columns, step).mean(axis=(1, 3))
 
 
-def _enlarged(labels: npt.NDArray[np.int32], step: int, shape: tuple[int, ...]) -> np.ndarray:
+def _enlarge(labels: npt.NDArray[np.int32], step: int, shape: tuple[int, ...]) -> np.ndarray:
     whole = np.zeros(shape, np.int32)
     large = labels.repeat(step, axis=0).repeat(step, axis=1)
     whole[: large.shape[0], : large.shape[1]] = large

@@ -52,7 +52,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.is_near or self.flags or self.low <= self.reference <= self.high)
 
 
-def zoomed(frame: Frame, zoom: float) -> Frame:
+def zoom_frame(frame: Frame, zoom: float) -> Frame:
     """The same picture at another size, each channel area-averaged where it shrinks."""
     size = max(8, round(frame.width * zoom)), max(8, round(frame.height * zoom))
     planes = [
@@ -79,7 +79,7 @@ def read_at_scales(
     for zoom in ZOOMS:
         if example.frame.height * example.frame.width * zoom**2 > LARGEST_PX and zoom > 1:
             continue
-        result = count_frame(zoomed(example.frame, zoom), segmenter, CountSettings()).result
+        result = count_frame(zoom_frame(example.frame, zoom), segmenter, CountSettings()).result
         readings.append(_reading(example, zoom, reference, result, diameter))
         note(f"{example.name} x{zoom:g}: {reference}, {result.count} {result.interval}")
     return readings
