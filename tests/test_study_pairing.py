@@ -1,10 +1,13 @@
 """The same subjects in several groups: compared with themselves where a person says so, else not at all.
 
-The figures are those that R prints in the examples of its own documentation:
+R 4.2.2 printed the figures:
 
+    options(digits=12)
     with(sleep, t.test(extra[group == 2], extra[group == 1], paired = TRUE))
-    with(sleep, wilcox.test(extra[group == 2], extra[group == 1], paired = TRUE))
-    friedman.test(RoundingTimes)   # of help(friedman.test): Hollander and Wolfe (1973)
+    with(sleep, wilcox.test(extra[group == 2], extra[group == 1], paired = TRUE))  # V = 45 - our smaller rank sum, 0
+    friedman.test(x)                    # x: columns ROUND_OUT, NARROW, WIDE; of help(friedman.test)
+    d <- data.frame(y = c(x), s = factor(rep(1:22, 3)), g = factor(rep(1:3, each = 22)))
+    summary(aov(y ~ g + Error(s/g), d))
 """
 
 import numpy as np
@@ -34,22 +37,28 @@ WIDE = [5.55, 5.75, 5.50, 5.40, 5.70, 5.60, 5.35, 5.35, 5.00, 5.70, 5.10, 5.45, 
 def test_the_paired_t_test_is_that_of_r():
     found = compare_paired(SLEEP, "means")
     assert found.test == "paired t test"
-    assert (found.statistic, found.p) == pytest.approx((4.0621, 0.002833), abs=1e-4)
+    assert (found.statistic, found.p) == pytest.approx((4.06212768338, 0.00283289019738), abs=1e-9)
     assert found.freedom == (9,)
     effect = found.effects[0]
-    assert (effect.low, effect.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+    assert (effect.low, effect.high) == pytest.approx((0.700114236723, 2.45988576328), abs=1e-9)
     assert effect.difference == pytest.approx(1.58)
 
 
 def test_the_signed_rank_test_is_that_of_r():
     found = compare_paired(SLEEP, "ranks")
-    assert (found.statistic, found.p) == pytest.approx((0, 0.009091), abs=1e-6)
+    assert (found.statistic, found.p) == pytest.approx((0, 0.00909069801593), abs=1e-9)
 
 
 def test_friedman_is_that_of_r():
     found = compare_paired({"round": ROUND_OUT, "narrow": NARROW, "wide": WIDE}, "ranks")
-    assert (found.statistic, found.p) == pytest.approx((11.143, 0.003805), abs=1e-3)
+    assert (found.statistic, found.p) == pytest.approx((11.1428571429, 0.00380504077551), abs=1e-9)
     assert found.freedom == (2,)
+
+
+def test_repeated_measures_are_those_of_r():
+    found = compare_paired({"round": ROUND_OUT, "narrow": NARROW, "wide": WIDE}, "means")
+    assert (found.statistic, found.p) == pytest.approx((6.28831, 0.0040841), rel=1e-5)
+    assert found.freedom == (2, 42)
 
 
 def test_repeated_measures_of_two_groups_are_the_paired_t_test():

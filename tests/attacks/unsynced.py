@@ -11,5 +11,6 @@ DEFAULT_SIZE = 50
 def attack(folder: Path, size: int) -> Figures:
     """`size` power cuts."""
     figures = power.attack(folder, size, sync=False)
+    figures.broken = [f"{len(figures.broken)} of {size} cuts lost something"]
     figures.notes.append("the control, which must lose")
     return figures
