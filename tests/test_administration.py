@@ -10,6 +10,7 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
+from urllib.parse import quote
 
 import pytest
 from appliance import make_service, png, wait_for
@@ -145,6 +146,16 @@ def test_a_removed_person_is_out_at_once_and_somebody_stays_administrator(lan, a
     )
     short = call(admin, "POST", "/api/v1/users", {"name": "Eve", "password": "short"})
     assert (short.status_code, "8 to 200" in short.json["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "  ", "a\\b", "a\u202eb"])
+def test_a_name_that_no_address_can_carry_is_refused(lan, admin, name):
+    for path, body in (("users", {"name": name, "password": PASSWORD}), ("tokens", {"name": name})):
+        answer = call(admin, "POST", f"/api/v1/{path}", body)
+        assert (answer.status_code, "such as" in answer.json["error"]) == (400, True), path
+    for odd in ("Zoë O'Neil", "50 % & more?#"):
+        add(admin, odd)
+        assert call(admin, "DELETE", f"/api/v1/users/{quote(odd)}").status_code == 200
 
 
 def test_a_token_is_told_once_works_and_is_revoked(lan, admin):

@@ -61,6 +61,7 @@ def test_a_count_is_printed_on_one_sheet(counted, open_page):
     sheet = page.locator("#print-sheet").inner_text()
     assert f"{row.count - 1} cells" in sheet
     assert f"1 correction by AB; automatic {row.count}" in sheet
+    assert "today" not in sheet
     natural = page.locator("#print-sheet img").evaluate(
         "one => [one.naturalWidth / one.naturalHeight, one.width / one.height]"
     )

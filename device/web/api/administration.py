@@ -35,9 +35,7 @@ def users() -> Response:
 def add_user(form: dict[str, Any]) -> Response:
     """Let another person log in, whose corrections carry that name; answers all."""
     require_administrator()
-    name = " ".join(form["name"].split())
-    if not name:
-        raise InputError("A user needs a name; it stands at every correction of this person.")
+    name = _usable_name(form["name"], "Ada Lovelace")
     made = generate_password_hash(usable_password(form["password"]))
     service().require_store().access.add_user(name, made, administrator=form["administrator"])
     _log.info("the user %r was added from %s", name, request.remote_addr)
@@ -100,9 +98,7 @@ def tokens() -> Response:
 def add_token(form: dict[str, Any]) -> Response:
     """Create a token for a program; it is told in this answer only."""
     require_administrator()
-    name = form["name"].strip()
-    if not name:
-        raise InputError("A token needs a name, such as that of the program that uses it.")
+    name = _usable_name(form["name"], "plate reader")
     return _tokens(service().require_store().access.create_token(name), 201)
 
 
@@ -113,6 +109,18 @@ def revoke_token(name: str) -> Response:
     require_administrator()
     service().require_store().access.revoke_token(name)
     return _tokens()
+
+
+def _usable_name(text: str, example: str) -> str:
+    """A name that an address can carry: whoever is added can be changed and removed.
+
+    Raises:
+        InputError: it cannot.
+    """
+    name = " ".join(text.split())
+    if not name.strip(".") or not name.isprintable() or "/" in name or "\\" in name:
+        raise InputError(f"A name has letters, and no slashes, such as {example!r}; not {text!r}.")
+    return name
 
 
 def _users(status: int = 200) -> Response:

@@ -41,9 +41,14 @@ const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", y
 
 export const time = (date) => clock.format(date);
 
+/** With its day: for paper, on which "today" is soon wrong. */
+export function dated(text) {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? String(text ?? "") : `${day.format(date)} ${clock.format(date).slice(0, 5)}`;
+}
+
 export function moment(text) {
   const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return String(text ?? "");
   const today = new Date().toDateString() === date.toDateString();
-  return today ? `today ${clock.format(date)}` : `${day.format(date)} ${clock.format(date).slice(0, 5)}`;
+  return today ? `today ${clock.format(date)}` : dated(text);
 }

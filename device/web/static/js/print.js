@@ -1,7 +1,7 @@
 // One sheet of paper per count: picture, count, interval, warnings, how it was counted, who corrected it.
 import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
-import { interval, moment, number, plural, significant } from "./format.js";
+import { dated, interval, number, plural, significant } from "./format.js";
 import { holding } from "./cells.js";
 
 const regionText = (one) => `${one.name}: ${plural(one.count, "cell")}, ${one.area_mm2 === null
@@ -15,11 +15,11 @@ function figures(count) {
     ["90 % interval of the automatic count", interval(count.interval)],
     ["Corrections by hand", corrected],
     ["Regions", (count.regions ?? []).map(regionText).join("; ")],
-    ["Reviewed", count.reviewed ? `by ${count.reviewed_by}, ${moment(count.reviewed)}` : "no"],
+    ["Reviewed", count.reviewed ? `by ${count.reviewed_by}, ${dated(count.reviewed)}` : "no"],
     ["Assay", count.assay?.name ?? (typeof count.assay === "string" ? count.assay : null)],
     ["Model", `${count.model.name} ${count.model.version}, threshold ${number(count.threshold, 3)}, cell diameter ${significant(count.cell_diameter_px)} px`],
     ["Image", `${count.image}, ${number(count.width)} × ${number(count.height)} px${count.pixel_size_um ? `, ${significant(count.pixel_size_um)} µm per pixel` : ", pixel size unknown"}`],
-    ["Taken", moment(count.created)],
+    ["Taken", dated(count.created)],
     ["Notes", count.notes],
     ["Software", count.software],
   ]);
