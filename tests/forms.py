@@ -247,3 +247,69 @@ def metamorph(planes, unit: bytes) -> bytes:
     start = at + len(extra) + len(distances)
     head = b"II*\0" + struct.pack("<I", start)
     return head + data + extra + distances + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def olympus(stack, dyes) -> bytes:
+    """An OIB of 12 bits, 0.5 micrometres a pixel.
+
+    Args:
+        stack: (channels, planes, height, width) uint16.
+        dyes: of each channel.
+    """
+    channels, planes, height, width = stack.shape
+    sizes = {"X": width, "Y": height, "C": channels, "Z": planes, "T": 1, "A": 0, "L": 0, "P": 0}
+    axes = "".join(
+        f'[Axis {number} Parameters Common]\r\nAxisCode="{axis}"\r\nMaxSize={size}\r\n'
+        for number, (axis, size) in enumerate(sizes.items())
+    )
+    dye = "".join(
+        f'[Channel {number} Parameters]\r\nDyeName="{name}"\r\n'
+        for number, name in enumerate(dyes, start=1)
+    )
+    main = (
+        f'[Axis Parameter Common]\r\nAxisOrder="XYCZ"\r\n{axes}{dye}[Reference Image Parameter]\r\n'
+        "ValidBitCounts=12\r\nWidthConvertValue=0.5\r\nHeightConvertValue=0.5\r\n"
+    )
+    names, streams = ["a.oif"], [main.encode()]
+    for channel, plane in np.ndindex(channels, planes):
+        names.append(f"Storage00001/a_C{channel + 1:03}Z{plane + 1:03}.tif")
+        streams.append(tiff(stack[channel, plane], metadata=None))
+    listed = "".join(f"Stream{number:05}={name}\r\n" for number, name in enumerate(names))
+    info = f"[OibSaveInfo]\r\nName=a\r\nMainFileName=Stream00000\r\n{listed}"
+    contents = {f"Stream{number:05}": stream for number, stream in enumerate(streams)}
+    return _compound(contents | {"OibInfo.txt": info.encode()})
+
+
+def _compound(streams: dict[str, bytes]) -> bytes:
+    """A compound document (Microsoft) with some streams in its root."""
+    end, free, sector = 0xFFFFFFFE, 0xFFFFFFFF, 512
+    table, body, starts = [], b"", []
+    for content in streams.values():
+        count = -(-len(content) // sector)
+        starts.append(len(table))
+        table += [*range(len(table) + 1, len(table) + count), end]
+        body += content.ljust(count * sector, b"\0")
+    entries = _entry("Root Entry", 5, (free, free, 1), end, 0)
+    for number, (name, content) in enumerate(streams.items(), start=1):
+        following = number + 1 if number < len(streams) else free
+        entries += _entry(name, 2, (free, following, free), starts[number - 1], len(content))
+    directory, count = len(table), -(-len(entries) // sector)
+    table += [*range(directory + 1, directory + count), end]
+    body += entries.ljust(count * sector, b"\0")
+    tables = -(-len(table) // (sector // 4 - 1))
+    first = len(table)
+    table += [0xFFFFFFFD] * tables
+    table += [free] * (tables * sector // 4 - len(table))
+    places = [*range(first, first + tables), *[free] * (109 - tables)]
+    head = struct.pack(
+        "<8s16sHHHHHHIIIIIIIIII", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"", 0x3E, 3, 0xFFFE, 9, 6, 0, 0,
+        0, tables, directory, 0, 0, end, 0, end, 0,
+    )  # fmt: skip
+    return head + struct.pack("<109I", *places) + body + struct.pack(f"<{len(table)}I", *table)
+
+
+def _entry(name: str, kind: int, beside: tuple[int, int, int], start: int, size: int) -> bytes:
+    text = name.encode("utf-16-le") + b"\0\0"
+    return struct.pack(
+        "<64sHBB3I16sIQQIQ", text, len(text), kind, 1, *beside, b"", 0, 0, 0, start, size
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from forms import DEEP, GREY, OTHER, lif, small_czi
+from forms import DEEP, GREY, OTHER, lif, olympus, small_czi
 
 from device.counting.records import Reading
 from device.errors import InputError
@@ -72,6 +72,21 @@ def test_channels_of_lif():
     assert np.array_equal(
         read(lif(list(STACK[:2]), ["Blue", "Yellow"]), "a.lif").image[..., 0], STACK[1]
     )
+
+
+def test_channels_and_planes_of_oib():
+    pytest.importorskip("oiffile")
+    data = olympus(np.stack([STACK[::-1], STACK]), ["DAPI", "CTb"])
+    assert "z planes" in refusal(data, "a.oib")
+    frame = read(data, "a.oib", z=1)
+    assert np.array_equal(frame.image[..., 0], STACK[0])
+    assert frame.taken.channel == "CTb"
+    assert frame.pixel_size_um == pytest.approx(0.5)
+    assert frame.bits == 12
+    highest = read(data, "a.oib", channel="DAPI", project="max")
+    assert np.array_equal(highest.image[..., 0], STACK.max(axis=0))
+    header = read_header(data, "a.oib")
+    assert (header.height, header.width, header.sample_bytes) == (*DEEP.shape, 2)
 
 
 @pytest.mark.data

@@ -168,6 +168,7 @@ def _microscope_files() -> Iterator[bytes]:
     """Small files of microscopes, as far as their writers are installed and examples lie beside the real images."""
     planes = np.random.default_rng(4).integers(0, 4096, (2, 48, 64), np.uint16)
     yield forms.lif(list(planes), ["Blue", "Green"])
+    yield forms.olympus(planes[:, None], ["DAPI", "CTb"])
     if importlib.util.find_spec("pylibCZIrw"):
         yield forms.small_czi(planes)
         yield forms.small_czi(planes, "zstd1:ExplicitLevel=1")

@@ -34,7 +34,7 @@ def _scene(file: Any, name: str) -> Scene:
     series = file.series[0]
     axes = [_AXES.get(axis, "page") for axis in series.axes]
     shape = dict(zip(axes, series.shape, strict=True))
-    places = {tuple(index): path for index, path in zip(series.indices, series.files, strict=True)}
+    places = {tuple(index): path for index, path in zip(series.indices, series, strict=True)}
     sizes = dict(zip(file.axes, file.shape, strict=True))
 
     def index(channel: int, place: Mapping[str, int]) -> tuple[int, ...]:
