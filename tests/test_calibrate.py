@@ -39,7 +39,8 @@ from trainer.fitting.segmenter import save_card
 from trainer.frames.corrupt import CORRUPTIONS, corrupt
 from trainer.frames.example import Example
 
-TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3])
+TRUE_WEIGHTS = np.array([1.6, 0.4, 0.8, 0.0, 0.5, -0.3, 0.0])
+"""The last is the frame's: in frames of fewer than six sets it must not decide."""
 
 
 def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
@@ -83,7 +84,7 @@ def test_known_weights_come_back():
     fitted = fit_logistic(simulated(60, 60), make_confidence())
     found = [getattr(fitted, name).coefficient / getattr(fitted, name).sd for name in FEATURES]
     assert found == pytest.approx(TRUE_WEIGHTS, rel=0.15, abs=0.08)
-    chances = cell_probabilities(np.array([[0.0] * 6, [1.0] * 6]), fitted)
+    chances = cell_probabilities(np.array([[0.0] * 7, [1.0] * 7]), fitted)
     assert chances == pytest.approx(sigmoid(np.array([-0.3, 2.7])), abs=0.04)
 
 

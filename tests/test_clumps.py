@@ -12,7 +12,7 @@ from skimage.feature import peak_local_max
 from device.counting.labelling.clumps import fill_holes, label_map
 from device.counting.labelling.regions import group_pixels
 from device.counting.labelling.sheet import lay_out
-from device.counting.labelling.split import GAUSSIAN_REACH, split_clumps
+from device.counting.labelling.split import GAUSSIAN_REACH, Splitting, split_clumps
 from device.counting.records import disc_area
 
 POSTPROCESSING = make_card().postprocessing
@@ -46,7 +46,11 @@ def side_by_side(masks):
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 8), smoothing_px=st.sampled_from([0, 1.5]))
 def test_clumps_are_parted_at_the_peaks_of_the_plain_distance_map(seed, count, smoothing_px):
     clumps = side_by_side([random_mask(seed + number) for number in range(count)])
-    parts, clump_of = split_clumps(regions_of(clumps), 0, 5, smoothing_px)
+    parts, clump_of = split_clumps(
+        regions_of(clumps),
+        np.where(clumps > 0, 255, 0).astype(np.uint8),
+        Splitting(0, 5, smoothing_px),
+    )
     painted = parts.paint()
     np.testing.assert_array_equal(painted > 0, clumps > 0)
     for number in range(1, count + 1):

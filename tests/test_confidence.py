@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from device.counting.card import NormalFrame, ObjectFeature, Range
 from device.counting.confidence import features
-from device.counting.confidence.features import measure_features
+from device.counting.confidence.features import measure_doubt, measure_features
 from device.counting.confidence.probabilities import (
     DOUBTFUL_ABOVE,
     DOUBTFUL_BELOW,
@@ -101,7 +101,7 @@ def test_calibration_is_a_logistic_regression_on_standardised_features():
     term = ObjectFeature(mean=1.0, sd=2.0, coefficient=3.0)
     confidence = make_confidence(intercept=0.5, score=term, size=term)
     chances = cell_probabilities(
-        np.array([[1.0, 1.0, 9, 9, 9, 9], [3.0, 1.0, 9, 9, 9, 9]]), confidence
+        np.array([[1.0, 1.0, 9, 9, 9, 9, 9], [3.0, 1.0, 9, 9, 9, 9, 9]]), confidence
     )
     assert chances == pytest.approx([1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-3.5))])
 
@@ -153,6 +153,18 @@ def test_what_is_out_of_focus_has_less_detail_than_blob():
     *_, detail, blob = measure_features(pixels, image, regions_of(labels), 37.0).T
     assert detail[0] - detail[1] > 0.8
     assert detail[1] - blob[1] < detail[0] - blob[0]
+
+
+def test_a_frame_is_doubted_as_far_as_its_foreground_is_unclear():
+    clear, unclear = np.zeros((2, 60, 60), np.uint8)
+    clear[10:40, 10:40] = unclear[10:40, 10:40] = 250
+    unclear[10:40, 10:20] = 120
+    doubts = [measure_doubt(own) for own in (clear, unclear, np.maximum(unclear, 120))]
+    assert doubts == sorted(doubts)
+    assert doubts[1] - doubts[0] > 1
+    assert np.isfinite(
+        [measure_doubt(np.full((9, 9), code, np.uint8)) for code in (0, 120, 255)]
+    ).all()
 
 
 def sure_above(least, **changes):

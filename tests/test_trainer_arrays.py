@@ -23,7 +23,7 @@ from trainer.fitting.sampling import (
 )
 from trainer.frames.augment import Augment, Layers, crop, grid_centres
 from trainer.frames.datasets import archive_split, load_source, paper_test_names, read_archive
-from trainer.frames.objects import mask_objects, part_touching
+from trainer.frames.objects import find_small, mask_objects, part_touching
 from trainer.frames.sources import Source
 from trainer.frames.splits import fold_numbers, train_and_test, validation_part
 from trainer.frames.weightmaps import crowding_map, object_border, pixel_weights
@@ -55,6 +55,18 @@ def test_crowding_is_highest_between_touching_cells():
     labels = discs((60, 80), (30, 25, 10), (30, 47, 10))
     found = crowding_map(labels, 6.0)
     assert found[30, 36] > 1.5 > found[30, 14]
+
+
+def test_small_objects_and_their_rim_are_found_among_larger_ones():
+    labels = np.zeros((60, 120), np.int32)
+    for number, x in enumerate((20, 50, 80), start=1):
+        labels[20:40, x : x + 20] = number
+    labels[5:10, 5:10] = 4
+    expected = np.zeros(labels.shape, bool)
+    expected[4:11, 4:11] = True
+    np.testing.assert_array_equal(find_small(labels), expected)
+    assert not find_small(np.where(labels == 4, 0, labels)).any()
+    assert not find_small(np.zeros((5, 5), np.int32)).any()
 
 
 def test_weights_take_the_class_weight_and_the_map():

@@ -190,7 +190,7 @@ def quick_recipe(folder, sources):
         own = source.replace("synthetic frames", name).replace("frames = 10", "frames = 5")
         head += f'{own}path = "{name}"\nseed = {seed}\n'
     path = folder / "quick.toml"
-    path.write_text(head + schedule + tail)
+    path.write_text("joins = true\n" + head + schedule + tail)
     return path
 
 

@@ -8,12 +8,11 @@ import numpy.typing as npt
 
 from device.assays.matching import Points, centroids, match
 from device.counting.card import Confidence, ModelCard, NormalFrame, Range
-from device.counting.confidence.features import measure_features
 from device.counting.confidence.statistics import MeasuredCount, count_statistics
 from device.counting.judge import Judged, judge
 from device.counting.labelling.objects import Objects, find_objects
 from device.counting.measure import measure_cells
-from device.counting.pipeline import see_again
+from device.counting.pipeline import measure_for_calibration, see_again
 from device.counting.records import CountSettings, Frame, ProbabilityMap
 
 UNJUDGED = NormalFrame(**dict.fromkeys(NormalFrame.__struct_fields__, Range(low=None, high=None)))
@@ -52,7 +51,7 @@ class Evidence:
         name, fold: which frame, and with which others it is left out of the fit.
         source: name of its set.
         width: of the frame, pixels.
-        features: (n, 6) of all objects, the plausible ones first.
+        features: (n, 7) of all objects, the plausible ones first.
         is_cell: (n,) whether an object was matched with a target.
         plausible: number of objects that threshold and least peak admit.
         targets: number of target objects.
@@ -95,9 +94,7 @@ def gather_known(known: Known, card: ModelCard) -> Evidence:
     card = msgspec.structs.replace(card, confidence=confidence)
     seen = see_again(known.frame, known.probability, card, known.settings)
     objects = find_objects(seen)
-    features = measure_features(
-        seen.image, seen.probability, objects.working, card.cell_diameter_px
-    )
+    features = measure_for_calibration(seen, objects)
     plausible = judge(features, objects.plausible, confidence, least_probability=0.0)
     cells = measure_cells(known.frame, objects, plausible).cells
     return Evidence(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.optimize import minimize, minimize_scalar
 from device.assays.evidence import Evidence, candidate_threshold
 from device.assays.usual import normal_frame
 from device.counting.card import Confidence, ModelCard, ObjectFeature
-from device.counting.confidence.features import FEATURES, GREY_LEVEL_FEATURES
+from device.counting.confidence.features import FEATURES, FRAME_FEATURE, GREY_LEVEL_FEATURES
 from device.counting.confidence.probabilities import (
     COVERAGE,
     cell_probabilities,
@@ -118,10 +119,11 @@ def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
     """Spreads with which intervals hold the truth often enough, sets weighing alike.
 
     Of few sets the likeliest spread between frames stays, and that of the count is the smallest that suffices. Of many
-    sets both are open, and the narrowest intervals that suffice in every set are taken.
+    sets both are open, and the narrowest intervals that suffice in every set are taken: each judged by a regression
+    that has not seen this set, as the next laboratory's will be.
     """
-    crossed = _cross_fit(evidence, fitted)
     many = is_balanced(evidence)
+    crossed = _cross_fit(evidence, fitted, by="source" if many else "fold")
     tried = product(FRAME_SDS if many else (fitted.frame_sd,), COUNT_SDS)
     seen = {spreads: _coverage_and_width(crossed, spreads) for spreads in tried}
     if many:
@@ -200,16 +202,18 @@ def _balance(evidence: list[Evidence]) -> np.ndarray:
     return np.asarray(len(sources) / (len(names) * number[which]))
 
 
-def _cross_fit(evidence: list[Evidence], whole: Confidence) -> list[tuple[Evidence, Confidence]]:
-    """Frames with a regression that has not seen their fold; with one fold only, the whole one."""
-    folds = sorted({frame.fold for frame in evidence})
+def _cross_fit(
+    evidence: list[Evidence], whole: Confidence, by: Literal["fold", "source"] = "fold"
+) -> list[tuple[Evidence, Confidence]]:
+    """Frames with a regression that has not seen their fold, or their set; with one of these only, the whole one."""
+    kept_apart = sorted({getattr(frame, by) for frame in evidence})
     fits = {
-        fold: fit_logistic([f for f in evidence if f.fold != fold], whole)
-        if len(folds) > 1
+        part: fit_logistic([f for f in evidence if getattr(f, by) != part], whole)
+        if len(kept_apart) > 1
         else whole
-        for fold in folds
+        for part in kept_apart
     }
-    return [(frame, fits[frame.fold]) for frame in evidence]
+    return [(frame, fits[getattr(frame, by)]) for frame in evidence]
 
 
 def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
@@ -219,15 +223,19 @@ def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
     taken with one microscope's settings, and the next one will not be.
     """
     features = np.concatenate([frame.features for frame in evidence])
+    if not is_balanced(evidence):
+        # The frames of one stain are too few and too alike to tell what a frame's doubt means.
+        features[:, FEATURES.index(FRAME_FEATURE)] = 0
     is_cell = np.concatenate([frame.is_cell for frame in evidence])
     mean, sd = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
     if len(features):
-        mean, sd = features.mean(axis=0), features.std(axis=0).clip(1e-6)
+        mean, sd = features.mean(axis=0), features.std(axis=0)
+        sd[sd < 1e-6] = 1.0
     exposures = [(_expose(features, gain) - mean) / sd for gain in _GAINS]
     balance = _balance(evidence)
     shares = np.concatenate([part * balance for part in _GAIN_WEIGHTS / _GAIN_WEIGHTS.sum()])
     standardised = np.concatenate(exposures)
-    weights = _regression(standardised, np.tile(is_cell, len(exposures)), shares)
+    weights = fit_regression(standardised, np.tile(is_cell, len(exposures)), shares)
     terms = {
         name: ObjectFeature(mean=float(mean[i]), sd=float(sd[i]), coefficient=float(weights[i + 1]))
         for i, name in enumerate(FEATURES)
@@ -236,12 +244,12 @@ def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
 
 
 def _expose(features: np.ndarray, log_gain: float) -> np.ndarray:
-    """(n, 6) features as they were with another exposure: what is measured in grey levels is multiplied."""
+    """(n, 7) features as they were with another exposure: what is measured in grey levels is multiplied."""
     in_grey_levels = [name in GREY_LEVEL_FEATURES for name in FEATURES]
     return features + log_gain * np.array(in_grey_levels)
 
 
-def _regression(standardised: np.ndarray, is_cell: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def fit_regression(standardised: np.ndarray, is_cell: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """(1 + k,) intercept and coefficients for (n, k) features that weigh (n,) shares.
 
     One more, average object that is half a cell keeps the fit finite if all objects are of one kind.

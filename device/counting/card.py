@@ -63,6 +63,22 @@ class Normalisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     output_zero_point: int
 
 
+class Joining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which neighbouring parts of a clump are one cell: terms of the log odds (device.counting.labelling.join).
+
+    Attributes:
+        intercept: constant term.
+        waist: weight of the depth of the waist between them, 1 where there is none.
+        probability: weight of the mean probability on the line between them, 0 to 1.
+        area: weight of the log of their area together, in cells.
+    """
+
+    intercept: float
+    waist: float
+    probability: float
+    area: float
+
+
 class Postprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section 4.3 of the paper; every length and area is relative to the cell diameter d.
 
@@ -73,6 +89,7 @@ class Postprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         smoothing_ratio: sigma of the Gaussian that smooths the distance map, in d.
         min_peak: an object whose highest probability is below this is not a cell; belongs to the card's threshold
             and moves with it where a person chooses another.
+        joining: which parts of a clump are joined again; None: none.
     """
 
     min_area_ratio: float
@@ -80,6 +97,7 @@ class Postprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     peak_distance_ratio: float
     smoothing_ratio: float
     min_peak: float
+    joining: Joining | None = None
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,7 +200,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             moves with it. 0 where the network alone decides.
         lone_peak: the least peak (see Postprocessing) in frames unlike those of the fit: there the network alone
             decides.
-        intercept, score, size, contrast, brightness, detail, blob: log odds that an object is a cell.
+        intercept, score, size, contrast, brightness, detail, blob, doubt: log odds that an object is a cell.
         frame_sd: standard deviation, between frames, of a shift of all log odds.
         count_sd: standard deviation of the count, as a part of it, by cells that are no object of their own (merged,
             missed) or several; 0 where there is no such spread.
@@ -202,6 +220,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     brightness: ObjectFeature
     detail: ObjectFeature
     blob: ObjectFeature
+    doubt: ObjectFeature = ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0)
     frame_sd: float
     count_sd: float = 0.0
     normal_frame: NormalFrame

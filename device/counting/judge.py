@@ -41,7 +41,7 @@ def judge(
     """Count the plausible objects that are likely enough.
 
     Args:
-        features: (n, 6) from device.counting.confidence.features.
+        features: (n, 7) from device.counting.confidence.features.
         plausible: so many of the objects, the first ones, may be counted.
         confidence: the card's section.
         least_probability: a less likely object is not counted, 0 to 1.

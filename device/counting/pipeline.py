@@ -5,19 +5,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 
 from device import __version__
 from device.counting.assay import adapt_card
 from device.counting.blocks import Owns, find_in_blocks, is_large, owns_all
 from device.counting.card import ModelCard, NormalFrame
 from device.counting.choice import choose
-from device.counting.confidence.features import measure_features
+from device.counting.confidence.features import measure_doubt, measure_with_doubt
 from device.counting.confidence.flags import assay_flags, file_flags, frame_flags, model_flags
 from device.counting.confidence.probabilities import count_interval
 from device.counting.confidence.statistics import count_statistics, frame_statistics
 from device.counting.diameter import Diameter
 from device.counting.judge import judge
-from device.counting.labelling.objects import find_objects
+from device.counting.labelling.objects import Objects, find_objects
 from device.counting.measure import Found, measure_cells
 from device.counting.readings import settle, size_up
 from device.counting.records import (
@@ -102,7 +103,8 @@ def _look(
             segmenter.release()
     with stage("measure"):
         statistics = frame_statistics(frame, image, card.cell_diameter_px)
-    return Segmented(frame, image, probability, card, settings, statistics)
+        doubt = measure_doubt(probability)
+    return Segmented(frame, image, probability, card, settings, statistics, doubt)
 
 
 def relabel(
@@ -131,7 +133,8 @@ def see_again(
     chosen = resolve(settings, card, frame.pixel_size_um)
     image = network_view(frame, chosen.scale, card.view)
     statistics = frame_statistics(frame, image, card.cell_diameter_px)
-    return Segmented(frame, image, probability, card, chosen, statistics)
+    doubt = measure_doubt(probability)
+    return Segmented(frame, image, probability, card, chosen, statistics, doubt)
 
 
 def count_map(seen: Segmented, stage: Stage = no_stage) -> Counted:
@@ -141,9 +144,7 @@ def count_map(seen: Segmented, stage: Stage = no_stage) -> Counted:
         with stage("label"):
             objects = find_objects(block)
         with stage("measure"):
-            features = measure_features(
-                block.image, block.probability, objects.working, block.card.cell_diameter_px
-            )
+            features = measure_for_calibration(block, objects)
             judged = judge(
                 features, objects.plausible, block.card.confidence, block.least_probability
             )
@@ -153,6 +154,13 @@ def count_map(seen: Segmented, stage: Stage = no_stage) -> Counted:
     found = find_in_blocks(seen, find) if is_large(seen.frame) else find(seen, owns_all)
     with stage("measure"):
         return Counted(_result(seen, found), seen.probability, found.labels)
+
+
+def measure_for_calibration(seen: Segmented, objects: Objects) -> np.ndarray:
+    """What the calibration looks at, (n, 7), of the objects of a frame or a block of it."""
+    return measure_with_doubt(
+        seen.image, seen.probability, objects.working, seen.card.cell_diameter_px, seen.doubt
+    )
 
 
 def _result(seen: Segmented, found: Found) -> CountResult:

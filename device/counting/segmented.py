@@ -22,6 +22,7 @@ class Segmented:
         card: of the model that made the map.
         settings: of this count.
         statistics: of the whole frame.
+        doubt: of the network about the whole frame (device.counting.confidence.features).
     """
 
     frame: Frame
@@ -30,6 +31,7 @@ class Segmented:
     card: ModelCard
     settings: ResolvedSettings
     statistics: MeasuredFrame
+    doubt: float
 
     @property
     def is_usual(self) -> bool:

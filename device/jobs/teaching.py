@@ -11,11 +11,10 @@ from device.assays.selection import looked_through
 from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES, Lesson, Pupil, see, teach
 from device.counting.assay import Assay, adapt_card
 from device.counting.card import ModelCard
-from device.counting.confidence.features import measure_features
 from device.counting.confidence.probabilities import count_interval
 from device.counting.judge import judge
 from device.counting.labelling.objects import find_objects
-from device.counting.pipeline import see_again
+from device.counting.pipeline import measure_for_calibration, see_again
 from device.counting.records import settings_of
 from device.errors import ConflictError, InputError
 from device.jobs import Segmenters
@@ -155,10 +154,12 @@ def judge_before(known: Known, card: ModelCard, assay: Assay) -> tuple[int, int,
     settings = msgspec.structs.replace(known.settings, assay=assay)
     seen = see_again(known.frame, known.probability, card, settings)
     objects = find_objects(seen)
-    features = measure_features(
-        seen.image, seen.probability, objects.working, seen.card.cell_diameter_px
+    judged = judge(
+        measure_for_calibration(seen, objects),
+        objects.plausible,
+        seen.card.confidence,
+        seen.least_probability,
     )
-    judged = judge(features, objects.plausible, seen.card.confidence, seen.least_probability)
     found = int((judged.counted & match_objects(known, objects)).sum())
     spread = adapt_card(card, assay).confidence.frame_sd
     low, high = count_interval(judged.probabilities, spread, judged.count)

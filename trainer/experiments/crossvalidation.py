@@ -9,6 +9,7 @@ import msgspec
 from device.assays.fitting import MANY_SETS, choose_least, fit_logistic
 from device.counting.card import Metrics, ModelCard
 from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
+from trainer.confidence.joining import add_joining, add_joining_by_fold
 from trainer.confidence.unseen import has_unseen_frames, judging_parts, unseen_frames
 from trainer.fitting.segmenter import save_card
 from trainer.fitting.workflow import Maps, Training
@@ -94,11 +95,15 @@ def cards_without_fold(
     cards = {fold: decide(plain, decision) for fold, decision in decided.items()}
     if leasts and len(cards) > 1:
         frames = [UnseenFrame(own, maps[own.name], fold_of[own.name]) for own in examples]
-        seen = {card: [gather(f, card) for f in frames] for card in dict.fromkeys(cards.values())}
+        joined_of = {
+            card: add_joining_by_fold(card, frames, training.run)
+            for card in dict.fromkeys(cards.values())
+        }
+        seen = {card: [gather(f, own[f.fold]) for f in frames] for card, own in joined_of.items()}
         for fold, card in cards.items():
             others = [frame for frame in seen[card] if frame.fold != fold]
             terms = choose_least(others, fit_logistic(others, card.confidence), leasts)
-            cards[fold] = msgspec.structs.replace(card, confidence=terms)
+            cards[fold] = msgspec.structs.replace(joined_of[card][fold], confidence=terms)
     return {example.name: cards[fold_of[example.name]] for example in examples}
 
 
@@ -164,6 +169,7 @@ def _tested_card(training: Training, model: keras.Model) -> ModelCard:
     maps = {frame.example.name: frame.probability for frame in frames}
     chosen = best_decision(decision_table(training, maps, [frame.example for frame in frames]))
     card = decide(training.card(model, chosen.threshold), chosen)
+    card = add_joining(card, frames, training.run)
     confidence = fit_confidence(frames, card, training.run.least_probabilities)
     return msgspec.structs.replace(
         card, confidence=confidence, metrics=metrics_of(training, "crossvalidation", "float")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from device.errors import SettingsError
+
 if TYPE_CHECKING:
     from trainer.fitting.workflow import Training
     from trainer.frames.example import Example
@@ -92,17 +94,30 @@ def colours(
 @click.command()
 @click.argument("recipe")
 @click.option("--frames", type=click.IntRange(min=1), help="At most so many of each set.")
+@click.option("--fold", type=click.IntRange(min=0), help="Only frames of this fold are scored.")
+@click.option("--set", "only", metavar="SET", help="Only the set whose folder is SET.")
 @OUT
 @DATA
-def classical(recipe: str, frames: int | None, out: Path | None, data: Path | None) -> None:
+def classical(
+    recipe: str,
+    frames: int | None,
+    fold: int | None,
+    only: str | None,
+    out: Path | None,
+    data: Path | None,
+) -> None:
     """Score Otsu and watershed on the held-out frames of RECIPE, tuned for each set on its other folds."""
     from trainer.scores.baseline import tuned_scores
     from trainer.scores.report import table
 
     training = open_recipe(recipe, out, data)
-    examples = few_of_each(training.held_out_frames(), frames)
-    diameter_px = training.run.frame_cell_diameter_px
-    click.echo(table(tuned_scores(examples, training.folds(), diameter_px)))
+    run, fold_of = training.run, training.folds()
+    wanted = {source.name for source in run.finetune.sources if only in (None, source.path)}
+    examples = [own for own in training.held_out_frames() if own.source in wanted]
+    if not examples:
+        raise SettingsError(f"The recipe {run.name} has no set in a folder {only}.")
+    scores = tuned_scores(few_of_each(examples, frames), fold_of, run.frame_cell_diameter_px)
+    click.echo(table([own for own in scores if fold is None or fold_of[own.name] == fold]))
 
 
 @click.command()

@@ -9,6 +9,7 @@ from device.counting.card import ModelCard
 from device.counting.records import Counted
 from device.errors import SettingsError
 from trainer.confidence.evidence import fit_confidence, gather
+from trainer.confidence.joining import add_joining, add_joining_by_fold
 from trainer.confidence.unseen import unseen_frames
 from trainer.fitting.runs import Run
 from trainer.fitting.segmenter import KerasSegmenter
@@ -40,12 +41,13 @@ def sets_table(training: Training) -> str:
     """
     card = _decide(training)
     frames, _ = unseen_frames(training)
-    evidence = [gather(frame, card) for frame in frames]
+    cards = add_joining_by_fold(card, frames, training.run)
+    evidence = [gather(frame, cards[frame.fold]) for frame in frames]
     by_name = {frame.example.name: frame for frame in frames}
     rows: dict[str, list[Seen]] = {}
     for own, confidence in left_out(evidence, card, training.run.least_probabilities):
         frame = by_name[own.name]
-        judged = msgspec.structs.replace(card, confidence=confidence)
+        judged = msgspec.structs.replace(cards[frame.fold], confidence=confidence)
         counted = recount(frame.example, frame.probability, judged)
         rows.setdefault(own.source, []).append(_seen(frame.example, counted))
     return _table(rows)
@@ -69,8 +71,9 @@ def table_without(training: Training, path: str, frames: int | None = None) -> s
     rest = Training(run, folder, training.data, training.log)
     rest.fold_maps(0)
     model = rest.finetune(0)
-    card = _decide(rest)
-    confidence = fit_confidence(unseen_frames(rest)[0], card, run.least_probabilities)
+    others, _ = unseen_frames(rest)
+    card = add_joining(_decide(rest), others, run)
+    confidence = fit_confidence(others, card, run.least_probabilities)
     segmenter = KerasSegmenter(model, msgspec.structs.replace(card, confidence=confidence))
     examples = load_source(stranger, training.data, run.frame_cell_diameter_px, run.seed)
     examples = sorted(examples, key=lambda own: own.name)[:frames]

@@ -18,6 +18,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         map_amplitude: factor of the crowding map; 0 switches the maps off.
         sigma_px: sigma of the maps in pixels of a 1600x1200 frame.
         gap_weight: added to the weight of the background between two touching objects.
+        small_weight: added to the weight of objects far smaller than the frame's others, and of their rim.
         dice: weight of a soft Dice term added to the cross-entropy.
         focal_gamma: exponent that turns down easy pixels; 0 is plain cross-entropy.
         smoothing: targets are pulled this far towards 0.5.
@@ -28,6 +29,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     map_amplitude: float = 1.0
     sigma_px: float = 25.0
     gap_weight: float = 0.0
+    small_weight: float = 0.0
     dice: float = 0.0
     focal_gamma: float = 0.0
     smoothing: float = 0.0

@@ -114,6 +114,8 @@ class Run(Section, frozen=True, kw_only=True):
             list keeps the value of `postprocessing`.
         least_probabilities: of a counted object, tried after that (device.assays.fitting); none: the network
             alone decides.
+        joins: parts of a clump that look like one cell are joined again, as a regression says that is fitted on the
+            frames of the calibration (trainer.confidence.joining).
         lone_peak: least peak of an object in frames unlike those of the calibration.
         trained_for: one sentence for the card.
         jit: compile the training step with XLA (always on with JAX).
@@ -140,6 +142,7 @@ class Run(Section, frozen=True, kw_only=True):
     peak_distances: tuple[float, ...] = ()
     min_areas: tuple[float, ...] = ()
     least_probabilities: tuple[float, ...] = ()
+    joins: bool = False
     lone_peak: float = 0.0
     trained_for: str = "CTb-stained (yellow) neurons in 200x fluorescence frames of mouse brain."
     jit: bool = False
@@ -155,7 +158,7 @@ def trains_alike(one: Run, other: Run) -> bool:
     """Whether both lead to the same weights: they may differ in what is decided and written after the training."""
     afterwards = (
         "version", "postprocessing", "thresholds", "min_peaks", "peak_distances", "min_areas", "trained_for",
-        "least_probabilities", "lone_peak", "margin_px", "max_tile_px",
+        "least_probabilities", "joins", "lone_peak", "margin_px", "max_tile_px",
     )  # fmt: skip
     same = {name: getattr(other, name) for name in afterwards}
     return msgspec.structs.replace(one, **same) == other

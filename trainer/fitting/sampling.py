@@ -19,7 +19,7 @@ from trainer.fitting.losses import Loss
 from trainer.fitting.runs import Phase
 from trainer.frames.augment import Augment, Layers, crop, grid_centres, pick_centre
 from trainer.frames.example import Example
-from trainer.frames.objects import mask_objects, part_labels, part_touching
+from trainer.frames.objects import find_small, mask_objects, part_labels, part_touching
 from trainer.frames.weightmaps import crowding_map, pixel_weights
 
 FINEST_PX = 0.75
@@ -70,6 +70,8 @@ def prepare(example: Example, working_scale: float, loss: Loss, view: View = "co
         gap = np.zeros_like(target)
     crowding = crowding_map(labels, loss.sigma_px * working_scale / pixel)
     extra = loss.map_amplitude * crowding + loss.gap_weight * gap
+    if loss.small_weight:
+        extra = extra + loss.small_weight * find_small(labels)
     stack = np.dstack([image, target, extra]).astype(np.float32)
     return Layers(stack, pixel, centroids(labels))
 

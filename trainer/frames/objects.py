@@ -7,6 +7,9 @@ from scipy import ndimage
 CRUMB_RATIO = 0.1
 """Objects under this part of the median area are slips of the annotator's pen."""
 
+SMALL_RATIO = 0.3
+"""Objects under this part of the median area are small: fragments, and nuclei cut by the edge of the image."""
+
 
 def mask_objects(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """8-connected components without crumbs (under a tenth of the median area), numbered 1..n."""
@@ -40,6 +43,18 @@ def part_labels(
     """Mask of the objects without the line between touching ones, and that line grown by a pixel."""
     mask = part_touching(labels)
     return mask, ndimage.binary_dilation((labels > 0) & ~mask, np.ones((3, 3)))
+
+
+def find_small(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Mask of the objects whose area is under `SMALL_RATIO` of the median, grown by a pixel: they have few pixels to
+    be learned from.
+    """
+    areas = np.bincount(labels.ravel(), minlength=1)
+    areas[0] = 0
+    if not areas.any():
+        return np.zeros(labels.shape, dtype=bool)
+    is_small = (areas > 0) & (areas < SMALL_RATIO * np.median(areas[areas > 0]))
+    return ndimage.binary_dilation(is_small[labels], np.ones((3, 3)))
 
 
 def median_diameter(labels: npt.NDArray[np.int32]) -> float:

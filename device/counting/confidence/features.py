@@ -17,8 +17,14 @@ from device.counting.labelling.regions import Regions
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
 from device.counting.scale import brightest
 
-FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
+OBJECT_FEATURES = ("score", "size", "contrast", "brightness", "detail", "blob")
 """Names of the columns of `measure_features`."""
+
+FRAME_FEATURE = "doubt"
+"""The same for all objects of a frame."""
+
+FEATURES = (*OBJECT_FEATURES, FRAME_FEATURE)
+"""Names of the columns of `measure_with_doubt`."""
 
 GREY_LEVEL_FEATURES = frozenset({"brightness", "detail", "blob"})
 """Those that grow by the log of an exposure."""
@@ -41,8 +47,38 @@ _LEAST_FREE_SHARE = 0.05
 """Of the square; with less the frame's lower quartile stands for the background."""
 _SCORE_RANGE = 0.01, 0.99
 """Scores beyond say no more: they come from a network of 8 bits."""
+_DOUBT_FROM, _DOUBT_UP_TO = 64, 200
+"""Codes: a quarter and four fifths. What lies between is neither clearly background nor clearly cell."""
 _DARK_LEVEL = 10.0
 """Grey levels added to the background, so that the contrast of dark frames is not all noise."""
+
+
+def measure_with_doubt(
+    image: np.ndarray,
+    codes: ProbabilityMap,
+    objects: Regions,
+    cell_diameter_px: float,
+    doubt: float,
+) -> np.ndarray:
+    """What the calibration looks at: `measure_features` and, last, the doubt of the frame; (n, 7) float64."""
+    measured = measure_features(image, codes, objects, cell_diameter_px)
+    return np.column_stack((measured, np.full(len(measured), doubt)))
+
+
+def measure_doubt(probability: ProbabilityMap) -> float:
+    """Log odds of the part of a map's foreground that is neither clearly cell nor clearly background.
+
+    Where a network knows its kind of frame, nearly all of what it sees is clear, and the faint rest are mostly cells;
+    where it does not, most faint objects are none.
+
+    Args:
+        probability: (h, w) uint8 codes of the whole frame.
+    """
+    above = np.bincount(probability.ravel(), minlength=PROBABILITY_STEPS)[_DOUBT_FROM:]
+    unclear = int(above[: _DOUBT_UP_TO - _DOUBT_FROM].sum())
+    # Ten pixels, one of them unclear, stand for a frame without anything.
+    share = (unclear + 1) / (int(above.sum()) + 10)
+    return float(np.log(share / (1.001 - share)))
 
 
 def measure_features(
@@ -62,12 +98,12 @@ def measure_features(
         brightest pixel above them; logs of the highest scale-normalised Laplacian of a narrow and of a wide Gaussian.
     """
     if len(objects) == 0:
-        return np.zeros((0, len(FEATURES)))
+        return np.zeros((0, len(OBJECT_FEATURES)))
     step = max(1, round(cell_diameter_px / MEASURE_DIAMETER_PX))
     diameter = cell_diameter_px / step
     grey = _blocks(brightest(image), step)
     coarse, present = _at_block_centres(objects, step)
-    measured = np.zeros((len(FEATURES), len(objects)))
+    measured = np.zeros((len(OBJECT_FEATURES), len(objects)))
     background = _surroundings(grey, coarse, present, _SURROUNDINGS * diameter)
     if len(coarse) > 0:
         codes = probability[_centres(objects.shape[0], step)][:, _centres(objects.shape[1], step)]

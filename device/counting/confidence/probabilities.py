@@ -25,7 +25,7 @@ _SHIFTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 
 def cell_probabilities(features: np.ndarray, confidence: Confidence) -> np.ndarray:
-    """(n,) probabilities that a person would count objects with these (n, 6) features."""
+    """(n,) probabilities that a person would count objects with these (n, 7) features."""
     columns = [getattr(confidence, name) for name in FEATURES]
     log_odds = np.full(len(features), confidence.intercept)
     for value, column in zip(features.T, columns, strict=True):

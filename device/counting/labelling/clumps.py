@@ -8,7 +8,7 @@ import numpy as np
 
 from device.counting.card import Postprocessing
 from device.counting.labelling.regions import Regions, group_pixels
-from device.counting.labelling.split import split_clumps
+from device.counting.labelling.split import Splitting, split_clumps
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
 
 
@@ -43,13 +43,15 @@ def label_map(
     if len(clumps) == 0:
         return clumps, np.zeros(0, dtype=bool)
     peaks = np.maximum.reduceat(probability.ravel()[clumps.pixels], clumps.starts)
-    objects, clump_of = split_clumps(
-        clumps,
+    splitting = Splitting(
         # Twice the least area: less cannot hold two cells.
         least_area_px=2 * min_area_px,
         seed_distance_px=max(1, round(settings.peak_distance_ratio * cell_diameter_px)),
         smoothing_px=settings.smoothing_ratio * cell_diameter_px,
+        cell_diameter_px=cell_diameter_px,
+        joining=settings.joining,
     )
+    objects, clump_of = split_clumps(clumps, probability, splitting)
     order = np.argsort(objects.pixels[objects.starts])
     is_sure = peaks >= settings.min_peak * PROBABILITY_STEPS
     return objects.select(order), is_sure[clump_of[order]]

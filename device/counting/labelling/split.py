@@ -1,14 +1,18 @@
 """Parting the cells of a clump: watershed on the smoothed distance to the border (paper, section 4.3)."""
 
 import math
+from dataclasses import dataclass
 
 import edt
 import numpy as np
 import scipy
 import skimage
 
+from device.counting.card import Joining
+from device.counting.labelling.join import join_parts
 from device.counting.labelling.regions import Regions, group_pixels
 from device.counting.labelling.sheet import lay_out
+from device.counting.records import ProbabilityMap
 
 GAUSSIAN_REACH = 3.0
 """Where the smoothing kernel ends, in sigma: what is beyond weighs a hundredth and would widen every gap."""
@@ -16,27 +20,46 @@ _TIE_STEP_PX = 1e-9
 """Sets equal seeds apart; far below any difference of two distances."""
 
 
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How clumps are parted, in pixels of the map.
+
+    Attributes:
+        least_area_px: smaller objects stay whole.
+        seed_distance_px: least distance between two peaks.
+        smoothing_px: sigma of the Gaussian on the distance map, 0 for none.
+        cell_diameter_px: typical diameter.
+        joining: which parts are joined again; None: none.
+    """
+
+    least_area_px: float
+    seed_distance_px: int
+    smoothing_px: float
+    cell_diameter_px: float = 0.0
+    joining: Joining | None = None
+
+
 def split_clumps(
-    clumps: Regions, least_area_px: float, seed_distance_px: int, smoothing_px: float
+    clumps: Regions, probability: ProbabilityMap, splitting: Splitting
 ) -> tuple[Regions, np.ndarray]:
     """Part the objects that hold several distance peaks.
 
     Args:
         clumps: objects that do not touch each other.
-        least_area_px: smaller objects stay whole.
-        seed_distance_px: least distance between two peaks.
-        smoothing_px: sigma of the Gaussian on the distance map, 0 for none.
+        probability: (h, w) uint8 codes of the map that they are objects of.
+        splitting: how.
 
     Returns:
         The parts in any order, and (n,) the index of the clump that each is a part of.
     """
     heights, widths = clumps.sizes()
-    is_large = (clumps.areas >= least_area_px) & (np.maximum(heights, widths) > seed_distance_px)
+    is_large = clumps.areas >= splitting.least_area_px
+    is_large &= np.maximum(heights, widths) > splitting.seed_distance_px
     large = np.flatnonzero(is_large)
     clump_of_pixel = clumps.numbers
     number_of_pixel = clump_of_pixel.copy()
     if len(large) > 0:
-        several, parts = _part(clumps.select(large), seed_distance_px, smoothing_px)
+        several, parts = _part(clumps.select(large), probability, splitting)
         is_parted = np.zeros(len(clumps), dtype=bool)
         is_parted[large[several]] = True
         number_of_pixel[is_parted[clump_of_pixel]] = len(clumps) + parts
@@ -47,16 +70,17 @@ def split_clumps(
 
 
 def _part(
-    objects: Regions, seed_distance_px: int, smoothing_px: float
+    objects: Regions, probability: ProbabilityMap, splitting: Splitting
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the objects that hold several peaks, and flood them from these.
+    """Find the objects that hold several peaks, flood them from these, and join what is one cell.
 
     Returns:
         (k,) indices of these objects, ascending, and for each of their pixels the number of its part, 1 or more.
     """
+    seed_distance_px, smoothing_px = splitting.seed_distance_px, splitting.smoothing_px
     reach = math.ceil(GAUSSIAN_REACH * max(0.0, smoothing_px))
     labels, pixels = _spread(objects, gap=max(reach, seed_distance_px) + 1)
-    distance = _smooth_distances(labels, smoothing_px)
+    distance = smooth_distances(labels, smoothing_px)
     seeds = skimage.feature.peak_local_max(
         distance, min_distance=seed_distance_px, threshold_abs=0, exclude_border=False
     )
@@ -74,6 +98,12 @@ def _part(
     moved_markers = np.zeros(tight.shape, dtype=np.int32)
     moved_markers.ravel()[places] = markers.ravel()[pixels[wanted]]
     parts = _flood(moved_distance, moved_markers, tight > 0)
+    if splitting.joining is not None:
+        codes = np.zeros(tight.shape, dtype=np.uint8)
+        codes.ravel()[places] = probability.ravel()[objects.pixels[wanted]]
+        parts = join_parts(
+            parts, moved_distance, codes, splitting.cell_diameter_px, splitting.joining
+        )
     return np.flatnonzero(has_several), parts.ravel()[places]
 
 
@@ -94,7 +124,7 @@ def _spread(objects: Regions, gap: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, places
 
 
-def _smooth_distances(labels: np.ndarray, smoothing_px: float) -> np.ndarray:
+def smooth_distances(labels: np.ndarray, smoothing_px: float) -> np.ndarray:
     """Distance of each pixel to the border of its object, smoothed, 0 outside: (h, w) float64."""
     distance: np.ndarray = np.sqrt(edt.edtsq(labels), dtype=np.float64)
     if smoothing_px <= 0:
