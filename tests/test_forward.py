@@ -20,6 +20,7 @@ from device.jobs.relabelling import Change
 from device.store import Edit, Filter
 from device.store.forwarded import DRAWN, ORIGINAL, PICTURES, Instrument, Message
 from device.store.outbox import Parcel
+from device.store.region import Region
 from device.store.retention import delete_old
 from device.web import create_app
 
@@ -259,6 +260,24 @@ def test_hostile_messages_are_refused(resting, tmp_path, change):
     answer = client.post("/api/v1/forwarded", data=form)
     assert answer.status_code == 400, answer.json
     assert inbox_rows(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "points", [((0, 0), (9, 0)), ((0, 0), (9, 9), (4, 4)), ((0, 0), (9999, 0), (0, 9))]
+)
+def test_a_region_that_nobody_could_draw_is_refused(resting, tmp_path, points):
+    """Whether the files come along or not."""
+    _, outbox = resting
+    good, files = pack(outbox.next(True))
+    drawn = Region(id="1", name="CA1", points=points, who="me", created_s=0)
+    bad = msgspec.structs.replace(good, regions=(drawn,), stamp=good.stamp + 1)
+    inbox = make_service(tmp_path / "central").require_store().inbox
+    with pytest.raises(InputError, match="region 'CA1'"):
+        inbox.receive(SENDER, bad, files)
+    assert inbox.receive(SENDER, good, files).status == "kept"
+    with pytest.raises(InputError, match="region 'CA1'"):
+        inbox.receive(SENDER, bad, {})
+    assert [there.regions for there in inbox_rows(tmp_path)] == [()]
 
 
 def test_a_full_central_takes_nothing_and_gets_all_later(tmp_path):

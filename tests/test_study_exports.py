@@ -235,6 +235,12 @@ def spoil_id(crate):
     )
 
 
+def spoil_region(crate):
+    flat = {"id": "1", "name": "CA1", "points": [[0, 0], [9, 0]], "who": "", "created_s": 0}
+    path = next(crate.glob("counts/*/row.json"))
+    rewrite(crate, path, lambda one: one["row"].update(regions=[flat]))
+
+
 def spoil_place(crate):
     rewrite(crate, crate / "study.json", lambda one: one["places"].update({"0" * 16: {}}))
 
@@ -259,7 +265,16 @@ def rewrite(crate, path, change):
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_pixel, spoil_missing, spoil_link, spoil_count, spoil_id, spoil_place, spoil_json],
+    [
+        spoil_pixel,
+        spoil_missing,
+        spoil_link,
+        spoil_count,
+        spoil_id,
+        spoil_region,
+        spoil_place,
+        spoil_json,
+    ],
     ids=lambda one: one.__name__,
 )
 def test_a_folder_that_was_changed_is_refused_whole(crate, fresh, spoil):

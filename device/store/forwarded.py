@@ -10,6 +10,7 @@ from device.counting.records import DECODE_ERRORS, CountResult, CountSettings
 from device.errors import InputError, NotFoundError
 from device.store.records import Correction, Needs, Origin, Relabel
 from device.store.region import Region
+from device.store.regions import check_regions
 from device.store.results import PRODUCTS, SUFFIXES, is_count_id
 
 PICTURES = ("overlay.jpg", "image.jpg", "thumbnail.jpg")
@@ -151,7 +152,7 @@ def check_count(count: ForwardedCount) -> None:
 
 
 def check_files(count: ForwardedCount, files: Mapping[str, bytes]) -> CountResult:
-    """The result, if every file is the one that was named and the result is of that image.
+    """The result, if every file is the one that was named, the result is of that image and its regions lie on it.
 
     Raises:
         InputError: it is not.
@@ -167,4 +168,5 @@ def check_files(count: ForwardedCount, files: Mapping[str, bytes]) -> CountResul
         raise InputError(f"The result of {count.image} cannot be read ({error}).") from None
     if {original, result.image_sha256} != {count.image_sha256}:
         raise InputError(f"The result of {count.image} is of another image.")
+    check_regions(count.image, count.regions, result.width, result.height)
     return result

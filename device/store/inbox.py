@@ -28,6 +28,7 @@ from device.store.forwarded import (
     check_sender,
 )
 from device.store.queue import result_columns
+from device.store.regions import check_regions
 from device.store.results import ResultFolders
 
 
@@ -140,6 +141,7 @@ class Inbox:
             if files:
                 self._keep_files(sender, count, known, files)
             elif known is not None and known.revision == count.revision:
+                self._check_regions(count, known.count_id)
                 self._write(sender, count, known, _Kept(known.count_id, None))
             else:
                 return _receipt(count, "send files")
@@ -159,6 +161,11 @@ class Inbox:
             "SELECT 1 FROM counts WHERE id = ?", (known.count_id,)
         )
         return known.stamp >= count.stamp or held.fetchone() is None
+
+    def _check_regions(self, count: ForwardedCount, count_id: str) -> None:
+        """Without files the size of the image is what came with them before."""
+        held = rows.get(self._database, count_id)
+        check_regions(count.image, count.regions, held.width or 0, held.height or 0)
 
     def _keep_files(
         self,

@@ -133,6 +133,24 @@ def _require_polygon(points: Sequence[Corner], width: int, height: int) -> tuple
     return corners
 
 
+def check_regions(image: str, regions: Sequence[Region], width: int, height: int) -> None:
+    """Raise for a region that nobody could have drawn here.
+
+    Args:
+        image: its name, for people.
+        regions: that came from outside.
+        width, height: of the image, in pixels.
+
+    Raises:
+        InputError: a polygon encloses nothing, crosses itself or leaves the image.
+    """
+    for region in regions:
+        try:
+            _require_polygon(region.points, width, height)
+        except InputError as error:
+            raise InputError(f"{image}, region {region.name!r}: {error}") from None
+
+
 def _find(row: CountRow, region_id: str) -> Region:
     for region in row.regions:
         if region.id == region_id:

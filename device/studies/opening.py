@@ -14,6 +14,7 @@ from device.machine.files import sha256_of
 from device.store import Store
 from device.store.adopting import ForeignCount, ForeignReview, ForeignStudy, adopt
 from device.store.records import WAITING
+from device.store.regions import check_regions
 from device.store.results import PRODUCTS, SUFFIXES, is_count_id
 from device.studies.crate import METADATA, PROFILE, StoredRow
 
@@ -152,6 +153,7 @@ def _count(folder: Path, path: str) -> ForeignCount:
         found = (result.image_sha256, result.count, corrected)
         if found != (row.image_sha256, row.count, row.corrected_count):
             raise wrong
+        check_regions(row.image, row.regions, result.width, result.height)
     if any(one.count_id != row.id for one in stored.corrections):
         raise wrong
     return ForeignCount(row=row, corrections=stored.corrections, folder=place)
