@@ -7,16 +7,21 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from appliance import make_service, png, wait_for
+from conftest import draw_discs
 from hypothesis import given
 from hypothesis import strategies as st
 from roifile import ImagejRoi
 
+from device.counting.assay import Assay
+from device.counting.reading import Reading
 from device.errors import ConflictError, InputError, NotFoundError
 from device.export.archive import archive_parts
 from device.export.files import counts_table, regions_table
 from device.export.stored import export_file, load_count
 from device.imageio.points import read_points
+from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again
 from device.store.region import Region, crosses_itself
 from device.store.studies import Place, Study
@@ -168,8 +173,30 @@ def test_an_exported_region_is_no_cell_when_the_file_is_read_again(service, coun
 def test_regions_stay_where_the_image_is_counted_again(service, count):
     service.store.regions.add(count.id, "CA1", SQUARE, "Ada")
     old = service.store.counts.get(count.id)
-    (new,) = service.counter.recounter.recount([old], Again(cell_diameter_px=30.0)).accepted
-    assert service.store.counts.get(new.id).regions == old.regions
+    assert counted_again(service, old, cell_diameter_px=30.0).regions == old.regions
+
+
+def counted_again(service, row, **otherwise):
+    (new,) = service.counter.recounter.recount([row], Again(**otherwise)).accepted
+    wait_for(lambda: service.store.counts.get(new.id).status == "done")
+    return service.store.counts.get(new.id)
+
+
+def test_regions_do_not_go_to_another_picture_of_the_file(service):
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream, ome=True) as writer:
+        for shape in ((120, 400), (60, 80)):
+            pixels = draw_discs(shape, [(30, 30, 37)]).astype(np.uint8)
+            writer.write(pixels, metadata={"axes": "YX"})
+    for scene in (1, 2):
+        reading = Reading(scene=scene)
+        service.store.assays.save(Assay(name=f"scene {scene}", reading=reading), "Ada")
+    options = CountOptions(assay="scene 1")
+    row = service.counter.intake.accept(stream.getvalue(), "two.ome.tif", "upload", options)
+    wait_for(lambda: service.store.counts.get(row.id).status == "done")
+    drawn = service.store.regions.add(row.id, "CA1", SQUARE, "Ada")
+    assert counted_again(service, drawn, assay="scene 1").regions == drawn.regions
+    assert counted_again(service, drawn, assay="scene 2").regions == ()
 
 
 def test_the_numbers_of_a_damaged_count_are_left_out_and_said(service, count):

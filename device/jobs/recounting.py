@@ -11,7 +11,7 @@ from device.counting.records import Cell, CountResult, CountSettings
 from device.errors import FluocountError, InputError, NotFoundError, QueueFullError
 from device.jobs.intake import CountOptions, Intake
 from device.store import CountRow, Filter, Store
-from device.store.records import WAITING, Correction, Mark
+from device.store.records import WAITING, Carried, Correction, Mark
 
 _log = logging.getLogger(__name__)
 _REACH = 0.5
@@ -85,11 +85,9 @@ class Recounter:
             raise NotFoundError(
                 f"the stored image cannot be read ({error.strerror}); restore a backup."
             ) from None
-        new = self._intake.accept(
+        return self._intake.accept(
             data, row.image, row.origin, self._options(row, again), row.capture
         )
-        self._store.regions.carry(row, new.id)
-        return new
 
     def _options(self, row: CountRow, again: Again) -> CountOptions:
         """Another assay brings its own numbers; the picture stays the one that was counted, where it names none."""
@@ -113,24 +111,24 @@ class Recounter:
         )
 
 
-def carry_over(store: Store, row: CountRow, result: CountResult) -> tuple[Mark, ...]:
-    """The corrections of the version before, as they apply to the new cells.
+def carry_over(store: Store, row: CountRow, result: CountResult) -> Carried:
+    """The corrections of the version before, as they apply to the new cells, and its regions.
 
     A cell that was added by hand stays added unless the new count has found it; one that was removed is removed again
     if the new count has found it too. Nothing is carried to another picture of the file.
     """
     before = _version_before(store, row)
     if before is None:
-        return ()
+        return Carried()
     try:
         earlier = store.result(before.id)
         log = [known for known in store.corrections.of(before.id) if known.undone_s is None]
     except FluocountError as error:
-        _log.warning("the corrections of %s are not carried over: %s", before.id, error)
-        return ()
+        _log.warning("corrections and regions of %s are not carried over: %s", before.id, error)
+        return Carried()
     if _picture(earlier) != _picture(result):
-        return ()
-    return carry_marks(log, result)
+        return Carried()
+    return Carried(marks=carry_marks(log, result), regions=before.regions)
 
 
 def carry_marks(log: Iterable[Correction], result: CountResult) -> tuple[Mark, ...]:

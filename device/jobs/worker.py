@@ -223,8 +223,8 @@ class Worker:
                 "Details are in the log; please report it.",
             )
         else:
-            marks = carry_over(self._store, row, result)
-            queue.finish(row.id, revision, result, self._conditions(), marks)
+            carried = carry_over(self._store, row, result)
+            queue.finish(row.id, revision, result, self._conditions(), carried)
             self._store.folders.drop_revisions(row.id, revision)
 
     def _count_here(self, row: CountRow, go_on: Callable[[], None]) -> tuple[int, CountResult]:

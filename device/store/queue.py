@@ -1,7 +1,5 @@
 """The queue of counts: one worker claims, reports and finishes; anybody may cancel."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from device.config import StorageSettings
@@ -12,7 +10,8 @@ from device.store import rows
 from device.store.corrections import write_marks
 from device.store.counts import NEXT_FIRST
 from device.store.database import Database
-from device.store.records import CountRow, Mark, Relabel
+from device.store.records import NOTHING_CARRIED, Carried, CountRow, Relabel
+from device.store.regions import write_regions
 
 MAX_ATTEMPTS = 3
 """After so many crashes an image counts as failed, before systemd stops restarting the service."""
@@ -160,7 +159,7 @@ class JobQueue:
         revision: int,
         result: CountResult,
         conditions: dict[str, object] | None,
-        marks: Sequence[Mark] = (),
+        carried: Carried = NOTHING_CARRIED,
     ) -> None:
         """Mark a count as done; the products of `revision` must be on the disk.
 
@@ -169,7 +168,7 @@ class JobQueue:
             revision: of the products.
             result: its value.
             conditions: temperature and throttling.
-            marks: corrections that it has from the beginning.
+            carried: corrections and regions that it has from the beginning.
         """
         with self._database.transaction() as connection:
             connection.execute(
@@ -179,8 +178,9 @@ class JobQueue:
                 (clock.now_s(), _json(conditions), count_id),
             )
             connection.execute(*_result_update(count_id, revision, result))
-            if marks:
-                write_marks(connection, count_id, marks)
+            if carried.marks:
+                write_marks(connection, count_id, carried.marks)
+            write_regions(connection, count_id, carried.regions)
 
     def relabelled(
         self, count_id: str, revision: int, result: CountResult, change: Relabel

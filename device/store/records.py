@@ -191,6 +191,16 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     who: str
 
 
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What people did to a version that applies to the next one too."""
+
+    marks: tuple[Mark, ...] = ()
+    regions: tuple[Region, ...] = ()
+
+
+NOTHING_CARRIED = Carried()
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which counts to list; None means any.
 

@@ -67,7 +67,7 @@ class Regions:
                 who=who,
                 created_s=clock.now_s(),
             )
-            _write(connection, row, (*row.regions, region))
+            write_regions(connection, row.id, (*row.regions, region))
         return rows.get(self._database, count_id)
 
     def rename(self, count_id: str, region_id: str, name: str) -> CountRow:
@@ -81,7 +81,9 @@ class Regions:
             row = rows.get_own(self._database, count_id)
             known = _find(row, region_id)
             named = msgspec.structs.replace(known, name=_require_name(row, name, known))
-            _write(connection, row, [named if one is known else one for one in row.regions])
+            write_regions(
+                connection, row.id, [named if one is known else one for one in row.regions]
+            )
         return rows.get(self._database, count_id)
 
     def remove(self, count_id: str, region_id: str) -> CountRow:
@@ -93,14 +95,8 @@ class Regions:
         with self._database.transaction() as connection:
             row = rows.get_own(self._database, count_id)
             known = _find(row, region_id)
-            _write(connection, row, [one for one in row.regions if one is not known])
+            write_regions(connection, row.id, [one for one in row.regions if one is not known])
         return rows.get(self._database, count_id)
-
-    def carry(self, source: CountRow, count_id: str) -> None:
-        """Give a new count of the same image the regions of an older one."""
-        if source.regions:
-            with self._database.transaction() as connection:
-                _write(connection, rows.get(self._database, count_id), source.regions)
 
 
 def _require_name(row: CountRow, name: str, itself: Region | None = None) -> str:
@@ -158,8 +154,9 @@ def _find(row: CountRow, region_id: str) -> Region:
     raise NotFoundError("This region was removed meanwhile; reload the page.")
 
 
-def _write(connection: sqlite3.Connection, row: CountRow, regions: Sequence[Region]) -> None:
+def write_regions(connection: sqlite3.Connection, count_id: str, regions: Sequence[Region]) -> None:
+    """Give a count these regions and no others, within a transaction of the caller."""
     connection.execute(
         "UPDATE counts SET regions = ? WHERE id = ?",
-        (msgspec.json.encode(regions).decode(), row.id),
+        (msgspec.json.encode(regions).decode(), count_id),
     )
