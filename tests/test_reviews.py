@@ -55,6 +55,11 @@ def mark_all(store, review, observer: str, change=lambda points: points) -> None
         store.reviews.save_marks(review.id, key, observer, points, done=True)
 
 
+def opened_in(store, review) -> list[str]:
+    """The images, by key, whose counts stand in the log as opened; an empty key stands for a list."""
+    return [line.detail["image"] for line in store.reviews.log(review.id) if line.what == "opened"]
+
+
 def finished_review(store, *observers: str, change=lambda points: points, **drawn):
     review = begin_review(store, "torpor", observers, seed=1, **drawn)
     for place, observer in enumerate(observers):
@@ -187,9 +192,7 @@ def test_a_count_that_is_opened_during_the_review_stands_in_its_log_once(store, 
     count_id = next(iter(review.keys.values()))
     for address in (f"/api/v1/counts/{count_id}", f"/api/v1/counts/{count_id}", "/api/v1/counts"):
         assert client.get(address).status_code == 200
-    opened = [
-        line.detail["image"] for line in store.reviews.log(review.id) if line.what == "opened"
-    ]
+    opened = opened_in(store, review)
     key = next(key for key, known in review.keys.items() if known == count_id)
     assert opened == [key, ""]
     mark_all(store, review, "Anna")
@@ -198,6 +201,16 @@ def test_a_count_that_is_opened_during_the_review_stands_in_its_log_once(store, 
     assert f"opened the count of {store.counts.get(count_id).image}" in told
     client.get(f"/api/v1/counts/{count_id}")
     assert len(review_result(store, review.id).opened) == 2
+
+
+def test_who_is_sent_to_the_login_opened_nothing(store, lab):
+    review = begin_review(store, "torpor", ("Anna",), number=8, seed=8)
+    count_id = next(iter(review.keys.values()))
+    app = create_app(lab)
+    app.config["NEEDS_LOGIN"] = True
+    for address in (f"/counts/{count_id}", f"/api/v1/counts/{count_id}", "/api/v1/counts"):
+        assert app.test_client().get(address).status_code in (302, 401)
+    assert opened_in(store, review) == []
 
 
 SILENT = {
@@ -230,9 +243,7 @@ def test_a_later_count_of_an_image_is_its_opening_too(lab, store, client):
     newest = store.counts.versions(count_id)[-1]
     assert newest.id != count_id
     client.get(f"/api/v1/counts/{newest.id}")
-    opened = [
-        line.detail["image"] for line in store.reviews.log(review.id) if line.what == "opened"
-    ]
+    opened = opened_in(store, review)
     assert opened == [key]
 
 
@@ -244,10 +255,7 @@ def test_what_a_page_asks_every_second_is_logged_where_it_tells_a_count_of_the_r
     client.get(f"/api/v1/changes?since={position}")
     assert "opened" not in [line.what for line in store.reviews.log(review.id)]
     client.get("/api/v1/changes?since=0")
-    opened = {
-        line.detail["image"] for line in store.reviews.log(review.id) if line.what == "opened"
-    }
-    assert opened == set(review.keys)
+    assert set(opened_in(store, review)) == set(review.keys)
 
 
 def test_agreement_is_that_of_the_marks(store):

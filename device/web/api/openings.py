@@ -21,6 +21,9 @@ LISTS = frozenset(
 )
 """Calls without the id of a count that tell counts."""
 
+_TELLING = frozenset({200, 201, 202, 206, 304})
+"""What is unchanged (304) stands on the screen again; who is sent to the login saw nothing."""
+
 
 def watch_openings(app: APIFlask) -> None:
     """Whoever opens a count or a list of counts while a review is blinded stands in its log."""
@@ -30,8 +33,7 @@ def watch_openings(app: APIFlask) -> None:
 def _note_opening(answer: Response) -> Response:
     store = service().store
     opened = _opened()
-    # What is unchanged (304) stands on the screen again.
-    if answer.status_code < 400 and store is not None and opened:
+    if answer.status_code in _TELLING and store is not None and opened:
         try:
             for count_id in opened:
                 store.reviews.note_opening(who(None), count_id)
