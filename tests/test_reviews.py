@@ -1,5 +1,6 @@
 """Blinded reviews: nothing leaks, nothing is changed unseen, and what was agreed becomes corrections."""
 
+import io
 import json
 import sqlite3
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from studied import all_done, make_study, started
 
 from device.errors import ConflictError, InputError
+from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again
 from device.studies.consensus import agree, shared_marks
 from device.studies.reviewing import AUTOMATIC, begin_review, error_sd, review_result
@@ -245,6 +247,36 @@ def test_a_later_count_of_an_image_is_its_opening_too(lab, store, client):
     client.get(f"/api/v1/counts/{newest.id}")
     opened = opened_in(store, review)
     assert opened == [key]
+
+
+def test_the_same_file_sent_again_is_an_opening_when_sent_and_when_opened(lab, store, client):
+    review = begin_review(store, "torpor", ("Anna",), number=8, seed=9)
+    key, count_id = next(iter(review.keys.items()))
+    data = store.counts.original_path(store.counts.get(count_id)).read_bytes()
+    again = lab.require_counter().intake.accept(data, "again.png", "upload", CountOptions())
+    wait_for(lambda: all_done(lab), what="the count")
+    client.get(f"/api/v1/counts/{again.id}")
+    assert opened_in(store, review) == [key]
+    other = begin_review(store, "torpor", ("Anna",), number=8, seed=9)
+    sent = {"image": (io.BytesIO(data), "once more.png"), "threshold": "0.4"}
+    answer = client.post("/api/v1/counts", data=sent)
+    wait_for(lambda: all_done(lab), what="the count")
+    assert answer.json["earlier"]["count"] is not None
+    assert opened_in(store, other) == [
+        key for key, known in other.keys.items() if known == count_id
+    ]
+
+
+def test_the_neighbours_of_a_count_are_opened_too(store, client):
+    review = begin_review(store, "torpor", ("Anna",), number=8, seed=10)
+    count_id = next(iter(review.keys.values()))
+    found = client.get(f"/api/v1/counts/{count_id}/neighbours").json
+    beside = {one["id"] for one in (found["previous"], found["next"]) if one}
+    sha256 = {store.counts.get(one).image_sha256 for one in beside | {count_id}}
+    assert set(opened_in(store, review)) == {
+        key for key, known in review.keys.items() if store.counts.get(known).image_sha256 in sha256
+    }
+    assert len(sha256) > 1
 
 
 def test_what_a_page_asks_every_second_is_logged_where_it_tells_a_count_of_the_review(

@@ -16,6 +16,7 @@ from device.errors import ConflictError, InputError
 from device.jobs.intake import CountOptions
 from device.service import Service
 from device.store.records import Edit
+from device.store.studies import Study
 from device.web import create_app
 
 
@@ -140,6 +141,15 @@ def test_assays_and_models_are_not_mixed(service):
     service.segmenters._open = dict.fromkeys(service.segmenters._open, another)
     with pytest.raises(ConflictError, match="model"):
         service.counter.teacher.lesson("mine")
+
+
+def test_teaching_during_a_blinded_review_stands_in_its_log(service):
+    ids, store = corrected(service, range(5)), service.store
+    store.studies.save(Study(name="torpor"))
+    review = store.reviews.create("torpor", ("Anna",), {ids[0]: ""}, {"": 1}, 1)
+    create_app(service).test_client().post("/api/v1/assays/mine/teach", json={})
+    opened = [line for line in store.reviews.log(review.id) if line.what == "opened"]
+    assert [one.detail["image"] for one in opened] == list(review.keys)
 
 
 def test_the_page_teaches_and_a_person_accepts(service):

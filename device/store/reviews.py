@@ -189,13 +189,12 @@ class Reviews:
     def note_opening(self, who: str, count_id: str | None = None) -> None:
         """Log that a count, or a list of counts, was opened outside a review that is still blinded.
 
-        Every count of the same image is its opening, the earlier and the later ones.
+        Every count of the same file is its opening, the earlier and the later ones, also where it was sent again.
         """
         found = self._database.connection().execute(
             "SELECT DISTINCT review, CASE WHEN ?1 IS NULL THEN '' ELSE key END AS image FROM review_items "
             "JOIN reviews ON reviews.id = review JOIN counts ON counts.id = count_id WHERE NOT finished AND "
-            "(?1 IS NULL OR COALESCE(version_of, counts.id) = "
-            "(SELECT COALESCE(version_of, id) FROM counts WHERE id = ?1))",
+            "(?1 IS NULL OR image_sha256 = (SELECT image_sha256 FROM counts WHERE id = ?1))",
             (count_id,),
         )
         for row in found.fetchall():

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
 from device.assays.library import encode_assay
 from device.counting.assay import DEFAULT, Assay
@@ -80,7 +80,9 @@ def save(form: dict[str, Any]) -> Response:
 @answers(assays, ref("Lesson"), 404, 409, 503)
 def teach(name: str, form: dict[str, Any]) -> Response:
     """What the assay would learn from corrected counts; nothing is saved. To accept, save the proposed assay."""
-    return json(service().require_counter().teacher.lesson(name, form.get("ids", ())))
+    lesson = service().require_counter().teacher.lesson(name, form.get("ids", ()))
+    g.told_counts = [frame.count_id for frame in lesson.frames]
+    return json(lesson)
 
 
 @assays.post("/assays/<name>/restore")

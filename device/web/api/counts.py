@@ -61,7 +61,9 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     )
     intake = service().require_accepting().intake
     row = intake.accept(image.read(), image.filename or "", "upload", options)
-    return json(Accepted.of(row, earlier_count(_store(), row)), 202)
+    earlier = earlier_count(_store(), row)
+    g.told_counts = [] if earlier is None else [earlier.id]
+    return json(Accepted.of(row, earlier), 202)
 
 
 @counts.get("/counts")
@@ -124,6 +126,7 @@ def neighbours(count_id: str, query: dict[str, Any]) -> Response:
     """The counts before and after this one, of those that match; for looking at one after the other."""
     which, found = to_filter(query), _store().counts
     before, after = found.neighbours(found.get(count_id), which)
+    g.told_counts = [row.id for row in (before, after) if row is not None]
     return json(
         Neighbours(
             previous=None if before is None else summary(before),

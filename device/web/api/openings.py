@@ -45,6 +45,5 @@ def _note_opening(answer: Response) -> Response:
 def _opened() -> list[str | None]:
     """The counts that this request told; None stands for a list of them."""
     count_id = (request.view_args or {}).get("count_id")
-    if count_id:
-        return [count_id]
-    return [None] if request.endpoint in LISTS else list(g.get("told_counts", ()))
+    told = [*([count_id] if count_id else []), *g.get("told_counts", ())]
+    return [None] if request.endpoint in LISTS and not count_id else told
