@@ -1,12 +1,14 @@
 """A whole study as one ZIP: sent while it is made, the same files as on the command line."""
 
 import io
+import re
 import zipfile
 
 import pytest
 from appliance import make_settings
 from studied import make_study, started
 
+from device.export.geojson import CLASSIFICATION, REGION
 from device.export.stored import load_count
 from device.store import open_store
 from device.store.studies import Study
@@ -89,6 +91,16 @@ def test_the_folder_for_qupath_says_what_to_do_and_has_a_script_that_finds_the_c
     for named in ("images", "cells", "import-cells.groovy"):
         assert named in guide
         assert (tmp_path / "qupath" / named).exists()
+
+
+def test_the_script_for_qupath_counts_no_region_as_a_cell(lab, tmp_path):
+    write_qupath(lab.require_store(), "torpor 2", tmp_path / "qupath")
+    script = (tmp_path / "qupath" / "import-cells.groovy").read_text()
+    counted = re.search(r"getAnnotationObjects\(\)\.findAll \{.*toString\(\) == '(\w+)' \}", script)
+    assert counted is not None
+    assert counted[1] == CLASSIFICATION["name"] != REGION["name"]
+    assert script.count("getAnnotationObjects()") == 1
+    assert f"class {REGION['name']}" in (tmp_path / "qupath" / "README.txt").read_text()
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_named(tmp_path):

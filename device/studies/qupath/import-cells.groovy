@@ -10,4 +10,6 @@ if (!cells.isFile()) {
 }
 clearAllObjects()
 importObjectsFromFile(cells.getPath())
-println name + ': ' + (getDetectionObjects().size() + getAnnotationObjects().size()) + ' cells'
+// Regions that a person drew are annotations too, of another class.
+def added = getAnnotationObjects().findAll { it.getPathClass()?.toString() == 'Cell' }
+println name + ': ' + (getDetectionObjects().size() + added.size()) + ' cells'
