@@ -122,6 +122,9 @@ def test_the_recipe_is_that_of_the_base_at_the_scale_of_the_frames(tmp_path):
     run, base = adapting_run(path, "any", "mine"), load_run("any")
     assert run.network == base.network
     assert run.start == "any"
+    assert run.postprocessing.joining == load_card(find_model("any")).postprocessing.joining
+    assert run.postprocessing.joining is not None
+    assert not run.joins
     assert run.cell_diameter_px == base.cell_diameter_px
     assert run.frame_cell_diameter_px == DIAMETER_PX
     in_cells = [one.finetune.loss.sigma_px / one.frame_cell_diameter_px for one in (run, base)]

@@ -1,6 +1,7 @@
 """Properties of probabilities, intervals, doubtful objects and flags."""
 
 import itertools
+import tracemalloc
 
 import msgspec
 import numpy as np
@@ -342,6 +343,19 @@ def test_curvature_in_boxes_is_that_of_the_frame(seed, sigma_px, corners):
     found = features._curvature(grey, sigma_px, objects)
     whole = features._minus_laplacian(grey, sigma_px).ravel()
     np.testing.assert_array_equal(found, whole[objects.pixels])
+
+
+def test_curvature_of_thousands_of_small_cells_takes_no_memory_of_its_own():
+    labels = np.zeros((980, 980), dtype=np.int32)
+    for number in range(4900):
+        row, column = 14 * (number // 70), 14 * (number % 70)
+        labels[row : row + 9, column : column + 9] = number + 1
+    objects, grey = regions_of(labels), np.zeros(labels.shape, np.float32)
+    tracemalloc.start()
+    features._curvature(grey, 2.8, objects)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 50 * labels.size
 
 
 @settings(max_examples=40, deadline=None)

@@ -25,10 +25,14 @@ from forms import (
 )
 from PIL import Image
 
+from device.counting.reading import AS_THE_FILE_SAYS
 from device.counting.records import Reading
 from device.errors import InputError
 from device.imageio import decode_frame
+from device.imageio.decoded import Decoded
 from device.imageio.header import read_header
+from device.imageio.levels import find_levels
+from device.imageio.raster import decode_raster
 
 SMALL = np.asarray(Image.fromarray(GREY).resize((75, 55), Image.Resampling.BOX))
 HEIGHT, WIDTH = GREY.shape
@@ -102,6 +106,31 @@ def test_where_zero_is_white_the_light_may_be_taken_from_any_full_scale(white):
 
 def test_bits_that_most_samples_contradict_are_not_believed():
     assert read(ome(DEEP, "YX", SignificantBits=8)).bits == 12
+    inverted = Decoded(samples=(65535 - DEEP).astype(np.uint16), declared_bits=12, inverted=True)
+    assert np.array_equal(find_levels(inverted, AS_THE_FILE_SAYS).samples, DEEP)
+
+
+def test_opaque_is_what_the_bits_of_the_camera_hold():
+    opaque = np.full_like(DEEP, 4095)
+    half = opaque.copy()
+    half[:, 160:] = 0
+    for alpha in (opaque, half):
+        stacked = np.dstack([DEEP, alpha]).astype(np.uint16)
+        frame = read(tiff(stacked, planarconfig="contig", extrasamples=["unassalpha"]))
+        hidden = np.zeros(alpha.shape, bool) if frame.ignored is None else frame.ignored
+        assert np.array_equal(hidden, alpha == 0)
+
+
+def test_a_picture_that_is_transparent_everywhere_is_refused():
+    with pytest.raises(InputError, match="shows nothing"):
+        read(png(np.dstack([GREY, np.zeros_like(GREY)])))
+
+
+def test_a_photo_with_a_second_picture_is_lossy_as_any_photo():
+    stream = io.BytesIO()
+    first = Image.fromarray(COLOUR)
+    first.save(stream, "MPO", save_all=True, append_images=[first])
+    assert decode_raster(stream.getvalue(), "a.jpg", "JPEG").lossy
 
 
 def test_an_image_that_stands_behind_its_preview_is_counted():

@@ -14,6 +14,7 @@ import numpy as np
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.counting.records import Frame, ImageArray, Taken, as_three_channels
+from device.errors import InputError
 from device.imageio.annotations import find_annotations
 from device.imageio.decoded import (
     MAX_SIDE_PX,
@@ -80,6 +81,11 @@ def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -
     if drawn is not None:
         reasons["annotations"] = drawn
     ignored = np.logical_or.reduce(list(reasons.values())) if reasons else None
+    if ignored is not None and ignored.all():
+        raise InputError(
+            f"{name} shows nothing: all of it is transparent or missing. Save it without transparency, "
+            "or copy it again."
+        )
     levels = find_levels(decoded, reading, None if ignored is None else ~ignored)
     channels = 1 if levels.samples.ndim == 2 else 3
     size = decoded.pixel_size

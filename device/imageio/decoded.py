@@ -102,8 +102,12 @@ _VISIBLE_SHARE = 0.1
 
 
 def invisible(alpha: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Where a (height, width) uint8 or uint16 alpha channel hides the picture."""
-    hidden: npt.NDArray[np.bool_] = alpha < int(_VISIBLE_SHARE * np.iinfo(alpha.dtype).max)
+    """Where a (height, width) uint8 or uint16 alpha channel hides the picture.
+
+    Full opacity is the full scale of the bits that all values fit into: in a file of a 12-bit camera it is 4095.
+    """
+    opaque = max(255, 2 ** int(alpha.max()).bit_length() - 1)
+    hidden: npt.NDArray[np.bool_] = alpha < int(_VISIBLE_SHARE * opaque)
     return hidden
 
 

@@ -86,8 +86,10 @@ def _turned_round(decoded: Decoded, asked: Reading, counted: np.ndarray | None) 
     samples = decoded.samples
     white = asked.full_scale
     if samples.dtype != np.uint8:
-        top, _ = _ends(_histogram(samples, counted))
-        white = white if white is not None and top <= white else _full(top, decoded.declared_bits)
+        histogram = _histogram(samples, counted)
+        top, _ = _ends(histogram)
+        if white is None or top > white:
+            white = _full(top, _believed(decoded, histogram))
     limit = samples.dtype.type(255 if white is None else min(white, np.iinfo(samples.dtype).max))
     light = cast(ImageArray, limit - np.minimum(samples, limit))
     return replace(decoded, samples=light, inverted=False)

@@ -72,7 +72,7 @@ def _chosen(decoded: Decoded, asked: Reading, name: str) -> Decoded:
 def _decode_picture(picture: Image.Image) -> Decoded:
     samples = np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
     if picture.mode not in _ALPHA_MODES and "transparency" not in picture.info:
-        return Decoded(samples=samples, lossy=picture.format == "JPEG")
+        return Decoded(samples=samples, lossy=picture.format != "PNG")
     alpha = np.asarray(picture.convert("RGBA"))[..., 3]
     return Decoded(samples=samples, hidden=_transparent(alpha))
 

@@ -6,9 +6,11 @@ import msgspec
 import numpy as np
 
 from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES
+from device.counting.card import Joining
 from device.errors import InputError
 from device.export.trainingfile import Manifest, read_manifest
 from device.machine.files import sha256_of
+from device.models.card import find_model, load_card
 from trainer.fitting.runs import Phase, Run, Schedule, load_run
 from trainer.fitting.workflow import released_weights
 from trainer.frames.sources import Source
@@ -56,8 +58,15 @@ def adapting_run(path: Path, base: str, name: str, steps: int | None = None) -> 
         thresholds=THRESHOLDS,
         min_peaks=MIN_PEAKS,
         least_probabilities=LEAST_PROBABILITIES,
+        # A mask does not tell which parts are one cell: what the base joins, the new network joins, too.
+        joins=False,
+        postprocessing=msgspec.structs.replace(recipe.postprocessing, joining=_joining(base)),
         trained_for=f"Frames like the {len(manifest.frames)} corrected ones of the assay {manifest.assay.name}.",
     )
+
+
+def _joining(base: str) -> Joining | None:
+    return load_card(find_model(base)).postprocessing.joining
 
 
 def _require_enough(manifest: Manifest, path: Path) -> int:
