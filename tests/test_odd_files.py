@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -32,6 +33,7 @@ from device.imageio import decode_frame
 from device.imageio.decoded import Decoded
 from device.imageio.header import read_header
 from device.imageio.levels import find_levels
+from device.imageio.png import decode_png
 from device.imageio.raster import decode_raster
 
 SMALL = np.asarray(Image.fromarray(GREY).resize((75, 55), Image.Resampling.BOX))
@@ -54,6 +56,16 @@ def test_an_interlaced_png_is_read_without_a_word_on_the_terminal(shape, deep, c
     frame = read(interlaced(samples), full_scale=int(np.iinfo(kind).max))
     assert np.array_equal(np.squeeze(frame.image[..., : samples[0, 0].size]), samples)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_interlaced_png_takes_no_more_memory_than_its_header_tells():
+    data = interlaced(np.random.default_rng(1).integers(0, 65536, (600, 800, 3)).astype(np.uint16))
+    promised = read_header(data, "a.png").decode_bytes
+    tracemalloc.start()
+    decode_png(data)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes <= promised
 
 
 def test_an_interlaced_png_that_ends_early_is_refused():

@@ -157,7 +157,9 @@ def _raster_bytes(picture: Any, deep: bool) -> int:
     copied = bands in (2, 4) or "exif" in picture.info
     wanted = _AFTER_DECODING + (3 * (1 + deep) if copied else 0)
     if picture.format == "PNG" and picture.mode != "P":
-        return wanted + bands * (1 + deep)
+        # The passes of an interlaced one lie beside the picture: as rows, packed again, joined and decoded.
+        copies = 5 if picture.info.get("interlace") else 1
+        return wanted + copies * bands * (1 + deep)
     # Pillow keeps four bytes a pixel before and after the conversion, then the array; twice where there is alpha.
     alpha = 8 if "transparency" in picture.info else 0
     return wanted + 4 + 4 + 3 + alpha + (6 if "progressive" in picture.info else 0)
