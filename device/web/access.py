@@ -137,15 +137,19 @@ def require_administrator() -> None:
     """Refuse whoever may not change what concerns everybody.
 
     Raises:
-        ForbiddenError: no administrator; on a loopback address, not the account that fluocount runs under.
+        ForbiddenError: an API token, no administrator, or (loopback) not the account that fluocount runs under.
     """
+    if request.authorization is not None:
+        raise ForbiddenError(
+            "API tokens may not do this; use the page as an administrator, or the command line."
+        )
     if not current_app.config["NEEDS_LOGIN"]:
         if not is_owner(request.environ):
             raise ForbiddenError(
                 "Without a login only the account that started fluocount may do this; use its command line."
             )
         return
-    name = None if request.authorization is not None else current_user.get_id()
+    name = current_user.get_id()
     if name is None or not service().require_store().access.is_administrator(name):
         raise ForbiddenError("Only an administrator may do this; log in as one.")
 
