@@ -19,7 +19,7 @@ def restart() -> None:
     Raises:
         ConflictError: nothing would start it again.
     """
-    if not os.environ.get("INVOCATION_ID"):
+    if not _is_service():
         raise ConflictError(
             "fluocount was started by hand, so nothing would start it again; stop it with Ctrl-C and start it "
             "anew."
@@ -28,6 +28,12 @@ def restart() -> None:
     later = threading.Timer(_ANSWER_S, os.kill, (os.getpid(), signal.SIGTERM))
     later.daemon = True
     later.start()
+
+
+def _is_service() -> bool:
+    """True in the process that systemd started itself; its children, such as a terminal, inherit only the id."""
+    started = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+    return started and bool(os.environ.get("INVOCATION_ID"))
 
 
 def restart_was_asked() -> bool:
