@@ -20,9 +20,10 @@ from device import __version__
 from device.config import Settings
 from device.doctor import CHECKS, Patient
 from device.doctor.apart import examine_apart
+from device.errors import InputError
 from device.store.restore import restore_backup
 from device.web import create_app
-from device.web.release import read_release
+from device.web.release import _key, read_release
 from device.web.restarting import RESTART_STATUS
 
 FOR_ADMINISTRATORS = [
@@ -250,6 +251,55 @@ def test_a_release_that_is_not_newer_or_none_at_all_is_said():
         assert type(caught.value).__name__ == "InputError"
 
 
+def zipped(**entry) -> bytes:
+    """A release as ZIP whose entry of the description says something else about itself."""
+    data = bytearray(release("9.9", kind="zip"))
+    for signature, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.index(signature) + at
+        for offset, value in ((0, entry.get("flags")), (2, entry.get("compression"))):
+            if value is not None:
+                data[place + offset : place + offset + 2] = value.to_bytes(2, "little")
+    return bytes(data)
+
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:xz") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    return stream.getvalue()
+
+
+def damaged_xz() -> bytes:
+    data = bytearray(tarred({"first": os.urandom(300_000), "pyproject.toml": b""}))
+    data[200_000:200_100] = bytes(100)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zipped(flags=1),
+        zipped(compression=99),
+        damaged_xz(),
+        tarred({"pyproject.toml": b"x = " + b"[" * 5000}),
+        release("9" * 5000),
+        release("latest"),
+    ],
+    ids=["encrypted", "compression", "xz", "deep", "long version", "no version"],
+)
+def test_a_release_file_that_is_damaged_in_any_way_is_a_sentence(data):
+    with pytest.raises(InputError, match=r"(?s)cannot be used .*; expected a release of fluocount"):
+        read_release(io.BytesIO(data), "x")
+
+
+def test_a_release_is_newer_than_its_candidates():
+    order = ["0.9.1", "0.10.0.dev3", "0.10.0a1", "0.10.0rc1", "0.10.0rc2", "0.10.0", "0.10.1"]
+    assert sorted(set(order), key=_key) == order
+
+
 def test_the_self_check_runs_in_a_process_of_its_own(tmp_path):
     from appliance import make_settings
 
@@ -259,7 +309,10 @@ def test_the_self_check_runs_in_a_process_of_its_own(tmp_path):
 
 
 def test_a_restart_is_refused_where_nobody_would_start_it_again(lan, admin, monkeypatch):
-    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    # A terminal that systemd started hands its own number on.
+    monkeypatch.setenv("INVOCATION_ID", "1")
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getppid()))
     refused = call(admin, "POST", "/api/v1/restart", {})
     assert (refused.status_code, "by hand" in refused.json["error"]) == (409, True)
 
@@ -268,8 +321,9 @@ def test_a_restart_ends_the_service_so_that_systemd_starts_it_again(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "device.cli", "serve", "--camera", "none", "--port", str(port),
-               "--data-dir", str(tmp_path)]  # fmt: skip
+    as_systemd = 'SYSTEMD_EXEC_PID=$$ exec "$@"'
+    command = ["sh", "-c", as_systemd, "sh", sys.executable, "-m", "device.cli", "serve", "--camera", "none",
+               "--port", str(port), "--data-dir", str(tmp_path)]  # fmt: skip
     environment = {
         **os.environ,
         "INVOCATION_ID": "1",
@@ -297,3 +351,13 @@ def answers(port: int) -> bool:
             return answer.status == 200
     except OSError:
         return False
+
+
+def test_an_api_token_administers_nothing_without_a_login_either(tmp_path, monkeypatch):
+    monkeypatch.setattr("device.web.access.is_owner", lambda _: True)
+    app = create_app(make_service(tmp_path))
+    client = app.test_client()
+    assert client.get("/api/v1/settings").status_code == 200
+    token = {"Authorization": f"Bearer {store_of(app).access.create_token('plate')}"}
+    refused = client.get("/api/v1/settings", headers=token)
+    assert (refused.status_code, "API tokens" in refused.json["error"]) == (403, True)

@@ -1,5 +1,6 @@
 """What a release file contains, read without unpacking it."""
 
+import lzma
 import re
 import tarfile
 import tomllib
@@ -17,7 +18,20 @@ _WANTED = ("pyproject.toml", "CHANGELOG.md")
 _LARGEST = 1_000_000
 _MOST_BYTES = 2_000_000_000
 _MOST_CHANGES_CHARS = 20_000
-_DAMAGED = (TypeError, ValueError, OSError, EOFError, tarfile.TarError, zlib.error)
+_DAMAGED = (
+    TypeError,
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,  # encrypted; a compression that Python does not know; TOML too deep to be read
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+_VERSION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9}){0,5})(?:\.?(dev|a|b|rc|post)([0-9]{1,9}))?")
+_STAGES = ("dev", "a", "b", "rc", "", "post")
+"""In their order: 0.1.0rc1 comes before 0.1.0."""
 _EXPECTED = "expected a release of fluocount (.tar.gz or .zip)"
 
 
@@ -57,11 +71,11 @@ def read_release(stream: IO[bytes], name: str) -> Release:
         if project["name"] != "fluocount":
             raise InputError(f"{name} is a release of {project['name']!r}; {_EXPECTED}.")
         version = str(project["version"])
+        newer = _key(version) > _key(__version__)
     except KeyError:
         raise InputError(f"{name} has no description of a release; {_EXPECTED}.") from None
-    except (*_DAMAGED, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InputError(f"{name} cannot be used ({error}); {_EXPECTED}.") from None
-    newer = _key(version) > _key(__version__)
     changes = _section(found.get("CHANGELOG.md", b"").decode(errors="replace"), version)
     return Release(
         version=version,
@@ -119,9 +133,17 @@ def _wanted(path: str) -> str | None:
     return parts[-1] if 0 < len(parts) <= 2 and parts[-1] in _WANTED else None
 
 
-def _key(version: str) -> tuple[int, ...]:
-    """Numbers in their order: 0.10.0 is newer than 0.9.1."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+def _key(version: str) -> tuple[tuple[int, ...], int, int]:
+    """Numbers in their order: 0.10.0 is newer than 0.9.1.
+
+    Raises:
+        ValueError: no version number.
+    """
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        raise ValueError(f"its version {version[:20]!r} is not like 0.1.0")
+    numbers = tuple(int(number) for number in found[1].split("."))
+    return numbers, _STAGES.index(found[2] or ""), int(found[3] or 0)
 
 
 def _section(changelog: str, version: str) -> str:
