@@ -4,11 +4,12 @@ import io
 
 import msgspec
 import pytest
-from appliance import make_service, make_settings, png
-from test_access import PASSWORD, set_up
+from appliance import SlowSegmenter, make_settings, png, with_storage
+from test_access import PASSWORD, set_up, store_of
 from test_administration import call
 
 from device.errors import ConflictError, QueueFullError
+from device.service import Service
 from device.store import Filter, NewCount, open_store
 from device.web import create_app
 
@@ -63,19 +64,49 @@ def test_the_second_try_of_an_accepted_image_is_never_refused(tmp_path):
 
 
 def test_an_upload_is_of_who_is_logged_in(tmp_path):
-    app = create_app(make_service(tmp_path / "data", host="192.168.7.7"))
-    admin, ada = app.test_client(), app.test_client()
-    set_up(admin, app)
-    call(admin, "POST", "/api/v1/users", {"name": "Ada", "password": PASSWORD})
-    page = ada.get("/login").get_data(as_text=True)
-    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
-    ada.post("/login", data={"csrf_token": token, "name": "Ada", "password": PASSWORD})
+    admin, ada = people(tmp_path)
     for who, name in ((admin, "theirs.png"), (ada, "mine.png")):
         assert upload(who, name) == 202
     assert images(ada, "mine=true") == ["mine.png"]
     assert images(admin, "mine=true") == ["theirs.png"]
     assert images(admin, "owner=Ada") == ["mine.png"]
     assert images(ada, "") == ["mine.png", "theirs.png"]
+
+
+def test_who_counts_again_owns_the_new_count(tmp_path):
+    admin, ada = people(tmp_path, gb_per_person=1.5e-9 * len(png(2)))
+    assert upload(ada, "a.png") == 202
+    store = store_of(admin.application)
+    (first,) = store.counts.search()
+    store.queue.cancel(first.id)
+    # The limit is that of who asks: Ada's would be passed.
+    for who, problems in ((admin, 0), (ada, 1)):
+        answer = call(who, "POST", "/api/v1/recounts", {"ids": [first.id]})
+        assert len(answer.json["problems"]) == problems, answer.json
+    assert {row.owner for row in store.counts.search()} == {"Ada", "lab"}
+
+
+def test_no_user_and_token_have_one_name(tmp_path):
+    admin, _ = people(tmp_path)
+    answer = call(admin, "POST", "/api/v1/tokens", {"name": "Ada"})
+    assert (answer.status_code, "There is a user 'Ada'" in answer.json["error"]) == (409, True)
+    assert call(admin, "POST", "/api/v1/tokens", {"name": "Ben"}).status_code == 201
+    answer = call(admin, "POST", "/api/v1/users", {"name": "Ben", "password": PASSWORD})
+    assert (answer.status_code, "There is a token 'Ben'" in answer.json["error"]) == (409, True)
+
+
+def people(tmp_path, **limits):
+    """Browsers of the first administrator and of Ada."""
+    settings = make_settings(tmp_path / "data", host="192.168.7.7")
+    settings = with_storage(settings, **limits)
+    app = create_app(Service(settings, load_segmenter=lambda _: SlowSegmenter(0.0)))
+    admin, ada = app.test_client(), app.test_client()
+    set_up(admin, app)
+    call(admin, "POST", "/api/v1/users", {"name": "Ada", "password": PASSWORD})
+    page = ada.get("/login").get_data(as_text=True)
+    token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+    ada.post("/login", data={"csrf_token": token, "name": "Ada", "password": PASSWORD})
+    return admin, ada
 
 
 def upload(client, name: str) -> int:

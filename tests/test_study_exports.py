@@ -199,6 +199,13 @@ def test_a_fresh_installation_has_the_same_counts_study_and_review(lab, crate, f
         open_study(fresh, crate)
 
 
+def test_an_opened_count_belongs_to_nobody_here(crate, fresh):
+    path = next(crate.glob("counts/*/row.json"))
+    rewrite(crate, path, lambda one: one["row"].update(owner="Anna"))
+    open_study(fresh, crate)
+    assert {row.owner for row in fresh.counts.search()} == {""}
+
+
 def test_the_command_line_exports_and_opens(lab, tmp_path):
     data = str(lab.require_store().data_dir)
     out, away = str(tmp_path / "out"), str(tmp_path / "away")

@@ -44,8 +44,13 @@ class Recounter:
         self._store = store
         self._intake = intake
 
-    def recount(self, rows: Sequence[CountRow], again: Again) -> Recounted:
+    def recount(self, rows: Sequence[CountRow], again: Again, owner: str = "") -> Recounted:
         """Count images again; each becomes a new count that knows which one it is a version of.
+
+        Args:
+            rows: of the images.
+            again: what is otherwise.
+            owner: who asks, see NewCount.
 
         Raises:
             InputError: nothing to count.
@@ -65,7 +70,7 @@ class Recounter:
         accepted, problems = [], []
         for row in rows:
             try:
-                accepted.append(self._one(row, again))
+                accepted.append(self._one(row, again, owner))
             except FluocountError as error:
                 problems.append(f"{row.image}: {error}")
         return Recounted(accepted=tuple(accepted), problems=tuple(problems))
@@ -75,7 +80,7 @@ class Recounter:
         found = self._store.counts.search(Filter(sample=sample, status="done", newest=True))
         return found[::-1]
 
-    def _one(self, row: CountRow, again: Again) -> CountRow:
+    def _one(self, row: CountRow, again: Again, owner: str) -> CountRow:
         if row.status in WAITING:
             raise InputError("it is still being counted; wait until that is done.")
         path = self._store.counts.original_path(row)
@@ -86,10 +91,10 @@ class Recounter:
                 f"the stored image cannot be read ({error.strerror}); restore a backup."
             ) from None
         return self._intake.accept(
-            data, row.image, row.origin, self._options(row, again), row.capture
+            data, row.image, row.origin, self._options(row, again, owner), row.capture
         )
 
-    def _options(self, row: CountRow, again: Again) -> CountOptions:
+    def _options(self, row: CountRow, again: Again, owner: str) -> CountOptions:
         """Another assay brings its own numbers; the picture stays the one that was counted, where it names none."""
         held = row.settings.assay
         settings = msgspec.structs.replace(row.settings, assay=None)
@@ -107,7 +112,7 @@ class Recounter:
             settings=settings,
             assay=again.assay or kept,
             version_of=row.version_of or row.id,
-            owner=row.owner,
+            owner=owner,
         )
 
 

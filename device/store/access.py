@@ -44,7 +44,7 @@ class Access:
         """Store the first user.
 
         Raises:
-            ConflictError: there is one already.
+            ConflictError: there is one already, or a token has the name.
         """
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM users LIMIT 1").fetchone():
@@ -62,7 +62,7 @@ class Access:
         """Let another person log in.
 
         Raises:
-            ConflictError: the name is in use.
+            ConflictError: the name is in use, for a user or a token: an image has one owner.
         """
         try:
             with self._database.transaction() as connection:
@@ -172,11 +172,15 @@ class Access:
         """A new API token, which is shown once; only its hash is stored.
 
         Raises:
-            ConflictError: the name is in use.
+            ConflictError: the name is in use, for a token or a user.
         """
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         try:
             with self._database.transaction() as connection:
+                if connection.execute("SELECT 1 FROM users WHERE name = ?", (name,)).fetchone():
+                    raise ConflictError(
+                        f"There is a user {name!r}; choose another name for the token."
+                    )
                 connection.execute(
                     "INSERT INTO tokens (name, sha256, created_s) VALUES (?, ?, ?)",
                     (name, _hash(token), clock.now_s()),
@@ -225,6 +229,10 @@ class Access:
 def _insert_user(
     connection: sqlite3.Connection, name: str, password_hash: str, *, administrator: bool
 ) -> None:
+    if connection.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).fetchone():
+        raise ConflictError(
+            f"There is a token {name!r}; choose another name, or revoke it with `fluocount token revoke`."
+        )
     connection.execute(
         "INSERT INTO users (name, password_hash, created_s, administrator) VALUES (?, ?, ?, ?)",
         (name, password_hash, clock.now_s(), administrator),

@@ -112,7 +112,8 @@ def _write_files(store: Store, one: ForeignCount) -> None:
 def _insert_count(connection: sqlite3.Connection, one: ForeignCount) -> None:
     values = msgspec.to_builtins(one.row)
     del values["sequence"]
-    values |= {"once_key": None, "keep": True}
+    # A person or token of that name here is somebody else.
+    values |= {"once_key": None, "keep": True, "owner": ""}
     for name in _JSON_FIELDS:
         if values[name] is not None:
             values[name] = msgspec.json.encode(values[name]).decode()

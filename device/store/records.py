@@ -43,7 +43,7 @@ class NewCount(msgspec.Struct, frozen=True, kw_only=True):
         capture: real settings of the camera (exposure and so on), None for files.
         needs: estimated memory and time, None if not estimated.
         version_of: id of the first count of this image, where it is counted again.
-        owner: who handed it in, a person or a token; empty for camera and watched folders.
+        owner: who handed it in or counted it again, a person or a token; empty for camera and watched folders.
     """
 
     data: bytes

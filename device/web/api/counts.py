@@ -184,7 +184,7 @@ def count_again(form: dict[str, Any]) -> Response:
     again = Again(assay=form.get("assay"), cell_diameter_px=form.get("cell_diameter_px"))
     if again.assay is not None:
         counter.store.assays.get(again.assay)
-    done = counter.recounter.recount(chosen, again)
+    done = counter.recounter.recount(chosen, again, sender())
     accepted = tuple(Accepted.of(row) for row in done.accepted)
     return json(RecountView(accepted=accepted, problems=done.problems), 202)
 
