@@ -197,6 +197,10 @@ def test_a_backup_from_the_page_restores(lan, admin, tmp_path):
     original = service.store.counts.original_path(row)
     copies = list((tmp_path / "other").rglob(original.name))
     assert [path.read_bytes() for path in copies] == [original.read_bytes()]
+    unread = admin.get("/api/v1/backup.tar", buffered=False)
+    second = admin.get("/api/v1/backup.tar")
+    assert (second.status_code, "being made already" in second.json["error"]) == (503, True)
+    unread.close()
     small = admin.get("/api/v1/backup.tar?results=false").data
     assert b"data/results/" in answer.data
     assert b"data/results/" not in small

@@ -17,7 +17,7 @@ from device.config import CountingSettings, StorageSettings
 from device.errors import ConflictError, FluocountError, InputError, StorageError
 from device.jobs import Segmenters, Worker
 from device.store import NewCount, Store, open_store
-from device.store.backup import write_backup
+from device.store.backup import backup_parts, write_backup
 from device.store.restore import restore_backup
 
 ROOT = Path(__file__).parent.parent
@@ -133,6 +133,19 @@ def test_backup_while_the_service_counts(tmp_path: Path, data: Path) -> None:
         if row.status == "done":
             assert restored.result(row.id).count == 2
     restored.close()
+
+
+def test_a_backup_is_sent_in_pieces_of_bounded_size(data: Path) -> None:
+    (folder, *_) = sorted((data / "results").iterdir())
+    large = bytes(range(256)) * 20_000 + b"end"
+    (folder / "slide.tif").write_bytes(large)
+    parts = list(backup_parts(data, None, results=True))
+    assert max(map(len, parts)) <= 1 << 20
+    with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
+        found = archive.extractfile(f"data/results/{folder.name}/slide.tif")
+        assert found is not None
+        assert found.read() == large
+        assert archive.getnames()[-1] == "manifest.json"
 
 
 def test_small_backup_has_no_results_and_leaves_present_ones(

@@ -23,7 +23,6 @@ import msgspec
 from device import __version__
 from device.errors import StorageError
 from device.machine.files import sync_folder
-from device.machine.pipe import Pipe
 from device.models.card import INSTALLED_NAME
 from device.store import DATABASE_NAME
 
@@ -34,6 +33,8 @@ DATABASE_MEMBER = f"data/{DATABASE_NAME}"
 RESULTS_MEMBER = "data/results"
 MODELS_MEMBER = f"data/{INSTALLED_NAME}"
 CAMERA_NAME = "camera.json"
+_BLOCK_BYTES = 1 << 20
+"""A whole-slide image never lies in the memory at once."""
 RowState = tuple[str, int]
 """Status and revision."""
 Progress = Callable[[int, int], None]
@@ -135,14 +136,8 @@ def backup_parts(data_dir: Path, settings_path: Path | None, *, results: bool) -
 
 
 def _parts(source: "_Source") -> Iterator[bytes]:
-    pipe = Pipe()
-    with (
-        tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT) as archive,
-        _scratch(source.data_dir) as scratch,
-    ):
-        for _ in _fill(archive, scratch, source, lambda done, total: None):
-            yield pipe.take()
-    yield pipe.take()
+    with _scratch(source.data_dir) as scratch:
+        yield from _archive(scratch, source, lambda done, total: None)
 
 
 class _Source(NamedTuple):
@@ -158,37 +153,31 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _write(stream: io.BufferedWriter, source: _Source, progress: Progress) -> Manifest:
-    with (
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        _scratch(Path(stream.name).parent) as scratch,
-    ):
-        filling = _fill(archive, scratch, source, progress)
+    with _scratch(Path(stream.name).parent) as scratch:
+        making = _archive(scratch, source, progress)
         while True:
             try:
-                next(filling)
+                stream.write(next(making))
             except StopIteration as ended:
                 manifest: Manifest = ended.value
                 return manifest
 
 
-def _fill(
-    archive: tarfile.TarFile, scratch: str, source: _Source, progress: Progress
-) -> Generator[None, None, Manifest]:
-    """Add every member, with a pause after each; returns the manifest, which is the last."""
+def _archive(scratch: str, source: _Source, progress: Progress) -> Generator[bytes, None, Manifest]:
+    """The archive in blocks; returns the manifest, which is the last member."""
     data_dir, settings_path, results = source
     if settings_path is not None and settings_path.is_file():
-        archive.add(settings_path, SETTINGS_MEMBER)
+        yield from _file(settings_path, SETTINGS_MEMBER)
     if (data_dir / CAMERA_NAME).is_file():
-        archive.add(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
+        yield from _file(data_dir / CAMERA_NAME, f"data/{CAMERA_NAME}")
     for path in sorted((data_dir / INSTALLED_NAME).glob("[a-z0-9]*.*")):
-        archive.add(path, f"{MODELS_MEMBER}/{path.name}")
-        yield
+        yield from _file(path, f"{MODELS_MEMBER}/{path.name}")
     copy = Path(scratch) / DATABASE_NAME
     if results:
-        counts = yield from _add_results(archive, data_dir, copy, progress)
+        counts = yield from _results(data_dir, copy, progress)
     else:
         counts = len(copy_database(data_dir / DATABASE_NAME, copy))
-    archive.add(copy, DATABASE_MEMBER)
+    yield from _file(copy, DATABASE_MEMBER)
     manifest = Manifest(
         format=FORMAT,
         version=__version__,
@@ -196,14 +185,15 @@ def _fill(
         counts=counts,
         results=results,
     )
-    _add_bytes(archive, MANIFEST_NAME, msgspec.json.encode(manifest))
+    written = Path(scratch) / MANIFEST_NAME
+    written.write_bytes(msgspec.json.encode(manifest))
+    yield from _file(written, MANIFEST_NAME)
+    yield tarfile.NUL * tarfile.RECORDSIZE
     return manifest
 
 
-def _add_results(
-    archive: tarfile.TarFile, data_dir: Path, copy: Path, progress: Progress
-) -> Generator[None, None, int]:
-    """Copy the database and add the files of its rows, again until both agree; returns the rows.
+def _results(data_dir: Path, copy: Path, progress: Progress) -> Generator[bytes, None, int]:
+    """Copy the database and give the files of its rows, again until both agree; returns the rows.
 
     Meanwhile counts finish and old revisions are deleted, so a file may be gone when its turn comes.
     A later member of the same name replaces the earlier one on extraction.
@@ -216,10 +206,9 @@ def _add_results(
         changed = [name for name, state in rows.items() if added.get(name) != state]
         for number, name in enumerate(changed):
             folder = data_dir / "results" / name
-            found = _add_folder(archive, folder, f"{RESULTS_MEMBER}/{name}")
+            found = yield from _folder(folder, f"{RESULTS_MEMBER}/{name}")
             revisions.update((name, revision) for revision in found)
             progress(number + 1, len(changed))
-            yield
         added = rows
         before = lacking
         lacking = {
@@ -229,26 +218,37 @@ def _add_results(
             return len(rows)
 
 
-def _add_folder(archive: tarfile.TarFile, folder: Path, member: str) -> set[int]:
-    """Add a result folder; returns the revisions that are complete in it; 0 is the image only."""
+def _folder(folder: Path, member: str) -> Generator[bytes, None, set[int]]:
+    """The files of a result folder; returns the revisions that are complete in it; 0 is the image only."""
     revisions = set()
     subfolders = [path for path in folder.glob("[0-9]*") if path.is_dir()]
     for revision, part in [(0, folder), *((int(path.name), path) for path in subfolders)]:
         try:
             for path in sorted(part.iterdir()):
                 if path.is_file() and not path.name.startswith("."):
-                    archive.add(path, f"{member}/{path.relative_to(folder)}")
+                    yield from _file(path, f"{member}/{path.relative_to(folder)}")
             revisions.add(revision)
         except FileNotFoundError:
             continue  # replaced by a newer revision, which the next round adds
     return revisions
 
 
-def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    member.mtime = int(time.time())
-    archive.addfile(member, io.BytesIO(data))
+def _file(path: Path, name: str) -> Iterator[bytes]:
+    """A member in blocks: tarfile itself would write a whole image or database before anything is sent."""
+    with path.open("rb") as source:
+        held = os.fstat(source.fileno())
+        member = tarfile.TarInfo(name)
+        member.size, member.mtime = held.st_size, held.st_mtime
+        member.mode, member.uid, member.gid = held.st_mode & 0o7777, held.st_uid, held.st_gid
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        left = held.st_size
+        while left:
+            block = source.read(min(left, _BLOCK_BYTES))
+            if not block:
+                raise StorageError(f"{path} was cut while it was copied; make the backup again.")
+            left -= len(block)
+            yield block
+    yield tarfile.NUL * (-held.st_size % tarfile.BLOCKSIZE)
 
 
 def copy_database(source: Path, target: Path) -> dict[str, RowState]:

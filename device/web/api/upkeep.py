@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -23,6 +25,8 @@ from device.web.restarting import restart
 
 upkeep = APIBlueprint("upkeep", __name__, url_prefix="/api/v1")
 _examining = threading.Lock()
+_backing_up = threading.Lock()
+"""A backup keeps one of the server's threads busy, for minutes on a Pi."""
 
 
 @upkeep.get("/settings")
@@ -37,16 +41,26 @@ def settings() -> Response:
 
 @upkeep.get("/backup.tar")
 @upkeep.input(BackupQuery, location="query", arg_name="query", unknown="raise")
-@answers(upkeep, BINARY, media="application/x-tar")
+@answers(upkeep, BINARY, 503, media="application/x-tar")
 def backup(query: dict[str, Any]) -> Response:
     """Settings, database, images and results in one file for `fluocount restore`, sent while it is made."""
     require_administrator()
     store = service().require_store()
     parts = backup_parts(store.data_dir, default_settings_path(), results=query["results"])
-    answer = Response(parts, mimetype="application/x-tar")
+    if not _backing_up.acquire(blocking=False):
+        raise BusyError("A backup is being made already; try again when it is done.")
+    made = ExitStack()  # released once: when the last piece is sent or the reader is gone
+    made.callback(_backing_up.release)
+    answer = Response(_sent(parts, made), mimetype="application/x-tar")
+    answer.call_on_close(made.close)
     name = time.strftime("fluocount-%Y-%m-%d-%H%M.tar")
     answer.headers["Content-Disposition"] = f"attachment; filename={name}"
     return answer
+
+
+def _sent(parts: Iterator[bytes], made: ExitStack) -> Iterator[bytes]:
+    with made:
+        yield from parts
 
 
 @upkeep.post("/update-check")
