@@ -21,8 +21,11 @@ import pytest
 pytest.importorskip("statsmodels")
 
 from device.store.studies import Place, Study
+from device.studies.analysis import Analysis, Findings
 from device.studies.comparing import compare
+from device.studies.methods import _statistics
 from device.studies.notes import outliers
+from device.studies.pairing import compare_paired
 from device.studies.uncertainty import carry, draw_counts
 from device.studies.values import ImageLine, Subject, value_of, values_by_group
 
@@ -188,3 +191,31 @@ def test_a_sum_lacks_no_slice_and_a_density_no_area():
 def test_an_outlier_is_named_and_a_steady_group_has_none():
     assert outliers({"a": [10, 11, 9, 10, 12, 60], "b": B}) == [("a", 5)]
     assert outliers({"a": [10, 60, 10]}) == []
+
+
+def methods_of(values, tests="means", *, paired=False):
+    """What the methods section says about the statistics of these groups."""
+    comparison = (compare_paired if paired else compare)(values, tests)
+    analysis = Analysis(
+        region="", unit="cells", values=(), groups=(), comparison=comparison, is_paired=paired
+    )
+    study = Study(name="torpor", tests=tests)
+    return _statistics(Findings(study=study, lines=(), analyses=(analysis,), notes={}))
+
+
+@pytest.mark.parametrize(
+    ("tests", "paired", "said"),
+    [
+        ("means", False, "Pairs of groups were compared by Welch's t test"),
+        ("ranks", False, "Groups were compared by Kruskal-Wallis test. Pairs"),
+        ("means", True, "compared by paired t test: p values after Holm"),
+        ("ranks", True, "compared by Wilcoxon signed-rank test"),
+    ],
+)
+def test_the_methods_name_the_test_behind_every_p_value(tests, paired, said):
+    """A group that does not vary leaves no test of all groups, but tests of pairs."""
+    groups = {"a": [0, 0, 0], "b": [3, 5, 4], "c": [9, 8, 12]}
+    text = methods_of(groups, tests, paired=paired)
+    assert said in text
+    assert "No test was made" not in text
+    assert "No test was made" in methods_of({"a": [1, 1, 1], "b": [2, 2, 2]}, tests, paired=paired)

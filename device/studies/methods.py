@@ -11,12 +11,20 @@ from device.counting.records import CountResult
 from device.errors import FluocountError
 from device.models.card import find_model, load_card
 from device.store import Store
-from device.store.studies import Study
+from device.store.studies import Study, Tests
 from device.studies.analysis import Analysis, Findings
 from device.studies.reviewing import AUTOMATIC, ReviewResult
 from device.studies.uncertainty import DRAWS
 from device.studies.values import ImageLine, flag_words
 from device.studies.words import join_words, number_text
+
+_PAIRWISE: dict[tuple[Tests, bool], str] = {
+    ("means", False): "Welch's t test",
+    ("means", True): "paired t test",
+    ("ranks", False): "Mann-Whitney U test",
+    ("ranks", True): "Wilcoxon signed-rank test",
+}
+"""Which test each pair gets, by kind and whether the same subjects are in the groups."""
 
 
 def methods_text(
@@ -164,17 +172,22 @@ def _statistics(findings: Findings) -> str:
     value = "all its cells per counted area" if is_density else f"the {made} of its slices"
     text = f"The unit of analysis is the subject: its value is {value}; slices were not treated as independent. "
     tests = sorted({one.comparison.test for one in findings.analyses if one.comparison.test})
-    if not tests:
+    if not tests and not any(one.comparison.effects for one in findings.analyses):
         return text + "No test was made."
-    return text + _tests(findings.analyses, tests) + f"Computed with {_libraries()}."
+    return text + _tests(findings.analyses, tests, study.tests) + f"Computed with {_libraries()}."
 
 
-def _tests(analyses: Sequence[Analysis], tests: list[str]) -> str:
-    text = f"Groups were compared by {', '.join(tests)}. "
+def _tests(analyses: Sequence[Analysis], tests: list[str], kind: Tests) -> str:
+    text = f"Groups were compared by {', '.join(tests)}. " if tests else ""
     if any(one.is_paired for one in analyses):
         text += "The same subjects were in all groups; those that lack a group were left out of the test. "
-    if any(len(one.comparison.effects) > 1 for one in analyses):
-        text += "Pairs of groups: p values after Holm, 95 % intervals after Bonferroni. "
+    pairs = [one for one in analyses if one.comparison.effects]
+    if any(len(one.comparison.effects) > 1 or not one.comparison.test for one in pairs):
+        names = sorted({_PAIRWISE[kind, one.is_paired] for one in pairs})
+        text += (
+            f"Pairs of groups were compared by {', '.join(names)}: p values after Holm, 95 % intervals after "
+            "Bonferroni. "
+        )
     return text + (
         f"The uncertainty of the counts was carried into the intervals of the differences by drawing every count "
         f"{DRAWS} times from its 90 % interval and adding the variance that results (Rubin's rule). "
