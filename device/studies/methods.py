@@ -13,6 +13,7 @@ from device.models.card import find_model, load_card
 from device.store import Store
 from device.store.studies import Study, Tests
 from device.studies.analysis import Analysis, Findings
+from device.studies.pairing import REPEATED_MEASURES
 from device.studies.reviewing import AUTOMATIC, ReviewResult
 from device.studies.uncertainty import DRAWS
 from device.studies.values import ImageLine, flag_words
@@ -181,6 +182,11 @@ def _tests(analyses: Sequence[Analysis], tests: list[str], kind: Tests) -> str:
     text = f"Groups were compared by {', '.join(tests)}. " if tests else ""
     if any(one.is_paired for one in analyses):
         text += "The same subjects were in all groups; those that lack a group were left out of the test. "
+    if REPEATED_MEASURES in tests:
+        text += (
+            f"The {REPEATED_MEASURES} assumes that the differences between any two groups scatter alike (sphericity); "
+            "it was not corrected for departures from that. "
+        )
     pairs = [one for one in analyses if one.comparison.effects]
     if any(len(one.comparison.effects) > 1 or not one.comparison.test for one in pairs):
         names = sorted({_PAIRWISE[kind, one.is_paired] for one in pairs})

@@ -19,6 +19,7 @@ from device.studies.values import Subject
 
 _MOST_EXACT = 50
 """R counts all cases below that."""
+REPEATED_MEASURES = "analysis of variance with repeated measures"
 Groups = dict[str, list[tuple[Subject, float]]]
 
 
@@ -102,8 +103,7 @@ def _several(
     ]
     table = AnovaRM(pandas.DataFrame(rows), "value", "subject", within=["group"]).fit().anova_table
     statistic, *freedom, p = table.loc["group", ["F Value", "Num DF", "Den DF", "Pr > F"]]
-    name = "analysis of variance with repeated measures"
-    return overall(name, "F", freedom, statistic, p, effects)
+    return overall(REPEATED_MEASURES, "F", freedom, statistic, p, effects)
 
 
 def _effect(
