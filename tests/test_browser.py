@@ -1,3 +1,4 @@
+import base64
 import io
 import re
 import threading
@@ -287,6 +288,29 @@ def test_a_moved_image_looks_as_if_painted_anew(counted, count, open_page):
         page.keyboard.press("2")
         assert np.abs(drawn(page) - anew).mean() > 0.1  # without outlines
         page.keyboard.press("2")
+
+
+def held(page) -> np.ndarray:
+    """As `drawn`; a screenshot would end the zoom of the browser."""
+    page.wait_for_timeout(300)
+    address = page.evaluate("document.querySelector('#canvas').toDataURL()")
+    data = base64.b64decode(address.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int)
+
+
+def test_a_zoom_of_the_browser_leaves_the_image_under_the_clicks(counted, count, open_page):
+    page = open_page("about:blank", {"width": 700, "height": 600})
+    show_result(page, counted, count)
+    page.locator("#canvas").focus()
+    for _ in range(4):
+        page.keyboard.press("+")
+    drawn(page)
+    denser = {"width": 560, "height": 480, "deviceScaleFactor": 1.25, "mobile": False}
+    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", denser)
+    kept = held(page)
+    for _ in range(2):
+        page.keyboard.press("2")
+    assert np.abs(kept - held(page)).mean() < 4
 
 
 def test_the_keyboard_alone_zooms_moves_and_adds(counted, count, open_page):

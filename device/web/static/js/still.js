@@ -32,7 +32,7 @@ export class Still {
   draw(context, view, dots) {
     if (view.scale !== this.scale) this.#wait();
     this.scale = view.scale;
-    if (!this.#serves(view)) this.#paint(view, dots);
+    if (!this.#serves(view, dots)) this.#paint(view, dots);
     const { left, top, width, height } = this.#place(view);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalCompositeOperation = "copy";
@@ -54,8 +54,9 @@ export class Still {
     return { left: view.left - left * stretch, top: view.top - top * stretch, width: box.width * stretch, height: box.height * stretch };
   }
 
-  #serves(view) {
-    if (!this.painted) return false;
+  #serves(view, dots) {
+    // Other dots per pixel: the browser was zoomed, or the window went to another monitor.
+    if (!this.painted || this.painted.dots !== dots) return false;
     const stretch = view.scale / this.painted.scale;
     if (stretch !== 1 && (this.timer === null || stretch > MOST_STRETCH)) return false;
     const { left, top, width, height } = this.#place(view);
@@ -70,6 +71,6 @@ export class Still {
     const context = this.canvas.getContext("2d");
     context.setTransform(dots, 0, 0, dots, 0, 0);
     this.paint(context, wide);
-    this.painted = wide;
+    this.painted = { ...wide, dots };
   }
 }
