@@ -202,7 +202,7 @@ def test_other_credentials_are_worth_nothing(lan, header):
 def test_a_forgotten_password_ends_sessions(lan):
     client = lan.test_client()
     set_up(client, lan)
-    store_of(lan).access.forget_users()
+    store_of(lan).access.forget_shared_user()
     assert client.get("/api/v1/counts").status_code == 401
 
 

@@ -365,3 +365,12 @@ def test_an_api_token_administers_nothing_without_a_login_either(tmp_path, monke
     token = {"Authorization": f"Bearer {store_of(app).access.create_token('plate')}"}
     refused = client.get("/api/v1/settings", headers=token)
     assert (refused.status_code, "API tokens" in refused.json["error"]) == (403, True)
+
+
+def test_a_shared_password_that_is_set_anew_leaves_people_their_accounts(lan, admin):
+    add(admin, "Ada")
+    ada = log_in_as(lan, "Ada")
+    store_of(lan).access.forget_shared_user()
+    assert ada.get("/api/v1/counts").status_code == 401
+    set_up(lan.test_client(), lan)
+    assert log_in_as(lan, "Ada").get("/api/v1/counts").status_code == 200

@@ -409,9 +409,15 @@ def test_secrets_stay_until_the_users_are_forgotten(store):
     store.access.first_user("lab", "hash")
     with pytest.raises(ConflictError):
         store.access.first_user("lab", "other")
-    store.access.forget_users()
+    store.access.add_user("Ada", "hers", administrator=False)
+    store.access.forget_shared_user()
     assert not store.access.has_users()
     assert store.access.secret("session") != secret
+    assert [user.name for user in store.access.users()] == ["Ada"]
+    store.access.first_user("lab", "new")
+    assert store.access.has_users()
+    assert store.access.password_hash("lab") == "new"
+    assert store.access.password_hash("Ada") == "hers"
 
 
 def test_every_commit_waits_for_the_disk(store):

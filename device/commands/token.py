@@ -59,12 +59,15 @@ def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
 
 
 @command.command("reset-password")
-@click.confirmation_option(prompt="Delete the password of the page and log everybody out?")
+@click.confirmation_option(prompt="Delete the shared password of the page and log everybody out?")
 @_data_dir
 @_config
 def reset_password(data_dir: Path | None, config: Path | None) -> None:
-    """Delete the password of the page; the next start shows a new set-up code."""
-    _access(data_dir, config).forget_users()
+    """Delete the shared password of the page; the next start shows a new set-up code.
+
+    People who log in under a name of their own keep their password.
+    """
+    _access(data_dir, config).forget_shared_user()
     click.echo(
         "Password deleted. Restart the service, read the set-up code in its log and set a new password."
     )

@@ -16,7 +16,11 @@ from device.store.database import Database
 from device.store.records import TokenInfo, UserInfo
 
 TOKEN_PREFIX = "flc_"
+SHARED_USER = "lab"
+"""The account that the set-up page makes."""
 _LAST_USED_EVERY_S = 60.0
+_RESET = "reset"
+"""Stands among the secrets while the set-up page is open again."""
 
 
 class Access:
@@ -26,11 +30,8 @@ class Access:
         self._database = database
 
     def has_users(self) -> bool:
-        """False until the set-up page was used."""
-        return (
-            self._database.connection().execute("SELECT 1 FROM users LIMIT 1").fetchone()
-            is not None
-        )
+        """False until the set-up page was used, and again after the shared password was forgotten."""
+        return _is_set_up(self._database.connection())
 
     def password_hash(self, name: str) -> str | None:
         """The stored hash, None for an unknown user."""
@@ -47,8 +48,9 @@ class Access:
             ConflictError: there is one already, or a token has the name.
         """
         with self._database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM users LIMIT 1").fetchone():
+            if _is_set_up(connection):
                 raise ConflictError("The password is already set; log in instead.")
+            connection.execute("DELETE FROM secrets WHERE name = ?", (_RESET,))
             _insert_user(connection, name, password_hash, administrator=True)
 
     def users(self) -> list[UserInfo]:
@@ -111,12 +113,13 @@ class Access:
         row = found.fetchone()
         return row is not None and bool(row[0])
 
-    def forget_users(self) -> None:
-        """Remove every user and end every session; the next start shows the set-up page again."""
+    def forget_shared_user(self) -> None:
+        """Remove the shared account and end every session; the set-up page opens again, the people stay."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM users")
+            connection.execute("DELETE FROM users WHERE name = ?", (SHARED_USER,))
             connection.execute("DELETE FROM sessions")
             connection.execute("DELETE FROM secrets")
+            connection.execute("INSERT INTO secrets VALUES (?, ?)", (_RESET, ""))
 
     def secret(self, name: str) -> str:
         """A random secret, created on first use, that survives restarts."""
@@ -224,6 +227,14 @@ class Access:
                 "UPDATE tokens SET last_used_s = ? WHERE name = ?", (now_s, row["name"])
             )
         return str(row["name"])
+
+
+def _is_set_up(connection: sqlite3.Connection) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM users WHERE NOT EXISTS (SELECT 1 FROM secrets WHERE name = ?) LIMIT 1",
+        (_RESET,),
+    )
+    return found.fetchone() is not None
 
 
 def _insert_user(

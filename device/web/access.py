@@ -18,11 +18,12 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.datastructures import Authorization
 
 from device.errors import ForbiddenError
+from device.store.access import SHARED_USER
 from device.web.current import service
 from device.web.errors import sentence
 from device.web.peer import is_owner, is_person
 
-USER = "lab"
+USER = SHARED_USER
 SESSION_KEY = "session"
 """Under which Flask's signed cookie carries the session that the store knows."""
 OPEN_ENDPOINTS = frozenset(
