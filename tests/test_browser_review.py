@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from appliance import wait_for
 from browser import PHONE, cells_png, expect_text, shoot
 from reviewed import held, show_result
 
@@ -24,15 +25,15 @@ def test_a_list_is_reviewed_by_keyboard_alone(counted, open_page):
     shoot(page, "keys")
     keys.press("Escape")
     page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
+    page.locator("#next-doubtful:enabled").wait_for()
     keys.press("n")  # to the first one
+    expect_text(page, "#announcer", re.compile("likely a cell"))
     for verdict in ("y", "n"):
         keys.press(verdict)
-    page.locator("#corrections-state").wait_for(state="hidden")
-    said = {one.cell_id: one.action for one in held(counted, first)}
-    assert set(said) == {cell.id for cell in doubtful[:2]}
+    said = wait_for(lambda: len(held(counted, first)) == 2 and held(counted, first), 60, "verdicts")
+    assert {one.cell_id for one in said} == {cell.id for cell in doubtful[:2]}
     keys.press("Control+z")
-    page.locator("#corrections-state").wait_for(state="hidden")
-    assert len(held(counted, first)) == 1
+    wait_for(lambda: len(held(counted, first)) == 1, 60, "the undoing")
     # Of the two only the confirmation holds now, which changes no count.
     expect_text(page, "#corrected-count strong", "–")
     shoot(page, "review-1920")
