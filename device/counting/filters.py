@@ -11,6 +11,17 @@ MEDIAN_PER_SD = 0.6745
 """The median of the absolute values of a normal variable, in standard deviations."""
 
 
+_AT_ONCE = 2**20
+
+
+def count_codes(values: np.ndarray) -> np.ndarray:
+    """How often each of the 256 codes of a uint8 array occurs, a part at a time: NumPy makes eight bytes of each."""
+    flat, counts = values.ravel(), np.zeros(256, np.intp)
+    for start in range(0, flat.size, _AT_ONCE):
+        counts += np.bincount(flat[start : start + _AT_ONCE], minlength=256)
+    return counts
+
+
 def percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
     """numpy.percentile in a quarter of its time: NumPy partitions far faster at one place than at several.
 
@@ -19,7 +30,7 @@ def percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
         percents: 0 to 100.
     """
     if values.dtype == np.uint8:  # many equal ones, which partitions are slow with
-        histogram = np.bincount(values.ravel())
+        histogram = count_codes(values)
         return [histogram_quantile(histogram, percent / 100) for percent in percents]
     flat, last = values.ravel(), values.size - 1
     found = []

@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 from PIL import Image
 
+from device.counting.filters import count_codes
 from device.counting.labelling.regions import Regions
 from device.counting.records import PROBABILITY_STEPS, ProbabilityMap, disc_area
 from device.counting.scale import brightest
@@ -76,7 +77,7 @@ def measure_doubt(probability: ProbabilityMap) -> float:
     Args:
         probability: (h, w) uint8 codes of the whole frame.
     """
-    above = np.bincount(probability.ravel(), minlength=PROBABILITY_STEPS)[_DOUBT_FROM:]
+    above = count_codes(probability)[_DOUBT_FROM:]
     unclear = int(above[: _DOUBT_UP_TO - _DOUBT_FROM].sum())
     # Ten pixels, one of them unclear, stand for a frame without anything.
     share = (unclear + 1) / (int(above.sum()) + 10)
