@@ -113,7 +113,7 @@ class Lab:
         with path.open(newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
 
-    def until(self, condition, timeout_s: float = 60.0) -> None:
+    def until(self, condition, timeout_s: float = 240.0) -> None:
         end_s = time.monotonic() + timeout_s
         while not condition():
             assert self.process.poll() is None, self.said()
@@ -123,7 +123,7 @@ class Lab:
     def until_lines(self, total: int) -> None:
         """Wait for that many lines; how long is the machine's affair, as long as it goes on."""
         while (before := len(self.lines())) < total:
-            self.until(lambda: len(self.lines()) > before, timeout_s=120)
+            self.until(lambda: len(self.lines()) > before, timeout_s=240)
 
     def check(self) -> None:
         """Each image: one line, the right count, one result in the store, whole files."""

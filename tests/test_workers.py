@@ -193,7 +193,7 @@ def rows(path: Path) -> list[dict[str, str]]:
             {
                 name: text
                 for name, text in row.items()
-                if name not in ("counted_at", "seconds", "noticed_at")
+                if name not in ("counted_at", "counted_utc", "seconds", "noticed_at")
             }
             for row in csv.DictReader(stream)
         ]

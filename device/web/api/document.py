@@ -46,13 +46,26 @@ _ERROR_SCHEMA = {
 }
 
 
+def _without_letters(schema: Any) -> Any:
+    r"""The schema without patterns of letters: JSON Schema's \w is ASCII only, and names may have any letter."""
+    if isinstance(schema, list):
+        return [_without_letters(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_letters(value)
+        for key, value in schema.items()
+        if not (key == "pattern" and isinstance(value, str) and r"\w" in value)
+    }
+
+
 def _complete(document: Any) -> Any:
     document["info"]["version"] = __version__
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, records = msgspec.json.schema_components(
         (*DOCUMENTED, *STUDY_RECORDS, *ADMIN_RECORDS), ref_template="#/components/schemas/{name}"
     )
-    schemas.update(records)
+    schemas.update(_without_letters(records))
     for name in ("HTTPError", "ValidationError"):
         schemas.pop(name, None)
     document["security"] = [{"token": []}, {"session": []}, {}]
