@@ -26,6 +26,14 @@ def test_percentiles_of_8_bits_are_numpys(seed, shape, percent):
     assert filters.median(values) == float(np.median(values))
 
 
+@given(seeds, shapes)
+def test_codes_are_counted_as_numpy_does_however_they_lie(seed, shape):
+    values = np.random.default_rng(seed).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    for seen in (values, values[..., 1], values[::2, :, 0], values.ravel()):
+        expected = np.bincount(seen.ravel(), minlength=256)
+        np.testing.assert_array_equal(filters.count_codes(seen), expected)
+
+
 @given(seeds, shapes, st.booleans(), st.lists(st.floats(0, 100), min_size=1, max_size=3))
 def test_percentiles_and_median_are_numpys(seed, shape, whole, percents):
     values = numbers(seed, shape, whole)

@@ -15,6 +15,7 @@ from PIL import Image
 from device.counting.card import CountStatistics, FrameStatistics
 from device.counting.filters import (
     MEDIAN_PER_SD,
+    count_codes,
     grow,
     histogram_quantile,
     median,
@@ -57,7 +58,7 @@ def frame_statistics(frame: Frame, image: np.ndarray, working_diameter_px: float
     picture = _at_statistics_scale(image, working_diameter_px)
     small = np.asarray(picture)
     levels = brightest(small)
-    grey, histogram = levels.astype(np.float32), np.bincount(levels.ravel(), minlength=256)
+    grey, histogram = levels.astype(np.float32), count_codes(levels)
     fine = grey - scipy.ndimage.gaussian_filter(grey, _FINE_SIGMA)
     coarse = scipy.ndimage.gaussian_filter(grey, _SMOOTH_SIGMA) - scipy.ndimage.gaussian_filter(
         grey, _CELL_SIGMA
