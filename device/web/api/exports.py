@@ -18,6 +18,7 @@ from device.export.training import select_training, training_parts
 from device.store import Store
 from device.store.records import CountRow, Filter
 from device.web.api.answers import BINARY, answers
+from device.web.api.downloads import download
 from device.web.current import service
 from device.web.inputs import SEPARATORS, CountFilter, ExportForm, TableQuery
 from device.web.views import to_filter
@@ -67,7 +68,7 @@ def export(form: dict[str, Any]) -> Response:
 def training(name: str) -> Response:
     """The corrected and reviewed frames of an assay as one file for `fluocount-train adapt`."""
     store = service().require_store()
-    return _sent(
+    return download(
         training_parts(store, select_training(store, name)), "application/zip", "training.zip"
     )
 
@@ -95,12 +96,12 @@ def _done(store: Store, which: Filter) -> Iterator[CountRow]:
 
 def _table(store: Store, which: Filter, form: dict[str, Any]) -> Response:
     lines = chain([counts_header()], counts_lines(store, _done(store, which)))
-    return _sent(_csv(lines, form), "text/csv", "counts.csv")
+    return download(_csv(lines, form), "text/csv", "counts.csv")
 
 
 def _regions(store: Store, which: Filter, form: dict[str, Any]) -> Response:
     lines = chain([list(REGIONS_COLUMNS)], regions_lines(store, _done(store, which)))
-    return _sent(_csv(lines, form), "text/csv", "regions.csv")
+    return download(_csv(lines, form), "text/csv", "regions.csv")
 
 
 def _csv(lines: Iterable[list[str]], form: dict[str, Any]) -> Iterator[bytes]:
@@ -111,10 +112,4 @@ def _csv(lines: Iterable[list[str]], form: dict[str, Any]) -> Iterator[bytes]:
 
 
 def _archive(store: Store, which: Filter) -> Response:
-    return _sent(archive_parts(store, _done(store, which)), "application/zip", "counts.zip")
-
-
-def _sent(parts: Iterable[bytes], media: str, name: str) -> Response:
-    answer = Response(parts, mimetype=media)
-    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
-    return answer
+    return download(archive_parts(store, _done(store, which)), "application/zip", "counts.zip")

@@ -21,6 +21,7 @@ from device.studies.tables import images_csv, prism_csv, subjects_csv
 from device.studies.values import image_lines
 from device.studies.words import effect_sentence, overall_sentence
 from device.web.api.answers import BINARY, answers, json, ref
+from device.web.api.downloads import download
 from device.web.current import service
 from device.web.study_inputs import (
     AssignForm,
@@ -218,9 +219,7 @@ def table(name: str, table: str, query: dict[str, Any]) -> Response:
         text = subjects_csv(found) if table == "subjects" else prism_csv(found.analyses[place - 1])
     else:
         raise InputError("The tables of a study are images, subjects and prism.")
-    answer = Response(text, mimetype="text/csv")
-    answer.headers["Content-Disposition"] = f"attachment; filename={table}.csv"
-    return answer
+    return download(text, "text/csv", f"{table}.csv")
 
 
 def _findings(name: str, query: dict[str, Any]) -> Findings:

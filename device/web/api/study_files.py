@@ -2,13 +2,12 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response
 
-from device.errors import BusyError, InputError
+from device.errors import InputError
 from device.store import Store
 from device.studies.analysis import analyse
 from device.studies.bundle import Part, zip_parts
@@ -17,13 +16,13 @@ from device.studies.comparing import require_statistics
 from device.studies.crate import NO_LICENCE, crate_parts
 from device.studies.report import report_files
 from device.web.api.answers import BINARY, answers
+from device.web.api.downloads import download_in_turn
 from device.web.current import service
 from device.web.study_inputs import BundleQuery
 
 study_files = APIBlueprint("study_files", __name__, url_prefix="/api/v1")
 
-_AT_ONCE = threading.BoundedSemaphore(2)
-"""Exports that are made at the same time: each keeps one of the server's threads busy, for minutes on a Pi."""
+_PLACES = threading.BoundedSemaphore(2)
 
 
 @study_files.get("/studies/<name>/<kind>.zip")
@@ -32,21 +31,10 @@ _AT_ONCE = threading.BoundedSemaphore(2)
 def bundle(name: str, kind: str, query: dict[str, Any]) -> Response:
     """`crate` (RO-Crate, with its `licence`), `coco`, `qupath` or `report` (with its tables and figures)."""
     parts = _parts(service().require_store(), name, kind, query)
-    if not _AT_ONCE.acquire(blocking=False):
-        raise BusyError(
-            "Two exports of studies are being made already; try again when one of them is done."
-        )
-    made = ExitStack()  # released once: when the last piece is sent or the reader is gone
-    made.callback(_AT_ONCE.release)
-    answer = Response(_sent(parts, f"{_plain(name)}-{kind}", made), mimetype="application/zip")
-    answer.call_on_close(made.close)
-    answer.headers["Content-Disposition"] = f"attachment; filename={_plain(name)}-{kind}.zip"
-    return answer
-
-
-def _sent(parts: Iterator[Part], folder: str, made: ExitStack) -> Iterator[bytes]:
-    with made:
-        yield from zip_parts(parts, folder)
+    folder = f"{_plain(name)}-{kind}"
+    busy = "Two exports of studies are being made already; try again when one of them is done."
+    pieces = zip_parts(parts, folder)
+    return download_in_turn(pieces, "application/zip", f"{folder}.zip", _PLACES, busy)
 
 
 def _parts(store: Store, name: str, kind: str, query: dict[str, Any]) -> Iterator[Part]:

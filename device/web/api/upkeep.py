@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -18,6 +16,7 @@ from device.web.access import require_administrator
 from device.web.admin_inputs import BackupQuery, ReleaseForm
 from device.web.admin_records import DoctorReport, Restarting, SettingsList
 from device.web.api.answers import BINARY, answers, json, ref
+from device.web.api.downloads import download_in_turn
 from device.web.current import service
 from device.web.explained import explain_settings
 from device.web.release import read_release
@@ -25,8 +24,7 @@ from device.web.restarting import restart
 
 upkeep = APIBlueprint("upkeep", __name__, url_prefix="/api/v1")
 _examining = threading.Lock()
-_backing_up = threading.Lock()
-"""A backup keeps one of the server's threads busy, for minutes on a Pi."""
+_one_backup = threading.BoundedSemaphore(1)
 
 
 @upkeep.get("/settings")
@@ -47,20 +45,9 @@ def backup(query: dict[str, Any]) -> Response:
     require_administrator()
     store = service().require_store()
     parts = backup_parts(store.data_dir, default_settings_path(), results=query["results"])
-    if not _backing_up.acquire(blocking=False):
-        raise BusyError("A backup is being made already; try again when it is done.")
-    made = ExitStack()  # released once: when the last piece is sent or the reader is gone
-    made.callback(_backing_up.release)
-    answer = Response(_sent(parts, made), mimetype="application/x-tar")
-    answer.call_on_close(made.close)
     name = time.strftime("fluocount-%Y-%m-%d-%H%M.tar")
-    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
-    return answer
-
-
-def _sent(parts: Iterator[bytes], made: ExitStack) -> Iterator[bytes]:
-    with made:
-        yield from parts
+    busy = "A backup is being made already; try again when it is done."
+    return download_in_turn(parts, "application/x-tar", name, _one_backup, busy)
 
 
 @upkeep.post("/update-check")
