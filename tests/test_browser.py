@@ -171,14 +171,18 @@ def test_sliders_label_again_at_once_and_store_only_when_told(counted, count, op
     assert counted.store.counts.get(count.id).count == wished
 
 
-def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
-    page = open_page("about:blank")
-    image = show_result(page, counted, count)
+def close_polygon(page, image, *corners: tuple[int, int]) -> None:
     page.keyboard.press("p")
-    for corner in [(100, 60), (560, 60), (560, 420), (100, 420)]:
+    for corner in corners:
         image.click(*corner)
     page.wait_for_timeout(400)
     page.keyboard.press("c")
+
+
+def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
+    page = open_page("about:blank")
+    image = show_result(page, counted, count)
+    close_polygon(page, image, (100, 60), (560, 60), (560, 420), (100, 420))
     cells = counted.store.result(count.id).cells
     inside = sum(100 < cell.x < 560 and 60 < cell.y < 420 for cell in cells)
     assert 0 < inside < len(cells)
@@ -211,11 +215,7 @@ def test_a_polygon_counts_the_centres_inside(counted, count, open_page):
 def test_a_polygon_that_crosses_itself_says_so_and_cannot_be_kept(counted, count, open_page):
     page = open_page("about:blank")
     image = show_result(page, counted, count)
-    page.keyboard.press("p")
-    for corner in [(100, 60), (560, 420), (560, 60), (100, 420)]:
-        image.click(*corner)
-    page.wait_for_timeout(400)
-    page.keyboard.press("c")
+    close_polygon(page, image, (100, 60), (560, 420), (560, 60), (100, 420))
     page.locator("#polygon-reading", has_text="cross each other").wait_for()
     assert not page.locator("#region-form").is_visible()
 
