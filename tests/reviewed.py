@@ -8,7 +8,7 @@ from pathlib import Path
 from browser import ImageOnCanvas, expect_text, serving, settings_for
 from werkzeug.security import generate_password_hash
 
-from device.web.access import USER
+from device.store.access import SHARED_USER
 
 REACH_PX = 45
 PASSWORD = "correct horse battery"
@@ -63,7 +63,7 @@ def held(served, row) -> list:
 def behind_login(data_dir: Path):
     """An appliance on a network address, with a password."""
     with serving(settings_for(data_dir, host="0.0.0.0")) as served:
-        served.store.access.first_user(USER, generate_password_hash(PASSWORD))
+        served.store.access.first_user(SHARED_USER, generate_password_hash(PASSWORD))
         yield served
 
 

@@ -9,7 +9,7 @@ from appliance import answering, make_service
 from browser import cells_png, expect_text, ready, serving, settings_for
 from werkzeug.security import generate_password_hash
 
-from device.web.access import USER
+from device.store.access import SHARED_USER
 
 FOLDER = "/cells"
 WEB = Path(__file__).parents[1] / "device" / "web"
@@ -20,7 +20,9 @@ def address(tmp_path):
     """Of an instrument below the folder that asks for a login."""
     service = make_service(tmp_path / "data", port=0, host="0.0.0.0", path=FOLDER)
     service.start()
-    service.require_store().access.first_user(USER, generate_password_hash("a long password"))
+    service.require_store().access.first_user(
+        SHARED_USER, generate_password_hash("a long password")
+    )
     with answering(service) as server:
         port_and_folder = server.addresses[0].rsplit(":", 1)[1]
         yield f"http://127.0.0.1:{port_and_folder}"

@@ -6,15 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from device.config import default_settings_path, load_settings
+from device.commands.options import settings_with_models, store_options
 
 if TYPE_CHECKING:
     from device.store.access import Access
-
-_data_dir = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Where results are stored."
-)
-_config = click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
 
 
 @click.group("token")
@@ -24,8 +19,7 @@ def command() -> None:
 
 @command.command("create")
 @click.argument("name")
-@_data_dir
-@_config
+@store_options()
 def create(name: str, data_dir: Path | None, config: Path | None) -> None:
     """Create a token and print it. It is shown only once.
 
@@ -35,8 +29,7 @@ def create(name: str, data_dir: Path | None, config: Path | None) -> None:
 
 
 @command.command("list")
-@_data_dir
-@_config
+@store_options()
 def list_all(data_dir: Path | None, config: Path | None) -> None:
     """List the tokens and when each was used last."""
     from tabulate import tabulate
@@ -50,8 +43,7 @@ def list_all(data_dir: Path | None, config: Path | None) -> None:
 
 @command.command("revoke")
 @click.argument("name")
-@_data_dir
-@_config
+@store_options()
 def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
     """Revoke a token at once."""
     _access(data_dir, config).revoke_token(name)
@@ -60,8 +52,7 @@ def revoke(name: str, data_dir: Path | None, config: Path | None) -> None:
 
 @command.command("reset-password")
 @click.confirmation_option(prompt="Delete the shared password of the page and log everybody out?")
-@_data_dir
-@_config
+@store_options()
 def reset_password(data_dir: Path | None, config: Path | None) -> None:
     """Delete the shared password of the page; the next start shows a new set-up code.
 
@@ -74,14 +65,9 @@ def reset_password(data_dir: Path | None, config: Path | None) -> None:
 
 
 def _access(data_dir: Path | None, config: Path | None) -> "Access":
-    import msgspec
-
     from device.store import open_store
 
-    storage = load_settings(config or default_settings_path()).storage
-    if data_dir is not None:
-        storage = msgspec.structs.replace(storage, data_dir=str(data_dir))
-    return open_store(storage).access
+    return open_store(settings_with_models(config, data_dir).storage).access
 
 
 def _time(seconds: float | None) -> str:

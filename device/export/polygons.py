@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from device.counting.records import LabelImage
+from device.store.region import signed_area
 
 Corner = tuple[int, int]
 Ring = list[Corner]
@@ -54,16 +55,11 @@ def mask_polygons(mask: Mask, left: int = 0, top: int = 0) -> list[Polygon]:
     polygons = []
     for number in range(1, count + 1):
         rings = [_move(ring, left, top) for ring in _rings(pieces == number)]
+        # The cell is on the right of every edge: the area of an outer ring is positive, that of a hole negative.
         (outer,) = (ring for ring in rings if signed_area(ring) > 0)
         holes = tuple(ring for ring in rings if signed_area(ring) < 0)
         polygons.append(Polygon(outer, holes))
     return polygons
-
-
-def signed_area(ring: Ring) -> float:
-    """Area in square pixels by the shoelace formula: positive for outer rings, else a hole."""
-    following = ring[1:] + ring[:1]
-    return sum(x * v - u * y for (x, y), (u, v) in zip(ring, following, strict=True)) / 2
 
 
 def _rings(mask: Mask) -> list[Ring]:

@@ -8,13 +8,11 @@ import msgspec
 
 from device.errors import ConflictError
 from device.machine import clock
-from device.store import Store
+from device.store import Store, rows
 from device.store.records import Correction, CountRow
 from device.store.results import PRODUCTS
 from device.store.reviews import Marked, Review
 from device.store.studies import Place, Study
-
-_JSON_FIELDS = ("settings", "capture", "flags", "conditions", "relabels", "needs", "regions")
 
 
 class ForeignCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +112,7 @@ def _insert_count(connection: sqlite3.Connection, one: ForeignCount) -> None:
     del values["sequence"]
     # A person or token of that name here is somebody else.
     values |= {"once_key": None, "keep": True, "owner": ""}
-    for name in _JSON_FIELDS:
-        if values[name] is not None:
-            values[name] = msgspec.json.encode(values[name]).decode()
+    rows.encode_json(values)
     _insert(connection, "counts", values)
     for correction in one.corrections:
         fields = msgspec.to_builtins(correction)

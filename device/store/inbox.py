@@ -263,15 +263,13 @@ _SAID = (
     "created_s", "boot_id", "boot_s", "clock_correction_s", "started_s", "finished_s", "conditions", "relabels",
     "needs", "reviewed_by", "reviewed_s", "regions",
 )  # fmt: skip
-_AS_JSON = frozenset({"settings", "capture", "conditions", "relabels", "needs", "regions"})
 
 
 def _write_row(
     connection: sqlite3.Connection, sender: Instrument, count: ForwardedCount, kept: _Kept
 ) -> None:
     values: dict[str, Any] = {name: getattr(count, name) for name in _SAID}
-    for name in _AS_JSON:
-        values[name] = None if values[name] is None else _json(values[name])
+    rows.encode_json(values)
     values |= {"id": kept.count_id, "status": "done", "progress": 1, "instrument": sender.name}
     if kept.result is not None:
         values |= result_columns(count.stamp, kept.result)

@@ -24,19 +24,18 @@ def require_quota(
         QueueFullError: too many images of this person wait.
         ConflictError: the images of this person would be too large together.
     """
-    if not owner:
+    most, most_gb = settings.waiting_per_person, settings.gb_per_person
+    if not owner or not (most or most_gb):
         return
     waiting, kept_bytes = connection.execute(
         f"SELECT COUNT(*) FILTER (WHERE status IN {WAITING}), COALESCE(SUM(image_bytes), 0) "
         "FROM counts WHERE owner = ?",
         (owner,),
     ).fetchone()
-    most = settings.waiting_per_person
     if most and waiting >= most:
         raise QueueFullError(
             f"{waiting} of your images are waiting, and {most} may; nothing was accepted, send the image again later."
         )
-    most_gb = settings.gb_per_person
     if most_gb and kept_bytes + needed_bytes > most_gb * _GB:
         raise ConflictError(
             f"Your images would take {(kept_bytes + needed_bytes) / _GB:.3g} GB, and {most_gb:g} GB is the limit of "

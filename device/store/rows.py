@@ -9,16 +9,23 @@ from device.errors import InputError, NotFoundError
 from device.store.database import Database
 from device.store.records import CountRow
 
-_JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels", "needs", "regions")
+JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels", "needs", "regions")
 
 
 def to_row(row: sqlite3.Row) -> CountRow:
     """A record from a row of `counts`."""
     values: dict[str, Any] = dict(row)
-    for name in _JSON_COLUMNS:
+    for name in JSON_COLUMNS:
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
     return msgspec.convert(values, type=CountRow, strict=False)
+
+
+def encode_json(values: dict[str, Any]) -> None:
+    """Turn what `to_row` decodes back into text, where `values` have it."""
+    for name in JSON_COLUMNS:
+        if values.get(name) is not None:
+            values[name] = msgspec.json.encode(values[name]).decode()
 
 
 def find(connection: sqlite3.Connection, column: str, value: object) -> CountRow | None:

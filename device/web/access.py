@@ -23,7 +23,6 @@ from device.web.current import service
 from device.web.errors import sentence
 from device.web.peer import is_owner, is_person
 
-USER = SHARED_USER
 SESSION_KEY = "session"
 """Under which Flask's signed cookie carries the session that the store knows."""
 OPEN_ENDPOINTS = frozenset(
@@ -119,7 +118,7 @@ def own_name() -> str | None:
     if not current_app.config["NEEDS_LOGIN"] or request.authorization is not None:
         return None
     name = current_user.get_id()
-    return None if name is None or name == USER else str(name)
+    return None if name is None or name == SHARED_USER else str(name)
 
 
 def who(said: str | None) -> str:

@@ -25,7 +25,8 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from device.errors import InputError
 from device.machine.files import write_atomic
 from device.store import Store
-from device.web.access import SESSION_KEY, USER, Person
+from device.store.access import SHARED_USER
+from device.web.access import SESSION_KEY, Person
 from device.web.current import service
 from device.web.guessing import count_failure, refuse_guessing, remember_browser
 
@@ -67,7 +68,7 @@ def login() -> ResponseReturnValue:
 
 def _login_form(failed: bool, sent: Mapping[str, str]) -> str:
     """A name is asked for only where people have names of their own."""
-    named = any(user.name != USER for user in service().require_store().access.users())
+    named = any(user.name != SHARED_USER for user in service().require_store().access.users())
     wrong = f"This {'name or password' if named else 'password'} is wrong; try again."
     return render_template(
         "login.html",
@@ -91,7 +92,7 @@ def log_in() -> ResponseReturnValue:
     too_many = refuse_guessing()
     if too_many is not None:
         return too_many
-    name = request.form.get("name", "").strip() or USER
+    name = request.form.get("name", "").strip() or SHARED_USER
     if not password_holds(name, request.form.get("password", "")):
         count_failure()
         return _login_form(True, request.form), 403
@@ -125,10 +126,10 @@ def set_up() -> ResponseReturnValue:
         password = _chosen_password()
     except InputError as error:
         return render_template("setup.html", error=str(error), code=given), 400
-    store.access.first_user(USER, generate_password_hash(password))
+    store.access.first_user(SHARED_USER, generate_password_hash(password))
     setup_code(store)
     _log.info("the password was set by %s", request.remote_addr)
-    _begin_session(USER)
+    _begin_session(SHARED_USER)
     return remember_browser(make_response(redirect(_address("/"))))
 
 
