@@ -4,13 +4,13 @@ import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory } from "./dom.js";
 import { moment, number, plural, significant } from "./format.js";
 import { keepPossible } from "./possible.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const say = (text) => { byId("again-note").textContent = text; };
 
 function showVersions(count) {
   const others = (count.recounts ?? []).filter((one) => one.id !== count.id);
-  byId("versions").replaceChildren(...others.map((one) => element("li", {}, element("a", { href: linkTo(`/counts/${encodeURIComponent(one.id)}`) },
+  byId("versions").replaceChildren(...others.map((one) => element("li", {}, element("a", { href: countPage(one.id) },
     [one.assay, one.cell_diameter_px && `${significant(one.cell_diameter_px)} px`, moment(one.created)].filter(Boolean).join(", ")),
     ` ${one.status === "done" ? plural(one.corrected_count, "cell") : one.status}`)));
 }
@@ -26,7 +26,7 @@ export function offerAgain(id, onPoints) {
       const answer = await api.post("/recounts", {
         ids: [id], assay: byId("again-assay").value, ...(diameter ? { cell_diameter_px: diameter } : {}),
       });
-      if (answer.accepted.length) location.assign(linkTo(`/counts/${encodeURIComponent(answer.accepted[0].id)}`));
+      if (answer.accepted.length) location.assign(countPage(answer.accepted[0].id));
       else say(answer.problems.join(" "));
     } catch (error) {
       say(error.message);

@@ -1,6 +1,6 @@
 // Calls to /api/v1. A refused call throws ApiError with the sentence that the instrument sent.
 
-import { linkTo } from "./root.js";
+import { countPath, linkTo } from "./root.js";
 import { csrfToken, relogin } from "./session.js";
 
 const API = linkTo("/api/v1");
@@ -26,7 +26,7 @@ export const url = (path, parameters = {}) => {
   return API + path + (query.size ? `?${query}` : "");
 };
 
-export const countPath = (id, rest = "") => `/counts/${encodeURIComponent(id)}${rest}`;
+export { countPath };
 
 /** The sentence in the response body, or one made from the status. */
 export function sentence(body, status) {

@@ -5,7 +5,7 @@ import { byId, element, memory, pairs } from "./dom.js";
 import { moment, number, significant } from "./format.js";
 import "./header.js";
 import { keepPossible } from "./possible.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const field = byId("assay");
 const path = (rest = "") => `/assays/${encodeURIComponent(field.value)}${rest}`;
@@ -45,7 +45,7 @@ function showLesson(lesson) {
   byId("teach-table").hidden = !lesson;
   byId("teach-actions").hidden = !proposed;
   byId("teach-rows").replaceChildren(...(lesson?.frames ?? []).map((frame) => element("tr", {},
-    element("td", {}, element("a", { href: linkTo(`/counts/${encodeURIComponent(frame.count_id)}`) }, frame.image)),
+    element("td", {}, element("a", { href: countPage(frame.count_id) }, frame.image)),
     element("td", {}, number(frame.cells)), element("td", {}, number(frame.before)),
     element("td", {}, frame.after === frame.before ? number(frame.after) : element("strong", {}, number(frame.after))))));
 }

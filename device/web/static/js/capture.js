@@ -14,7 +14,7 @@ import { Meters } from "./meters.js";
 import { Preview } from "./preview.js";
 import { SampleName } from "./sample-name.js";
 import { cameraIndicator } from "./state.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const ORIGINS = { upload: "uploaded, ", watch: "from a watched folder, ", batch: "from a batch, " };
 const preview = new Preview();
@@ -68,7 +68,7 @@ function showRefusal(found) {
 
 function showLatest(count) {
   const region = byId("latest");
-  const target = linkTo(`/counts/${encodeURIComponent(count.id)}`);
+  const target = countPage(count.id);
   const shown = count.corrected_count ?? count.count;
   const range = count.interval ? element("small", {}, ` (${interval(count.interval)})`) : null;
   const picture = element("canvas", { role: "img", "aria-label": "The counted image with outlines" });

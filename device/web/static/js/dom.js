@@ -47,12 +47,18 @@ export function toast(text, level = "ok", seconds = 6) {
   setTimeout(() => note.remove(), seconds * 1000);
 }
 
-export function saveBlob(data, name) {
-  const link = element("a", { href: URL.createObjectURL(data), download: name });
+/** The browser saves what is at an address while it arrives. */
+export function saveFrom(href, name) {
+  const link = element("a", { href, download: name });
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(link.href), 30000);
+}
+
+export function saveBlob(data, name) {
+  const href = URL.createObjectURL(data);
+  saveFrom(href, name);
+  setTimeout(() => URL.revokeObjectURL(href), 30000);
 }
 
 export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });

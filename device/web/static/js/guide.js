@@ -2,7 +2,7 @@
 import { byId } from "./dom.js";
 import { newKey } from "./keys.js";
 import { send } from "./send.js";
-import { linkTo } from "./root.js";
+import { countPage, linkTo } from "./root.js";
 
 export function offerGuide() {
   const key = newKey();
@@ -13,7 +13,7 @@ export function offerGuide() {
       const picture = await (await fetch(linkTo("/help/sample.jpg"))).blob();
       const file = new File([picture], "sample.jpg", { type: "image/jpeg" });
       const { id } = await send(file, { sample: "sample image" }, key, () => {}).done;
-      location.assign(linkTo(`/counts/${encodeURIComponent(id)}`));
+      location.assign(countPage(id));
     } catch (error) {
       byId("guide-note").textContent = error.message;
       byId("guide-sample").disabled = false;

@@ -1,6 +1,6 @@
 // Tables, regions and archive of a list: of all that match its filter, or of a selection.
 import * as api from "./api.js";
-import { byId, element, memory, saveBlob, toast } from "./dom.js";
+import { byId, memory, saveBlob, saveFrom, toast } from "./dom.js";
 import { number, plural } from "./format.js";
 import { question } from "./history-filter.js";
 
@@ -16,10 +16,7 @@ async function exportAs(format, ids) {
   const { file } = EXPORTS[format];
   const table = file.endsWith(".csv") ? { separator: byId("separator").value, bom: "true" } : {};
   if (!ids) {
-    const link = element("a", { href: api.url(`/${file}`, { ...question(), ...table }), download: file });
-    document.body.append(link);
-    link.click();
-    link.remove();
+    saveFrom(api.url(`/${file}`, { ...question(), ...table }), file);
     return;
   }
   if (ids.length > MOST_CHOSEN) { toast(`At most ${number(MOST_CHOSEN)} counts can be selected one by one; select all of a filter instead.`, "warn"); return; }

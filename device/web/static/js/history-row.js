@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { element, icon } from "./dom.js";
 import { interval, moment, number } from "./format.js";
 import { progressText } from "./job.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const LEVELS = { done: "ok", failed: "fault", running: "busy", queued: "busy", cancelled: "unknown" };
 
@@ -28,7 +28,7 @@ function about(count, target) {
 
 export function historyRow(count, { chosen, onChoose, onKeep }) {
   // The filter goes along, so that the next image there is the next one of this list.
-  const target = linkTo(`/counts/${encodeURIComponent(count.id)}${location.search}`);
+  const target = countPage(count.id, location.search);
   const name = count.sample || count.image || `count ${count.sequence}`;
   const box = element("input", { type: "checkbox", "aria-label": `Select ${name}`, checked: chosen });
   box.addEventListener("click", (event) => onChoose(count, box.checked, event.shiftKey));

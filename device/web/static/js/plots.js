@@ -1,7 +1,7 @@
 // Two small plots as SVG: counts one after another, and how large the cells are.
 import { svg } from "./dom.js";
 import { number, plural, significant } from "./format.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const WIDTH = 460;
 const HEIGHT = 220;
@@ -39,7 +39,7 @@ export function countsPlot(counts) {
   const points = counts.map((count, at) => {
     const isCorrected = count.corrected_count !== null && count.corrected_count !== undefined && count.corrected_count !== count.count;
     const words = `${count.sample || count.image}: ${number(shown(count))}${isCorrected ? `, automatic ${number(count.count)}` : ""}`;
-    return svg("a", { href: linkTo(`/counts/${encodeURIComponent(count.id)}`), "aria-label": words },
+    return svg("a", { href: countPage(count.id), "aria-label": words },
       svg("title", {}, words),
       ...(count.interval ? [line("interval", x(at), scale.y(count.interval[0]), x(at), scale.y(count.interval[1]))] : []),
       svg("circle", { class: isCorrected ? "point corrected" : "point", cx: x(at), cy: scale.y(shown(count)), r: counts.length > 80 ? 2.5 : 4 }));

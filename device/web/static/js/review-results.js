@@ -4,7 +4,7 @@ import { byId, element, icon, memory } from "./dom.js";
 import { moment, number, significant } from "./format.js";
 import "./header.js";
 import { MarkCanvas } from "./mark-canvas.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const review = byId("review").dataset.review;
 const path = (rest = "") => `/reviews/${encodeURIComponent(review)}${rest}`;
@@ -38,7 +38,7 @@ function pairCard(pair, place) {
 }
 
 function imageRow(one, raters) {
-  return element("tr", {}, element("td", {}, element("a", { href: linkTo(`/counts/${encodeURIComponent(one.count_id)}`) }, one.image)),
+  return element("tr", {}, element("td", {}, element("a", { href: countPage(one.count_id) }, one.image)),
     ...raters.map((who) => element("td", {}, number(one.counts[who]))), element("td", {}, number(one.range)),
     element("td", {}, element("button", { class: "button small", type: "button", onclick: () => open(one) }, one.agreed ? "Agreed; look again" : "Agree")));
 }

@@ -4,7 +4,7 @@ import { announce, byId, memory, toast } from "./dom.js";
 import { moment, number } from "./format.js";
 import { holding } from "./cells.js";
 import { questionOf } from "./history-filter.js";
-import { linkTo } from "./root.js";
+import { countPage, linkTo } from "./root.js";
 
 export class Review {
   /** judge(cell, isCell) stores what a person says about an object. */
@@ -37,7 +37,7 @@ export class Review {
       const found = await api.get(api.countPath(this.id, "/neighbours"), { ...questionOf(query), order: query.order });
       for (const [side, link] of Object.entries(this.links)) {
         link.toggleAttribute("aria-disabled", !found[side]);
-        if (found[side]) link.href = linkTo(`/counts/${encodeURIComponent(found[side].id)}${location.search}`);
+        if (found[side]) link.href = countPage(found[side].id, location.search);
         if (found[side]) link.title = `${found[side].sample || found[side].image} (${side === "next" ? "]" : "["})`;
       }
       byId("review-list").href = linkTo(`/history${location.search}`);

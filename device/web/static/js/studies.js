@@ -8,7 +8,7 @@ import { showBundles } from "./study-bundles.js";
 import { offerReviews, showReviews } from "./study-reviews.js";
 import { changePlace, offerGroups } from "./study-place.js";
 import { showSplit } from "./study-split.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 const field = byId("study");
 const path = (rest = "") => `/studies/${encodeURIComponent(field.value)}${rest}`;
@@ -40,7 +40,7 @@ function imageRow(one) {
   const cells = one.problem ? [element("td", { colspan: 3 }, one.problem)]
     : [element("td", {}, number(one.count)), element("td", {}, one.reviewed_by ? "" : interval(one.interval)), element("td", {}, one.reviewed_by || "")];
   return element("tr", { "data-problem": Boolean(one.problem) || !(place.group && place.subject) },
-    element("td", {}, element("a", { href: linkTo(`/counts/${encodeURIComponent(one.id)}`) }, one.image)),
+    element("td", {}, element("a", { href: countPage(one.id) }, one.image)),
     ...["group", "subject", "slice", "region"].map((name) => element("td", {}, place[name])), ...cells,
     element("td", {}, element("button", { class: "link", type: "button", onclick: () => changePlace(one, path, show) }, "change"), " ",
       element("button", { class: "link", type: "button", onclick: () => change(() => api.post(path("/take-out"), { ids: [one.id] }), "taken out") }, "take out")));

@@ -4,7 +4,7 @@ import { element, icon } from "./dom.js";
 import { interval, megabytes, moment, number, percent, plural } from "./format.js";
 import { progressText } from "./job.js";
 import { newKey } from "./keys.js";
-import { linkTo } from "./root.js";
+import { countPage } from "./root.js";
 
 export class Row {
   constructor(file, options, onRetry) {
@@ -71,7 +71,7 @@ export class Row {
     const same = earlier.differs.length ? `Different now: ${earlier.differs.join("; ")}.` : "The settings are the same.";
     this.hint.replaceChildren(
       "This file was counted before: ",
-      element("a", { href: linkTo(`/counts/${encodeURIComponent(earlier.id)}`) }, `${earlier.sample || earlier.image}${count}, ${moment(earlier.created)}`),
+      element("a", { href: countPage(earlier.id) }, `${earlier.sample || earlier.image}${count}, ${moment(earlier.created)}`),
       `. ${same}`,
     );
     this.hint.hidden = false;
@@ -95,7 +95,7 @@ export class Row {
   finish(count) {
     if (count.status === "failed") { this.fail(count.error ?? "This count failed."); return; }
     if (count.status === "cancelled") { this.#show("cancelled", "unknown", "cancelled"); return; }
-    const target = linkTo(`/counts/${encodeURIComponent(count.id)}`);
+    const target = countPage(count.id);
     const flags = (count.flags ?? []).map((flag) => flag.text).join(" ");
     this.#show("done", flags ? "warn" : "ok", flags || (count.sample ? `counted, sample ${count.sample}` : "counted"));
     this.item.dataset.done = "";
