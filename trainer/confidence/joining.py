@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import scipy
 
 from device.assays.fitting import fit_regression
 from device.counting.card import Joining, ModelCard
-from device.counting.labelling.join import find_neighbours, measure_pairs
+from device.counting.labelling.join import find_neighbours, measure_pairs, measure_parts
 from device.counting.labelling.objects import find_objects
 from device.counting.labelling.split import smooth_distances
 from device.counting.pipeline import see_again
@@ -48,9 +47,7 @@ def gather_pairs(frame: UnseenFrame, card: ModelCard) -> Pairs:
     parts = find_objects(seen).working.paint()
     distance = _measure_distances(parts > 0, own)
     neighbours = find_neighbours(parts, distance, codes)
-    numbers = np.arange(int(parts.max(initial=0)) + 1)
-    peaks = np.asarray(scipy.ndimage.maximum(distance, parts, numbers))
-    areas = np.bincount(parts.ravel(), minlength=len(numbers))
+    peaks, areas = measure_parts(parts, distance)
     features = measure_pairs(neighbours, peaks, areas, own.cell_diameter_px)
     target, share = _find_targets(parts, example.labels)
     one, other = neighbours.pairs.T

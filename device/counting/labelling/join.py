@@ -68,6 +68,17 @@ def _shift(values: np.ndarray, down: int, right: int) -> tuple[np.ndarray, np.nd
     return here, values[down:, left + right : width - max(0, -right)]
 
 
+def measure_parts(parts: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each part, (n + 1,) each: the greatest distance to the border within it, and its pixels.
+
+    Args:
+        parts, distance: as `find_neighbours`.
+    """
+    numbers = np.arange(int(parts.max(initial=0)) + 1)
+    peaks = np.asarray(scipy.ndimage.maximum(distance, parts, numbers))
+    return peaks, np.bincount(parts.ravel(), minlength=len(numbers))
+
+
 def measure_pairs(
     neighbours: Neighbours, peaks: np.ndarray, areas: np.ndarray, cell_diameter_px: float
 ) -> np.ndarray:
@@ -76,8 +87,7 @@ def measure_pairs(
 
     Args:
         neighbours: k pairs.
-        peaks: (n + 1,) greatest distance to the border within each part.
-        areas: (n + 1,) pixels of each part.
+        peaks, areas: of `measure_parts`.
         cell_diameter_px: typical diameter.
     """
     one, other = neighbours.pairs.T
@@ -114,12 +124,10 @@ def join_parts(
     neighbours = find_neighbours(parts, distance, codes)
     if len(neighbours.pairs) == 0:
         return parts
-    numbers = np.arange(int(parts.max()) + 1)
-    peaks = np.asarray(scipy.ndimage.maximum(distance, parts, numbers))
-    areas = np.bincount(parts.ravel(), minlength=len(numbers))
+    peaks, areas = measure_parts(parts, distance)
     features = measure_pairs(neighbours, peaks, areas, cell_diameter_px)
     odds = score_pairs(features, joining)
-    owner, whole = numbers.copy(), areas / disc_area(cell_diameter_px)
+    owner, whole = np.arange(len(areas)), areas / disc_area(cell_diameter_px)
     for index in np.argsort(-odds, kind="stable").tolist():
         if odds[index] <= 0:
             break
