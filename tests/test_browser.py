@@ -1,9 +1,6 @@
-import base64
-import io
 import re
 import threading
 
-import numpy as np
 import pytest
 from appliance import png, wait_for
 from browser import (
@@ -14,7 +11,6 @@ from browser import (
     settings_for,
     shoot,
 )
-from PIL import Image
 from reviewed import show_result
 
 from device.camera.simulated import SimulatedCamera
@@ -262,55 +258,6 @@ def test_hovering_shows_the_measures_of_a_cell(counted, count, open_page):
     page.keyboard.press("5")
     page.wait_for_timeout(400)
     shoot(page, "result-probability-1920")
-
-
-def drawn(page) -> np.ndarray:
-    """What the canvas shows, (height, width, 3), once nothing moves any more."""
-    page.wait_for_timeout(300)
-    picture = Image.open(io.BytesIO(page.locator("#canvas").screenshot()))
-    return np.asarray(picture.convert("RGB"), dtype=int)
-
-
-def test_a_moved_image_looks_as_if_painted_anew(counted, count, open_page):
-    page = open_page("about:blank", {"width": 700, "height": 600})
-    show_result(page, counted, count)
-    page.locator("#canvas").focus()
-    # Through the margin that is painted in advance, out of it, and through a zoom.
-    for keys in (["+"] * 4 + ["ArrowRight"] * 3, ["ArrowLeft"] * 9, ["-", "-", "ArrowDown"]):
-        for key in keys:
-            page.keyboard.press(key)
-        moved = drawn(page)
-        for _ in range(2):
-            page.keyboard.press("2")
-        anew = drawn(page)
-        # What moves goes by whole dots, what is painted anew also lies between them.
-        assert np.abs(moved - anew).mean() < 4
-        page.keyboard.press("2")
-        assert np.abs(drawn(page) - anew).mean() > 0.1  # without outlines
-        page.keyboard.press("2")
-
-
-def held(page) -> np.ndarray:
-    """As `drawn`; a screenshot would end the zoom of the browser."""
-    page.wait_for_timeout(300)
-    address = page.evaluate("document.querySelector('#canvas').toDataURL()")
-    data = base64.b64decode(address.partition(",")[2])
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int)
-
-
-def test_a_zoom_of_the_browser_leaves_the_image_under_the_clicks(counted, count, open_page):
-    page = open_page("about:blank", {"width": 700, "height": 600})
-    show_result(page, counted, count)
-    page.locator("#canvas").focus()
-    for _ in range(4):
-        page.keyboard.press("+")
-    drawn(page)
-    denser = {"width": 560, "height": 480, "deviceScaleFactor": 1.25, "mobile": False}
-    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", denser)
-    kept = held(page)
-    for _ in range(2):
-        page.keyboard.press("2")
-    assert np.abs(kept - held(page)).mean() < 4
 
 
 def test_the_keyboard_alone_zooms_moves_and_adds(counted, count, open_page):

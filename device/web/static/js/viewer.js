@@ -21,6 +21,7 @@ export class Viewer {
     this.fitted = true;
     this.pending = false;
     new ResizeObserver(() => this.#resize()).observe(canvas);
+    this.#watchDots();
     this.gestures = new Gestures(canvas, this);
     canvas.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -107,21 +108,28 @@ export class Viewer {
 
   #draw() {
     if (!this.box.width || !this.box.height) return; // hidden: there is nothing to draw on
-    const dots = window.devicePixelRatio || 1;
-    this.still.draw(this.context, this, dots);
-    this.context.setTransform(dots, 0, 0, dots, 0, 0);
+    // Painted for other dots per pixel, nothing would lie where a click is read.
+    if (this.dots !== window.devicePixelRatio) { this.#resize(); return; }
+    this.still.draw(this.context, this, this.dots);
+    this.context.setTransform(this.dots, 0, 0, this.dots, 0, 0);
     this.paint(this.context, this);
     this.onMove(this);
   }
 
   #resize() {
     const { width, height } = this.canvas.getBoundingClientRect();
-    const dots = window.devicePixelRatio || 1;
+    this.dots = window.devicePixelRatio;
     this.box = { width, height };
-    this.canvas.width = Math.round(width * dots);
-    this.canvas.height = Math.round(height * dots);
+    this.canvas.width = Math.round(width * this.dots);
+    this.canvas.height = Math.round(height * this.dots);
     if (this.fitted) this.fit();
     else this.#hold();
+  }
+
+  /** A window that goes to another monitor keeps its size: no observer tells, only the dots per pixel change. */
+  #watchDots() {
+    const same = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    same.addEventListener("change", () => { this.#watchDots(); this.#resize(); }, { once: true });
   }
 
   #key(event) {
