@@ -102,14 +102,14 @@ def test_no_name_from_outside_reaches_the_disk(store, settings, name):
 def test_the_same_once_key_gives_the_first_row(store):
     first = store.counts.accept(new(once_key="k"))
     assert store.counts.accept(new(once_key="k")) == first
-    assert len(store.folders.folders()) == 1
+    assert len(list(store.folders.folders())) == 1
     for other in (
         new(b"other", once_key="k"),
         new(once_key="k", settings=CountSettings(threshold=0.3)),
     ):
         with pytest.raises(ConflictError, match="already used"):
             store.counts.accept(other)
-    assert len(store.folders.folders()) == 1
+    assert len(list(store.folders.folders())) == 1
 
 
 def test_one_once_key_from_many_threads_is_accepted_once(store):
@@ -125,7 +125,7 @@ def test_one_once_key_from_many_threads_is_accepted_once(store):
     for thread in threads:
         thread.join()
     assert len(ids) == 1
-    assert len(store.folders.folders()) == 1
+    assert len(list(store.folders.folders())) == 1
 
 
 def test_a_full_queue_accepts_nothing_and_says_the_figures(store):
@@ -133,14 +133,14 @@ def test_a_full_queue_accepts_nothing_and_says_the_figures(store):
         store.counts.accept(new())
     with pytest.raises(QueueFullError, match="5 of 5 images are waiting"):
         store.counts.accept(new())
-    assert len(store.folders.folders()) == 5
+    assert len(list(store.folders.folders())) == 5
 
 
 def test_below_the_refusal_threshold_nothing_is_accepted(settings):
     store = open_store(msgspec.structs.replace(settings, refuse_free_mb=10**9))
     with pytest.raises(StorageError, match="MB free"):
         store.counts.accept(new())
-    assert store.folders.folders() == []
+    assert list(store.folders.folders()) == []
     assert store.disk().level == "refuse"
 
 
@@ -148,7 +148,7 @@ def test_a_failed_insert_leaves_no_folder(store):
     store.database.connection().execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError):
         store.counts.accept(new())
-    assert store.folders.folders() == []
+    assert list(store.folders.folders()) == []
 
 
 def test_captures_and_uploads_come_before_watched_files(store):
@@ -213,7 +213,7 @@ def test_delete_takes_row_and_folder(store):
     store.counts.delete(row.id)
     with pytest.raises(NotFoundError):
         store.counts.get(row.id)
-    assert store.folders.folders() == []
+    assert list(store.folders.folders()) == []
 
 
 def test_the_order_does_not_depend_on_the_clock(store, monkeypatch):

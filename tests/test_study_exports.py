@@ -290,7 +290,7 @@ def test_a_folder_that_was_changed_is_refused_whole(crate, fresh, spoil):
         open_study(fresh, crate)
     assert fresh.counts.number() == 0
     assert fresh.studies.all() == []
-    assert not fresh.folders.folders()
+    assert not list(fresh.folders.folders())
 
 
 def test_a_zip_that_was_not_unpacked_says_so(fresh, tmp_path):

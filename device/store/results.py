@@ -7,7 +7,8 @@ is written under a hidden name, synced and renamed; the database row names the v
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from device.errors import NotFoundError, StorageError
@@ -153,9 +154,9 @@ class ResultFolders:
             return
         shutil.rmtree(leaving, ignore_errors=True)
 
-    def folders(self) -> list[Path]:
+    def folders(self) -> Iterator[Path]:
         """Every folder of a count, whether the database knows it or not."""
-        return [path for path in _entries(self.root) if is_count_id(path.name) and path.is_dir()]
+        return (path for path in _entries(self.root) if is_count_id(path.name) and path.is_dir())
 
     def remove_left(self) -> None:
         """Finish deletions that were cut off."""
@@ -173,12 +174,11 @@ class ResultFolders:
         ]
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What a folder holds; nothing where it was deleted meanwhile."""
-    try:
-        return list(folder.iterdir())
-    except FileNotFoundError:
-        return []
+def _entries(folder: Path) -> Iterator[Path]:
+    """What a folder holds when the first is asked for; nothing where it was deleted meanwhile."""
+    with suppress(FileNotFoundError):
+        names = [entry.name for entry in os.scandir(folder)]
+        yield from (folder / name for name in names)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

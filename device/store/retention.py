@@ -32,7 +32,7 @@ def delete_old(store: Store, keep_days: int, now_s: float, spare: Spare | None =
         How many were deleted.
     """
     deleted = 0
-    for row in store.counts.search(Filter(until_s=now_s - keep_days * _DAY_S, kept=False)):
+    for row in store.counts.oldest_first(Filter(until_s=now_s - keep_days * _DAY_S, kept=False)):
         if row.status in WAITING or (spare is not None and spare(row.id)):
             continue
         try:

@@ -54,10 +54,8 @@ class Server:
     def usage(self) -> dict[str, int]:
         """What the process holds."""
         process = Path("/proc") / str(self.process.pid)
-        lines = (process / "smaps_rollup").read_text().splitlines()
-        private_kb = sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
         return {
-            "memory_mb": round(private_kb * 1024 / 1e6),
+            "memory_mb": round(held_kb(process) * 1024 / 1e6),
             "descriptors": len(list((process / "fd").iterdir())),
             "threads": len(list((process / "task").iterdir())),
         }
@@ -80,6 +78,17 @@ class Server:
             return requests.get(f"{self.url}/healthz", timeout=20).ok
         except requests.RequestException:
             return False
+
+
+def held_kb(process: Path) -> int:
+    """Memory that a process (/proc/PID) was given.
+
+    Not its pages of files, as of libraries: they belong to the system, and some 16 MB of them become "private" when
+    another program that has the same files open ends.
+    """
+    lines = (process / "smaps_rollup").read_text().splitlines()
+    kinds = ("Anonymous:", "Pss_Shmem:")
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kinds))
 
 
 def serve(data_dir: Path, web: dict[str, object], slow_sync_s: float) -> None:

@@ -16,7 +16,7 @@ from appliance import SlowSegmenter, make_settings, wait_for
 
 from attacks.children import fork_server
 from attacks.figures import Figures
-from attacks.server import Server
+from attacks.server import Server, held_kb
 from attacks.uploads import image, wait_until_counted
 from device.config import WatchSettings
 from device.service import Service
@@ -54,10 +54,7 @@ class Day(Server):
         found = dict.fromkeys(_MAY_GROW, 0)
         for pid in _family(self.process.pid):
             try:
-                rows = (Path("/proc") / str(pid) / "smaps_rollup").read_text().splitlines()
-                found["memory_mb"] += sum(
-                    int(row.split()[1]) for row in rows if row.startswith("Private_")
-                )
+                found["memory_mb"] += held_kb(Path("/proc") / str(pid))
                 found["descriptors"] += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
                 found["threads"] += len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
             except (FileNotFoundError, ProcessLookupError):
