@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -332,6 +332,37 @@ def test_a_checkpoint_under_way_is_not_called_damage(store):
     checkpoint.start()
     assert store.database.problem() is None
     checkpoint.join()
+    assert store.database.check() == []
+
+
+@contextmanager
+def checkpoint_of_another(store):
+    """Another program is in the middle of a checkpoint, for however long."""
+    shm = store.database.path.with_name(f"{DATABASE_NAME}-shm")
+    code = (
+        "import fcntl, sys; stream = open(sys.argv[1], 'r+b'); "
+        "fcntl.lockf(stream, fcntl.LOCK_EX, 1, 121); print(flush=True); sys.stdin.read()"
+    )  # byte 121 is the lock of checkpoints, see walformat.html of SQLite
+    words = [sys.executable, "-c", code, shm]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        yield
+        other.stdin.close()
+
+
+@pytest.mark.parametrize("under_way", [True, False])
+def test_however_long_a_checkpoint_takes_it_is_not_called_damage(store, monkeypatch, under_way):
+    monkeypatch.setattr(database, "_CHECKPOINT_S", 0.1)
+    store.counts.accept(new(notes="n" * 40_000))
+    store.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = store.data_dir / DATABASE_NAME
+    whole = path.read_bytes()
+    with checkpoint_of_another(store) if under_way else nullcontext():
+        os.truncate(path, len(whole) - 4096)
+        assert (store.database.problem() is None) == under_way
+    with path.open("r+b") as stream:
+        stream.write(whole)
+    assert (store.database.problem() is None) == under_way
     assert store.database.check() == []
 
 

@@ -26,7 +26,9 @@ from device.store.order import teach_natural_key
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30.0
 _CHECKPOINT_S = 3.0
-"""A checkpoint copies some 1000 pages (4 MB): longer than that it is half-way only on a disk that fails."""
+"""A checkpoint copies some 1000 pages (4 MB): longer than that it is half-way only on a slow or busy disk."""
+_CHECKPOINTS = 3
+"""Another thread may begin a checkpoint just after ours, but not each time."""
 _log = logging.getLogger(__name__)
 
 
@@ -113,17 +115,27 @@ class Database:
     def _read_head(self) -> None:
         """Read the head as it is on the disk, whatever this process still has in memory.
 
-        A checkpoint writes the first page before the file has grown: what looks damaged is looked at again, until no
-        checkpoint can be half-way any more.
+        A checkpoint writes the first page before the file has grown: what looks damaged is looked at again.
         """
         end_s = time.monotonic() + _CHECKPOINT_S
         while found := self._damage_of_head():
             if time.monotonic() > end_s:
-                self._note_damage(found)  # others may read good pages in the -wal for a while
+                self._judge_head(found)
                 return
             time.sleep(_CHECKPOINT_S / 100)
 
-    def _damage_of_head(self) -> str | None:
+    def _judge_head(self, found: sqlite3.Error) -> None:
+        """Call a file of a wrong size damaged if it stays so after checkpoints of our own: a disk may be slow."""
+        half = found.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_NOTADB  # which none writes
+        for _ in range(_CHECKPOINTS if half else 0):
+            if self.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()["busy"]:
+                return  # another one is still under way; whoever asks next looks again
+            if self._damage_of_head() is None:
+                return self.look_over()  # it wrote a good head over whatever was there
+            time.sleep(_CHECKPOINT_S / 100)
+        self._note_damage(str(found))  # others may read good pages in the -wal for a while
+
+    def _damage_of_head(self) -> sqlite3.Error | None:
         """What is wrong with the head of the file.
 
         By SQLite, never by open(): POSIX lets go of all locks that a process has on a file when any of its descriptors
@@ -135,7 +147,7 @@ class Database:
                 fresh.execute("PRAGMA schema_version").fetchone()
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
-                return str(error)
+                return error
             raise translate(error, self.path, self._is_damaged) from error
         return None
 
