@@ -12,6 +12,7 @@ from appliance import make_service, png, wait_for
 from conftest import draw_discs
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from roifile import ImagejRoi
 
 from device.counting.assay import Assay
@@ -19,6 +20,7 @@ from device.counting.reading import Reading
 from device.errors import ConflictError, InputError, NotFoundError
 from device.export.archive import archive_parts
 from device.export.files import counts_table, regions_table
+from device.export.pictures import REGION_RGB, draw_corrected
 from device.export.stored import export_file, load_count
 from device.imageio.points import read_points
 from device.jobs.intake import CountOptions
@@ -152,6 +154,63 @@ def test_every_export_keeps_the_regions(service, count):
         assert read(archive.read("regions.csv")) == [line]
         (result,) = (name for name in archive.namelist() if name.endswith("/result.json"))
         assert json.loads(archive.read(result))["regions"][0]["name"] == "=CA1/left"
+
+
+def test_the_downloaded_overlay_draws_regions_and_the_stored_one_stays(service, count):
+    client = create_app(service).test_client()
+    service.store.corrections.undo(count.id, "Ada")
+    stored = service.store.product(count.id, "overlay.jpg").read_bytes()
+    paths = [f"/api/v1/counts/{count.id}/{name}" for name in ("overlay.png", "overlay.jpg")]
+    before = [pixels_of(client.get(path).data) for path in paths]
+    service.store.regions.add(count.id, "CA1", SQUARE, "Ada")
+    rows = [service.store.counts.get(count.id)]
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(archive_parts(service.store, rows))))
+    (packed,) = (name for name in archive.namelist() if name.endswith("/overlay.jpg"))
+    after = [*(pixels_of(client.get(path).data) for path in paths), pixels_of(archive.read(packed))]
+    for old, new, exact in zip([*before, before[1]], after, (True, False, False), strict=True):
+        # The right side of the square, below its name and off the cells, and a place beyond it.
+        assert np.abs(new[50, 99] - REGION_RGB).max() <= (0 if exact else 60)
+        assert np.abs(new[50, 99] - old[50, 99]).max() > 60
+        assert np.abs(new[100, 200] - old[100, 200]).max() <= (0 if exact else 12)
+    # The name is written inside, below the upper side.
+    assert (after[0][4:20, :60] > 240).all(axis=2).any()
+    assert service.store.product(count.id, "overlay.jpg").read_bytes() == stored
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def test_a_name_that_fits_nowhere_is_cut_off_and_never_in_the_way(service, count):
+    edge = [(398, 0), (399, 0), (399, 2), (398, 2)]
+    service.store.regions.add(count.id, "W" * 60, edge, "Ada")
+    held = load_count(service.store, service.store.counts.get(count.id))
+    assert pixels_of(draw_corrected(service.store, held, "overlay.jpg")).shape[1] == 400
+
+
+def test_the_report_of_a_study_lists_the_regions(service, count):
+    from device.studies.drawn import drawn_csv, drawn_regions
+
+    store = service.store
+    store.studies.save(Study(name="sleep", groups=("control",)))
+    store.studies.assign("sleep", {count.id: Place(group="control", subject="m1")})
+    assert drawn_csv(store, "sleep") is None
+    store.regions.add(count.id, "CA1", SQUARE, "Ada")
+    (one,) = drawn_regions(store, "sleep")
+    assert (one.image, one.place.subject, one.reading.count) == ("slice.png", "m1", 2)
+    assert (one.area, one.density) == ("6000 px²", "333 per million px²")
+    (line,) = read(drawn_csv(store, "sleep"))
+    assert (line["region"], line["count"], line["group"]) == ("CA1", "2", "control")
+    pytest.importorskip("statsmodels")
+    from device.studies.analysis import analyse
+    from device.studies.report import report_files
+
+    files = report_files(store, analyse(store, "sleep"))
+    assert read(files["regions.csv"])[0] == line
+    said = files["report.html"].decode().split("Regions drawn on the images")[1]
+    for part in ("CA1", ">2<", "6000 px²", "no 90 % interval"):
+        assert part in said
 
 
 def require_roi(data: bytes, region: Region) -> None:

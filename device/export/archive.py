@@ -93,7 +93,7 @@ def _open_stored(store: Store, row: CountRow, name: str) -> IO[bytes]:
 
 def _open_picture(store: Store, row: CountRow, name: str) -> IO[bytes]:
     count = load_count(store, row)
-    if not count.corrections:
+    if not count.is_changed(name):
         return _open_stored(store, row, name)
     return io.BytesIO(draw_corrected(store, count, name))
 

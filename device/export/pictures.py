@@ -1,6 +1,8 @@
-"""Pictures of a stored count as it is now: with the corrections by hand, which the stored pictures do not know."""
+"""Pictures of a stored count as it is now: with corrections and regions, which the stored pictures do not know."""
 
 import io
+from collections.abc import Iterable
+from itertools import product
 
 import msgspec
 import numpy as np
@@ -13,14 +15,21 @@ from device.errors import DamagedError
 from device.export.corrected import Corrections, added_ids, corrected_count, remaining_cells
 from device.export.stored import StoredCount, corrected_labels
 from device.store import Store
+from device.store.region import Region
 
 THUMBNAIL_PX = 320
 ADDED_RGB = (111, 220, 159)
 REMOVED_RGB = (255, 122, 112)
+REGION_RGB = (116, 185, 236)
+"""The colours of the page."""
+_LETTER_WIDTH = 0.6
+"""Of a usual letter per height of the font."""
 
 
 def draw_corrected_overlay(store: Store, count: StoredCount, frame: Frame) -> np.ndarray:
     """The overlay with corrections: outlines of the cells that hold, added ones ringed, removed ones crossed.
+
+    Named regions are drawn around them.
 
     Args:
         store: where the count is.
@@ -37,6 +46,7 @@ def draw_corrected_overlay(store: Store, count: StoredCount, frame: Frame) -> np
     labels = corrected_labels(store, count)
     pixels = overlay_image(frame, _as_corrected(result, corrections), labels)
     step = round(result.width / pixels.shape[1])
+    _draw_regions(pixels, count.row.regions, step)
     radius = result.cell_diameter_px / 2 / step
     for x, y in corrections.added:
         _draw_ring(pixels, (x / step, y / step), radius)
@@ -44,7 +54,8 @@ def draw_corrected_overlay(store: Store, count: StoredCount, frame: Frame) -> np
         if cell.id in corrections.removed:
             _draw_cross(pixels, (cell.x / step, cell.y / step), max(5.0, radius / 2))
     size = max(10, min(pixels.shape[:2]) // 60)
-    stamp_texts(pixels, [(size // 2, 3 * size, correction_words(count))], size)
+    if corrections:
+        stamp_texts(pixels, [(size // 2, 3 * size, correction_words(count))], size)
     return pixels
 
 
@@ -117,6 +128,33 @@ def _by_hand(cell_id: int, place: tuple[float, float], diameter: float) -> Cell:
         score=0.0,
         probability=1.0,
     )
+
+
+def _draw_regions(pixels: np.ndarray, regions: Iterable[Region], step: int) -> None:
+    """Sides two pixels wide with a dark rim, and the name below the highest corner, in place.
+
+    Args:
+        pixels: (height, width, 3) uint8.
+        regions: in pixels of the image.
+        step: so many pixels of the image are one here.
+    """
+    size = max(12, min(pixels.shape[:2]) // 40)
+    for region in regions:
+        corners = np.array(region.points) / step
+        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            _draw_side(pixels, start, end)
+        x, y = corners[corners[:, 1].argmin()]
+        half = _LETTER_WIDTH * size * len(region.name) / 2
+        left = np.clip(x - half, 2, max(2, pixels.shape[1] - 2 * half))
+        stamp_texts(pixels, [(left, max(2, y + size / 3), region.name)], size)
+
+
+def _draw_side(pixels: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
+    # A corner between two pixels, such as 99.5, is drawn on both.
+    along = np.linspace(start, end, max(2, int(2 * np.abs(end - start).max()))) - 0.49
+    for colour, reach in (((0, 0, 0), (-1, 0, 1, 2)), (REGION_RGB, (0, 1))):
+        for right, down in product(reach, reach):
+            _dot(pixels, along[:, 0] + right, along[:, 1] + down, colour)
 
 
 def _draw_ring(pixels: np.ndarray, centre: tuple[float, float], radius: float) -> None:

@@ -45,6 +45,11 @@ class StoredCount:
     corrections: Corrections
     places: Mapping[str, Place]
 
+    def is_changed(self, picture: str) -> bool:
+        """True where people changed what this picture, such as overlay.jpg, shows: the stored one lacks it."""
+        shows_regions = picture.startswith("overlay.")
+        return bool(self.corrections) or (shows_regions and bool(self.row.regions))
+
 
 def load_count(store: Store, row: CountRow) -> StoredCount:
     """Read a done count.

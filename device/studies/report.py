@@ -13,6 +13,7 @@ from device.machine.files import write_atomic
 from device.store import Store
 from device.studies.analysis import Analysis, Findings, analyse
 from device.studies.comparing import require_statistics
+from device.studies.drawn import NO_INTERVAL, drawn_csv, drawn_regions
 from device.studies.methods import methods_text
 from device.studies.notes import AGAIN, FLAGGED, UNREVIEWED
 from device.studies.plots import agreement_figure, encode_figure, groups_figure
@@ -57,6 +58,8 @@ def report_html(store: Store, findings: Findings) -> str:
         numbers=_numbers(findings),
         notes=[_note(heading, told) for heading, told in findings.notes.items()],
         reviews=[_review(found) for found in reviews],
+        drawn=drawn_regions(store, findings.study.name),
+        no_interval=NO_INTERVAL,
     )
 
 
@@ -92,6 +95,9 @@ def report_files(store: Store, findings: Findings) -> dict[str, bytes]:
         "images.csv": images_csv(findings.study.name, findings.lines).encode(),
         "subjects.csv": subjects_csv(findings).encode(),
     }
+    drawn = drawn_csv(store, findings.study.name)
+    if drawn is not None:
+        contents["regions.csv"] = drawn.encode()
     for place, analysis in enumerate(findings.analyses, start=1):
         ending = f"-{place}" if len(findings.analyses) > 1 else ""
         figure = groups_figure(analysis, ranks=findings.study.tests == "ranks")

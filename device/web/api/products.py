@@ -91,7 +91,7 @@ def viewable(count_id: str) -> Response:
 @products.get("/counts/<count_id>/overlay.jpg")
 @answers(products, BINARY, 404, 409, media="image/jpeg")
 def overlay_jpg(count_id: str) -> Response:
-    """The image with outlines, numbers and the count, corrections by hand included."""
+    """The image with outlines, numbers, the count and the named regions, corrections by hand included."""
     return _send_corrected(count_id, "overlay.jpg")
 
 
@@ -152,12 +152,12 @@ for _name in get_args(FileFormat):
 
 
 def _send_corrected(count_id: str, name: str) -> Response:
-    """A picture with the corrections by hand; as stored where there are none."""
+    """A picture with the corrections by hand and the regions; as stored where there are none."""
     store, row = _find(count_id)
     if row.status != "done":
         return _product(count_id, name)  # says so
     count = load_count(store, row)
-    if not count.corrections:
+    if not count.is_changed(name):
         return _product(count_id, name)
     answer = Response(draw_corrected(store, count, name), mimetype=_MEDIA[Path(name).suffix])
     answer.headers["Cache-Control"] = "private, no-cache"
@@ -165,7 +165,7 @@ def _send_corrected(count_id: str, name: str) -> Response:
 
 
 def _draw_overlay(store: Store, count: StoredCount, frame: Frame) -> np.ndarray:
-    if count.corrections:
+    if count.is_changed("overlay.png"):
         return draw_corrected_overlay(store, count, frame)
     return overlay_image(frame, count.result, stored_labels(store, count.row.id))
 

@@ -14,6 +14,15 @@ export const interval = (pair) => (pair ? `${number(pair[0])} to ${number(pair[1
 
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
+/** A region in words; in millimetres where the pixel size is known. */
+export function regionWords({ count, area_px: pixels, area_mm2: mm2 }) {
+  return {
+    cells: plural(count, "cell"),
+    size: mm2 === null ? `${number(pixels)} px²` : `${significant(mm2)} mm²`,
+    density: mm2 === null ? `${significant((count / pixels) * 1e6)} per million px²` : `${significant(count / mm2)} per mm²`,
+  };
+}
+
 export function megabytes(bytes) {
   return bytes < 1e5 ? `${number(bytes / 1e3)} kB` : `${number(bytes / 1e6, bytes < 1e7 ? 1 : 0)} MB`;
 }

@@ -73,9 +73,9 @@ export class Polygon {
 
   #reading(scene, result) {
     if (!this.usable) return [element("p", { class: "hint" }, "The sides cross each other, so it is unclear what is inside. Clear it, or take corners back with Backspace.")];
-    const { cells, size, density } = readingOf(this.points, scene, result);
+    const { count, size, density } = readingOf(this.points, scene, result);
     return [
-      element("p", { class: "number" }, element("strong", { id: "polygon-count" }, number(cells)), element("em", {}, `of ${plural(scene.counted.length + scene.added.length, "cell")}`)),
+      element("p", { class: "number" }, element("strong", { id: "polygon-count" }, number(count)), element("em", {}, `of ${plural(scene.counted.length + scene.added.length, "cell")}`)),
       element("dl", { class: "pairs" }, ...pairs([["Area", size], ["Density", density]])),
     ];
   }

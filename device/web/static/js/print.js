@@ -1,11 +1,13 @@
 // One sheet of paper per count: picture, count, interval, warnings, how it was counted, who corrected it.
 import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
-import { dated, interval, number, plural, significant } from "./format.js";
+import { dated, interval, number, plural, regionWords, significant } from "./format.js";
 import { holding } from "./cells.js";
 
-const regionText = (one) => `${one.name}: ${plural(one.count, "cell")}, ${one.area_mm2 === null
-  ? `${number(one.area_px)} px²` : `${significant(one.area_mm2)} mm², ${significant(one.cells_per_mm2)} per mm²`}`;
+function regionText(one) {
+  const { cells, size, density } = regionWords(one);
+  return `${one.name}: ${cells}, ${size}, ${density}`;
+}
 
 function figures(count) {
   const made = holding(count.corrections).filter((one) => one.action !== "confirm");

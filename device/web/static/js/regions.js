@@ -2,19 +2,14 @@
 import * as api from "./api.js";
 import { area, inside } from "./cells.js";
 import { byId, confirmed, element, memory, pairs, toast } from "./dom.js";
-import { number, plural, significant } from "./format.js";
+import { regionWords } from "./format.js";
 
 /** What a polygon holds now, corrections included. */
 export function readingOf(points, scene, result) {
-  const cells = [...scene.counted, ...scene.added].filter((cell) => inside(points, cell)).length;
+  const count = [...scene.counted, ...scene.added].filter((cell) => inside(points, cell)).length;
   const pixels = area(points);
   const edge = result.pixel_size_um;
-  const mm2 = edge && (pixels * edge * edge) / 1e6;
-  return {
-    cells,
-    size: edge ? `${significant(mm2)} mm²` : `${number(pixels)} px²`,
-    density: edge ? `${significant(cells / mm2)} per mm²` : `${significant((cells / pixels) * 1e6)} per million px²`,
-  };
+  return { count, ...regionWords({ count, area_px: pixels, area_mm2: edge ? (pixels * edge * edge) / 1e6 : null }) };
 }
 
 const cornersOf = (region) => region.points.map(([x, y]) => ({ x, y }));
@@ -37,13 +32,14 @@ export class Regions {
     // A name that is being typed is not taken away.
     if (now === this.shown || list.contains(document.activeElement)) return;
     this.shown = now;
+    byId("region-hint").hidden = !readings.length;
     list.replaceChildren(...readings.map((one) => this.#item(one)));
   }
 
   #item({ region, cells, size, density }) {
     return element("li", {},
       element("input", { "aria-label": "Name of the region", value: region.name, maxlength: "60", autocomplete: "off", onchange: (event) => this.#rename(region, event.target) }),
-      element("p", {}, element("strong", {}, plural(cells, "cell"))),
+      element("p", {}, element("strong", {}, cells)),
       element("dl", { class: "pairs" }, ...pairs([["Area", size], ["Density", density]])),
       element("button", { type: "button", class: "link", "aria-label": `Remove the region ${region.name}`, onclick: () => this.#remove(region) }, "remove"));
   }
