@@ -1,4 +1,4 @@
-"""What is done now and then for all counts takes no more memory where there are thousands of them."""
+"""What looks at all counts takes no more memory where there are thousands of them."""
 
 import gc
 import tracemalloc
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from device.assays.selection import looked_through
 from device.config import StorageSettings
-from device.store import NewCount, Store, open_store
+from device.store import Filter, NewCount, Store, open_store
 from device.store.retention import delete_old
 from device.store.sweep import Sweep
+from device.web.api import exports
 
 SHORT, LONG = 400, 2000
 """Counts: several parts that are read together, and many."""
@@ -42,6 +44,14 @@ def look_for_old(store: Store) -> None:
     assert delete_old(store, 30, 1e9, spare=lambda _: True) == 0
 
 
+def choose_for_teaching(store: Store) -> None:
+    assert looked_through(store, "none of this name") == []
+
+
+def check_what_is_exported(store: Store) -> None:
+    exports._require_done(store, Filter(status="done"))
+
+
 def peak_bytes(work: Callable[[], None]) -> int:
     """What `work` holds at most, of Python's memory."""
     work()  # what is imported or remembered at the first time
@@ -54,8 +64,8 @@ def peak_bytes(work: Callable[[], None]) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("work", [sweep, look_for_old])
-def test_upkeep_holds_a_part_of_the_history_at_a_time(
+@pytest.mark.parametrize("work", [sweep, look_for_old, choose_for_teaching, check_what_is_exported])
+def test_a_look_at_all_counts_holds_a_part_of_the_history_at_a_time(
     tmp_path: Path, work: Callable[[Store], None]
 ) -> None:
     peaks = []

@@ -22,7 +22,7 @@ def looked_through(store: Store, name: str, ids: Sequence[str] = ()) -> list[Cou
     if ids:
         rows = [store.counts.get(one) for one in dict.fromkeys(ids)]
     else:
-        newest = store.counts.search(Filter(status="done", newest=True))
+        newest = store.counts.oldest_first(Filter(status="done", newest=True))
         rows = [row for row in newest if assay_name(row) == name and _is_seen(store, row)]
     for row in rows:
         if assay_name(row) != name:

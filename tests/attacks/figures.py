@@ -55,6 +55,13 @@ class Figures:
         bad = self.lost + self.doubled + self.wrong + self.errors + self.crashes + self.hangs
         return bad == 0 and not self.broken
 
+    def add(self, earlier: "Figures") -> None:
+        """Together with an earlier run."""
+        for one in ("tried", "lost", "doubled", "wrong", "errors", "crashes", "hangs"):
+            setattr(self, one, getattr(self, one) + getattr(earlier, one))
+        self.longest_s = max(self.longest_s, earlier.longest_s)
+        self.notes = _sum_up(earlier.notes + self.notes)
+
     def row(self, name: str) -> str:
         """A line of the table."""
         cells = [
@@ -75,6 +82,31 @@ HEADER = (
     "| attack | tried | lost | doubled | wrong bytes | 5xx | crashes | hangs | longest answer (s) | notes |\n"
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"
 )
+
+
+def read_row(page: Path, name: str) -> Figures:
+    """What the line of an attack tells; what is broken counts as a note."""
+    start = f"| {name} | "
+    rows = [row for row in page.read_text(encoding="utf-8").splitlines() if row.startswith(start)]
+    if not rows:
+        return Figures()
+    cells = [cell.strip().replace(",", "") for cell in rows[0].split("|")[2:11]]
+    *numbers, longest_s, notes = cells
+    return Figures(
+        *map(int, numbers), float(longest_s), notes=[one for one in notes.split("; ") if one]
+    )
+
+
+def _sum_up(notes: list[str]) -> list[str]:
+    """Notes that begin with a number and go on with the same words become one."""
+    found: dict[str, int | None] = {}
+    for note in notes:
+        number, _, words = note.partition(" ")
+        if number.isdecimal():
+            found[words] = (found.get(words) or 0) + int(number)
+        else:
+            found[note] = None
+    return [words if number is None else f"{number} {words}" for words, number in found.items()]
 
 
 class Stopwatch:

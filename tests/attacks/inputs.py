@@ -30,10 +30,10 @@ _THROUGH_THE_PAGE = 50
 """One in so many goes through the page; the others straight to the decoders, which takes a fifth of the time."""
 
 
-def attack(folder: Path, size: int, tricks: bool = True) -> Figures:
-    """`size` files, the tricks among them."""
+def attack(folder: Path, size: int, tricks: bool = True, seed: int = 0) -> Figures:
+    """`size` files, the tricks among them; another seed damages otherwise."""
     figures = Figures()
-    chance = random.Random(size)
+    chance = random.Random(f"{size} {seed}")
     client = create_app(make_service(folder)).test_client()
     contained = 0
     if tricks:
@@ -47,6 +47,11 @@ def attack(folder: Path, size: int, tricks: bool = True) -> Figures:
     figures.notes.append(f"{contained} cost a decoding process")
     figures.check(_is_well(client), "the page does not answer as before")
     return figures
+
+
+def go_on(folder: Path, size: int, tried: int) -> Figures:
+    """`size` more files after those that were tried, damaged otherwise; not the tricks again."""
+    return attack(folder, size, tricks=False, seed=tried)
 
 
 def _decode(data: bytes, name: str, samples: np.ndarray | None, figures: Figures) -> bool:

@@ -81,10 +81,12 @@ def _matching(query: dict[str, Any]) -> Filter:
 
 def _require_done(store: Store, which: Filter) -> None:
     """A missing or unfinished count raises instead of being left out."""
-    rows = {row.id: row for row in store.counts.search(which)}
-    for count_id in which.ids or ():
-        row = rows.get(count_id) or store.counts.get(count_id)
-        if row.status != "done":
+    if which.ids is None:
+        return
+    done = {row.id for row in _done(store, which)}
+    for count_id in which.ids:
+        row = None if count_id in done else store.counts.get(count_id)
+        if row is not None and row.status != "done":
             raise ConflictError(
                 f"The count of {row.image} is {row.status}; only finished counts can be exported."
             )
