@@ -175,6 +175,11 @@ def test_the_downloaded_overlay_draws_regions_and_the_stored_one_stays(service, 
     # The name is written inside, below the upper side.
     assert (after[0][4:20, :60] > 240).all(axis=2).any()
     assert service.store.product(count.id, "overlay.jpg").read_bytes() == stored
+    # A thumbnail is too small for them, with corrections or without.
+    service.store.corrections.remove(count.id, service.store.result(count.id), 3, "Ada")
+    thumbnail = pixels_of(client.get(f"/api/v1/counts/{count.id}/thumbnail.jpg").data)
+    place = round(50 * thumbnail.shape[1] / 400), round(100 * thumbnail.shape[1] / 400)
+    assert np.abs(thumbnail[place] - REGION_RGB).max() > 60
 
 
 def pixels_of(data: bytes) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 
 import msgspec
@@ -69,6 +70,8 @@ def draw_corrected(store: Store, count: StoredCount, name: str) -> bytes:
     """
     if name == "outlines.png":
         return outline_png(corrected_labels(store, count))
+    if name == "thumbnail.jpg":  # too small for regions and their names
+        count = replace(count, row=msgspec.structs.replace(count.row, regions=()))
     picture = draw_corrected_overlay(store, count, _viewable(store, count))
     if name == "thumbnail.jpg":
         small = Image.fromarray(picture)

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory, pairs } from "./dom.js";
-import { moment, number, significant } from "./format.js";
+import { moment, number, person, significant } from "./format.js";
 import "./header.js";
 import { keepPossible } from "./possible.js";
 import { countPage } from "./root.js";
@@ -35,7 +35,7 @@ function showValues() {
 async function showVersions() {
   const { versions } = await api.get(path("/versions"));
   byId("assay-versions").replaceChildren(...versions.map((one, place) => element("li", { value: one.version },
-    `${moment(one.when)}, ${one.who || "unknown"}${one.taught_frames ? `, taught by ${one.taught_frames} images` : ""} `,
+    `${moment(one.when)}, ${person(one.who)}${one.taught_frames ? `, taught by ${one.taught_frames} images` : ""} `,
     place > 0 && element("button", { class: "button small", type: "button", onclick: () => change(() => api.post(path("/restore"), { version: one.version, who: author() })) }, "Use again"))));
 }
 

@@ -1,7 +1,7 @@
 // Cells added and removed by hand: a log of who and when. A click is drawn at once; a queue sends the clicks in order.
 import * as api from "./api.js";
 import { byId, element, memory, toast } from "./dom.js";
-import { moment, plural } from "./format.js";
+import { moment, person, plural } from "./format.js";
 import { CorrectionQueue } from "./correction-queue.js";
 import { again, withPending } from "./correction-log.js";
 
@@ -126,7 +126,7 @@ export class Corrections {
 }
 
 function line(one) {
-  const said = `${one.who || "unknown"} ${VERBS[one.action]} ${one.cell_id ?? ""}`;
+  const said = `${person(one.who)} ${VERBS[one.action]} ${one.cell_id ?? ""}`;
   const when = one.pending ? "being saved" : one.undone ? `undone by ${one.undone_by || "unknown"} ${moment(one.undone_when)}` : moment(one.when);
   return element("li", { "data-undone": one.undone, "data-pending": one.pending }, element("span", {}, said), element("small", {}, when));
 }

@@ -14,6 +14,9 @@ export const interval = (pair) => (pair ? `${number(pair[0])} to ${number(pair[1
 
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
+/** Who did something; without a name the instrument notes that it came from the page. */
+export const person = (who) => (!who || who === "page" ? "someone" : who);
+
 /** A region in words; in millimetres where the pixel size is known. */
 export function regionWords({ count, area_px: pixels, area_mm2: mm2 }) {
   return {

@@ -1,7 +1,7 @@
 // One sheet of paper per count: picture, count, interval, warnings, how it was counted, who corrected it.
 import * as api from "./api.js";
 import { byId, element, pairs } from "./dom.js";
-import { dated, interval, number, plural, regionWords, significant } from "./format.js";
+import { dated, interval, number, person, plural, regionWords, significant } from "./format.js";
 import { holding } from "./cells.js";
 
 function regionText(one) {
@@ -11,7 +11,7 @@ function regionText(one) {
 
 function figures(count) {
   const made = holding(count.corrections).filter((one) => one.action !== "confirm");
-  const names = [...new Set(made.map((one) => one.who || "unknown"))].join(", ");
+  const names = [...new Set(made.map((one) => person(one.who)))].join(", ");
   const corrected = made.length ? `${plural(made.length, "correction")} by ${names}; automatic ${number(count.count)}` : "none";
   return pairs([
     ["90 % interval of the automatic count", interval(count.interval)],
@@ -23,7 +23,7 @@ function figures(count) {
     ["Image", `${count.image}, ${number(count.width)} × ${number(count.height)} px${count.pixel_size_um ? `, ${significant(count.pixel_size_um)} µm per pixel` : ", pixel size unknown"}`],
     ["Taken", dated(count.created)],
     ["Notes", count.notes],
-    ["Software", count.software],
+    ["Software", `fluocount ${count.software}`],
   ]);
 }
 

@@ -1,6 +1,6 @@
 // The readings of one count: automatic and corrected count, interval, warnings, doubtful objects, settings.
 import { byId, element, pairs } from "./dom.js";
-import { exposure, interval, moment, number, percent, plural, significant } from "./format.js";
+import { exposure, interval, moment, number, percent, person, plural, significant } from "./format.js";
 import { holding } from "./cells.js";
 import { flagItem } from "./flags.js";
 
@@ -18,7 +18,7 @@ function changes(corrections) {
   const removes = held.length - adds;
   const last = held.at(-1);
   const words = [adds && `${number(adds)} added`, removes && `${number(removes)} removed`].filter(Boolean).join(", ");
-  return last ? `${words}, by ${last.who || "unknown"}, ${moment(last.when)}` : "";
+  return last ? `${words}, by ${person(last.who)}, ${moment(last.when)}` : "";
 }
 
 /** trial: the CountResult of the slider settings while they are being tried, else null. */
@@ -45,7 +45,7 @@ function verdict(cell, result, corrections) {
   const said = holding(corrections).find((one) => one.cell_id === cell.id);
   if (!said) return "";
   const isCell = said.action === "add" || (said.action === "confirm" && cell.id <= result.count);
-  return `${isCell ? "a cell" : "no cell"}, ${said.who || "unknown"}`;
+  return `${isCell ? "a cell" : "no cell"}, ${person(said.who)}`;
 }
 
 /** onChoose(cell) shows one, onJudge(cell, isCell) says what it is. */
