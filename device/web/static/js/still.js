@@ -7,8 +7,8 @@
 const MARGIN = 0.3;
 /** Up to so much a picture of another scale is stretched before it is painted anew in the middle of a zoom ... */
 const MOST_STRETCH = 2;
-/** ... but not more often than this: at three a second a slow computer still shows thirty frames. */
-const LEAST_APART_MS = 350;
+/** ... but not more often than this: at two a second a slow computer still shows thirty frames. */
+const LEAST_APART_MS = 500;
 const SETTLED_MS = 120;
 
 /** A view of a larger box around the window; has what the painters ask a view for. */
