@@ -11,6 +11,7 @@ import tifffile
 from appliance import png
 from click.testing import CliRunner
 from conftest import FakeSegmenter
+from forms import DEEP, tiff
 from PIL import Image
 from watched import Bench
 
@@ -19,7 +20,9 @@ from device.cli import cli
 from device.commands import count
 from device.errors import InputError
 from device.export.tables import csv_text
+from device.imageio import decode_frame
 from device.imageio.filenames import Kind, judge_file, kind_of
+from device.imageio.header import read_header
 from device.watch.growth import continues
 
 
@@ -184,6 +187,47 @@ def test_images_of_other_programs_are_no_files_of_another_kind(name):
     assert kind_of(PurePath(name)) is Kind.FOREIGN
 
 
+OIF = "\ufeff[Acquisition Parameters Common]\r\n".encode("utf-16-le")
+"""The file of an Olympus microscope that lists the pictures in the folder beside it."""
+
+
+def olympus(folder):
+    (folder / "b.oif.files").mkdir()
+    (folder / "b.oif").write_bytes(OIF)
+    (folder / "b.oif.files" / "s_C001Z001.tif").write_bytes(tiff(DEEP))
+
+
+def test_a_file_whose_pixels_lie_in_a_folder_says_what_to_save_instead(lab):
+    (lab / "a.png").write_bytes(png(1))
+    olympus(lab)
+    outcome, _ = run(lab)
+    assert outcome.exit_code == 1
+    assert (
+        "b.oif: the pixels of Olympus' .oif lie in a folder beside it; save it as OIB or TIFF"
+        in outcome.stderr
+    )
+    assert "b.oif.files" not in outcome.stderr
+    found = search([lab], recursive=True)
+    assert [item.name for item in found.items] == ["a.png"]
+    assert ("b.oif.files/s_C001Z001.tif", "part of b.oif, which cannot be read") in found.passed
+
+
+def test_a_folder_of_nothing_else_gets_the_sentence_too(lab):
+    olympus(lab)
+    outcome, _ = run(lab)
+    assert outcome.exit_code == 1
+    assert "save it as OIB or TIFF" in outcome.stderr
+    assert "0 counted, 1 not counted" in outcome.stderr
+
+
+@pytest.mark.parametrize("suffix", ["oif", "OIF", "vsi"])
+def test_so_does_an_upload_of_such_a_file(suffix):
+    said = f"^slide.{suffix} cannot be read: the pixels of Olympus' .* lie in a folder beside it; .* TIFF"
+    for read in (decode_frame, read_header):
+        with pytest.raises(InputError, match=said):
+            read(OIF, f"slide.{suffix}")
+
+
 def test_own_results_are_no_images(tmp_path):
     for name in ("a.png.overlay.jpg", "a.jfif.labels.tif", "counts.csv", "a.nd2.outlines.png"):
         (tmp_path / name).write_bytes(png(1))
@@ -241,6 +285,15 @@ def test_the_watch_names_what_it_passes_over_once(bench):
         sum("notes.txt: passed over (no image)." in line for line in bench.said) == 2
     )  # once a run
     assert [line["image"] for line in bench.lines("errors.csv")] == ["slide.vsi"]
+
+
+def test_the_watch_says_what_to_save_instead_of_an_oif(bench):
+    olympus(bench.folder)
+    bench.once()
+    (failed,) = bench.lines("errors.csv")
+    assert failed["image"] == "b.oif"
+    assert "save it as OIB or TIFF" in failed["reason"]
+    assert bench.images() == []
 
 
 def test_a_table_that_a_spreadsheet_saved_with_a_bom_goes_on(bench):

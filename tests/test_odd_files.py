@@ -20,6 +20,7 @@ from forms import (
     interlaced,
     ome,
     ome_xml,
+    pages,
     pillow,
     png,
     tiff,
@@ -213,3 +214,22 @@ def test_several_pages_under_such_a_header_must_be_chosen_from():
     with pytest.raises(InputError, match="2 planes"):
         read(stream.getvalue())
     assert same(read(stream.getvalue(), page=2), OTHER)
+
+
+def test_thousands_of_pages_are_not_parsed_to_learn_the_size(monkeypatch):
+    """A tenth of a millisecond or two each: seconds in which nobody else's header would be read."""
+    data = pages(*[np.zeros((32, 32), np.uint8)] * 3000, GREY)
+    parsed, init = [], tifffile.TiffPage.__init__
+
+    def counting(self, *args, **options):
+        parsed.append(1)
+        init(self, *args, **options)
+
+    monkeypatch.setattr(tifffile.TiffPage, "__init__", counting)
+    header = read_header(data, "a.tif")
+    assert (header.height, header.width) == (32, 32)
+    assert len(parsed) < 150
+    assert decode_frame(data, "a.tif", Reading(page=3)).height == 32
+    assert decode_frame(data, "a.tif", Reading(page=3001)).height == GREY.shape[0]
+    with pytest.raises(InputError, match="contains 3001 pages, and page 3002"):
+        decode_frame(data, "a.tif", Reading(page=3002))

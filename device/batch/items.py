@@ -125,7 +125,7 @@ def _judge_other(path: Path, recursive: bool) -> Judged:
     if recursive or path.name.startswith("."):
         return Judged(Kind.OTHER)
     try:
-        inside = any(kind_of(PurePath(child.name)) is Kind.IMAGE for child in path.iterdir())
+        inside = any(kind_of(PurePath(*child.parts[-2:])) is Kind.IMAGE for child in path.iterdir())
     except OSError:
         inside = False
     return Judged(Kind.OTHER, _SEARCH_DEEPER if inside else "")

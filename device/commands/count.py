@@ -165,6 +165,8 @@ class _Batch:
 
     def announce(self, items: list[Item]) -> None:
         """Show what the largest file will need; a file that cannot be used is reported later, in its turn."""
+        if not items:  # nothing but files that cannot be read
+            return
         largest = max(items, key=_file_bytes)
         try:
             needed = self.counter.require_memory(largest, self.crew.card)

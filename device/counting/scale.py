@@ -12,6 +12,8 @@ _BAND_ROWS = 256
 """Rows that Pillow gets at a time from larger pictures: a few megabytes."""
 _STROKE_PX = 4
 """Half the width of the thickest stroke of lettering that is bridged."""
+_MARK_PX = 36
+"""Longest side of a dot or a cross that is bridged too; a bar or a box with a cell under it is longer."""
 
 
 def to_8_bit(image: ImageArray, full_scale: int) -> np.ndarray:
@@ -47,14 +49,14 @@ def without_ignored(image: np.ndarray, ignored: np.ndarray | None) -> np.ndarray
         ignored: (H, W) bool or None.
 
     Returns:
-        Itself where nothing is ignored; else a copy in which thin strokes continue what lies beside them, so that a
-        cell under a letter stays one, and everything wider has the median of the picture.
+        Itself where nothing is ignored; else a copy in which thin strokes and small marks continue what lies beside
+        them, so that a cell under a letter or a dot stays one, and everything wider has the median of the picture.
     """
     if ignored is None or not ignored.any():
         return image
     filled = image.copy()
     filled[ignored] = np.median(image[~ignored], axis=0) if not ignored.all() else 0
-    wide = scipy.ndimage.binary_opening(ignored, np.ones((2 * _STROKE_PX + 1,) * 2))
+    wide = _wide(ignored)
     strokes, _ = scipy.ndimage.label(ignored & ~wide)
     for box in scipy.ndimage.find_objects(strokes):
         around = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in box)
@@ -68,6 +70,16 @@ def without_ignored(image: np.ndarray, ignored: np.ndarray | None) -> np.ndarray
         thin = hidden & ~wide[around]
         piece[thin] = piece[tuple(nearest)][thin]
     return filled
+
+
+def _wide(ignored: np.ndarray) -> np.ndarray:
+    """Where what is ignored is neither a stroke nor a mark on a cell."""
+    wide: np.ndarray = scipy.ndimage.binary_opening(ignored, np.ones((2 * _STROKE_PX + 1,) * 2))
+    whole, _ = scipy.ndimage.label(ignored)
+    for number, box in enumerate(scipy.ndimage.find_objects(whole), start=1):
+        if max(side.stop - side.start for side in box) <= _MARK_PX:
+            wide[box][whole[box] == number] = False
+    return wide
 
 
 def working_shape(height: int, width: int, scale: float) -> tuple[int, int]:

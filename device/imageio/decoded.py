@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -154,8 +155,31 @@ def damaged(name: str, kind: str, error: Exception) -> InputError:
 _LONGEST_REASON = 150
 
 
+_APART = {
+    ".oif": ("Olympus' .oif", "save it as OIB or TIFF in the microscope's program"),
+    ".vsi": ("Olympus' .vsi", "export it as TIFF in the microscope's program"),
+    ".mrxs": ("3DHISTECH's .mrxs", "export it as TIFF in the scanner's program"),
+}
+"""Formats whose file is only a list: what it is, and what to do."""
+
+
+def kept_apart(suffix: str) -> str:
+    """What to do about a file whose pixels lie in a folder beside it; empty for any other.
+
+    Args:
+        suffix: of its name, in lower case.
+    """
+    if suffix not in _APART:
+        return ""
+    kind, remedy = _APART[suffix]
+    return f"the pixels of {kind} lie in a folder beside it; {remedy}."
+
+
 def not_an_image(name: str, empty: bool) -> InputError:
     """The sentence for a file that is something else."""
+    apart = kept_apart(PurePath(name).suffix.lower())
+    if apart and not empty:
+        return InputError(f"{name} cannot be read: {apart}")
     what = "the file is empty" if empty else "its content is something else"
     return InputError(
         f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats."

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 
 from device.imageio import IMAGE_SUFFIXES
-from device.imageio.decoded import RASTER_STARTS, TIFF_STARTS
+from device.imageio.decoded import RASTER_STARTS, TIFF_STARTS, kept_apart
 from device.imageio.vendor import VENDOR_SUFFIXES, missing_reader
 
 FOREIGN_SUFFIXES = frozenset(
@@ -18,7 +18,9 @@ FOREIGN_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """Images that fluocount cannot read; errors.csv lists them, because they are not counted."""
-FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
+_PIXELS_OF = (".oif.files",)
+"""How the folder is called that belongs to such a file: its planes are no images of their own."""
+_FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 _FOREIGN_STARTS = (
     b"BM", b"GIF8", b"RIFF", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"\x89HDF", b"FORM",
 )  # fmt: skip
@@ -61,7 +63,7 @@ def kind_of(path: PurePath) -> Kind:
     Hidden and temporary names, folders of the system or of a NAS, and fluocount's own outputs are
     OTHER with any suffix; so is every file that is not an image.
     """
-    if any(part in _SYSTEM_FOLDERS or part.startswith(".") for part in path.parts[:-1]):
+    if _is_in_system_folder(path) or _owner_of(path):
         return Kind.OTHER
     if path.name.startswith(_TEMPORARY_STARTS) or _OWN_OUTPUT.search(path.name):
         return Kind.OTHER
@@ -69,6 +71,16 @@ def kind_of(path: PurePath) -> Kind:
     if suffix in IMAGE_SUFFIXES:
         return Kind.IMAGE
     return Kind.FOREIGN if suffix in FOREIGN_SUFFIXES | VENDOR_SUFFIXES else Kind.OTHER
+
+
+def _is_in_system_folder(relative: PurePath) -> bool:
+    return any(part in _SYSTEM_FOLDERS or part.startswith(".") for part in relative.parts[:-1])
+
+
+def _owner_of(relative: PurePath) -> str:
+    """Name of the file whose pixels a file is a part of; empty for an image of its own."""
+    folders = (part for part in relative.parts[:-1] if part.lower().endswith(_PIXELS_OF))
+    return next((part[: part.rindex(".")] for part in folders), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +101,10 @@ _COUNTED = Judged(Kind.IMAGE)
 
 def judge_name(relative: PurePath) -> Judged | None:
     """Judge a file by its path below the folder that is counted; None where its content must tell."""
-    if any(part in _SYSTEM_FOLDERS or part.startswith(".") for part in relative.parts[:-1]):
+    if _is_in_system_folder(relative):
         return Judged(Kind.OTHER, "in a folder of the system")
+    if owner := _owner_of(relative):
+        return Judged(Kind.OTHER, f"part of {owner}, which cannot be read")
     name = relative.name
     if _OWN_OUTPUT.search(name):
         return Judged(Kind.OTHER)
@@ -129,7 +143,7 @@ def _judge_content(path: Path) -> Judged:
     if start[:4] in TIFF_STARTS or any(start.startswith(known) for known in RASTER_STARTS):
         return _COUNTED
     if suffix in FOREIGN_SUFFIXES or start.startswith(_FOREIGN_STARTS) or start[4:8] == b"ftyp":
-        return Judged(Kind.FOREIGN, FOREIGN_REASON)
+        return Judged(Kind.FOREIGN, kept_apart(suffix) or _FOREIGN_REASON)
     return Judged(Kind.OTHER, "no image")
 
 

@@ -5,6 +5,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,10 +90,10 @@ def _tiff(stream: IO[bytes], file_bytes: int) -> Header:
     from device.imageio.pages import all_pages
 
     with tifffile.TiffFile(stream) as file:
-        if not len(file.pages):
-            raise ValueError("it has no page")
         # Which page is counted is decided later; none needs more memory than the largest.
-        pages: list[Any] = [page.keyframe for page in all_pages(file)[:_MOST_PAGES]]
+        pages: list[Any] = [page.keyframe for page in islice(all_pages(file), _MOST_PAGES)]
+        if not pages:
+            raise ValueError("it has no page")
         page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
         grey = page.samplesperpixel == 1 and page.photometric != tifffile.PHOTOMETRIC.PALETTE
         return Header(

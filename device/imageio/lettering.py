@@ -1,5 +1,6 @@
 """Letters, digits, arrows and outlines of one colour, drawn on a picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ _THIN_PART = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
+class Letter:
     """What may be a letter.
 
     Attributes:
@@ -72,18 +73,22 @@ class _Letter:
 
     @property
     def box(self) -> Box:
+        """Where it lies."""
         return self.piece.box
 
     @property
     def height(self) -> int:
+        """Rows."""
         return int(self.box[0].stop - self.box[0].start)
 
     @property
     def width(self) -> int:
+        """Columns."""
         return int(self.box[1].stop - self.box[1].start)
 
     @property
     def thin(self) -> bool:
+        """Whether its strokes are narrow for its size."""
         most = min(_MOST_STROKE_PX, _THIN_SHARE * max(self.height, self.width))
         return self.stroke_px <= most
 
@@ -99,15 +104,15 @@ class _Letter:
         )
 
 
-def mark_lettering(drawn: Mask, bright: NDArray[Any], top: int) -> None:
+def mark_lettering(drawn: Mask, bright: NDArray[Any], inks: Sequence[tuple[int, int]]) -> None:
     """Mark letters and outlines.
 
     Args:
         drawn: (height, width), gets True where one is.
         bright: (height, width), the brightest channel.
-        top: the highest value in it.
+        inks: as `find_inks` has them.
     """
-    for low, high in _inks(_histogram(bright), top):
+    for low, high in inks:
         ink = bright >= low
         ink &= bright <= high
         ink &= ~drawn
@@ -126,11 +131,16 @@ def _histogram(bright: NDArray[Any]) -> NDArray[np.intp]:
     return np.bincount(bright.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
 
 
-def _inks(histogram: NDArray[np.intp], top: int) -> list[tuple[int, int]]:
+def find_inks(bright: NDArray[Any], top: int) -> list[tuple[int, int]]:
     """Ranges of bright levels that occur far more often than those beside them.
 
     One level as a rule; after JPEG all nearly full ones, where less than half as many come close to them.
+
+    Args:
+        bright: (height, width), the brightest channel.
+        top: the highest value in it.
     """
+    histogram = _histogram(bright)
     # A picture that was stretched has only every second or third level: levels that do not occur are left out.
     levels = np.flatnonzero(histogram)
     counts = histogram[levels]
@@ -163,16 +173,16 @@ def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
         return
     letters = []
     for piece in pieces:
-        beyond = (_around(piece, strokes, bright) - floor) / depth
-        if (beyond < _FALL_SHARE).mean() < _SHARP_PART:
+        outside = (beyond(piece, strokes, bright) - floor) / depth
+        if (outside < _FALL_SHARE).mean() < _SHARP_PART:
             continue
-        sharp = float((beyond < _FALL_ALONE_SHARE).mean())
-        letters.append(_Letter(piece, _stroke_px(piece.own), sharp, _at_edge(piece.box, bright)))
-    for line in _lines(letters):
+        sharp = float((outside < _FALL_ALONE_SHARE).mean())
+        letters.append(Letter(piece, stroke_px(piece.own), sharp, _at_edge(piece.box, bright)))
+    for line in lines_of(letters):
         if _is_text(line):
             for letter in line:
                 drawn[letter.box] |= letter.piece.own
-            _mark_small(drawn, strokes, line)
+            mark_small(drawn, strokes, line)
 
 
 def _mark_outlines(
@@ -183,20 +193,20 @@ def _mark_outlines(
     nothing = np.zeros_like(ink)
     for piece in find_inked(ink, ink, 1.0):
         size = max(piece.own.shape)
-        if size < _OUTLINE_PX or _stroke_px(piece.own) > _OUTLINE_THIN_SHARE * size:
+        if size < _OUTLINE_PX or stroke_px(piece.own) > _OUTLINE_THIN_SHARE * size:
             continue
-        beyond = (_around(piece, nothing, bright) - floor) / depth
-        if (beyond < _FALL_ALONE_SHARE).sum() >= _SHARP_OUTLINE_PART * max(1, len(beyond)):
+        outside = (beyond(piece, nothing, bright) - floor) / depth
+        if (outside < _FALL_ALONE_SHARE).sum() >= _SHARP_OUTLINE_PART * max(1, len(outside)):
             drawn[piece.box] |= piece.own
 
 
-def _is_text(line: list[_Letter]) -> bool:
+def _is_text(line: list[Letter]) -> bool:
     if len(line) >= _LEAST_LETTERS:
         return sum(letter.thin for letter in line) >= _THIN_PART * len(line)
     return any(letter.alone for letter in line)
 
 
-def _mark_small(drawn: Mask, ink: Mask, line: list[_Letter]) -> None:
+def mark_small(drawn: Mask, ink: Mask, line: list[Letter]) -> None:
     """Dots, dashes and broken strokes between the letters of a line."""
     down = slice(
         min(letter.box[0].start for letter in line), max(letter.box[0].stop for letter in line)
@@ -208,7 +218,7 @@ def _mark_small(drawn: Mask, ink: Mask, line: list[_Letter]) -> None:
     drawn[around] |= ink[around]
 
 
-def _around(piece: Piece, strokes: Mask, bright: NDArray[Any]) -> NDArray[np.float64]:
+def beyond(piece: Piece, strokes: Mask, bright: NDArray[Any]) -> NDArray[np.float64]:
     """The pixels two away from a piece, without those of others."""
     wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in piece.box)
     others = strokes[wide]
@@ -217,8 +227,8 @@ def _around(piece: Piece, strokes: Mask, bright: NDArray[Any]) -> NDArray[np.flo
     own[top : top + piece.own.shape[0], left : left + piece.own.shape[1]] = piece.own
     near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
     ring = scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & ~others
-    beyond: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
-    return beyond
+    outside: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
+    return outside
 
 
 def _at_edge(box: Box, image: NDArray[Any]) -> bool:
@@ -228,17 +238,17 @@ def _at_edge(box: Box, image: NDArray[Any]) -> bool:
     )
 
 
-def _stroke_px(own: Mask) -> float:
+def stroke_px(own: Mask) -> float:
     """Width of the widest stroke."""
     return 2 * float(scipy.ndimage.distance_transform_edt(np.pad(own, 1)).max()) - 1
 
 
-def _lines(letters: list[_Letter]) -> list[list[_Letter]]:
+def lines_of(letters: list[Letter]) -> list[list[Letter]]:
     """Letters side by side at about one height, in lines; each letter in one."""
     # From left to right a line that is out of reach stays so: thousands of bright cells are no thousands of lines.
     reach = _GAP_RATIO * max((letter.height for letter in letters), default=0)
-    lines: list[list[_Letter]] = []
-    near: list[list[_Letter]] = []
+    lines: list[list[Letter]] = []
+    near: list[list[Letter]] = []
     for letter in sorted(letters, key=lambda one: (one.box[1].start, one.box[0].start)):
         begin = letter.box[1].start
         near = [line for line in near if begin - line[-1].box[1].stop <= reach]
@@ -252,7 +262,7 @@ def _lines(letters: list[_Letter]) -> list[list[_Letter]]:
     return lines
 
 
-def _follows(letter: _Letter, last: _Letter) -> bool:
+def _follows(letter: Letter, last: Letter) -> bool:
     tall = max(letter.height, last.height)
     gap = letter.box[1].start - last.box[1].stop
     overlap = min(letter.box[0].stop, last.box[0].stop) - max(

@@ -1,6 +1,7 @@
 """The pages of a plain TIFF: which of them are data, and which only smaller copies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,32 +22,52 @@ Decode = Callable[[Any], np.ndarray]
 """From a page to (height, width) grey."""
 
 
-def all_pages(file: Any) -> list[Any]:
-    """The pages of an open TIFF, and after them those that stand behind another: some cameras hide the image there."""
-    pages = [page for page in file.pages if page is not None]
-    behind = (getattr(page, "pages", None) or () for page in pages[:_MOST_WITH_OTHERS])
-    return pages + [page for pages in behind for page in pages if page is not None]
+def all_pages(file: Any) -> Iterator[Any]:
+    """The pages of an open TIFF, and after them those that stand behind another: some cameras hide the image there.
+
+    Each is parsed when its turn comes: a tenth of a millisecond or two, which adds up in a stack of thousands.
+    """
+    with_others: list[Any] = []
+    for page in file.pages:
+        if page is not None:
+            yield page
+            if len(with_others) < _MOST_WITH_OTHERS:
+                with_others.append(page)
+    for page in with_others:
+        yield from (own for own in getattr(page, "pages", None) or () if own is not None)
 
 
-def data_pages(pages: Sequence[Any], name: str, asked: int | None, decode: Decode) -> list[Any]:
+def asked_page(pages: Iterator[Any], name: str, asked: int) -> Any:
+    """The page that a person chose.
+
+    Args:
+        pages: all pages of the file.
+        name: for messages.
+        asked: its number, from 1.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    seen = list(islice(pages, asked))
+    if len(seen) < asked:
+        raise InputError(
+            f"{name} contains {len(seen)} pages, and page {asked} was asked for; give a number from 1 to "
+            f"{len(seen)}."
+        )
+    return seen[-1]
+
+
+def data_pages(pages: Sequence[Any], name: str, decode: Decode) -> list[Any]:
     """The pages that hold the image at full resolution: one, or a stack of equal ones.
 
     Args:
         pages: all pages of the file.
         name: for messages.
-        asked: number of the page that a person chose, from 1; then that one alone.
         decode: for the comparison of pages of unequal sizes.
 
     Raises:
         InputError: pages of several kinds, none of which is a smaller copy of another.
     """
-    if asked is not None:
-        if asked > len(pages):
-            raise InputError(
-                f"{name} contains {len(pages)} pages, and page {asked} was asked for; give a number from 1 to "
-                f"{len(pages)}."
-            )
-        return [pages[asked - 1]]
     full = [page for page in pages if not int(page.keyframe.subfiletype or 0) & (_REDUCED | _MASK)]
     groups: dict[tuple[object, ...], list[Any]] = {}
     for page in full or pages:

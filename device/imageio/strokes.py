@@ -35,12 +35,13 @@ class Piece:
     inked: float
 
 
-def find_inked(strokes: Mask, ink: Mask, least_part: float) -> Iterator[Piece]:
+def find_inked(strokes: Mask, ink: Mask, least_part: float, least_px: int = 1) -> Iterator[Piece]:
     """The connected pieces of strokes of which enough is ink.
 
     Args:
         strokes, ink: (height, width); ink lies within the strokes.
         least_part: of a piece that must be ink, above 0 to 1.
+        least_px: pixels of the smallest one.
     """
     for window, inside in _windows(strokes, ink):
         # Of a boolean mask cc3d 4.1 numbers some dark pixels too (docs/upstream/connected-components-3d.md).
@@ -48,7 +49,7 @@ def find_inked(strokes: Mask, ink: Mask, least_part: float) -> Iterator[Piece]:
         areas = _areas(labels)
         inked = np.bincount(labels[ink[window]], minlength=len(areas))
         inked[0] = 0
-        is_wanted = inked >= least_part * areas.clip(1)
+        is_wanted = (inked >= least_part * areas.clip(1)) & (areas >= least_px)
         if not is_wanted.any():
             continue
         pixels = np.flatnonzero(is_wanted[labels])

@@ -17,7 +17,7 @@ from device.errors import InputError
 from device.imageio.acquisition import Acquisition, read_acquisition
 from device.imageio.decoded import Decoded, check_kind, check_size, damaged, turned
 from device.imageio.ome import OmeImage, read_ome
-from device.imageio.pages import all_pages, data_pages
+from device.imageio.pages import all_pages, asked_page, data_pages
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
 from device.imageio.samples import (
@@ -184,12 +184,7 @@ class _File:
         return self._found(key, channels, stack, planes.light, planes.present, series.name)
 
     def _plain(self, asked: Reading) -> _Found:
-        pages = data_pages(
-            all_pages(self.file),
-            self.name,
-            asked.page,
-            self._grey,
-        )
+        pages = self._pages(asked.page)
 
         def light(channel: int, place: Mapping[str, int]) -> Light:
             return self.light_of(pages[place.get("page", 0)])
@@ -205,6 +200,13 @@ class _File:
         channels = known if len(known) == 1 else (Channel(),)
         found = self._found(key, channels, stack, light, lambda channel, place: True, "")
         return replace(found, page_asked=asked.page is not None)
+
+    def _pages(self, asked: int | None) -> list[Any]:
+        """The page that was asked for, else those that hold the image."""
+        pages = all_pages(self.file)
+        if asked is not None:
+            return [asked_page(pages, self.name, asked)]
+        return data_pages(list(pages), self.name, self._grey)
 
     def _found(
         self, key: Any, channels: tuple[Channel, ...], stack: Mapping[str, int], light: LightOf,

@@ -1,0 +1,166 @@
+"""Dots, crosses and coloured lettering that people and programs draw on pictures; cells never pass for them."""
+
+import io
+import itertools
+
+import msgspec
+import numpy as np
+import pytest
+from forms import pillow, tiff
+from PIL import Image, ImageDraw, ImageFont
+
+from device.counting.pipeline import count_frame
+from device.counting.records import CountSettings
+from device.imageio import decode_frame
+from device.imageio.annotations import find_annotations
+from device.models.card import find_model
+from device.models.interpreter import load_segmenter
+from device.synthetic import SyntheticSettings, make_frame, vary_settings
+
+SETTINGS = SyntheticSettings(width_px=420, height_px=320, cells=4, faint_cells=2, filaments=2)
+PLAIN = make_frame(8, SETTINGS)
+IMAGE = PLAIN.frame.image
+PLACES = [(40, 40), (201, 60), (380, 42), (43, 222), (377, 281), (205, 290)]
+COLOURS = ["red", "lime", "blue", "cyan", "magenta", "yellow", "orange", "white"]
+
+
+def dot(draw, x, y, colour, radius=6):
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+
+
+def cross(draw, x, y, colour, reach=8):
+    draw.line((x - reach, y, x + reach, y), fill=colour, width=2)
+    draw.line((x, y - reach, x, y + reach), fill=colour, width=2)
+
+
+def ring(draw, x, y, colour, radius=9):
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=2)
+
+
+def triangle(draw, x, y, colour, reach=8):
+    draw.polygon([(x, y - reach), (x - reach, y + reach), (x + reach, y + reach)], fill=colour)
+
+
+def stamp(draw, colour, size):
+    font = ImageFont.load_default(size)
+    draw.text((8, 6), "2026-03-04 12:33", fill=colour, font=font)
+
+
+def drawn(draw_it, image=IMAGE):
+    picture = Image.fromarray(image)
+    draw_it(ImageDraw.Draw(picture))
+    return np.asarray(picture)
+
+
+def marked(mark, colour, image=IMAGE, places=PLACES):
+    return drawn(lambda draw: [mark(draw, x, y, colour) for x, y in places], image)
+
+
+def photograph(image, quality):
+    return pillow(image, "JPEG", quality=quality)
+
+
+def covered(frame, image):
+    """Part of what was drawn that is left out."""
+    changed = (np.abs(image.astype(int) - IMAGE) > 60).any(axis=2)
+    return 0.0 if frame.ignored is None else frame.ignored[changed].mean()
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mark", [dot, cross, ring, triangle])
+def test_marks_of_any_colour_are_left_out(mark, colour):
+    image = marked(mark, colour)
+    frame = decode_frame(pillow(image, "PNG"), "a.png")
+    assert frame.taken.ignored_for == ("annotations",)
+    assert covered(frame, image) == 1
+    assert frame.ignored.mean() < 0.05
+
+
+@pytest.mark.parametrize("quality", [60, 80, 95])
+@pytest.mark.parametrize("colour", ["red", "magenta", "yellow", "white"])
+@pytest.mark.parametrize("mark", [dot, cross])
+def test_so_are_marks_in_a_photograph(mark, colour, quality):
+    image = marked(mark, colour)
+    frame = decode_frame(photograph(image, quality), "a.jpg")
+    assert frame.taken.ignored_for == ("annotations",)
+    assert covered(frame, image) > 0.8
+    assert frame.ignored.mean() < 0.05
+
+
+@pytest.mark.parametrize("quality", [60, 80, 95])
+@pytest.mark.parametrize("size", [24, 36])
+@pytest.mark.parametrize("colour", ["red", "orange", "magenta", "white"])
+def test_lettering_in_colour_in_a_photograph_is_left_out(colour, size, quality):
+    image = drawn(lambda draw: stamp(draw, colour, size))
+    frame = decode_frame(photograph(image, quality), "a.jpg")
+    assert frame.taken.ignored_for == ("annotations",)
+    assert covered(frame, image) > 0.8
+    assert frame.ignored.mean() < 0.12
+
+
+def test_marks_on_deep_grey_data_are_left_out():
+    deep = IMAGE.max(axis=2).astype(np.uint16) * 16
+    deep += np.random.default_rng(0).integers(0, 16, deep.shape, np.uint16)
+    for x, y in PLACES:
+        deep[y - 5 : y + 6, x - 5 : x + 6] = 4095
+    frame = decode_frame(tiff(deep), "a.tif")
+    assert all(frame.ignored[y, x] for x, y in PLACES)
+
+
+def test_marks_add_no_cells():
+    segmenter = load_segmenter(find_model("fast"), 2)
+
+    def count(data):
+        return count_frame(decode_frame(data, "a"), segmenter, CountSettings()).result
+
+    plain = count(pillow(IMAGE, "PNG")).count
+    for data in (
+        pillow(marked(dot, "red"), "PNG"),
+        pillow(marked(dot, "white"), "PNG"),
+        photograph(marked(dot, "orange"), 85),
+        photograph(marked(cross, "yellow"), 85),
+        photograph(drawn(lambda draw: stamp(draw, "red", 30)), 85),
+    ):
+        result = count(data)
+        assert abs(result.count - plain) <= 1
+        assert "annotations" in [flag.code for flag in result.flags]
+
+
+def test_two_alike_are_chance():
+    assert find_annotations(marked(dot, "red", places=PLACES[:2])) is None
+
+
+def test_equal_discs_without_any_noise_are_no_marks():
+    """Somebody's simulated cells; no sensor gives two equal neighbours everywhere."""
+    image = np.zeros((200, 300, 3), np.uint8)
+    marks = marked(dot, (255, 200, 10), image, [(40, 40), (100, 60), (200, 120), (250, 40)])
+    assert find_annotations(marks) is None
+    assert find_annotations(marks, lossy=True) is None
+
+
+@pytest.mark.parametrize("exposure", [1.0, 8.0])
+@pytest.mark.parametrize("seed", [4, 12, 83, 205, 209])
+def test_nothing_is_found_in_photographs_of_cells(seed, exposure):
+    settings = vary_settings(seed, SyntheticSettings(width_px=500, height_px=375))
+    settings = msgspec.structs.replace(settings, exposure=exposure)
+    image = make_frame(seed, settings).frame.image
+    for quality in (60, 85, 95):
+        stream = io.BytesIO(photograph(image, quality))
+        assert find_annotations(np.asarray(Image.open(stream)), lossy=True) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quality", [60, 75, 85, 95])
+def test_nothing_is_found_in_photographs_of_real_frames(data_dir, quality):
+    found = []
+    folders = [sorted(folder.glob("images/*.png")) for folder in data_dir.iterdir()]
+    for path in itertools.chain(*folders):
+        with Image.open(path) as picture:
+            grey = picture.mode in ("1", "L", "I", "I;16")
+            if picture.mode.startswith("I"):
+                continue
+            image = np.asarray(picture.convert("L" if grey else "RGB"))
+        again = np.asarray(Image.open(io.BytesIO(photograph(image, quality))))
+        if find_annotations(again, lossy=True) is not None:
+            found.append(path.name)
+    assert found == []
