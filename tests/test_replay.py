@@ -14,7 +14,7 @@ from device.batch.items import Item, count_item
 from device.batch.replay import past_of_count, past_of_file, replay, results_in
 from device.commands.replay import command
 from device.counting.records import CountSettings
-from device.errors import InputError
+from device.errors import ConflictError, InputError
 from device.jobs.intake import CountOptions
 from device.jobs.relabelling import Change
 
@@ -96,6 +96,45 @@ def test_an_image_with_other_bytes_and_the_same_cells_is_named_too(lab):
 
     assert named(outcome) == {"image"}
     assert not outcome.same
+
+
+OTHERWISE = [
+    ({"full_scale": 4095}, "full scale 255, it was 4095"),
+    ({"offset": 100}, "offset 0, it was 100"),
+    ({"channel": "CTb"}, "channel none, it was CTb"),
+    (
+        {"ignored_for": ("annotations",), "ignored_px": 90},
+        "what is left out none, it was annotations",
+    ),
+]
+
+
+def read_by_another_version(lab, **taken):
+    """A count whose result says that its file was understood otherwise than it would be now."""
+    count_id = lab.count()
+    path = lab.stored(count_id, "result.json")
+    result = json.loads(path.read_bytes())
+    result["taken"] = result.get("taken", {}) | taken
+    path.write_text(json.dumps(result))
+    return count_id
+
+
+@pytest.mark.parametrize(("taken", "said"), OTHERWISE)
+def test_an_image_that_is_read_differently_now_is_named(lab, taken, said):
+    outcome = lab.replay(read_by_another_version(lab, **taken))
+    assert "image" in named(outcome)
+    assert not outcome.same
+    assert any(f"read differently: {said}" == d.text for d in outcome.differences)
+
+
+@pytest.mark.parametrize(("taken", "said"), OTHERWISE)
+def test_its_map_is_never_labelled_with_the_frame_of_now(lab, taken, said):
+    count_id = read_by_another_version(lab, **taken)
+    before = lab.store.result(count_id)
+    for again in (lab.service.counter.relabeller.preview, lab.service.counter.relabeller.store):
+        with pytest.raises(ConflictError, match=f"a.png is read differently now .*{said}"):
+            again(count_id, Change(threshold=0.8))
+    assert lab.store.result(count_id) == before
 
 
 def test_other_weights_are_named(lab):

@@ -23,9 +23,11 @@ from device.counting.records import (
     Counted,
     CountResult,
     CountSettings,
+    Frame,
     LabelImage,
     settings_of,
 )
+from device.counting.reread import reading_differences
 from device.counting.segmenter import Segmenter
 from device.counting.settings import resolve
 from device.errors import InputError
@@ -175,11 +177,10 @@ def replay(past: Past, segmenter: Segmenter) -> Replay:
         raise InputError(
             f"The image {past.image_path} cannot be read ({error.strerror}); name it with --image."
         ) from None
-    now = count_frame(
-        decode_frame(data, past.result.image, past.asked.reading), segmenter, past.asked
-    )
+    frame = decode_frame(data, past.result.image, past.asked.reading)
+    now = count_frame(frame, segmenter, past.asked)
     differences = (
-        *_image_differences(past, data),
+        *_image_differences(past, data, frame),
         *_model_differences(past, segmenter),
         *_settings_differences(past, segmenter),
         *_software_differences(past),
@@ -214,10 +215,11 @@ def _find_image(path: Path, result: CountResult) -> Path:
     raise InputError(f"The image {result.image} of {path} was not found; name it with --image.")
 
 
-def _image_differences(past: Past, data: bytes) -> list[Difference]:
+def _image_differences(past: Past, data: bytes, frame: Frame) -> list[Difference]:
     now, then = hashlib.sha256(data).hexdigest(), past.result.image_sha256
     if now == then:
-        return []
+        changes = reading_differences(past.result, frame)
+        return [Difference(what="image", text=f"read differently: {text}") for text in changes]
     text = f"{past.image_path} has sha256 {now[:12]}..., the counted image had {then[:12]}..."
     return [Difference(what="image", text=text)]
 

@@ -20,6 +20,7 @@ from device.counting.records import (
     ProbabilityMap,
     settings_of,
 )
+from device.counting.reread import reading_differences
 from device.counting.scale import working_shape
 from device.counting.settings import resolve
 from device.errors import ConflictError, DamagedError, InputError, NotFoundError
@@ -79,7 +80,8 @@ class Relabeller:
         """The count with other settings; saves nothing.
 
         Raises:
-            NotFoundError, ConflictError: no such count, not done, or counted by another model.
+            NotFoundError, ConflictError: no such count, not done, counted by another model, or from an image that
+                is read differently now.
             InputError: a value outside its range.
         """
         with self._lock, self._hold(count_id) as held:
@@ -142,6 +144,11 @@ class Relabeller:
         if frame.sha256 != row.image_sha256:
             raise DamagedError(
                 f"The stored image {row.image} is not the one that was counted; restore a backup."
+            )
+        if changes := reading_differences(result, frame):
+            raise ConflictError(
+                f"{row.image} is read differently now than when it was counted ({'; '.join(changes)}); count the "
+                "image again to change its threshold."
             )
         try:
             probability = decode_probability(path.read_bytes(), str(path))
