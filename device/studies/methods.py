@@ -49,7 +49,9 @@ def methods_text(
 def _counting(store: Store, findings: Findings) -> str:
     lines = [line for line in findings.lines if line.count is not None]
     results = [found for line in lines if (found := _result(store, line.count_id)) is not None]
-    text = f"{len(lines)} images{_subjects(lines, findings.study)} were counted with fluocount {_versions(results)}. "
+    images = "1 image" if len(lines) == 1 else f"{len(lines)} images"
+    were = "was" if len(lines) == 1 else "were"
+    text = f"{images}{_subjects(lines, findings.study)} {were} counted with fluocount {_versions(results)}. "
     models = Counter((one.model.name, one.model.version, one.model.sha256) for one in results)
     first = {one.model.sha256: one.model for one in results}
     for (_, _, sha256), number in models.most_common():
@@ -66,7 +68,7 @@ def _subjects(lines: Sequence[ImageLine], study: Study) -> str:
     names = [name for name in study.groups if name in groups] or sorted(groups)
     each = ", ".join(f"{name} {groups[name]}" for name in names)
     number = len({name for _, name in subjects} if study.pairing == "paired" else subjects)
-    return f" of {number} subjects ({each})"
+    return f" of {number} {'subject' if number == 1 else 'subjects'} ({each})"
 
 
 def _model(ref: ModelRef, number: int, total: int) -> str:
