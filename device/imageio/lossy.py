@@ -41,14 +41,16 @@ _SAME_LEVEL = 0.12
 """Letters of a line differ by less."""
 _SAME_COLOUR = 24
 """And each of their channels by less; colours at half the size are smeared."""
+_LEAST_COLOUR = 178
+"""Of 255, in its brightest channel: people draw in full colours; dim nuclei of one size are flat within some levels."""
 _ALIKE_PART = 0.75
 _LEAST_LETTERS = 3
 _LEAST_HEIGHT_PX = 7
 _FLAT_SHARE, _FLAT_LEVELS = 0.06, 7
 """Of its level, at least so many levels: three quarters of the pixels inside its edge are as near to their median."""
-_COPIES_APART = 0.1
+_COPIES_APART = 0.08
 """Part of the pixels by which copies may differ."""
-_LIKE_COLOUR, _LIKE_SIZE = 48, 1.5
+_LIKE_COLOUR, _LIKE_SIZE = 32, 1.4
 """What else differs by no more from marks that were found is one of them, blurred by what lies beside it."""
 
 
@@ -132,6 +134,8 @@ def _judge(
         return None
     colours = samples[piece.box][piece.own][inside >= level]
     colour = np.atleast_1d(np.median(colours, axis=0)).astype(np.float64)
+    if colour.max() < _LEAST_COLOUR:
+        return None
     return _Found(piece, level, colour, _is_flat(piece, light, level))
 
 
