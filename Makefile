@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Two processes test side by side: more would wait for memory, which TensorFlow takes per process.
+PYTEST = $(BIN)/python -m pytest -n 2
 
 .PHONY: run sample test test-browser test-slow lint bench models study clean
 
@@ -12,13 +14,13 @@ sample: $(VENV)/.device
 	$(BIN)/fluocount count device/samples --out out/sample
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(PYTEST) --dist loadfile
 
 test-browser: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "browser and not slow"
+	$(PYTEST) --dist loadfile -m "browser and not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --maxschedchunk 1 -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

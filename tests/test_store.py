@@ -266,6 +266,15 @@ def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(
     assert store.queue.retry(row.id).status == "queued"
 
 
+def test_an_image_that_two_crashes_hit_waits_behind_the_others(store):
+    first, second = store.counts.accept(new()), store.counts.accept(new(data=b"another image"))
+    for _ in range(2):
+        assert store.queue.claim().id == first.id
+        store.queue.requeue_interrupted()
+    assert store.queue.claim().id == second.id
+    assert store.queue.claim().id == first.id
+
+
 def test_power_cuts_are_not_held_against_the_image(store, monkeypatch):
     row = store.counts.accept(new())
     for number in range(9):

@@ -117,6 +117,7 @@ class Lab:
         end_s = time.monotonic() + timeout_s
         while not condition():
             assert self.process.poll() is None, self.said()
+            assert self.lines("errors.csv") == []
             assert time.monotonic() < end_s, self.said()
             time.sleep(0.05)
 

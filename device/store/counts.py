@@ -24,7 +24,10 @@ from device.store.results import ResultFolders, safe_suffix
 from device.store.studies import require_free
 
 _PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
-NEXT_FIRST = f"{_PRIORITY}, sequence"
+SUSPECT_AFTER = 2
+"""An image that was there at so many crashes in a row may be their cause, or may have been hit by chance."""
+NEXT_FIRST = f"attempts >= {SUSPECT_AFTER}, {_PRIORITY}, sequence"
+"""A suspect waits behind the others: they get their counts first, and an innocent one is not hit a third time."""
 
 
 class Counts(CountLists):
