@@ -8,7 +8,7 @@ import pytest
 import schemathesis
 from appliance import make_service, make_settings, png, wait_for, with_storage
 from conftest import FakeSegmenter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -115,12 +115,17 @@ def laboratory(tmp_path_factory):
     found.service.stop()
 
 
-def cases_of(operation):
+@st.composite
+def cases_of(draw, operation):
     """Calls as documented, and calls that break the document."""
-    return st.one_of(
-        operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
-        operation.as_strategy(generation_mode=GenerationMode.NEGATIVE),
-    )
+    mode = draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
+    try:
+        return draw(operation.as_strategy(generation_mode=mode))
+    except ValueError as error:
+        # schemathesis 4 sometimes asks its own validator, which knows no files, about a body with a file.
+        if str(error) != "Unsupported type: 'Binary'":
+            raise
+        reject()
 
 
 def send(case, laboratory) -> None:
