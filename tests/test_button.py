@@ -30,9 +30,10 @@ class Case:
         self.presses, self.refusals = [], []
         self.led = "ready"
         self.answer = lambda: None
+        self.dawdle = lambda: None
         calls = {
             "on_press": self._press,
-            "led": lambda: self.led,
+            "led": self._led,
             "on_refused": self.refusals.append,
         }
         self.panel = Panel(settings, **(calls | options))
@@ -40,6 +41,10 @@ class Case:
     def _press(self):
         self.presses.append(time.monotonic())
         self.answer()
+
+    def _led(self):
+        self.dawdle()
+        return self.led
 
     def down(self):
         self.pin[BUTTON].drive_low()
@@ -99,6 +104,23 @@ def test_a_spike_is_no_press(case):
     settle()
     assert case.presses == []
     assert case.refusals == []
+
+
+def test_a_press_on_a_busy_computer_is_not_lost(case):
+    reached, gate = threading.Event(), threading.Event()
+
+    def dawdle():
+        reached.set()
+        gate.wait(5)
+
+    case.dawdle = dawdle
+    assert reached.wait(5)
+    case.press()
+    case.press(seconds=0.002)  # a spike stays one
+    gate.set()
+    wait_for(lambda: len(case.presses) == 1)
+    settle()
+    assert len(case.presses) == 1
 
 
 def test_two_presses_are_two_captures(case):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from device.camera.status import State
 from device.config import ButtonSettings
@@ -33,6 +33,14 @@ PATTERNS: dict[LedState, tuple[float, float] | bool] = {
 
 REFUSED_S = 1.5
 """How long the LED flickers after a refused press."""
+
+
+class _Edge(NamedTuple):
+    """The level of the button changed."""
+
+    at_s: float
+    is_down: bool
+
 
 _LED_PERIOD_S = 0.25
 _RUNNING = "A capture is running; wait until it ends, then try again."
@@ -65,7 +73,7 @@ class Panel:
         self._settings = settings
         self._on_press, self._led_now, self._on_refused = on_press, led, on_refused
         self._on_hold = on_hold if settings.shutdown_on_hold else None
-        self._events: SimpleQueue[Literal["edge", "stop"] | _Refusal] = SimpleQueue()
+        self._events: SimpleQueue[Literal["stop"] | _Edge | _Refusal] = SimpleQueue()
         self._opened = ExitStack()
         self._button: Any = None
         self._led: Any = None
@@ -74,7 +82,7 @@ class Panel:
         self._job: threading.Thread | None = None
         self._pressed = self._spent = False
         self._pressed_at = 0.0
-        self._settles_at: float | None = None
+        self._last_edge: _Edge | None = None
         self.shown: LedState = "off"
         self._refused_until = float("-inf")
 
@@ -108,7 +116,8 @@ class Panel:
         if self._button is not None:
             # A button that is down at the start was not pressed for a capture.
             self._pressed = self._spent = self._button.is_pressed
-            self._button.when_pressed = self._button.when_released = self._edge
+            self._button.when_pressed = lambda: self._note(is_down=True)
+            self._button.when_released = lambda: self._note(is_down=False)
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
         self._thread.start()
 
@@ -142,8 +151,8 @@ class Panel:
         if on:
             time.sleep(self._settings.excitation_settle_s)
 
-    def _edge(self) -> None:
-        self._events.put("edge")
+    def _note(self, *, is_down: bool) -> None:
+        self._events.put(_Edge(time.monotonic(), is_down))
 
     # The methods below run in the panel's thread only.
 
@@ -155,9 +164,9 @@ class Panel:
                 event = None
             if event == "stop":
                 return
-            if event == "edge":
-                self._settles_at = time.monotonic() + self._settings.bounce_s
             try:
+                if isinstance(event, _Edge):
+                    self._follow(event)
                 if isinstance(event, _Refusal):
                     self._refuse(str(event))
                 self._advance(time.monotonic())
@@ -167,29 +176,41 @@ class Panel:
 
     def _time_to_next(self) -> float:
         times = [_LED_PERIOD_S]
-        if self._settles_at is not None:
-            times.append(self._settles_at - time.monotonic())
+        if self._last_edge is not None:
+            times.append(self._last_edge.at_s + self._settings.bounce_s - time.monotonic())
         if self._may_be_held():
             times.append(self._pressed_at + self._settings.hold_s - time.monotonic())
         return max(0.0, min(times))
 
+    def _follow(self, edge: _Edge) -> None:
+        """The level before an edge counts if it lasted, also when this thread learns of it later."""
+        last = self._last_edge
+        if last is not None and edge.at_s - last.at_s >= self._settings.bounce_s:
+            self._settle(last.is_down, last.at_s)
+        self._last_edge = edge
+
     def _advance(self, now: float) -> None:
         """Act on a level that has settled and on a press that has lasted long enough."""
-        if self._settles_at is not None and now >= self._settles_at:
-            self._settles_at = None
-            level = self._button.is_pressed
-            if level and not self._pressed:
-                self._pressed, self._pressed_at = True, now - self._settings.bounce_s
-            elif self._pressed and not level:
-                self._pressed = False
-                if not self._spent:
-                    self._do(self._on_press)
-                self._spent = False
+        if not self._events.empty():
+            return  # what has happened since comes first
+        last = self._last_edge
+        if last is not None and now >= last.at_s + self._settings.bounce_s:
+            self._last_edge = None
+            self._settle(self._button.is_pressed, last.at_s)
         if self._may_be_held() and now >= self._pressed_at + self._settings.hold_s:
             self._spent = True
-            # The button may be released already, with its event still in the queue.
+            # The button may be released already, with its event still on its way.
             if self._button.is_pressed and self._on_hold is not None:
                 self._do(self._on_hold)
+
+    def _settle(self, is_down: bool, since_s: float) -> None:
+        if is_down and not self._pressed:
+            self._pressed, self._pressed_at = True, since_s
+        elif self._pressed and not is_down:
+            self._pressed = False
+            if not self._spent:
+                self._do(self._on_press)
+            self._spent = False
 
     def _may_be_held(self) -> bool:
         return self._pressed and not self._spent and self._on_hold is not None
