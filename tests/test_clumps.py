@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from conftest import draw_discs, make_card, regions_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.feature import peak_local_max
@@ -66,6 +66,7 @@ def test_clumps_are_parted_at_the_peaks_of_the_plain_distance_map(seed, count, s
 
 
 @settings(max_examples=40)
+@example(seed=118, height=57, width=34, sigma=1.75, contrast=2.4375, diameter_px=6.0)
 @given(
     seed=st.integers(0, 10**6),
     height=st.integers(20, 200),

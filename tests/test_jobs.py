@@ -87,6 +87,23 @@ def test_a_bug_fails_one_image_not_the_worker(store, start, caplog):
     ended(store, good, "done")
 
 
+def test_a_count_waits_until_all_is_started_that_it_needs(store, start, monkeypatch):
+    asked, gate = threading.Event(), threading.Event()
+
+    def start_slowly():
+        asked.set()
+        gate.wait(20)
+
+    monkeypatch.setattr(worker.sandbox, "wait_until_ready", start_slowly)
+    row = accept(store)
+    start()
+    assert asked.wait(20)
+    waiting = store.counts.get(row.id)  # if the program is killed now, the image is not to blame
+    assert (waiting.status, waiting.attempts) == ("queued", 0)
+    gate.set()
+    ended(store, row, "done")
+
+
 def test_a_missing_model_fails_the_count_with_its_sentence(store, start):
     def missing(model):
         raise ModelError(f"There is no model called {model!r}.")

@@ -18,6 +18,7 @@ from device.errors import (
 from device.machine import clock
 from device.store import DATABASE_NAME, Edit, Filter, NewCount, open_store
 from device.store import database as database_module
+from device.store.queue import MAX_CRASHES
 from device.store.records import Relabel
 from device.store.sweep import Sweep
 
@@ -255,7 +256,7 @@ def test_counts_of_another_boot_are_not_marked(store, monkeypatch):
 
 def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(store):
     row = store.counts.accept(new())
-    for _ in range(2):
+    for _ in range(MAX_CRASHES - 1):
         store.queue.claim()
         assert store.queue.requeue_interrupted() == 1
     store.queue.claim()
@@ -264,15 +265,6 @@ def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(
     assert failed.status == "failed"
     assert "memory" in failed.error
     assert store.queue.retry(row.id).status == "queued"
-
-
-def test_an_image_that_two_crashes_hit_waits_behind_the_others(store):
-    first, second = store.counts.accept(new()), store.counts.accept(new(data=b"another image"))
-    for _ in range(2):
-        assert store.queue.claim().id == first.id
-        store.queue.requeue_interrupted()
-    assert store.queue.claim().id == second.id
-    assert store.queue.claim().id == first.id
 
 
 def test_power_cuts_are_not_held_against_the_image(store, monkeypatch):

@@ -10,6 +10,7 @@ that process ends. So the page and a watched folder share one queue and one work
 """
 
 from device.jobs.segmenters import Segmenters
-from device.jobs.worker import Worker, WorkerState
+from device.jobs.state import WorkerState
+from device.jobs.worker import Worker
 
 __all__ = ["Segmenters", "Worker", "WorkerState"]

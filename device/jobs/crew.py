@@ -8,7 +8,8 @@ import msgspec
 from device.config import CountingSettings
 from device.jobs.elsewhere import Begin, Elsewhere, Outcome
 from device.jobs.segmenters import Segmenters
-from device.jobs.worker import Worker, WorkerState
+from device.jobs.state import WorkerState
+from device.jobs.worker import Worker
 from device.machine.cores import share_cores
 from device.store import CountRow, Store
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-import msgspec
-
+from device import sandbox
 from device.counting.records import CountResult
 from device.errors import BusyError, FluocountError, StorageError
 from device.jobs.recounting import carry_over
 from device.jobs.run import Cancelled, Report, run_count
 from device.jobs.segmenters import Segmenters
+from device.jobs.state import WorkerState
 from device.machine.faults import is_of_the_machine
 from device.machine.processes import WorkerDied
 from device.store import CountRow, Store
@@ -36,23 +36,6 @@ _TIDY_EVERY_S = 300.0
 Count = Callable[[CountRow, Callable[[], None]], tuple[int, CountResult]]
 """Counts a claimed row; calls its second argument now and then, which raises to end the count. Returns the new
 revision, whose products are on the disk, and the result."""
-
-
-class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """Present state of the worker.
-
-    Attributes:
-        doing: `elsewhere` if another process has the lock, `paused` if results cannot be written,
-            `stopped` before the start and after the stop or a crash of the thread.
-        count_id: the count that is running here, or None.
-        problem: why it is paused, one sentence, or None.
-        silent_s: seconds since the last sign of progress.
-    """
-
-    doing: Literal["idle", "counting", "elsewhere", "paused", "stopped"]
-    count_id: str | None
-    problem: str | None
-    silent_s: float
 
 
 class Worker:
@@ -177,15 +160,13 @@ class Worker:
             self._sweep.run()
 
     def _next(self) -> None:
-        if (
-            self._claimed is not None
-        ):  # ended by a fault of the disk, which is not held against the image
+        if self._claimed is not None:  # ended by a fault of the disk, not of the image
             self._store.queue.requeue_blameless(self._claimed)
             self._claimed = None
         if self._after is None:
             self._watch_clock()
             self._tidy()
-        row = self._store.queue.claim() if self._store.queue.has_waiting() else None
+        row = self._claim()
         if row is None:
             self._doing = "idle"
             self._wake.wait(_POLL_S)
@@ -197,6 +178,14 @@ class Worker:
         finally:
             self._count_id = None
         self._claimed = None
+
+    def _claim(self) -> CountRow | None:
+        """The next count, once all it needs is started: it is not to blame if the program ends before."""
+        if not self._store.queue.has_waiting():
+            return None
+        if self._count_row == self._count_here:
+            sandbox.wait_until_ready()
+        return self._store.queue.claim()
 
     def _count(self, row: CountRow) -> None:
         queue = self._store.queue

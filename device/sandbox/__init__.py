@@ -9,7 +9,7 @@ decoders themselves are `device.imageio`; who trusts its files (the trainer) cal
 """
 
 from device.sandbox.files import LIMIT_S, ImageFile, decode_frame, open_image, read_frame
-from device.sandbox.pool import configure, peak_memory_mb
+from device.sandbox.pool import configure, peak_memory_mb, wait_until_ready
 
 __all__ = [
     "LIMIT_S",
@@ -19,4 +19,5 @@ __all__ = [
     "open_image",
     "peak_memory_mb",
     "read_frame",
+    "wait_until_ready",
 ]

@@ -38,6 +38,21 @@ class Decoders:
             if not self._idle:
                 self._idle.append(self._start())
 
+    def prepare(self) -> None:
+        """Have one ready, and wait until it is.
+
+        Raises:
+            BusyError: none can be started.
+        """
+        process = self._take()
+        try:
+            process.wait_until_ready()
+        except BaseException:
+            self._end(process)
+            raise
+        with self._lock:
+            self._idle.append(process)
+
     def ask(
         self, job: Job, file: int, limit_s: float, patience_s: float | None
     ) -> tuple[Answer, int | None, float]:
@@ -121,3 +136,12 @@ def configure(most: int) -> None:
     """Allow so many decoding processes at once, and have one ready."""
     decoders.resize(most)
     decoders.warm()
+
+
+def wait_until_ready() -> None:
+    """Wait for the start of a decoding process, if none is ready.
+
+    Raises:
+        BusyError: none can be started.
+    """
+    decoders.prepare()

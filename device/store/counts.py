@@ -24,10 +24,7 @@ from device.store.results import ResultFolders, safe_suffix
 from device.store.studies import require_free
 
 _PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
-SUSPECT_AFTER = 2
-"""An image that was there at so many crashes in a row may be their cause, or may have been hit by chance."""
-NEXT_FIRST = f"attempts >= {SUSPECT_AFTER}, {_PRIORITY}, sequence"
-"""A suspect waits behind the others: they get their counts first, and an innocent one is not hit a third time."""
+NEXT_FIRST = f"{_PRIORITY}, sequence"
 
 
 class Counts(CountLists):

@@ -14,10 +14,12 @@ from device.store.records import NOTHING_CARRIED, Carried, CountRow, Relabel
 from device.store.regions import write_regions
 
 MAX_ATTEMPTS = 3
-"""After so many crashes an image counts as failed, before systemd stops restarting the service."""
+"""After so many ends of the process that counts it, or failed reads, an image counts as failed."""
+MAX_CRASHES = 4
+"""The same for ends of the whole program, which somebody may have killed; systemd starts a folder watch five times."""
 
 _POISONOUS = (
-    f"The program stopped {MAX_ATTEMPTS} times while it counted this image, most likely because memory ran "
+    "The program stopped {times} times while it counted this image, most likely because memory ran "
     "out; try again, or use a smaller image."
 )
 
@@ -54,7 +56,7 @@ class JobQueue:
         )
 
     def requeue_interrupted(self) -> int:
-        """Put counts that a dead worker left running back in the queue, or fail them after MAX_ATTEMPTS.
+        """Put counts that a dead worker left running back in the queue, or fail them after MAX_CRASHES.
 
         An attempt that a power cut or restart ended does not count.
 
@@ -70,7 +72,7 @@ class JobQueue:
             connection.execute(
                 "UPDATE counts SET status = 'failed', finished_s = ?, error = ? "
                 "WHERE status = 'running' AND attempts >= ?",
-                (clock.now_s(), _POISONOUS, MAX_ATTEMPTS),
+                (clock.now_s(), _POISONOUS.format(times=MAX_CRASHES), MAX_CRASHES),
             )
             return connection.execute(
                 "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL "
@@ -99,7 +101,7 @@ class JobQueue:
         if row.attempts < MAX_ATTEMPTS:
             self.requeue(row.id)
         else:
-            self.fail(row.id, _POISONOUS)
+            self.fail(row.id, _POISONOUS.format(times=MAX_ATTEMPTS))
 
     def retry(self, count_id: str) -> CountRow:
         """Put a failed or cancelled count back in the queue.
