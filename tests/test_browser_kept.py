@@ -141,6 +141,28 @@ def test_a_note_typed_before_the_count_has_arrived_is_saved(counted, count, page
     assert page.get_by_label("Notes").input_value() == "layer 5"
 
 
+def test_a_late_answer_does_not_hide_why_an_image_cannot_be_shown(counted, page, open_page):
+    open_page.watched[-1].forgive("/api/v1/counts/")
+    damaged = counted.hand_in(cells_png(7), "damaged.png")
+    counted.store.product(damaged.id, "outlines.png").unlink()
+    first = []
+
+    def answer_the_first_late(route) -> None:
+        if first:
+            route.continue_()
+        else:
+            first.append(route)
+
+    address = f"{counted.url}/api/v1/counts/{damaged.id}"
+    page.route(address, answer_the_first_late)
+    page.goto(f"{counted.url}/counts/{damaged.id}")
+    expect_text(page, "#viewer-message", re.compile("outlines"))
+    with page.expect_response(address):
+        first[0].continue_()
+    page.wait_for_load_state("networkidle")
+    expect_text(page, "#viewer-message", re.compile("outlines"))
+
+
 def test_two_tabs_edit_different_fields_and_both_stay(counted, count, page, open_page):
     open_page.watched[-1].forgive("/api/v1/counts/")
     show_result(page, counted, count)

@@ -21,10 +21,12 @@ export function progressText(count) {
 /** Calls onProgress(count) whenever the count changes and resolves with the last. Survives a lost connection. */
 export function follow(id, onProgress) {
   return new Promise((resolve, reject) => {
-    const end = (settle, value) => { stop(); settle(value); };
+    let over = false;
+    const end = (settle, value) => { over = true; stop(); settle(value); };
     async function look() {
       try {
         const count = await api.get(api.countPath(id));
+        if (over) return; // another look was faster, and what followed from it is shown
         onProgress(count);
         if (ended(count)) end(resolve, count);
       } catch (error) {
