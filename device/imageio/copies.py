@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from device.counting.records import ImageArray
-from device.imageio.strokes import Piece, find_inked
+from device.imageio.strokes import Piece, find_inked, surroundings
 
 Mask = NDArray[np.bool_]
 
@@ -90,15 +89,8 @@ def _colours(pixels: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Mask]]:
 
 def _stands_out(piece: Piece, samples: ImageArray, colour: NDArray[Any], apart: float) -> bool:
     """Whether its colour ends within two pixels on all sides."""
-    wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in piece.box)
+    wide, ring = surroundings(piece, samples.shape[:2])
     around = samples[wide].astype(np.int64)
-    corner = [side.start - outer.start for side, outer in zip(piece.box, wide, strict=True)]
-    own = np.zeros(around.shape[:2], dtype=bool)
-    own[corner[0] : corner[0] + piece.own.shape[0], corner[1] : corner[1] + piece.own.shape[1]] = (
-        piece.own
-    )
-    near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
-    ring = scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near
     differs = np.abs(around[ring].reshape(np.count_nonzero(ring), -1) - colour).max(axis=1)
     return bool((differs >= apart).mean() >= _OTHER_PART)
 

@@ -9,7 +9,7 @@ import scipy
 from numpy.typing import NDArray
 
 from device.counting.filters import count_codes
-from device.imageio.strokes import Box, Piece, find_inked
+from device.imageio.strokes import Box, Piece, find_inked, surroundings
 
 Mask = NDArray[np.bool_]
 
@@ -220,13 +220,8 @@ def mark_small(drawn: Mask, ink: Mask, line: list[Letter]) -> None:
 
 def beyond(piece: Piece, strokes: Mask, bright: NDArray[Any]) -> NDArray[np.float64]:
     """The pixels two away from a piece, without those of others."""
-    wide = tuple(slice(max(0, side.start - 3), side.stop + 3) for side in piece.box)
-    others = strokes[wide]
-    own = np.zeros(others.shape, dtype=bool)
-    top, left = (side.start - around.start for side, around in zip(piece.box, wide, strict=True))
-    own[top : top + piece.own.shape[0], left : left + piece.own.shape[1]] = piece.own
-    near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
-    ring = scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near & ~others
+    wide, ring = surroundings(piece, bright.shape)
+    ring &= ~strokes[wide]
     outside: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
     return outside
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import cc3d
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from device.counting.labelling.regions import group_pixels
@@ -33,6 +34,27 @@ class Piece:
     box: Box
     own: Mask
     inked: float
+
+
+def surroundings(piece: Piece, shape: tuple[int, int]) -> tuple[Box, Mask]:
+    """The pixels two away from a piece: the next ones may still have some of its light.
+
+    Args:
+        piece: of a picture.
+        shape: (height, width) of that picture.
+
+    Returns:
+        A box around the piece, and which pixels of the box they are.
+    """
+    rows, columns = (
+        slice(max(0, side.start - 3), min(length, side.stop + 3))
+        for side, length in zip(piece.box, shape, strict=True)
+    )
+    own = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=bool)
+    top, left = piece.box[0].start - rows.start, piece.box[1].start - columns.start
+    own[top : top + piece.own.shape[0], left : left + piece.own.shape[1]] = piece.own
+    near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
+    return (rows, columns), scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near
 
 
 def find_inked(strokes: Mask, ink: Mask, least_part: float, least_px: int = 1) -> Iterator[Piece]:

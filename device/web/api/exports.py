@@ -85,8 +85,7 @@ def _require_done(store: Store, which: Filter) -> None:
         return
     done = {row.id for row in _done(store, which)}
     for count_id in which.ids:
-        row = None if count_id in done else store.counts.get(count_id)
-        if row is not None and row.status != "done":
+        if count_id not in done and (row := store.counts.get(count_id)).status != "done":
             raise ConflictError(
                 f"The count of {row.image} is {row.status}; only finished counts can be exported."
             )
