@@ -127,7 +127,7 @@ def test_a_study_is_loaded_counted_reviewed_blind_and_reported(study, open_page,
     served, truth = study
     page = open_page("about:blank", WIDE)
     review_id = begin(page, served)
-    page.goto("about:blank")  # else late answers to the page of the study, which names all, are heard
+    page.goto("about:blank")  # else late answers to the page before, which names all, are heard
     heard = []
     page.route("**/*", lambda route: listen(route, heard))
     page.goto(f"{served.url}/reviews/{review_id}")
