@@ -178,9 +178,10 @@ class ImageOnCanvas:
     page: object
     width: int
     height: int
+    canvas: str = "#canvas"
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        box = self.page.locator("#canvas").bounding_box()
+        box = self.page.locator(self.canvas).bounding_box()
         scale = min(box["width"] / self.width, box["height"] / self.height)
         left = box["x"] + (box["width"] - self.width * scale) / 2
         top = box["y"] + (box["height"] - self.height * scale) / 2

@@ -23,6 +23,7 @@ from device.web.api.corrections import corrections
 from device.web.api.counts import counts
 from device.web.api.exports import exports
 from device.web.api.instruments import instruments
+from device.web.api.looks import looks
 from device.web.api.models import models
 from device.web.api.openings import watch_openings
 from device.web.api.products import products
@@ -46,7 +47,7 @@ _MB = 1_000_000
 
 
 _BLUEPRINTS = (
-    pages, login_pages, health, status, counts, products, corrections, camera, exports, assays, models, studies,
+    pages, login_pages, health, status, counts, looks, products, corrections, camera, exports, assays, models, studies,
     study_files, reviews, help_pages, instruments, regions,
     administration, upkeep,
 )  # fmt: skip

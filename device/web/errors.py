@@ -50,7 +50,7 @@ STATUS_OF: dict[type[FluocountError], int] = {
 UPLOAD_ENDPOINT = "counts.hand_in"
 FORWARD_ENDPOINT = "instruments.receive"
 UPLOAD_ENDPOINTS = frozenset(
-    {UPLOAD_ENDPOINT, FORWARD_ENDPOINT, "models.install", "upkeep.check_update"}
+    {UPLOAD_ENDPOINT, FORWARD_ENDPOINT, "looks.look", "models.install", "upkeep.check_update"}
 )
 """The calls that take a large file."""
 MAX_TEXT_BYTES = 200_000

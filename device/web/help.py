@@ -62,8 +62,9 @@ TERMS = {
     "diameter": Term(
         "Cell diameter",
         "How wide a typical cell is, in pixels of your image. Leave it empty and it is estimated. If the outlines "
-        "split cells or join them, measure one and enter its width.",
-        "files",
+        "split cells or join them, draw a line across one: on the image before it is uploaded, or with Measure on "
+        "its result.",
+        "page#upload",
     ),
     "assay": Term(
         "Assay",

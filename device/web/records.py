@@ -10,6 +10,7 @@ from device.counting.assay import Assay
 from device.counting.card import ModelCard
 from device.counting.records import CountResult, Flag
 from device.forward import ForwardState
+from device.jobs.looking import Look
 from device.jobs.models import ModelList
 from device.machine.system import Memory, Throttling
 from device.service import Problem, Refusal
@@ -294,5 +295,5 @@ class AssayVersions(msgspec.Struct, frozen=True, kw_only=True):
 DOCUMENTED: tuple[type[msgspec.Struct], ...] = (
     Error, Accepted, CorrectionsView, RegionList, CountList, ChangeList, Neighbours, CountSummary, CountState,
     CountResult, SampleList, Assay, AssayList, AssayVersions, RecountView, Lesson, StatusView, CameraStatus,
-    Health, InstrumentList, Hello, Message, Receipt, ModelList,
+    Health, InstrumentList, Hello, Message, Receipt, ModelList, Look,
 )  # fmt: skip

@@ -46,8 +46,22 @@ def _store() -> Store:
 def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Upload an image to be counted."""
     image = form.pop("image")
-    key = headers.get("idempotency_key")
-    options = CountOptions(
+    options = options_of(form, headers.get("idempotency_key"))
+    intake = service().require_accepting().intake
+    row = intake.accept(image.read(), image.filename or "", "upload", options)
+    earlier = earlier_count(_store(), row)
+    g.told_counts = [] if earlier is None else [earlier.id]
+    return json(Accepted.of(row, earlier), 202)
+
+
+def options_of(form: dict[str, Any], key: str | None = None) -> CountOptions:
+    """What the sender of a CountForm chose.
+
+    Args:
+        form: checked.
+        key: the request's Idempotency-Key.
+    """
+    return CountOptions(
         sample=form.get("sample", ""),
         notes=form.get("notes", ""),
         model=form.get("model"),
@@ -59,11 +73,6 @@ def hand_in(form: dict[str, Any], headers: dict[str, Any]) -> Response:
         once_key=f"client:{key}" if key else None,
         owner=sender(),
     )
-    intake = service().require_accepting().intake
-    row = intake.accept(image.read(), image.filename or "", "upload", options)
-    earlier = earlier_count(_store(), row)
-    g.told_counts = [] if earlier is None else [earlier.id]
-    return json(Accepted.of(row, earlier), 202)
 
 
 @counts.get("/counts")

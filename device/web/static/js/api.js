@@ -80,7 +80,7 @@ const asJson = async (response) => (response.status === 204 ? null : response.js
 export const get = async (path, parameters, signal) => asJson(await call("GET", path, { parameters, signal }));
 export const post = async (path, json, key) => asJson(await call("POST", path, { json: json ?? {}, key }));
 export const patch = async (path, json, { keepalive } = {}) => asJson(await call("PATCH", path, { json, keepalive }));
-export const sendForm = async (path, form) => asJson(await call("POST", path, { body: form }));
+export const sendForm = async (path, form, signal) => asJson(await call("POST", path, { body: form, signal }));
 export const remove = async (path) => asJson(await call("DELETE", path));
 
 export async function blob(path, { method = "GET", parameters, json, signal } = {}) {

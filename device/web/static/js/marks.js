@@ -127,7 +127,7 @@ function paintPolygon(context, view, { points, closed, next }) {
   }
 }
 
-function paintMeasure(context, view, { points, next, diameter }, cells) {
+function paintLine(context, view, { points, next }) {
   const ends = next ? [points[0], next] : points;
   if (!ends.length) return;
   const [a, b] = ends.map((point) => view.toScreen(point));
@@ -138,6 +138,11 @@ function paintMeasure(context, view, { points, next, diameter }, cells) {
     }
     if (b) { context.moveTo(a.x, a.y); context.lineTo(b.x, b.y); }
   });
+}
+
+/** The line that is drawn, and circles of a diameter on the cells where there is one. */
+export function paintMeasure(context, view, line, diameter, cells) {
+  paintLine(context, view, line);
   if (!diameter) return;
   rimmed(context, 1.5, CHOSEN, () => {
     for (const cell of cells) {
@@ -165,6 +170,6 @@ export function paintMarks(context, view, scene) {
 /** What follows the pointer. scene: {counted, added, chosen, polygon, measure} */
 export function paintPointed(context, view, scene) {
   paintPolygon(context, view, scene.polygon);
-  paintMeasure(context, view, scene.measure, [...scene.counted, ...scene.added]);
+  paintMeasure(context, view, scene.measure, scene.measure.diameter, [...scene.counted, ...scene.added]);
   if (scene.chosen) rimmed(context, 2, CHOSEN, () => corners(context, view, scene.chosen));
 }

@@ -2,39 +2,29 @@
 import * as api from "./api.js";
 import { byId, element, memory } from "./dom.js";
 import { significant } from "./format.js";
+import { Line } from "./line.js";
 
-const LEAST_PX = 2;
-
-export class Measure {
+export class Measure extends Line {
   constructor(onChange) {
-    Object.assign(this, { onChange, points: [], next: null, diameter: null, shown: "" });
+    super();
+    Object.assign(this, { onChange, diameter: null });
     byId("measure-diameter").addEventListener("click", () => this.#useDiameter());
     byId("measure-clear").addEventListener("click", () => this.clear());
     byId("measure-form").addEventListener("submit", (event) => { event.preventDefault(); this.#saveScale(); });
   }
 
-  get length() {
-    const [a, b] = this.points;
-    return b ? Math.hypot(a.x - b.x, a.y - b.y) : 0;
-  }
-
   clear() {
-    Object.assign(this, { points: [], next: null, diameter: null });
+    super.clear();
+    this.diameter = null;
     byId("measure-note").textContent = "";
     this.onChange();
   }
 
-  /** The first click begins a line, the second ends it, the third begins another. */
   add(point) {
-    if (this.points.length === 2) this.points = [];
-    this.points.push(point);
-    if (this.points.length === 2 && this.length < LEAST_PX) this.points.pop();
+    super.add(point);
     this.diameter = null;
-    this.next = null;
     this.onChange();
   }
-
-  hover(point) { this.next = this.points.length === 1 ? point : null; }
 
   read(result, toolActive) {
     byId("measure-panel").hidden = !toolActive && !this.points.length;

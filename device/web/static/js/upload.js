@@ -1,12 +1,13 @@
 // Drop images: two upload at a time, and each row shows the state of its file.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { announce, byId, pause, toast } from "./dom.js";
+import { announce, byId, memory, pause, toast } from "./dom.js";
 import { droppedFiles, imagesOf } from "./dropped.js";
 import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
 import { ended } from "./job.js";
 import { onChanges } from "./live.js";
+import { Look } from "./look.js";
 import { keepPossible } from "./possible.js";
 import { SampleName } from "./sample-name.js";
 import { send } from "./send.js";
@@ -50,9 +51,16 @@ function objection(file) {
   return null;
 }
 
-function add(files) {
+/** What a person chose: counted at once, or after the first image was looked at. */
+function take(files) {
   if (!files.length) toast("There is no image in what you chose. Choose image files, or a folder of images.", "warn");
   const chosen = options();
+  const shown = files.filter((file) => !objection(file));
+  if (shown.length && byId("look-first").checked) looking.open(shown, chosen, (changed) => add(files, changed));
+  else add(files, chosen);
+}
+
+function add(files, chosen) {
   for (const file of files) {
     const row = new Row(file, chosen, retry);
     rows.push(row);
@@ -209,14 +217,18 @@ function dropTarget(zone) {
   document.addEventListener("drop", async (event) => {
     event.preventDefault();
     off();
-    add(await droppedFiles(event.dataTransfer));
+    take(await droppedFiles(event.dataTransfer));
   });
 }
 
 const names = new SampleName();
+const looking = new Look();
+const first = byId("look-first");
+first.checked = Boolean(memory.read("look-first"));
+first.addEventListener("change", () => memory.write("look-first", first.checked ? "yes" : ""));
 for (const id of ["files", "folder"]) {
   byId(id).addEventListener("change", (event) => {
-    add(id === "folder" ? imagesOf([...event.target.files]) : [...event.target.files]);
+    take(id === "folder" ? imagesOf([...event.target.files]) : [...event.target.files]);
     event.target.value = "";
   });
 }

@@ -1,0 +1,138 @@
+"""An image is looked at before it is counted: its cells are measured by drawing, on the page of uploads."""
+
+import re
+
+import pytest
+from accessible import check, lost_focus, nameless
+from browser import (
+    PHONE,
+    GlowSegmenter,
+    ImageOnCanvas,
+    expect_text,
+    serving,
+    settings_for,
+    shoot,
+)
+from conftest import make_card
+from dapi import dapi_frame
+
+from device.models.card import find_model, load_card
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+FRAMES = {f"slice {seed}.tif": dapi_frame(seed, nuclei=12, blurred=0) for seed in (1, 2)}
+FILES = [
+    {"name": name, "mimeType": "image/tiff", "buffer": made.ome_tiff}
+    for name, made in FRAMES.items()
+]
+SIZES = {"360": PHONE, "1366": {"width": 1366, "height": 768}, "1920": {"width": 1920, "height": 1080}}  # fmt: skip
+
+BEHIND = "() => { for (const one of document.querySelectorAll('.shell-header, .upload')) one.hidden = true; }"
+
+
+class Estimating(GlowSegmenter):
+    """Estimates the size of cells as the shipped models do."""
+
+    def __init__(self) -> None:
+        reader = load_card(find_model("fast")).diameter_reader
+        super().__init__(make_card(diameter_reader=reader))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("looked")
+    with serving(settings_for(folder), segmenter=Estimating) as found:
+        yield found
+
+
+def look_at(page, files, channel="DAPI"):
+    """Choose images that are to be looked at first; wait for the picture with its circles."""
+    page.get_by_label("Show me the first image").check()
+    page.locator("#upload-options summary").click()
+    page.locator("#channel").fill(channel)
+    page.locator("#files").set_input_files(files)
+    page.locator("#look[data-circles]").wait_for()
+    return ImageOnCanvas(page, 320, 240, "#look-canvas")
+
+
+def circles(page) -> int:
+    return int(page.locator("#look").get_attribute("data-circles"))
+
+
+def test_a_line_across_a_cell_is_the_size_that_the_images_are_counted_with(served, open_page):
+    before = served.store.counts.number()
+    page = open_page(f"{served.url}/upload")
+    image = look_at(page, FILES)
+    expect_text(page, "#look-from", re.compile("^Estimated, "))
+    assert circles(page) >= 6
+    x, y = FRAMES["slice 1.tif"].nuclei[0]
+    image.click(x - 12, y)
+    image.click(x + 12, y)
+    expect_text(page, "#look-from", re.compile("^Your line"))
+    drawn = float(page.locator("#look-diameter").input_value())
+    assert drawn == pytest.approx(24, abs=0.7)
+    expect_text(page, "#look-reading", f"{drawn:.1f} px")
+    assert served.store.counts.number() == before
+    page.get_by_role("button", name="Count 2 images").click()
+    expect_text(page, "#upload-summary", re.compile("^2 of 2 counted"))
+    for row in served.store.counts.search(limit=2):
+        assert row.settings.cell_diameter_px == drawn
+        result = served.store.result(row.id)
+        assert (result.cell_diameter_px, result.cell_diameter_from) == (drawn, "set")
+
+
+def test_the_estimate_is_taken_for_each_image(served, open_page):
+    page = open_page(f"{served.url}/upload")
+    look_at(page, FILES)
+    first = page.locator("#look-reading").inner_text()
+    page.get_by_label("Cell diameter in pixels of these").fill("60")
+    expect_text(page, "#look-from", re.compile("^As typed"))
+    page.get_by_role("button", name="Take the estimate").click()
+    expect_text(page, "#look-reading", first)
+    page.get_by_role("button", name="Show the next image").click()
+    expect_text(page, "#look-name", "slice 2.tif")
+    expect_text(page, "#look-from", re.compile("^Estimated, "))
+    page.get_by_role("button", name="Count 2 images").click()
+    expect_text(page, "#upload-summary", re.compile("^2 of 2 counted"))
+    for row in served.store.counts.search(limit=2):
+        assert row.settings.cell_diameter_px is None
+        assert served.store.result(row.id).cell_diameter_from == "estimated"
+
+
+def test_cancel_uploads_nothing_and_a_bad_image_says_why(served, open_page):
+    before = served.store.counts.number()
+    page = open_page(f"{served.url}/upload")
+    open_page.watched[-1].forgive("/api/v1/looks")
+    look_at(page, FILES)
+    page.keyboard.press("Escape")
+    page.locator("#toasts", has_text="Nothing was uploaded").wait_for()
+    page.locator("#files").set_input_files({**FILES[0], "buffer": b"no image"})
+    page.locator("#look-message", has_text="slice 1.tif").wait_for()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    assert served.store.counts.number() == before
+    assert page.locator("#upload-rows li").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_look_fits_every_width_and_is_for_everybody(served, open_page, theme):
+    wrong = {}
+    for name, size in SIZES.items():
+        touch = {"has_touch": True, "is_mobile": True} if size is PHONE else {}
+        page = open_page("about:blank", size, **touch)
+        page.add_init_script(f"localStorage.setItem('fluocount-theme', '{theme}')")
+        page.goto(f"{served.url}/upload")
+        look_at(page, FILES)
+        found = [*check(page, "faint"), *check(page, "unsound"), *nameless(page)]
+        if touch:
+            page.evaluate(BEHIND)  # nobody can hit it
+            found += check(page, "small")
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append("wider than the window")
+        inside = page.evaluate(
+            "() => { const look = document.getElementById('look'); return look.scrollWidth <= look.clientWidth; }"
+        )
+        found += [] if inside else ["the dialog scrolls to the side"]
+        shoot(page, f"look-{name}-{theme}")
+        wrong |= {name: found} if found else {}
+    assert wrong == {}
+    assert lost_focus(page) == []
