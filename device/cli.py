@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": "Start the page, the API, the camera and the button.",
     "watch": "Count every new image that appears in a folder.",
     "assay": "List, show, export, import and teach assays.",
+    "objective": "List, measure, rename and remove objectives.",
     "model": "Install, list and remove networks of your own.",
     "correct": "Read cells that were marked in another program as corrections.",
     "recount": "Count stored images again with another assay or cell diameter.",

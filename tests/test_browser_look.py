@@ -136,3 +136,54 @@ def test_the_look_fits_every_width_and_is_for_everybody(served, open_page, theme
         wrong |= {name: found} if found else {}
     assert wrong == {}
     assert lost_focus(page) == []
+
+
+def test_an_objective_is_measured_along_a_scale_and_chosen(served, open_page):
+    page = open_page(f"{served.url}/upload")
+    image = look_at(page, FILES)
+    page.get_by_text("Measure an objective instead").click()
+    image.click(40, 200)
+    image.click(240, 200)
+    expect_text(page, "#look-diameter", "")
+    page.get_by_label("This is a scale bar: its length").fill("100")
+    page.get_by_label("Objective of the list, or a new one").fill("20x/0.75")
+    page.get_by_role("button", name="Save the size of a pixel").click()
+    expect_text(
+        page, "#look-notes", re.compile(r"0\.5\d* µm per pixel, says the objective 20x/0\.75")
+    )
+    expect_text(page, "#look-scale-note", re.compile(r"^Saved: 20x/0\.75 has 0\.\d+ µm per pixel"))
+    shoot(page, "look-objective")
+    page.get_by_role("button", name="Count 2 images").click()
+    expect_text(page, "#upload-summary", re.compile("^2 of 2 counted"))
+    measured = served.store.objectives.get("20x/0.75")
+    assert measured.pixel_size_um == pytest.approx(0.5, rel=0.02)
+    for row in served.store.counts.search(limit=2):
+        assert served.store.result(row.id).objective == measured
+
+
+def test_objectives_are_kept_on_the_page_of_assays_and_assays_follow(served, open_page):
+    page = open_page(f"{served.url}/assays")
+    open_page.watched[-1].forgive("/api/v1/objectives")
+    page.locator("#objective-name").fill("40x")
+    page.locator("#objective-size").fill("0.3")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect_text(page, "#objective-note", "40x is added.")
+    page.locator("#new-objective").select_option("40x")
+    page.locator("#new-name").fill("DAPI 40x")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect_text(page, "#assay-note", re.compile("version 1, is saved"))
+    assert served.store.assays.get("DAPI 40x").pixel_size_um == 0.3
+    page.get_by_role("button", name="Remove 40x").click()
+    expect_text(page, "#objective-note", re.compile("used by DAPI 40x"))
+    page.get_by_role("button", name="Micrometres per pixel of 40x").click()
+    page.get_by_label("Micrometres per pixel of 40x").last.fill("0.325")
+    page.locator("#objective-list form").get_by_role("button", name="Save").click()
+    expect_text(page, "#objective-note", "40x is changed. These assays follow: DAPI 40x.")
+    expect_text(page, "#assay-values", re.compile(r"Objective40xPixel size0\.325 µm"))
+    page.get_by_role("button", name="New name of 40x").click()
+    page.locator("#objective-list form input").fill("40x/1.3 oil")
+    page.locator("#objective-list form").get_by_role("button", name="Save").click()
+    expect_text(page, "#objective-note", re.compile("40x is renamed"))
+    assay = served.store.assays.get("DAPI 40x")
+    assert (assay.version, assay.objective, assay.pixel_size_um) == (3, "40x/1.3 oil", 0.325)
+    shoot(page, "objectives", full=True)

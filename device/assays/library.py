@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from device.config import Settings
-from device.counting.assay import DEFAULT, Assay
+from device.counting.assay import DEFAULT, Assay, Objective
 from device.counting.records import DECODE_ERRORS
-from device.errors import InputError
+from device.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from device.store import Store
@@ -108,6 +108,27 @@ def find_assay(name: str | None, settings: Settings) -> Assay:
             "can be given too."
         )
     return known[name]
+
+
+def find_objective(name: str | None, settings: Settings) -> Objective | None:
+    """The objective of that name in the store, for a command that counts without it; None where none is asked for.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        StorageError: the store cannot be read.
+    """
+    from device.store import DATABASE_NAME
+    from device.store.existing import open_existing
+
+    if name is None:
+        return None
+    if not (settings.data_dir / DATABASE_NAME).is_file():
+        raise NotFoundError(
+            f"There is no objective {name!r}: no list of objectives was found in {settings.data_dir}; add it with "
+            "`fluocount objective set`."
+        )
+    with closing(open_existing(settings.storage)) as store:
+        return store.objectives.get(name)
 
 
 def _stored(settings: Settings) -> list[Assay]:

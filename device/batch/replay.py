@@ -199,6 +199,7 @@ def _settings_asked(row: CountRow) -> CountSettings:
         cell_diameter_px=row.settings.cell_diameter_px,
         reading=row.settings.reading,
         assay=row.settings.assay,
+        objective=row.settings.objective,
     )
 
 
@@ -244,8 +245,8 @@ def _settings_differences(past: Past, segmenter: Segmenter) -> list[Difference]:
     estimated = Diameter(past_px, past_px, past_px)
     now = resolve(past.asked, card, past.result.pixel_size_um, estimated)
     found = []
-    # The image is read again as it was asked for, and the assay is the one that the result keeps.
-    for name in set(CountSettings.__struct_fields__) - {"reading", "assay"}:
+    # The image is read again as it was asked for; assay and objective are those that the result keeps.
+    for name in set(CountSettings.__struct_fields__) - {"reading", "assay", "objective"}:
         before, after = getattr(past.result, name), getattr(now, name)
         if before != after:
             text = f"{name} is {_show(after)}, it was {_show(before)}"

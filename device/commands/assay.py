@@ -107,8 +107,7 @@ def import_file(context: click.Context, file: Path, name: str | None) -> None:
 @click.pass_context
 def restore(context: click.Context, name: str, version: int) -> None:
     """Make an earlier version the newest again; counts keep the version they were made with."""
-    store = _open(context)
-    saved = store.assays.save(store.assays.get(name, version), "command line")
+    saved = _open(context).assays.restore(name, version, "command line")
     click.echo(f"{saved.name}, version {saved.version}, is version {version} again")
 
 

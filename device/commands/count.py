@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import msgspec
 
 from device import sandbox
-from device.assays.library import find_assay
+from device.assays.library import find_assay, find_objective
 from device.batch.counting import (
     Done,
     ItemCounter,
@@ -27,6 +28,7 @@ from device.batch.sidebyside import in_order
 from device.bench.limit import int8_limit_gmac_s
 from device.commands.options import (
     assay_option,
+    objective_option,
     reading_options,
     settings_options,
     settings_with_models,
@@ -55,6 +57,7 @@ _STEPS = 100
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image and line.")
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
 @assay_option
+@objective_option
 @settings_options
 @reading_options
 @click.option("--recursive", is_flag=True, help="Search sub-folders too.")
@@ -73,7 +76,11 @@ def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> Non
     found = search(paths, recursive=chosen["recursive"])
     items, configured = found.items, settings_with_models(chosen["config"])
     assay = find_assay(chosen["assay"], configured)
-    settings = with_assay(take_settings(chosen, AS_THE_FILE_SAYS), assay)
+    asked = msgspec.structs.replace(
+        take_settings(chosen, AS_THE_FILE_SAYS),
+        objective=find_objective(chosen["objective"], configured),
+    )
+    settings = with_assay(asked, assay)
     room_mb = configured.counting.max_memory_mb
     counter = ItemCounter(settings, out_dir, chosen["resume"], room_mb)
     crew = _hire(chosen["model"] or assay.model, counter, configured, len(items), chosen["workers"])

@@ -41,6 +41,15 @@ def assay_option(command: F) -> F:
     )(command)
 
 
+def objective_option(command: F) -> F:
+    """Add --objective."""
+    return click.option(
+        "--objective",
+        metavar="NAME",
+        help="Objective of the instrument's list; says how large a pixel is where the file does not.",
+    )(command)
+
+
 def reading_options(command: F) -> F:
     """Add --channel, --plane, --project, --full-scale and --offset; `take_reading` takes them out."""
     options = (

@@ -14,6 +14,7 @@ from device.errors import InputError
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--sample", help="Count every image of this sample again.")
 @click.option("--assay", metavar="NAME", help="With this stored assay.")
+@click.option("--objective", metavar="NAME", help="Taken with this objective of the list.")
 @click.option(
     "--cell-diameter",
     type=click.FloatRange(2, 1000),
@@ -25,6 +26,7 @@ def command(
     ids: tuple[str, ...],
     sample: str | None,
     assay: str | None,
+    objective: str | None,
     cell_diameter: float | None,
     data_dir: Path | None,
     config: Path | None,
@@ -48,7 +50,8 @@ def command(
         intake = Intake(store, Segmenters(counting), counting.model, counting.max_memory_mb)
         recounter = Recounter(store, intake)
         rows = [store.counts.get(one) for one in ids] if ids else recounter.of_sample(sample or "")
-        done = recounter.recount(rows, Again(assay=assay, cell_diameter_px=cell_diameter))
+        again = Again(assay=assay, objective=objective, cell_diameter_px=cell_diameter)
+        done = recounter.recount(rows, again)
         for problem in done.problems:
             click.echo(f"fluocount: {problem}", err=True)
         for row in done.accepted:

@@ -19,6 +19,18 @@ Part = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
+class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An objective, with all that lies between it and the camera.
+
+    Attributes:
+        name: for people, such as "20x/0.75".
+        pixel_size_um: edge of a pixel in the sample, 0.01 to 20: what image files are believed, too.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    pixel_size_um: Annotated[float, msgspec.Meta(ge=0.01, le=20)]
+
+
 class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the camera takes the pictures of this stain; None: as the camera is set.
 
@@ -65,8 +77,8 @@ class Assay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         about: what it is for, in a sentence.
         model: name of a model, or `auto`.
         reading: channel, plane, full scale and offset.
-        objective: such as "20x/0.75".
-        pixel_size_um: edge of a pixel where the file does not say.
+        objective: such as "20x/0.75"; where the instrument's list has one of that name, its pixel size is this one's.
+        pixel_size_um: edge of a pixel where neither the file nor the person who counts says it.
         cell_diameter_px, cell_diameter_um: how large a cell is; one of them, or neither.
         threshold: cut-off on the probability map, 0 to 1.
         least_probability: an object less likely a cell is not counted, 0 to 1.

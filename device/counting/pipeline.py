@@ -13,7 +13,7 @@ from device.counting.blocks import Owns, find_in_blocks, is_large, owns_all
 from device.counting.card import ModelCard, NormalFrame
 from device.counting.choice import choose
 from device.counting.confidence.features import measure_doubt, measure_with_doubt
-from device.counting.confidence.flags import assay_flags, file_flags, frame_flags, model_flags
+from device.counting.confidence.flags import file_flags, frame_flags, model_flags, size_flags
 from device.counting.confidence.probabilities import count_interval
 from device.counting.confidence.statistics import count_statistics, frame_statistics
 from device.counting.diameter import Diameter
@@ -65,7 +65,7 @@ def count_frame(
     Raises:
         InputError: a setting outside its range.
     """
-    frame = with_pixel_size(frame, settings.assay)
+    frame = with_pixel_size(frame, settings)
     said_px = set_diameter_px(settings, frame.pixel_size_um)
     with stage("network"):
         size = size_up(frame, said_px, segmenter.card)
@@ -128,7 +128,7 @@ def see_again(
     frame: Frame, probability: ProbabilityMap, card: ModelCard, settings: CountSettings
 ) -> Segmented:
     """What the steps after the network need, from a map that was made before; arguments as of `relabel`."""
-    frame = with_pixel_size(frame, settings.assay)
+    frame = with_pixel_size(frame, settings)
     card = adapt_card(card, settings.assay)
     chosen = resolve(settings, card, frame.pixel_size_um)
     image = network_view(frame, chosen.scale, card.view)
@@ -180,7 +180,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         flags=(
             *model_flags(seen.card),
             *file_flags(frame.taken),
-            *assay_flags(settings.assay, frame),
+            *size_flags(settings.objective, settings.assay, frame),
             *frame_flags(statistics, usual_frame(seen)),
         ),
         model=seen.card.ref,
@@ -198,6 +198,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         taken=frame.taken or Taken(full_scale=frame.full_scale),
         software=__version__,
         assay=settings.assay,
+        objective=settings.objective,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from device.counting.assay import Assay
+from device.counting.assay import Assay, Objective
 from device.counting.card import ModelRef
 from device.counting.reading import AS_THE_FILE_SAYS, Reading, merge
 
@@ -107,13 +107,17 @@ class Frame:
         return int(self.image.shape[1])
 
 
-def with_pixel_size(frame: Frame, assay: Assay | None) -> Frame:
-    """The frame with the assay's pixel size, where the file gives none."""
-    if assay is None or assay.pixel_size_um is None or frame.pixel_size_um is not None:
+def with_pixel_size(frame: Frame, chosen: "CountSettings | CountResult") -> Frame:
+    """The frame with the pixel size of the objective that was chosen, else of the assay, where the file gives none."""
+    source, origin = (
+        (chosen.objective, "objective") if chosen.objective else (chosen.assay, "assay")
+    )
+    size_um = None if source is None else source.pixel_size_um
+    if size_um is None or frame.pixel_size_um is not None:
         return frame
     taken = frame.taken or Taken(full_scale=frame.full_scale)
-    taken = msgspec.structs.replace(taken, pixel_size_from="assay")
-    return replace(frame, pixel_size_um=assay.pixel_size_um, taken=taken)
+    taken = msgspec.structs.replace(taken, pixel_size_from=origin)
+    return replace(frame, pixel_size_um=size_um, taken=taken)
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +191,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
         software: version of fluocount.
         versions: of the interpreter, the libraries, Python and the machine that counted, by name.
         assay: with its whole content; None where none was used.
+        objective: the one that was chosen for this count; None where the file or the assay speaks for itself.
     """
 
     image: str
@@ -214,6 +219,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     software: str = ""
     versions: dict[str, str] = {}
     assay: Assay | None = None
+    objective: Objective | None = None
 
     @property
     def reading(self) -> Reading:
@@ -237,6 +243,7 @@ class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
         exclude_border: leave out cells that touch the frame's edge.
         reading: which picture of the file is counted; the assay's choice is in it already.
         assay: for everything that is not chosen here.
+        objective: gives the size of a pixel where the file does not.
     """
 
     threshold: float | None = None
@@ -245,6 +252,7 @@ class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
     exclude_border: bool | None = None
     reading: Reading = AS_THE_FILE_SAYS
     assay: Assay | None = None
+    objective: Objective | None = None
 
 
 def with_assay(settings: CountSettings, assay: Assay | None) -> CountSettings:

@@ -14,7 +14,7 @@ def reading_differences(result: CountResult, frame: Frame) -> tuple[str, ...]:
         One phrase for each difference, such as "full scale 4095, it was 65535"; () where there is none.
     """
     now, then = frame.taken or Taken(full_scale=frame.full_scale), result.taken
-    size_um = with_pixel_size(frame, result.assay).pixel_size_um
+    size_um = with_pixel_size(frame, result).pixel_size_um
     pairs = (
         ("size", (frame.width, frame.height), (result.width, result.height)),
         ("channels", frame.channels, result.channels),

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from device.counting.assay import Assay
+from device.counting.assay import Assay, Objective
 from device.counting.card import ModelCard, Postprocessing
 from device.counting.diameter import Diameter
 from device.counting.records import CountSettings, DiameterFrom, disc_area
@@ -29,7 +29,7 @@ class ResolvedSettings:
         min_area_px: smallest object that counts, in original pixels.
         exclude_border: leave out cells that touch the frame's edge.
         scale: working pixels per original pixel.
-        assay: None where none was used.
+        assay, objective: None where none was used or chosen.
     """
 
     threshold: float
@@ -38,6 +38,7 @@ class ResolvedSettings:
     exclude_border: bool
     scale: float
     assay: Assay | None = None
+    objective: Objective | None = None
     cell_diameter_from: DiameterFrom = "set"
     cell_diameter_range_px: tuple[float, float] | None = None
 
@@ -50,6 +51,8 @@ def set_diameter_px(settings: CountSettings, pixel_size_um: float | None) -> flo
     """
     if settings.cell_diameter_px is not None or settings.assay is None:
         return settings.cell_diameter_px
+    if pixel_size_um is None and settings.objective is not None:
+        pixel_size_um = settings.objective.pixel_size_um
     return settings.assay.diameter_px(pixel_size_um)
 
 
@@ -73,8 +76,7 @@ def resolve(
     assay = settings.assay or _NO_ASSAY
     threshold = _first(settings.threshold, assay.threshold, card.threshold)
     diameter, origin = _diameter(set_diameter_px(settings, pixel_size_um), estimated, card)
-    low, high = THRESHOLD_RANGE
-    if not low < threshold < high:
+    if not THRESHOLD_RANGE[0] < threshold < THRESHOLD_RANGE[1]:
         raise InputError(f"The threshold must lie between 0 and 1 (exclusive), not {threshold:g}.")
     low, high = DIAMETER_RANGE_PX
     if not low <= diameter <= high:
@@ -90,6 +92,7 @@ def resolve(
         exclude_border=_first(settings.exclude_border, None, assay.exclude_border),
         scale=card.cell_diameter_px / diameter,
         assay=settings.assay,
+        objective=settings.objective,
         cell_diameter_from=origin,
         cell_diameter_range_px=_range(estimated) if origin == "estimated" else None,
     )

@@ -62,6 +62,7 @@ COUNTS_COLUMNS = (
     "subject",
     "slice",
     "counted_utc",
+    "objective",
 )
 ERRORS_COLUMNS = ("image", "reason", "image_sha256", "noticed_at")
 _PLACE = ("group", "subject", "slice")
@@ -152,6 +153,7 @@ def _taken_and_kept(result: CountResult, kept: Kept) -> list[str]:
         csv_text(kept.notes),
         *place_texts(kept.places),
         utc_text(kept.counted_at),
+        _objective(result),
     ]
 
 
@@ -167,6 +169,13 @@ def place_texts(places: Mapping[str, "Place"]) -> list[str]:
 def _assay(result: CountResult) -> list[str]:
     assay = result.assay
     return ["", ""] if assay is None else [csv_text(assay.name), str(assay.version)]
+
+
+def _objective(result: CountResult) -> str:
+    """The one that was chosen for the count, else that of its assay."""
+    if result.objective is not None:
+        return csv_text(result.objective.name)
+    return "" if result.assay is None else csv_text(result.assay.objective)
 
 
 def _frame_and_settings(result: CountResult) -> list[str]:

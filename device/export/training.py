@@ -115,7 +115,7 @@ def _read(store: Store, count: StoredCount) -> Frame:
     ) as image:
         header = image.header()
         with image.reserve(reading_mb(header)):
-            frame = with_pixel_size(image.frame(), count.result.assay)
+            frame = with_pixel_size(image.frame(), count.result)
     clean: Any = without_ignored(frame.image, frame.ignored)
     return replace(frame, image=clean, ignored=None)
 

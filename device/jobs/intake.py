@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from device.counting.assay import DEFAULT, Assay, adapt_card
+from device.counting.assay import DEFAULT, Objective, adapt_card
 from device.counting.card import ModelCard
-from device.counting.records import CountSettings, with_assay
+from device.counting.records import CountSettings, with_assay, with_pixel_size
 from device.counting.settings import resolve
 from device.errors import InputError, ModelError
 from device.imageio.header import Header
@@ -35,6 +35,7 @@ class CountOptions(msgspec.Struct, frozen=True, kw_only=True):
         model: name of a shipped model, None for the assay's.
         settings: for this count; where they have an assay already, it is the one.
         assay: name of a stored assay, None for the default.
+        objective: name of one in the list; None: as the settings, the file or the assay say.
         once_key, version_of, owner: see NewCount.
     """
 
@@ -43,6 +44,7 @@ class CountOptions(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     settings: CountSettings = CountSettings()
     assay: str | None = None
+    objective: str | None = None
     once_key: str | None = None
     version_of: str | None = None
     owner: str = ""
@@ -117,8 +119,8 @@ class Intake:
         return self._store.counts.accept(replace(new, needs=self._check(new)))
 
     def _accepted_before(self, known: CountRow, data: bytes, options: CountOptions) -> CountRow:
-        """A second try means the assay as it was at the first."""
-        settings = self._settings(options, known.settings.assay)
+        """A second try means assay and objective as they were at the first."""
+        settings = self._settings(options, known.settings)
         return require_same(known, hashlib.sha256(data).hexdigest(), settings)
 
     def settle(self, options: CountOptions) -> tuple[str, CountSettings]:
@@ -126,9 +128,9 @@ class Intake:
 
         Raises:
             InputError: there is no such model.
-            NotFoundError: there is no such assay.
+            NotFoundError: there is no such assay or objective.
         """
-        settings = self._settings(options, None)
+        settings = self._settings(options, CountSettings())
         named = None if settings.assay is None else settings.assay.model
         return self._model(options.model or named), settings
 
@@ -153,21 +155,29 @@ class Intake:
         """Raise before anything starts where no image could be accepted with these options.
 
         Raises:
-            InputError, NotFoundError, ModelError: there is no such model or assay, or a setting is outside its range.
+            InputError, NotFoundError, ModelError: there is no such model, assay or objective, or a setting is outside
+                its range.
         """
         model, settings = self.settle(options)
         resolve(without_unknown_size(settings), adapt_card(self.card(model), settings.assay))
 
-    def _settings(self, options: CountOptions, known: Assay | None) -> CountSettings:
-        """The settings under the assay that was asked for; `known` is taken where it has that name."""
-        if options.settings.assay is not None:
-            return with_assay(options.settings, options.settings.assay)
+    def _settings(self, options: CountOptions, known: CountSettings) -> CountSettings:
+        """The settings under the assay and with the objective that were asked for; those of `known` if so named."""
+        settings = options.settings
+        if options.objective is not None:
+            settings = replace(settings, objective=self._objective(options.objective, known))
+        if settings.assay is not None:
+            return with_assay(settings, settings.assay)
         name = options.assay or DEFAULT
-        if known is not None and known.name == name:
-            return with_assay(options.settings, known)
+        if known.assay is not None and known.assay.name == name:
+            return with_assay(settings, known.assay)
         assays = self._store.assays
         assay = assays.find(name) if options.assay is None else assays.get(name)
-        return with_assay(options.settings, assay)
+        return with_assay(settings, assay)
+
+    def _objective(self, name: str, known: CountSettings) -> Objective:
+        held = known.objective
+        return held if held is not None and held.name == name else self._store.objectives.get(name)
 
     def _check(self, new: NewCount) -> Needs | None:
         """Check the image; returns its estimated memory and time."""
@@ -179,7 +189,7 @@ class Intake:
             header = image.header()
             needs = self._needs(header, new, card)
             with image.reserve(reading_mb(header)):
-                pixel_size_um = image.frame().pixel_size_um
+                pixel_size_um = with_pixel_size(image.frame(), new.settings).pixel_size_um
         resolve(new.settings, card, pixel_size_um)
         return needs
 

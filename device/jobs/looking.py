@@ -67,7 +67,7 @@ def look_at(data: bytes, name: str, options: CountOptions, intake: Intake) -> Lo
         open_image(data, name, settings.reading, request=True) as image,
         image.reserve(drawing_mb(image.header())),
     ):
-        return _look(with_pixel_size(image.frame(), settings.assay), settings, card)
+        return _look(with_pixel_size(image.frame(), settings), settings, card)
 
 
 def _look(frame: Frame, settings: CountSettings, card: ModelCard) -> Look:

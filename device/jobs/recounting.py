@@ -23,10 +23,12 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         assay: name of a stored assay, in its newest version.
+        objective: name of one in the list of objectives.
         cell_diameter_px: how large a cell is, in original pixels.
     """
 
     assay: str | None = None
+    objective: str | None = None
     cell_diameter_px: float | None = None
 
 
@@ -95,13 +97,13 @@ class Recounter:
         )
 
     def _options(self, row: CountRow, again: Again, owner: str) -> CountOptions:
-        """Another assay brings its own numbers; the picture stays the one that was counted, where it names none."""
+        """Another assay brings its own numbers; the picture and its objective stay where it names none."""
         held = row.settings.assay
         settings = msgspec.structs.replace(row.settings, assay=None)
         if again.assay is not None:
             assay = self._store.assays.get(again.assay)
             reading = merge(row.settings.reading, assay.reading)
-            settings = CountSettings(reading=reading)
+            settings = CountSettings(reading=reading, objective=row.settings.objective)
         if again.cell_diameter_px is not None:
             settings = msgspec.structs.replace(settings, cell_diameter_px=again.cell_diameter_px)
         kept = None if held is None else held.name
@@ -111,6 +113,7 @@ class Recounter:
             model=row.model if again.assay is None else None,
             settings=settings,
             assay=again.assay or kept,
+            objective=again.objective,
             version_of=row.version_of or row.id,
             owner=owner,
         )

@@ -117,6 +117,8 @@ def without_unknown_size(settings: CountSettings) -> CountSettings:
     assay = settings.assay
     if assay is None or assay.cell_diameter_um is None or assay.pixel_size_um is not None:
         return settings
+    if settings.objective is not None:
+        return settings
     return msgspec.structs.replace(
         settings, assay=msgspec.structs.replace(assay, cell_diameter_um=None)
     )

@@ -29,6 +29,7 @@ from device.store.disk import DiskState, disk_state
 from device.store.feed import Feed
 from device.store.forwarded import PICTURES, image_stayed
 from device.store.inbox import Inbox
+from device.store.objectives import Objectives
 from device.store.outbox import Outbox
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
@@ -55,6 +56,7 @@ class Store:
         folders: original images and products.
         access: users, tokens, secrets.
         assays: every version of every assay.
+        objectives: their names and what they make of a pixel.
         feed: what changed since somebody asked.
         studies: questions, and which images belong to them.
         reviews: blinded reviews of studies.
@@ -72,6 +74,7 @@ class Store:
         self.regions = Regions(self.database)
         self.access = Access(self.database)
         self.assays = Assays(self.database)
+        self.objectives = Objectives(self.database)
         self.feed = Feed(self.database)
         self.studies = Studies(self.database)
         self.reviews = Reviews(self.database)

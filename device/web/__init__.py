@@ -25,6 +25,7 @@ from device.web.api.exports import exports
 from device.web.api.instruments import instruments
 from device.web.api.looks import looks
 from device.web.api.models import models
+from device.web.api.objectives import objectives
 from device.web.api.openings import watch_openings
 from device.web.api.products import products
 from device.web.api.regions import regions
@@ -47,8 +48,8 @@ _MB = 1_000_000
 
 
 _BLUEPRINTS = (
-    pages, login_pages, health, status, counts, looks, products, corrections, camera, exports, assays, models, studies,
-    study_files, reviews, help_pages, instruments, regions,
+    pages, login_pages, health, status, counts, looks, products, corrections, camera, exports, assays, objectives,
+    models, studies, study_files, reviews, help_pages, instruments, regions,
     administration, upkeep,
 )  # fmt: skip
 

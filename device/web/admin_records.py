@@ -3,6 +3,7 @@
 import msgspec
 
 from device.doctor import Verdict
+from device.store.objectives import StoredObjective
 from device.store.records import TokenInfo, UserInfo
 from device.web.release import Release
 
@@ -50,6 +51,13 @@ class Restarting(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class ObjectiveList(msgspec.Struct, frozen=True, kw_only=True):
+    """All objectives, the coarsest pixels first; `changed` are the assays that followed a change just made."""
+
+    objectives: tuple[StoredObjective, ...]
+    changed: tuple[str, ...]
+
+
 ADMIN_RECORDS: tuple[type[msgspec.Struct], ...] = (
-    UserList, TokenList, SettingsList, DoctorReport, Release, Restarting,
+    UserList, TokenList, SettingsList, DoctorReport, Release, Restarting, ObjectiveList,
 )  # fmt: skip

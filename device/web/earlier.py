@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from device.counting.assay import Assay, Objective
 from device.counting.records import CountSettings
 from device.store import CountRow, Store
 from device.web.records import EarlierCount
@@ -13,6 +14,7 @@ _WORDS = {
     "threshold": "threshold",
     "cell_diameter_px": "typical cell diameter in pixels",
     "min_area_px": "smallest cell in square pixels",
+    "objective": "objective",
     "exclude_border": "leaving out cells at the edge",
     "channel": "channel",
     "scene": "scene",
@@ -63,6 +65,10 @@ def _settings(settings: CountSettings) -> dict[str, Any]:
 def _said(value: object) -> str:
     if value is None:
         return "not set"
+    if isinstance(value, Assay):
+        return f"{value.name}, version {value.version}"
+    if isinstance(value, Objective):
+        return f"{value.name} with {value.pixel_size_um:.3g} µm per pixel"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

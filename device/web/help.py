@@ -72,6 +72,13 @@ TERMS = {
         "stain on one microscope. Choose the one of your stain, or make one on the page Assays.",
         "assays",
     ),
+    "objective": Term(
+        "Objective",
+        "How large a pixel is with the objective that the images were taken with. A pixel size that the file states "
+        "wins over the objective, and the objective over the assay. If they differ by more than a tenth, the count "
+        "carries a warning.",
+        "assays#objectives",
+    ),
     "doubtful": Term(
         "Doubtful objects",
         "They could be a cell or not. Press N to go from one to the next, Y if it is a cell, N if it is none.",

@@ -63,6 +63,7 @@ class CountForm(Strict):
     exclude_border = Boolean()
     model = text_field(100)
     assay = text_field(100)
+    objective = text_field(100)
     channel = text_field(100)
     scene = _from_one()
     z = _from_one()
@@ -277,6 +278,7 @@ class RecountForm(Strict):
     ids = List(text_field(64), validate=Length(1, MAX_PAGE))
     sample = text_field(MAX_SAMPLE_CHARS)
     assay = text_field(100)
+    objective = text_field(100)
     cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
 
 

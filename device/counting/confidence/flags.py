@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from device.counting.assay import Assay
+from device.counting.assay import Assay, Objective
 from device.counting.card import CountStatistics, ModelCard, NormalFrame, Range
 from device.counting.confidence.statistics import MeasuredCount, MeasuredFrame
 from device.counting.records import Flag, Frame, Taken
@@ -80,18 +80,22 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
         )
 
 
-def assay_flags(assay: Assay | None, frame: Frame) -> tuple[Flag, ...]:
-    """Warn where the file contradicts the assay about the size of a pixel."""
-    if assay is None or assay.pixel_size_um is None or frame.pixel_size_um is None:
-        return ()
-    ratio = frame.pixel_size_um / assay.pixel_size_um
-    if max(ratio, 1 / ratio) <= LARGEST_SIZE_RATIO:
-        return ()
-    text = (
-        f"The image has {frame.pixel_size_um:.3g} µm per pixel, the assay {assay.name} was made for "
-        f"{assay.pixel_size_um:.3g}: check the objective; cells of another size may be missed or split."
-    )
-    return (Flag(code="pixel_size", text=text),)
+def size_flags(objective: Objective | None, assay: Assay | None, frame: Frame) -> tuple[Flag, ...]:
+    """Warn where the file contradicts the objective about the size of a pixel, or either contradicts the assay."""
+    expected = []
+    if objective is not None:
+        expected.append((f"the objective {objective.name} has", objective.pixel_size_um))
+    if assay is not None and assay.pixel_size_um is not None:
+        expected.append((f"the assay {assay.name} was made for", assay.pixel_size_um))
+    for whose, size_um in expected:
+        ratio = 1.0 if frame.pixel_size_um is None else frame.pixel_size_um / size_um
+        if max(ratio, 1 / ratio) > LARGEST_SIZE_RATIO:
+            text = (
+                f"The image has {frame.pixel_size_um:.3g} µm per pixel, {whose} {size_um:.3g}: check the objective; "
+                "cells of another size may be missed or split."
+            )
+            return (Flag(code="pixel_size", text=text),)
+    return ()
 
 
 def frame_flags(seen: MeasuredFrame, normal: NormalFrame) -> tuple[Flag, ...]:

@@ -91,7 +91,7 @@ def teach(name: str, form: dict[str, Any]) -> Response:
 def restore(name: str, form: dict[str, Any]) -> Response:
     """Make an earlier version the newest again."""
     store = service().require_store()
-    return json(store.assays.save(store.assays.get(name, form["version"]), who(form.get("who"))))
+    return json(store.assays.restore(name, form["version"], who(form.get("who"))))
 
 
 def _entry(assay: Assay) -> AssayEntry:

@@ -31,7 +31,7 @@ from device.web.views import count_view, summary, to_filter
 
 counts = APIBlueprint("counts", __name__, url_prefix="/api/v1")
 
-_SETTINGS = set(CountSettings.__struct_fields__) - {"assay"}
+_SETTINGS = set(CountSettings.__struct_fields__) - {"assay", "objective"}
 _READING = Reading.__struct_fields__
 
 
@@ -66,6 +66,7 @@ def options_of(form: dict[str, Any], key: str | None = None) -> CountOptions:
         notes=form.get("notes", ""),
         model=form.get("model"),
         assay=form.get("assay"),
+        objective=form.get("objective"),
         settings=CountSettings(
             **{name: form[name] for name in _SETTINGS if name in form},
             reading=Reading(**{name: form[name] for name in _READING if name in form}),
@@ -190,9 +191,13 @@ def count_again(form: dict[str, Any]) -> Response:
         chosen = [counter.store.counts.get(count_id) for count_id in dict.fromkeys(form["ids"])]
     else:
         chosen = counter.recounter.of_sample(form["sample"])
-    again = Again(assay=form.get("assay"), cell_diameter_px=form.get("cell_diameter_px"))
+    again = Again(
+        **{name: form[name] for name in ("assay", "objective", "cell_diameter_px") if name in form}
+    )
     if again.assay is not None:
         counter.store.assays.get(again.assay)
+    if again.objective is not None:
+        counter.store.objectives.get(again.objective)
     done = counter.recounter.recount(chosen, again, sender())
     accepted = tuple(Accepted.of(row) for row in done.accepted)
     return json(RecountView(accepted=accepted, problems=done.problems), 202)

@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory } from "./dom.js";
 import { moment, number, plural, significant } from "./format.js";
+import { offerObjectives } from "./objective-choice.js";
 import { keepPossible } from "./possible.js";
 import { countPage } from "./root.js";
 
@@ -19,12 +20,14 @@ function showVersions(count) {
 export function offerAgain(id, onPoints) {
   keepPossible(byId("again-form"), say);
   const assays = offerAssays("again-assay", null);
+  offerObjectives("again-objective", "as before");
   byId("again-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const diameter = Number(byId("again-diameter").value);
+    const objective = byId("again-objective").value;
     try {
       const answer = await api.post("/recounts", {
-        ids: [id], assay: byId("again-assay").value, ...(diameter ? { cell_diameter_px: diameter } : {}),
+        ids: [id], assay: byId("again-assay").value, ...(diameter ? { cell_diameter_px: diameter } : {}), ...(objective ? { objective } : {}),
       });
       if (answer.accepted.length) location.assign(countPage(answer.accepted[0].id));
       else say(answer.problems.join(" "));

@@ -4,6 +4,7 @@ import { offerAssays } from "./assay-choice.js";
 import { byId, element, memory, pairs } from "./dom.js";
 import { moment, number, person, significant } from "./format.js";
 import "./header.js";
+import { offerObjectives } from "./objective-choice.js";
 import { keepPossible } from "./possible.js";
 import { countPage } from "./root.js";
 
@@ -24,6 +25,7 @@ function showValues() {
     ["Model", assay.model],
     ["Channel", reading.channel],
     ["Projection", reading.project],
+    ["Objective", assay.objective],
     ["Pixel size", assay.pixel_size_um && `${significant(assay.pixel_size_um)} µm`],
     ["Cell diameter", (assay.cell_diameter_px && `${significant(assay.cell_diameter_px)} px`) || (assay.cell_diameter_um && `${significant(assay.cell_diameter_um)} µm`)],
     ["Threshold", assay.threshold && number(assay.threshold, 2)],
@@ -76,6 +78,14 @@ async function change(order) {
 
 const save = (content) => change(() => api.post("/assays", { assay: content, who: author() }));
 
+/** The first choice keeps what the assay has, the second is none; an objective of the list brings its pixel size. */
+function objectiveWish() {
+  const choice = byId("new-objective");
+  return choice.selectedIndex < 1 ? {} : { objective: choice.value, pixel_size_um: null };
+}
+
+const offerObjectivesAgain = () => offerObjectives("new-objective", "as the chosen assay", "none");
+
 function fromForm() {
   const value = (id) => byId(id).value.trim();
   const amount = (id) => (value(id) ? Number(value(id)) : null);
@@ -85,7 +95,7 @@ function fromForm() {
   const wanted = Object.fromEntries(Object.entries(given).filter(([, one]) => one !== null));
   const channel = value("new-channel");
   return {
-    ...assay, ...diameters, ...wanted, name: value("new-name"), exclude_border: byId("new-border").checked,
+    ...assay, ...objectiveWish(), ...diameters, ...wanted, name: value("new-name"), exclude_border: byId("new-border").checked,
     reading: { ...assay.reading, ...(channel ? { channel } : {}) },
   };
 }
@@ -105,6 +115,8 @@ async function teach() {
 }
 
 keepPossible(byId("assay-form"), say);
+byId("objective-list").addEventListener("changed", async () => { await offerObjectivesAgain(); show(); });
+offerObjectivesAgain();
 field.addEventListener("change", show);
 byId("assay-form").addEventListener("submit", (event) => { event.preventDefault(); save(fromForm()); });
 byId("teach").addEventListener("click", teach);

@@ -5,10 +5,13 @@ import { PLAIN, shownAs } from "./display.js";
 import { number, percent, plural, significant } from "./format.js";
 import { Line } from "./line.js";
 import { paintMeasure } from "./marks.js";
+import { offerObjectives } from "./objective-choice.js";
 import { keepPossible } from "./possible.js";
+import { ScaleForm } from "./scale-form.js";
 import { brightSpots } from "./spots.js";
 import { Viewer } from "./viewer.js";
 
+export const NO_OBJECTIVE = "as the file or the assay says";
 /** What is counted with where the field is empty. */
 const OTHERWISE = { estimated: "Take the estimate", set: "Take the size of the assay", usual: "Take the size of the model" };
 const field = byId("look-diameter");
@@ -35,18 +38,23 @@ export class Look {
     field.addEventListener("input", () => { this.line.clear(); this.#read(); found(); });
     field.addEventListener("change", () => { this.#read(); found(); });
     this.#listen();
-    keepPossible(byId("look-form"), (text) => { byId("look-note").textContent = text; });
+    keepPossible(byId("look-size"), (text) => { byId("look-note").textContent = text; });
   }
 
   #listen() {
-    // Enter after a number shows its circles; it does not count yet.
-    byId("look-form").addEventListener("submit", (event) => event.preventDefault());
     byId("look-count").addEventListener("click", () => this.#count());
     byId("look-estimate").addEventListener("click", () => this.#forget());
     byId("look-next").addEventListener("click", () => this.#show((this.at + 1) % this.files.length));
     byId("look-cancel").addEventListener("click", () => this.dialog.close());
     byId("look-brightness").addEventListener("input", () => this.#brighten());
     this.dialog.addEventListener("close", () => this.#closed());
+    byId("look-scale").addEventListener("toggle", () => this.#forget());
+    this.scale = new ScaleForm("look-scale", {
+      line: () => this.line.length,
+      assay: () => this.options.assay,
+      say: (text) => { byId("look-scale-note").textContent = text; },
+      onSaved: (name) => this.#sized(name),
+    });
     for (const button of this.dialog.querySelectorAll("[data-zoom]")) {
       const factor = { in: 1.4, out: 1 / 1.4 }[button.dataset.zoom];
       button.addEventListener("click", () => (factor ? this.viewer.zoom(factor) : this.viewer.fit()));
@@ -118,9 +126,21 @@ export class Look {
   #pick(point) {
     if (!this.picture) return;
     this.line.add(point);
+    if (byId("look-scale").open) { this.viewer.redraw(); return; }
     if (this.line.length) field.value = Math.round(this.line.length * 10) / 10;
     this.#read();
     this.#findSpots();
+  }
+
+  /** The images are taken with the objective that was just measured. */
+  async #sized(name) {
+    if (name) {
+      await offerObjectives("objective", NO_OBJECTIVE);
+      const held = [...byId("objective").options].find((one) => one.value.toLowerCase() === name.toLowerCase());
+      byId("objective").value = held?.value ?? "";
+      this.options = { ...this.options, objective: byId("objective").value };
+    }
+    this.#show(this.at);
   }
 
   #forget() {
@@ -156,10 +176,11 @@ export class Look {
   #words() {
     const { seen } = this;
     const edge = seen.pixel_size_um;
-    const from = seen.pixel_size_from === "assay" ? "the assay" : "the file";
+    const whose = seen.pixel_size_from;
+    const from = ["objective", "assay"].includes(whose) ? `the ${whose} ${this.options[whose]}` : "the file";
     return [
       `${number(seen.width)} × ${number(seen.height)} px.`,
-      edge ? `A pixel is ${significant(edge)} µm wide, says ${from}.` : "The size of a pixel is not known.",
+      edge ? `${significant(edge)} µm per pixel, says ${from}.` : "The size of a pixel is not known.",
       seen.channel && `Channel ${seen.channel}.`, seen.plane && `Plane: ${seen.plane}.`,
     ].filter(Boolean).join(" ");
   }
@@ -180,6 +201,8 @@ export class Look {
     this.asking?.abort();
     this.picture = null;
     this.shown = null;
+    byId("look-scale").open = false;
+    byId("look-scale-note").textContent = "";
     if (!this.agreed) toast("Nothing was uploaded.", "warn");
   }
 }

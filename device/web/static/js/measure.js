@@ -1,8 +1,18 @@
 // A line across a cell gives its diameter, a line along a scale bar the size of a pixel.
-import * as api from "./api.js";
-import { byId, element, memory } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { significant } from "./format.js";
 import { Line } from "./line.js";
+import { offerObjectives } from "./objective-choice.js";
+import { ScaleForm } from "./scale-form.js";
+
+/** What was measured is offered for counting again. */
+async function offerAgain(objective) {
+  if (objective) {
+    await offerObjectives("again-objective", "as before");
+    byId("again-objective").value = [...byId("again-objective").options].find((one) => one.value.toLowerCase() === objective.toLowerCase())?.value ?? "";
+  }
+  byId("measure-note").append(" Count again to use it.");
+}
 
 export class Measure extends Line {
   constructor(onChange) {
@@ -10,7 +20,12 @@ export class Measure extends Line {
     Object.assign(this, { onChange, diameter: null });
     byId("measure-diameter").addEventListener("click", () => this.#useDiameter());
     byId("measure-clear").addEventListener("click", () => this.clear());
-    byId("measure-form").addEventListener("submit", (event) => { event.preventDefault(); this.#saveScale(); });
+    this.scale = new ScaleForm("measure", {
+      line: () => this.length,
+      assay: () => byId("again-assay").value,
+      say: (text) => { byId("measure-note").textContent = text; },
+      onSaved: (objective) => offerAgain(objective),
+    });
   }
 
   clear() {
@@ -42,19 +57,5 @@ export class Measure extends Line {
     byId("again-diameter").value = Math.round(this.length * 10) / 10;
     byId("measure-note").textContent = "The circles have this size. If they fit the cells, press Count again.";
     this.onChange();
-  }
-
-  async #saveScale() {
-    const size = Number(byId("measure-um").value) / this.length;
-    const note = byId("measure-note");
-    if (!(size > 0) || !Number.isFinite(size)) { note.textContent = "Draw along the scale bar and enter its length."; return; }
-    const name = byId("again-assay").value;
-    try {
-      const assay = await api.get(`/assays/${encodeURIComponent(name)}`);
-      const saved = await api.post("/assays", { assay: { ...assay, pixel_size_um: Number(size.toPrecision(6)) }, who: memory.read("who") || "page" });
-      note.textContent = `Saved: ${significant(size)} µm per pixel in the assay ${saved.name}, version ${saved.version}. Count again to use it.`;
-    } catch (error) {
-      note.textContent = error.message;
-    }
   }
 }

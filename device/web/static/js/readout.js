@@ -75,6 +75,14 @@ function diameterText(count) {
   return low ? `${size}, estimated from the image (${significant(low)} to ${significant(high)} px)` : `${size}, estimated from the image`;
 }
 
+const FROM = { objective: "of the objective", assay: "of the assay", "": "" };
+
+/** How large a pixel is, and who says so. */
+function pixelText(count) {
+  const from = count.taken?.pixel_size_from ?? "";
+  return count.pixel_size_um && [`${significant(count.pixel_size_um)} µm`, FROM[from] ?? "of the file"].filter(Boolean).join(", ");
+}
+
 export function showProvenance(count) {
   const capture = count.capture ?? {};
   const taken = count.taken ?? {};
@@ -92,7 +100,8 @@ export function showProvenance(count) {
     ["Plane", taken.plane],
     ["Full scale", taken.range_from && taken.range_from !== "samples" && `${number(taken.full_scale)}${taken.offset ? ` above ${number(taken.offset)}` : ""}`],
     ["Taken from the file", taken.notes?.join(" ")],
-    ["Pixel size", count.pixel_size_um && `${significant(count.pixel_size_um)} µm`],
+    ["Objective", count.objective?.name ?? count.assay?.objective],
+    ["Pixel size", pixelText(count)],
     ["Exposure", capture.exposure_s && exposure(capture.exposure_s)],
     ["Gain", capture.gain && significant(capture.gain)],
     ["Instrument", count.instrument],

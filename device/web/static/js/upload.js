@@ -7,7 +7,8 @@ import { fromMegabytes, number, plural } from "./format.js";
 import { onStatus } from "./header.js";
 import { ended } from "./job.js";
 import { onChanges } from "./live.js";
-import { Look } from "./look.js";
+import { Look, NO_OBJECTIVE } from "./look.js";
+import { offerObjectives } from "./objective-choice.js";
 import { keepPossible } from "./possible.js";
 import { SampleName } from "./sample-name.js";
 import { send } from "./send.js";
@@ -29,6 +30,7 @@ function options() {
   return {
     sample: value("sample"),
     assay: value("assay"),
+    objective: value("objective"),
     threshold: value("threshold"),
     cell_diameter_px: value("cell-diameter"),
     channel: value("channel"),
@@ -250,5 +252,6 @@ const asked = byId("upload-options").querySelector(`details [id="${CSS.escape(lo
 if (asked) { asked.closest("details").open = true; asked.focus(); }
 dropTarget(byId("drop"));
 offerAssays("assay");
+offerObjectives("objective", NO_OBJECTIVE);
 onStatus(showLimits);
 onChanges(showChanges);

@@ -1,0 +1,30 @@
+"""The inputs about objectives: a name may hold a slash, so that it stands in the body and not in the address."""
+
+from apiflask.fields import Boolean, Float
+from apiflask.validators import Range
+
+from device.store.objectives import MAX_NAME_CHARS
+from device.web.inputs import Strict, text_field
+
+
+class ObjectiveForm(Strict):
+    """An objective and its pixels; with `new` one that is there is not changed."""
+
+    name = text_field(MAX_NAME_CHARS, required=True)
+    pixel_size_um = Float(required=True, validate=Range(0.01, 20))
+    new = Boolean(load_default=False)
+    who = text_field(100)
+
+
+class ObjectiveRename(Strict):
+    """Another name for an objective."""
+
+    name = text_field(100, required=True)
+    new_name = text_field(MAX_NAME_CHARS, required=True)
+    who = text_field(100)
+
+
+class ObjectiveName(Strict):
+    """Which objective."""
+
+    name = text_field(100, required=True)
