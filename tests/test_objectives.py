@@ -88,7 +88,7 @@ def test_a_result_keeps_its_objective_and_replay_says_same_after_a_change(servic
     store.objectives.save(msgspec.structs.replace(FORTY, pixel_size_um=0.3), "bob")
     store.objectives.remove("40x")
     assert replay(past_of_count(store, row.id), FakeSegmenter()).differences == ()
-    path = tmp_path / "a.png.json"
+    path = tmp_path / "a.png.result.json"
     path.write_bytes(msgspec.json.encode(result))
     (tmp_path / "a.tif").write_bytes(png(3))
     assert replay(past_of_file(path, tmp_path / "a.tif"), FakeSegmenter()).differences == ()
@@ -242,5 +242,13 @@ def test_objectives_on_the_command_line(tmp_path):
     done = run("count", str(image), "--objective", "20X air", "--json", "--model", "fast")
     result = msgspec.json.decode(done.stdout.splitlines()[0])
     assert (result["objective"]["name"], result["pixel_size_um"]) == ("20x air", 0.65)
-    assert objective("remove", "20x air").exit_code == 0
+    out = ("--out", str(tmp_path / "out"), "--resume", "--model", "fast")
+    for name, was_there in (("20x air", False), ("20x air", True), ("40x", False)):
+        objective("set", "40x", "0.325")
+        written = tmp_path / "out" / "a.png.result.json"
+        before = written.stat().st_mtime_ns if written.exists() else None
+        assert run("count", str(image), "--objective", name, *out).exit_code == 0
+        assert (written.stat().st_mtime_ns == before) == was_there
+    for name in ("20x air", "40x"):
+        assert objective("remove", name).exit_code == 0
     assert open_store(make_settings(tmp_path / "data").storage).objectives.all() == []

@@ -32,7 +32,7 @@ export const icon = (name) => svg("svg", { viewBox: "0 0 24 24", "aria-hidden": 
 
 /** A definition list's children from [term, description] pairs; empty descriptions are left out. */
 export const pairs = (list) => list
-  .filter(([, value]) => value !== null && value !== undefined && value !== "")
+  .filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false)
   .flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]);
 
 /** For screen readers only. */

@@ -8,7 +8,7 @@ import { paintMeasure } from "./marks.js";
 import { offerObjectives } from "./objective-choice.js";
 import { keepPossible } from "./possible.js";
 import { ScaleForm } from "./scale-form.js";
-import { brightSpots } from "./spots.js";
+import { brightSpots, smallCopy } from "./spots.js";
 import { Viewer } from "./viewer.js";
 
 export const NO_OBJECTIVE = "as the file or the assay says";
@@ -18,7 +18,9 @@ const field = byId("look-diameter");
 const say = (text) => { byId("look-message").textContent = text; };
 
 async function pictureOf(look) {
-  const bytes = Uint8Array.from(atob(look.picture), (letter) => letter.charCodeAt(0));
+  const letters = atob(look.picture);
+  const bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < letters.length; at += 1) bytes[at] = letters.charCodeAt(at);
   return createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
 }
 
@@ -87,6 +89,7 @@ export class Look {
     const asking = new AbortController();
     Object.assign(this, { at, asking, seen: null, picture: null, shown: null, spots: [] });
     this.line.clear();
+    delete this.dialog.dataset.circles;
     byId("look-name").textContent = file.webkitRelativePath || file.name;
     say("Reading the image");
     this.#read();
@@ -99,7 +102,7 @@ export class Look {
       const seen = await api.sendForm("/looks", form, asking.signal);
       const picture = await pictureOf(seen);
       if (asking.signal.aborted) return;
-      Object.assign(this, { seen, picture });
+      Object.assign(this, { seen, picture, small: smallCopy(picture) });
       say("");
       this.viewer.setImageSize(seen.width, seen.height);
       this.#brighten();
@@ -118,7 +121,7 @@ export class Look {
 
   #findSpots() {
     if (!this.picture) return;
-    this.spots = brightSpots(this.picture, this.viewer.size, this.diameter);
+    this.spots = brightSpots(this.small, this.viewer.size, this.diameter);
     this.dialog.dataset.circles = this.spots.length;
     this.viewer.redraw();
   }
