@@ -98,6 +98,18 @@ def test_lettering_in_colour_in_a_photograph_is_left_out(colour, size, quality):
     assert frame.ignored.mean() < 0.12
 
 
+@pytest.mark.parametrize("quality", [75, 85, 95])
+@pytest.mark.parametrize("colour", ["red", "magenta", "yellow", "white", "cyan"])
+@pytest.mark.parametrize("text", ["A", "20x", "50 µm", "t=5"])
+def test_so_is_a_letter_or_two(text, colour, quality):
+    font = ImageFont.load_default(32)
+    image = drawn(lambda draw: draw.text((250, 120), text, fill=colour, font=font))
+    frame = decode_frame(photograph(image, quality), "a.jpg")
+    assert frame.taken.ignored_for == ("annotations",)
+    assert covered(frame, image) > 0.7
+    assert frame.ignored.mean() < 0.03
+
+
 def test_marks_on_deep_grey_data_are_left_out():
     deep = IMAGE.max(axis=2).astype(np.uint16) * 16
     deep += np.random.default_rng(0).integers(0, 16, deep.shape, np.uint16)

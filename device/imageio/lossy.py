@@ -2,8 +2,9 @@
 
 Colours are stored at half the size, so a letter in colour fades out over three pixels; its brightness (luma) does not.
 In the luma a drawn thing is still flat, and falls to the background within two pixels on all sides. A small cell in
-focus does that too; but neither do four of them stand side by side, equally bright and of thin strokes, nor have three
-of them the same outline to the pixel.
+focus does that too; but neither do three of them stand side by side, equally bright and of thin strokes, nor have three
+of them the same outline to the pixel. Where a thin stroke is as even as ink and all that surrounds it is dark, two
+letters are enough, or one.
 """
 
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from device.counting.records import ImageArray
+from device.counting.scale import brightest
 from device.imageio.copies import LEAST_AREA_PX, MOST_SIDE_PX, Mark, find_copies, has_noise
 from device.imageio.lettering import Letter, beyond, lines_of, mark_small, stroke_px
-from device.imageio.strokes import Piece, find_inked
+from device.imageio.strokes import Piece, find_inked, in_blocks
 
 Mask = NDArray[np.bool_]
 Luma = NDArray[np.uint8]
@@ -35,23 +37,43 @@ _STEEP_SHARE = 0.7
 """Of its brightness: what a pixel of a stroke loses within that reach on some side."""
 _STEEP_PART = 0.3
 """Part of a piece that must be as steep as that: all of a letter, the outer half of a dot."""
+_CLEAR = ((0.8, 0.8, 0.2), (0.9, 0.85, 0.15))
+"""How much clearer two letters in a line must be drawn, and one alone: part that is as steep as that, part of the
+outline that is as dark as the background, and by how much of its level three quarters of the pixels differ from it."""
+_DARK_SHARE = 0.2
+"""Of the level; darker is background, with the light that colours at half the size leave beside a stroke."""
+_MIDDLE_SHARE = 0.6
+"""Of the level; darker pixels are the smoothed edge of a stroke."""
 _FALLEN_SHARE, _FALLEN_PART = 0.25, 0.9
 """Two pixels out so much of the outline is darker than that part of the level."""
 _SAME_LEVEL = 0.12
 """Letters of a line differ by less."""
 _SAME_COLOUR = 24
 """And each of their channels by less; colours at half the size are smeared."""
+_SMEARED_COLOUR, _REACH_HEIGHTS = 60, 2
+"""By how much a letter in the line of clear ones may differ in colour, and how far from them it may be in heights."""
 _LEAST_COLOUR = 178
 """Of 255, in its brightest channel: people draw in full colours; dim nuclei of one size are flat within some levels."""
 _ALIKE_PART = 0.75
 _LEAST_LETTERS = 3
 _LEAST_HEIGHT_PX = 7
+_ALONE_SIDES_PX = 5, 12
+"""Short and long side of a letter that needs no neighbours."""
 _FLAT_SHARE, _FLAT_LEVELS = 0.06, 7
 """Of its level, at least so many levels: three quarters of the pixels inside its edge are as near to their median."""
 _COPIES_APART = 0.08
 """Part of the pixels by which copies may differ."""
 _LIKE_COLOUR, _LIKE_SIZE = 32, 1.4
 """What else differs by no more from marks that were found is one of them, blurred by what lies beside it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Picture:
+    """(height, width) or (height, width, 3) samples, and their luma above that of the background."""
+
+    samples: ImageArray
+    light: Luma
+    floor: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +85,18 @@ class _Found:
         level: its luma above the background.
         colour: (channels,).
         flat: whether all of it is as bright.
+        clear: how clearly it is drawn, see _CLEAR.
     """
 
     piece: Piece
     level: float
     colour: NDArray[np.float64]
     flat: bool
+    clear: int
+
+    def letter(self) -> Letter:
+        """As one of a line."""
+        return Letter(self.piece, stroke_px(self.piece.own), 1.0, False)
 
 
 def mark_lossy(drawn: Mask, samples: ImageArray) -> None:
@@ -78,28 +106,34 @@ def mark_lossy(drawn: Mask, samples: ImageArray) -> None:
         drawn: (height, width), gets True where one is.
         samples: (height, width) or (height, width, 3) uint8.
     """
+    bright = samples if samples.ndim == 2 else brightest(samples)
+    full = bright >= _LEAST_COLOUR
+    if not full.any():
+        return
     luma = np.asarray(Image.fromarray(samples).convert("L"))
     if not has_noise(luma):
         return
     floor = int(np.median(luma[::_GRID, ::_GRID]))
     light = np.maximum(luma, floor) - np.uint8(floor)
-    steep = _steep(light)
+    picture = _Picture(samples, light, floor)
+    steep, near = _steep(light), in_blocks(full)
     found: list[_Found] = []
     for threshold in _thresholds(int(light.max())):
         strokes = light > threshold
-        pieces = find_inked(strokes, steep & strokes, _STEEP_PART, LEAST_AREA_PX)
-        judged = (_judge(piece, strokes, (light, samples), threshold) for piece in pieces)
+        pieces = find_inked(strokes, steep & strokes, _STEEP_PART, LEAST_AREA_PX, near)
+        judged = (_judge(piece, strokes, picture, threshold) for piece in pieces)
         sharp = [one for one in judged if one is not None]
-        _mark_lines(drawn, strokes, sharp)
+        _mark_lines(drawn, strokes, samples, sharp)
         found += [one for one in sharp if not any(_overlap(one, known) for known in found)]
     _mark_copies(drawn, found)
 
 
 def _thresholds(top: int) -> Iterator[int]:
-    level = float(_LEAST_LEVEL)
-    while level < top:
-        yield round(level * 0.5)
-        level *= _STEP
+    """As many as have one near half of every level up to the highest."""
+    threshold = _LEAST_LEVEL * 0.5
+    while round(threshold) <= _NEAR_HALF[1] * top:
+        yield round(threshold)
+        threshold *= _STEP
 
 
 def _steep(light: Luma) -> Mask:
@@ -118,11 +152,9 @@ def _steep(light: Luma) -> Mask:
     )
 
 
-def _judge(
-    piece: Piece, strokes: Mask, pictures: tuple[Luma, ImageArray], threshold: int
-) -> _Found | None:
+def _judge(piece: Piece, strokes: Mask, picture: _Picture, threshold: int) -> _Found | None:
     """A piece that falls to the background on all sides, of luma and of a level near twice the threshold."""
-    light, samples = pictures
+    light = picture.light
     if not _LEAST_HEIGHT_PX <= max(piece.own.shape) <= MOST_SIDE_PX:
         return None
     inside = light[piece.box][piece.own]
@@ -132,11 +164,23 @@ def _judge(
     outside = beyond(piece, strokes, light)
     if (outside < _FALLEN_SHARE * level).mean() < _FALLEN_PART:
         return None
-    colours = samples[piece.box][piece.own][inside >= level]
+    colours = picture.samples[piece.box][piece.own][inside >= level]
     colour = np.atleast_1d(np.median(colours, axis=0)).astype(np.float64)
     if colour.max() < _LEAST_COLOUR:
         return None
-    return _Found(piece, level, colour, _is_flat(piece, light, level))
+    clear = _clearness(piece, inside, outside, level) if level >= picture.floor else 0
+    return _Found(piece, level, colour, _is_flat(piece, light, level), clear)
+
+
+def _clearness(piece: Piece, inside: Luma, outside: NDArray[np.float64], level: float) -> int:
+    """How many of _CLEAR a piece fulfils; its pixels' brightness and that beyond them are given."""
+    fallen = float((outside < _DARK_SHARE * level).mean())
+    middle = inside[inside >= _MIDDLE_SHARE * level].astype(np.float64)
+    apart = _upper_quartile(np.abs(middle - level)) / level
+    return sum(
+        piece.inked >= steep and fallen >= around and apart <= even
+        for steep, around, even in _CLEAR
+    )
 
 
 def _is_flat(piece: Piece, light: Luma, level: float) -> bool:
@@ -154,15 +198,45 @@ def _upper_quartile(values: NDArray[Any]) -> float:
     return float(np.partition(values, place)[place])
 
 
-def _mark_lines(drawn: Mask, strokes: Mask, found: list[_Found]) -> None:
-    """Mark letters of one colour that stand side by side."""
-    letters = [(Letter(one.piece, stroke_px(one.piece.own), 1.0, False), one) for one in found]
+def _mark_lines(drawn: Mask, strokes: Mask, samples: ImageArray, found: list[_Found]) -> None:
+    """Mark letters of one colour that stand side by side, and one that is clear enough without others."""
+    letters = [(one.letter(), one) for one in found]
     known = {id(letter): one for letter, one in letters if letter.thin}
     for line in lines_of([letter for letter, _ in letters if letter.thin]):
-        if len(line) >= _LEAST_LETTERS and _are_alike([known[id(letter)] for letter in line]):
+        members = [known[id(letter)] for letter in line]
+        if len(line) >= _LEAST_LETTERS and _are_alike(members):
             for letter in line:
                 drawn[letter.box] |= letter.piece.own
             mark_small(drawn, strokes, line)
+            continue
+        for one in members:
+            alike = [other for other in members if _are_alike([one, other])]
+            if _is_clear(alike):
+                _mark_beside(drawn, strokes, samples, alike)
+
+
+def _mark_beside(drawn: Mask, strokes: Mask, samples: ImageArray, alike: list[_Found]) -> None:
+    """Mark letters and what has their colour in their line: letters that touch something."""
+    rows = [side for one in alike for side in (one.piece.box[0].start, one.piece.box[0].stop)]
+    columns = [side for one in alike for side in (one.piece.box[1].start, one.piece.box[1].stop)]
+    reach = _REACH_HEIGHTS * (max(rows) - min(rows))
+    line = slice(min(rows), max(rows)), slice(max(0, min(columns) - reach), max(columns) + reach)
+    colour = np.median([one.colour for one in alike], axis=0)
+    around = samples[line].reshape(*strokes[line].shape, -1)
+    near = (np.abs(around - colour) <= _SMEARED_COLOUR).all(axis=2)
+    drawn[line] |= strokes[line] & near
+    for one in alike:
+        drawn[one.piece.box] |= one.piece.own
+
+
+def _is_clear(alike: list[_Found]) -> bool:
+    """Whether letters of one colour are drawn so clearly that fewer than three are enough."""
+    clear = [one.clear for one in alike if _is_large(one.piece)]
+    return bool(clear) and (max(clear) >= 2 or sum(number >= 1 for number in clear) >= 2)
+
+
+def _is_large(piece: Piece) -> bool:
+    return all(np.greater_equal(sorted(piece.own.shape), _ALONE_SIDES_PX))
 
 
 def _are_alike(found: list[_Found]) -> bool:

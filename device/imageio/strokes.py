@@ -57,15 +57,18 @@ def surroundings(piece: Piece, shape: tuple[int, int]) -> tuple[Box, Mask]:
     return (rows, columns), scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near
 
 
-def find_inked(strokes: Mask, ink: Mask, least_part: float, least_px: int = 1) -> Iterator[Piece]:
+def find_inked(
+    strokes: Mask, ink: Mask, least_part: float, least_px: int = 1, near: Mask | None = None
+) -> Iterator[Piece]:
     """The connected pieces of strokes of which enough is ink.
 
     Args:
         strokes, ink: (height, width); ink lies within the strokes.
         least_part: of a piece that must be ink, above 0 to 1.
         least_px: pixels of the smallest one.
+        near: `in_blocks` of what every piece must hold; others may be left out, which saves most of the time.
     """
-    for window, inside in _windows(strokes, ink):
+    for window, inside in _windows(strokes, ink, near):
         # Of a boolean mask cc3d 4.1 numbers some dark pixels too (docs/upstream/connected-components-3d.md).
         labels = cc3d.connected_components(inside.view(np.uint8), connectivity=8)
         areas = _areas(labels)
@@ -92,13 +95,13 @@ def _areas(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     return areas
 
 
-def _windows(strokes: Mask, ink: Mask) -> Iterator[tuple[Box, Mask]]:
+def _windows(strokes: Mask, ink: Mask, near: Mask | None) -> Iterator[tuple[Box, Mask]]:
     """Parts of the frame with ink in them, and in each the strokes that may hang together with it."""
-    occupied = _in_blocks(strokes)
+    occupied = in_blocks(strokes)
     labels = cc3d.connected_components(occupied, connectivity=8, binary_image=True)
     blocks = np.flatnonzero(occupied)
     areas, _ = group_pixels(blocks, labels.ravel()[blocks], occupied.shape)
-    areas = areas.select(areas.touches(_in_blocks(ink)))
+    areas = areas.select(areas.touches(in_blocks(ink) if near is None else near))
     heights, widths = areas.sizes()
     if (heights * widths).sum() > occupied.size // 2:
         yield _box(0, 0, strokes), strokes
@@ -116,8 +119,8 @@ def _box(top: int, left: int, mask: Mask) -> Box:
     return slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
 
 
-def _in_blocks(mask: Mask) -> Mask:
-    """For each block whether a pixel of the mask lies in it."""
+def in_blocks(mask: Mask) -> Mask:
+    """(blocks down, blocks across): for each block of pixels whether one of a mask (height, width) lies in it."""
     packed = np.packbits(mask, axis=1)
     packed = np.pad(packed, ((0, -len(packed) % _BLOCK_PX), (0, 0)))
     rows = packed.reshape(-1, _BLOCK_PX, packed.shape[1])
