@@ -6,6 +6,8 @@ margins of a few pixels, the coarsest on a whole frame at once, and every number
 
 A cut network is one .tflite file with a subgraph and a signature per stage. Tensors that pass from stage to stage have
 the same name in both; how much smaller than the image they are is told by their shapes in the file.
+
+Stages of fine levels have a second form for fast processors (convert.wide).
 """
 
 import copy
@@ -13,11 +15,18 @@ import itertools
 import math
 from typing import Any
 
+import msgspec
+
 from convert.quantize import operator_name
+from convert.wide import widen
 from device.counting.card import StageTiling
 
 CUT_LEVELS = 2
 """Poolings, from the finest, at which a network is cut; one with fewer stays whole."""
+WIDE_CHANNELS = 64
+"""Channels of the finest tensor of a wide stage: with these XNNPACK multiplies at most of its full rate."""
+LEAST_COLUMNS = 4
+"""With 2 columns (a stage of 32 channels) the products with zeros cost what is gained."""
 
 
 def cut(tflite: bytes) -> tuple[bytes, tuple[StageTiling, ...]]:
@@ -27,8 +36,9 @@ def cut(tflite: bytes) -> tuple[bytes, tuple[StageTiling, ...]]:
         tflite: int8 network with a fixed input shape (1, h, w, 3).
 
     Returns:
-        The file with one signature per stage, "0", "1", ... in the order in which they run, and how
-        the tiles of each must be cut to be exact; a network without the levels comes back as it is, without stages.
+        The file with one signature per stage, "0", "1", ... in the order in which they run, "0w", ... for the wide
+        forms, and how the tiles of each must be cut to be exact; a network without the levels comes back as it is,
+        without stages.
     """
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -40,16 +50,49 @@ def cut(tflite: bytes) -> tuple[bytes, tuple[StageTiling, ...]]:
     ends = [_ends(model, graph, piece) for piece in pieces]
     work = _work(model, graph, graph.operators)
     tilings = tuple(_tiling(model, graph, piece, work) for piece in pieces)
-    model.subgraphs = [
-        _subgraph(graph, piece, inputs, outputs)
-        for piece, (inputs, outputs) in zip(pieces, ends, strict=True)
+    parts = {
+        str(index): _subgraph(graph, piece, inputs, outputs)
+        for index, (piece, (inputs, outputs)) in enumerate(zip(pieces, ends, strict=True))
+    }
+    widened = [
+        _widened(model, graph, part, tiling)
+        for part, tiling in zip(parts.values(), tilings, strict=True)
     ]
-    model.signatureDefs = [_signature(index, part) for index, part in enumerate(model.subgraphs)]
+    parts |= {f"{index}w": part for index, (part, _) in enumerate(widened) if part is not None}
+    model.subgraphs = list(parts.values())
+    model.signatureDefs = [
+        _signature(name, index, part) for index, (name, part) in enumerate(parts.items())
+    ]
+    tilings = tuple(tiling for _, tiling in widened)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model)), tilings
 
 
+def _widened(
+    model: Any, graph: Any, part: Any, tiling: StageTiling
+) -> tuple[Any | None, StageTiling]:
+    """The wide form of a stage, if it has one, and its tiling with the columns of it."""
+    outputs = [part.tensors[one.outputs[0]].shape for one in _convolutions(model, part.operators)]
+    finest = max(int(shape[1]) for shape in outputs)
+    channels = max(int(shape[3]) for shape in outputs if shape[1] == finest)
+    # Packed pixels must fill a frame, whose sides are multiples of the coarsest level's pixels.
+    coarsest = max(_shrink(graph, tensor) for one in graph.operators for tensor in one.outputs)
+    columns = min(_power_of_two(WIDE_CHANNELS / channels), coarsest // tiling.stride_px)
+    wide = widen(model, part, columns) if columns >= LEAST_COLUMNS else None
+    if wide is None:
+        return None, tiling
+    return wide, msgspec.structs.replace(tiling, wide_columns=columns)
+
+
+def _power_of_two(most: float) -> int:
+    """The largest up to `most`, at least 1."""
+    return int(2 ** math.floor(math.log2(max(1.0, most))))
+
+
 def _pieces(model: Any, graph: Any) -> list[list[Any]]:
-    """The operators of each stage: down to each pooling, the bottom, and from each enlargement up; [] where not so."""
+    """The operators of each stage: down to the poolings, the bottom, and from each enlargement up; [] where not so.
+
+    The first pooling goes with the second stage: without it the first has one resolution, and a wide form.
+    """
     codes = [operator_name(model, operator) for operator in graph.operators]
     poolings = [index for index, code in enumerate(codes) if code == "MAX_POOL_2D"]
     enlargements = [index for index, code in enumerate(codes) if code == "DEPTH_TO_SPACE"]
@@ -62,7 +105,8 @@ def _pieces(model: Any, graph: Any) -> list[list[Any]]:
     }
     # The 1x1 convolution before an enlargement stays with it: its input is the smaller tensor.
     ups = [made_by[graph.operators[index].inputs[0]] for index in enlargements[-CUT_LEVELS:]]
-    cuts = [0, *(index + 1 for index in poolings[:CUT_LEVELS]), *ups, len(codes)]
+    downs = [poolings[0], *(index + 1 for index in poolings[1:CUT_LEVELS])]
+    cuts = [0, *downs, *ups, len(codes)]
     return [graph.operators[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
@@ -131,8 +175,8 @@ def _subgraph(graph: Any, piece: list[Any], inputs: list[int], outputs: list[int
     return part
 
 
-def _signature(index: int, part: Any) -> Any:
-    """The signature of a stage: its name is its number, its tensors have the names they have in the graph."""
+def _signature(name: str, index: int, part: Any) -> Any:
+    """The signature of a subgraph, whose tensors have the names they have in the graph."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     def tensor_maps(tensors: list[int]) -> list[Any]:
@@ -144,6 +188,6 @@ def _signature(index: int, part: Any) -> Any:
         return maps
 
     signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = str(index), index
+    signature.signatureKey, signature.subgraphIndex = name, index
     signature.inputs, signature.outputs = tensor_maps(part.inputs), tensor_maps(part.outputs)
     return signature

@@ -28,12 +28,14 @@ class StageTiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         step_px, stride_px: edge of a pixel of its finest and of its coarsest level.
         margin_px: what its tiles read and throw away per side to be exact.
         share: its part of the network's multiply-accumulates, 0 to 1.
+        wide_columns: columns that its wide form (convert.wide) takes as one pixel; 1 where it has none.
     """
 
     step_px: int
     stride_px: int
     margin_px: int
     share: float
+    wide_columns: int = 1
 
 
 class Tiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -102,11 +102,21 @@ def plan_for(height: int, width: int, card: ModelCard) -> TilePlan:
 
 @lru_cache(maxsize=64)
 def cut_canvas(
-    canvas_shape: tuple[int, int], *, stride_px: int, margin_px: int, max_tile_px: int
+    canvas_shape: tuple[int, int],
+    *,
+    stride_px: int,
+    margin_px: int,
+    max_tile_px: int,
+    wide_columns: int = 1,
 ) -> TilePlan:
-    """`plan_tiles` for a (height, width) that is a multiple of the stride already."""
-    margin = round_up(margin_px, stride_px)
-    down, right = (_axis_choices(side, margin, stride_px) for side in canvas_shape)
+    """`plan_tiles` for a (height, width) that is a multiple of the stride already.
+
+    Across, tiles are multiples of `wide_columns` strides.
+    """
+    down, right = (
+        _axis_choices(side, round_up(margin_px, stride), stride)
+        for side, stride in zip(canvas_shape, (stride_px, wide_columns * stride_px), strict=True)
+    )
     candidates = list(itertools.product(down, right))
     fitting = [pair for pair in candidates if pair[0].size * pair[1].size <= max_tile_px]
     if fitting:

@@ -11,6 +11,7 @@ import numpy as np
 from device.counting.card import ModelCard
 from device.counting.records import ProbabilityMap
 from device.errors import ModelError
+from device.machine.processor import multiplies_int8_fast
 from device.models.card import load_card
 from device.models.stages import StagedNetwork, WholeNetwork
 
@@ -65,7 +66,9 @@ class LiteRtSegmenter:
     def _open(self) -> WholeNetwork | StagedNetwork:
         stages = self.card.tiling.stages
         interpreter = self._interpreter()
-        return StagedNetwork(interpreter, stages) if stages else WholeNetwork(interpreter)
+        if not stages:
+            return WholeNetwork(interpreter)
+        return StagedNetwork(interpreter, stages, wide=multiplies_int8_fast())
 
 
 def _encode_shifted(tile: np.ndarray) -> np.ndarray:

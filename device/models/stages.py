@@ -2,6 +2,9 @@
 
 A stage runs over the whole image in its own tiles, with its own small margin, before the next stage begins. It computes
 bit for bit the same as the uncut network, because only the part of a tile inside its margin is kept.
+
+On a processor that multiplies int8 faster than it handles pixels, stages run in their wide form (convert.wide), which
+computes the same.
 """
 
 from dataclasses import dataclass
@@ -55,47 +58,58 @@ class _Stage:
     reads: dict[str, _Tensor]
     writes: dict[str, _Tensor]
     tiling: StageTiling
+    wide_columns: int
 
     def __call__(self, tensors: dict[str, np.ndarray], shape: tuple[int, int]) -> None:
         """Compute what it writes for an image of (height, width), from and into (h, w, c) int8 tensors."""
         for name, tensor in self.writes.items():
             extent = shape[0] // tensor.step, shape[1] // tensor.step, tensor.channels
             tensors[name] = np.empty(extent, dtype=np.int8)
-        for tile in plan_stage(shape, self.tiling).tiles:
+        for tile in plan_stage(shape, self.tiling, self.wide_columns).tiles:
             given = {
-                name: tensors[name][tensor.part(*tile.read)][None]
+                name: _with_columns(tensors[name][tensor.part(*tile.read)], self.wide_columns)[None]
                 for name, tensor in self.reads.items()
             }
             for name, result in self.run(**given).items():
                 tensor = self.writes[name]
-                tensors[name][tensor.part(*tile.keep)] = result[0][tensor.part(*tile.crop)]
+                plain = result[0].reshape(result.shape[1], -1, tensor.channels)
+                tensors[name][tensor.part(*tile.keep)] = plain[tensor.part(*tile.crop)]
+
+
+def _with_columns(tensor: np.ndarray, columns: int) -> np.ndarray:
+    """(h, w, c) as (h, w / columns, columns * c), the same in memory."""
+    height, width, channels = tensor.shape
+    return tensor.reshape(height, width // columns, columns * channels)
 
 
 class StagedNetwork:
-    """One signature per stage, "0", "1", ...
+    """One signature per stage, "0", "1", ..., and "0w", ... for the wide forms.
 
     Args:
         interpreter: of the cut network.
         tilings: of the stages, from the card.
+        wide: run the wide form of the stages that have one.
     """
 
-    def __init__(self, interpreter: Any, tilings: tuple[StageTiling, ...]) -> None:
+    def __init__(
+        self, interpreter: Any, tilings: tuple[StageTiling, ...], wide: bool = False
+    ) -> None:
         self._interpreter = interpreter
         interpreter.allocate_tensors()  # XNNPACK prepares all stages at the first allocation
-        runners = [interpreter.get_signature_runner(str(index)) for index in range(len(tilings))]
-        (image,) = runners[0].get_input_details().values()
-        (self.output,) = runners[-1].get_output_details().values()
+        plain = [interpreter.get_signature_runner(str(index)) for index in range(len(tilings))]
+        (image,) = plain[0].get_input_details().values()
+        (self.output,) = plain[-1].get_output_details().values()
         self._image, self._result = image["name"], self.output["name"]
         height = int(image["shape"][1])
-        self._stages = [
-            _Stage(
-                runner,
-                _tensors(runner.get_input_details(), height),
-                _tensors(runner.get_output_details(), height),
-                tiling,
+        self._stages = []
+        for index, (runner, tiling) in enumerate(zip(plain, tilings, strict=True)):
+            columns = tiling.wide_columns if wide else 1
+            runs = runner if columns == 1 else interpreter.get_signature_runner(f"{index}w")
+            reads, writes = (
+                _tensors(details, height)
+                for details in (runner.get_input_details(), runner.get_output_details())
             )
-            for runner, tiling in zip(runners, tilings, strict=True)
-        ]
+            self._stages.append(_Stage(runs, reads, writes, tiling, columns))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(h, w, 3) int8 to (h, w) int8; h and w are multiples of the total stride."""

@@ -11,13 +11,17 @@ _FAR_PX = 32
 """Margins above this are wide."""
 
 
-def plan_stage(shape: tuple[int, int], stage: StageTiling) -> TilePlan:
-    """The cut of a (height, width) image, multiples of the network's stride, for one stage."""
+def plan_stage(shape: tuple[int, int], stage: StageTiling, wide_columns: int = 1) -> TilePlan:
+    """The cut of a (height, width) image, multiples of the network's stride, for one stage.
+
+    `wide_columns` is that of the form that runs, 1 for the plain one.
+    """
     return cut_canvas(
         shape,
         stride_px=stage.stride_px,
         margin_px=stage.margin_px,
         max_tile_px=stage_tile_px(stage) * stage.step_px**2,
+        wide_columns=wide_columns,
     )
 
 
