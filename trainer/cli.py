@@ -171,6 +171,50 @@ def study(
     click.echo(study_table(results))
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--cell-diameter", type=click.FloatRange(min=2), required=True, help="Pixels.")
+@click.option(
+    "--frames", "frames", multiple=True, type=click.IntRange(min=1), default=(32, 50),
+    show_default=True, help="To train on; may be repeated.",
+)  # fmt: skip
+@click.option("--test", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--repetition",
+    "repetitions",
+    multiple=True,
+    type=click.IntRange(min=0),
+    default=range(5),
+    help="Number of a random split; may be repeated; default: 0 to 4.",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Of each training; default: the recipe's."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/density"))
+@click.option("--results", type=click.Path(path_type=Path), default=Path("docs/density"))
+def density(
+    folder: Path, cell_diameter: float, frames: tuple[int, ...], test: int, repetitions: int,
+    steps: int | None, out: Path, results: Path,
+) -> None:  # fmt: skip
+    """Measure counting by a density that is learned from dots: trained on few frames of FOLDER, others counted.
+
+    FOLDER holds NAMEcell.png and NAMEdots.png. A training on more frames goes on from that on fewer. Continues after
+    an interruption.
+    """
+    import msgspec
+
+    from trainer.experiments.density import Plan, density_table, run_trials
+    from trainer.fitting.density import DensityRecipe
+    from trainer.frames.dots import read_dotted
+
+    recipe = DensityRecipe(cell_diameter_px=cell_diameter)
+    if steps is not None:
+        recipe = msgspec.structs.replace(recipe, steps=steps, further_steps=steps)
+    plan = Plan(frames, test, repetitions, out, results)
+    run_trials(read_dotted(folder), recipe, plan, click.echo)
+    click.echo(density_table(results))
+
+
 def main() -> None:
     """Entry point: a deliberate error becomes one sentence and exit status 1."""
     try:

@@ -98,7 +98,7 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
         model.load_weights(files.final)
         return model
     trained = logit_model(model)
-    _set_precision(trained, task.precision)
+    set_precision(trained, task.precision)
     compiler = "auto" if keras.backend.backend() == "jax" else task.jit
     trained.compile(make_optimizer(schedule), PixelLoss.of(task.phase.loss), jit_compile=compiler)
     running = _Running(model, trained, task, files, state, WeightAverage(schedule.ema))
@@ -111,12 +111,12 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
     with Prefetch(lambda: batches(task.pool, task.phase, task.seed, first)) as prefetch:
         while not state.done:
             log(_epoch(running, prefetch))
-    _set_precision(trained, "float32")
+    set_precision(trained, "float32")
     _finish(running)
     return model
 
 
-def _set_precision(model: keras.Model, precision: Precision) -> None:
+def set_precision(model: keras.Model, precision: Precision) -> None:
     """How the layers calculate; their variables are float32 in either case."""
     for layer in model.layers:
         layer.dtype_policy = keras.DTypePolicy(precision)
