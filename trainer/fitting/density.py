@@ -55,8 +55,8 @@ class DensityRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     sigma_ratio: float = 0.18
     window: int = 8
     window_weight: float = 0.5
-    steps: int = 600
-    further_steps: int = 300
+    steps: int = 400
+    further_steps: int = 150
     batch: int = 8
     crop_px: int = 128
     schedule: Schedule = Schedule(
