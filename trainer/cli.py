@@ -193,7 +193,8 @@ def study(
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/density"))
 @click.option("--results", type=click.Path(path_type=Path), default=Path("docs/density"))
 def density(
-    folder: Path, cell_diameter: float, frames: tuple[int, ...], test: int, repetitions: int,
+    folder: Path, cell_diameter: float, frames: tuple[int, ...], test: int,
+    repetitions: tuple[int, ...],
     steps: int | None, out: Path, results: Path,
 ) -> None:  # fmt: skip
     """Measure counting by a density that is learned from dots: trained on few frames of FOLDER, others counted.

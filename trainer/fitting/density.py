@@ -154,13 +154,14 @@ def make_batch(
     planes: list[Plane], recipe: DensityRecipe, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Crops in random orientations: images (b, s, s, 3) in [0, 1], `UNIT` x density (b, s / 4, s / 4, 1)."""
-    images, densities = [], []
+    images: list[np.ndarray] = []
+    densities: list[np.ndarray] = []
     smallest = COARSE * min(min(plane.density.shape) for plane in planes)
     edge = min(recipe.crop_px, smallest)
     for index in rng.integers(len(planes), size=recipe.batch):
         plane = planes[index]
         places = [rng.integers(0, side - edge // COARSE + 1) for side in plane.density.shape]
-        turn, mirrored = rng.integers(4), rng.random() < 0.5
+        turn, mirrored = int(rng.integers(4)), rng.random() < 0.5
         for whole, size, kept in ((plane.image, COARSE, images), (plane.density, 1, densities)):
             top, left = (int(place) * size for place in places)
             part = whole[top : top + edge * size // COARSE, left : left + edge * size // COARSE]
@@ -207,7 +208,7 @@ def fit_density(
 
 def save_whole(model: keras.Model, path: Path) -> None:
     """Weights that are whole or absent."""
-    part = path.with_name("part.weights.h5")
+    part = path.with_name(f"part-{path.name}")
     model.save_weights(part)
     part.replace(path)
 
