@@ -76,15 +76,21 @@ def test_a_split_keeps_its_test_frames_however_many_are_trained_on():
         split(100, 50, 60, repetition=0)
 
 
+def in_blocks(planes):
+    """(n, h, w) summed over blocks of four by four pixels."""
+    count, height, width = planes.shape
+    return planes.reshape(count, height // 4, 4, width // 4, 4).sum(axis=(2, 4))
+
+
 def test_crops_turn_image_and_density_alike():
     from trainer.fitting.density import UNIT, DensityRecipe, Plane, make_batch
 
     image = np.random.default_rng(1).integers(0, 255, (40, 56, 3)).astype(np.uint8)
+    density = in_blocks(image[None, ..., 0].astype(np.float32) / 255)[0]
     recipe = DensityRecipe(cell_diameter_px=CELL_PX, crop_px=64, batch=16)
-    plane = Plane(image, image[..., 0].astype(np.float32) / 255)
-    images, densities = make_batch([plane], recipe, np.random.default_rng(2))
+    images, densities = make_batch([Plane(image, density)], recipe, np.random.default_rng(2))
     assert images.shape == (16, 40, 40, 3)
-    assert images[..., :1] == pytest.approx(densities / UNIT, abs=1e-5)
+    assert in_blocks(images[..., 0]) == pytest.approx(densities[..., 0] / UNIT, rel=1e-4)
     assert len({one.tobytes() for one in images}) > 8
 
 
@@ -101,12 +107,12 @@ def test_the_protocol_is_trained_counted_resumed_and_printed(tmp_path, monkeypat
     said = CliRunner().invoke(cli, command)
     assert said.exit_code == 0, said.output
     assert "2 frames, repetition 0" in said.output
-    trial = msgspec.json.decode((results / "3-0.json").read_bytes(), type=density.Trial)
+    trial = msgspec.json.decode((results / "2-3-0.json").read_bytes(), type=density.Trial)
     assert trial.cells == (12, 12)
     assert np.isfinite(trial.counted).all()
     table = said.output[said.output.index("| trained on") :]
     assert f"{np.abs(trial.errors).mean():.2f}" in table.splitlines()[-1]
-    (results / "3-0.json").unlink()
+    (results / "2-3-0.json").unlink()
     again = CliRunner().invoke(cli, command)
     assert "frames, repetition" not in again.output
     assert again.output.endswith(table)  # counted again with the weights that were kept

@@ -36,6 +36,10 @@ HEAD = (
 )
 
 
+def _named(chain: tuple[int, ...]) -> str:
+    return "-".join(str(frames) for frames in chain)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Which trials, and where they are kept.
@@ -53,9 +57,14 @@ class Plan:
     weights: Path
     results: Path
 
-    def result(self, frames: int, repetition: int) -> Path:
+    def chains(self) -> list[tuple[int, ...]]:
+        """For each trial the numbers of frames that it was trained on one after the other."""
+        ordered = tuple(sorted(self.frames))
+        return [ordered[: length + 1] for length in range(len(ordered))]
+
+    def result(self, chain: tuple[int, ...], repetition: int) -> Path:
         """The file of a trial."""
-        return self.results / f"{frames}-{repetition}.json"
+        return self.results / f"{_named(chain)}-{repetition}.json"
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +122,7 @@ def run_trials(dotted: list[Dotted], recipe: DensityRecipe, plan: Plan, log: Log
     for folder in (plan.weights, plan.results):
         folder.mkdir(parents=True, exist_ok=True)
     for repetition in plan.repetitions:
-        paths = [plan.result(frames, repetition) for frames in plan.frames]
+        paths = [plan.result(chain, repetition) for chain in plan.chains()]
         for path in paths:
             _require_same(path, recipe, plan)
         if not all(path.exists() for path in paths):
@@ -125,14 +134,15 @@ def _repeat(
 ) -> None:
     """One repetition: each training goes on from the one on fewer frames."""
     before = None
-    for frames in sorted(plan.frames):
+    for chain in plan.chains():
+        frames = chain[-1]
         chosen, others = split(len(dotted), frames, plan.test, repetition)
-        weights = plan.weights / f"{frames}-{repetition}-{recipe.digest}.weights.h5"
+        weights = plan.weights / f"{_named(chain)}-{repetition}-{recipe.digest}.weights.h5"
         if not weights.exists():
             log(f"{frames} frames, repetition {repetition}")
             model = fit_density([dotted[i] for i in chosen], recipe, repetition, before, log)
             save_whole(model, weights)
-        path, before = plan.result(frames, repetition), weights
+        path, before = plan.result(chain, repetition), weights
         if path.exists():
             continue
         model = density_model(recipe)
@@ -167,17 +177,18 @@ def _read(path: Path) -> Trial:
 
 def density_table(results: Path) -> str:
     """Markdown of the trials that are there: mean and standard deviation over the repetitions."""
-    trials = [_read(path) for path in sorted(results.glob("*.json"))]
+    trials: dict[str, list[Trial]] = {}
+    for path in sorted(results.glob("*.json")):
+        trials.setdefault(path.stem.rpartition("-")[0], []).append(_read(path))
     rows = []
-    for frames in sorted({trial.frames for trial in trials}):
-        own = [trial for trial in trials if trial.frames == frames]
+    for chain, own in trials.items():
         mae = [float(np.abs(trial.errors).mean()) for trial in own]
         spread = f" ± {np.std(mae, ddof=1):.2f}" if len(own) > 1 else ""
         errors = np.concatenate([trial.errors for trial in own])
         cells = np.concatenate([trial.cells for trial in own])
         rows.append(
             (
-                str(frames),
+                chain.replace("-", ", then "),
                 str(len(own[0].cells)),
                 str(len(own)),
                 f"{np.mean(mae):.2f}{spread}",
