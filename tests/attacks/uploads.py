@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,11 @@ _PASSING = (429, 503, 507)
 """Answers that ask to come again."""
 
 
+def image(number: int) -> bytes:
+    """An image that tells its number apart from all others and has number % 4 cells."""
+    return png(number % 4, shade=200 + number % 50) + number.to_bytes(8, "big")
+
+
 @dataclass
 class Uploads:
     """Uploads by number, each under its own key, sent again until it is accepted or refused for good."""
@@ -27,6 +33,7 @@ class Uploads:
     url: str
     figures: Figures
     patience_s: float = 600.0
+    image: Callable[[int], bytes] = image
     accepted: dict[str, int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -49,7 +56,7 @@ class Uploads:
         try:
             answer = requests.post(
                 f"{self.url}/api/v1/counts",
-                files={"image": (f"{number}.png", image(number))},
+                files={"image": (f"{number}.png", self.image(number))},
                 headers={"Idempotency-Key": f"upload-{number}"},
                 timeout=60,
             )
@@ -58,11 +65,6 @@ class Uploads:
         self.figures.took(time.monotonic() - begin_s)
         self.figures.answered(answer.status_code)
         return answer.status_code, answer.json().get("id", "") if answer.ok else ""
-
-
-def image(number: int) -> bytes:
-    """An image that tells its number apart from all others and has number % 4 cells."""
-    return png(number % 4, shade=200 + number % 50) + number.to_bytes(8, "big")
 
 
 def attack(folder: Path, size: int) -> Figures:
