@@ -139,7 +139,34 @@ def test_marks_add_no_cells():
 
 
 def test_two_alike_are_chance():
-    assert find_annotations(marked(dot, "red", places=PLACES[:2])) is None
+    assert find_annotations(marked(dot, "white", places=PLACES[:2])) is None
+
+
+@pytest.mark.parametrize("colour", ["red", "lime", "blue", "cyan", "magenta"])
+@pytest.mark.parametrize("mark", [dot, triangle])
+def test_one_mark_in_a_colour_of_its_own_is_left_out(mark, colour):
+    noise = np.random.default_rng(5).integers(4, 12, IMAGE.shape, np.uint8)
+    image = np.maximum(IMAGE, noise)
+    found = find_annotations(marked(mark, colour, image, [(205, 290)]))
+    assert found[290, 205]
+    assert np.count_nonzero(found) < 600
+
+
+@pytest.mark.parametrize("offset", [0, 20])
+def test_saturated_cells_of_a_second_stain_are_no_marks(offset):
+    """Their colour is a full one and equal throughout, and a stretched picture has a background of zero."""
+    random = np.random.default_rng(6)
+    rows, columns = np.mgrid[:200, :300]
+    stains = random.normal(10, 3, (3, 200, 300))
+    for stain, level, radius, places in (
+        (1, 50, 16, [(40, 40), (100, 80), (160, 50), (60, 160), (140, 220), (40, 260)]),
+        (0, 150, 6, [(120, 150), (25, 110)]),
+    ):
+        for y, x in places:
+            away = np.hypot(rows - y, columns - x) - radius
+            stains[stain] += random.normal(level, level / 4, away.shape) / (1 + np.exp(2 * away))
+    image = np.clip((stains.transpose(1, 2, 0) - offset) * 4, 0, 255).astype(np.uint8)
+    assert find_annotations(image) is None
 
 
 def test_equal_discs_without_any_noise_are_no_marks():

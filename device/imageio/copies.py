@@ -1,8 +1,10 @@
-"""Marks that repeat: dots, crosses and rings that a person sets on cells are copies of one another.
+"""Marks in exactly one colour: dots, crosses and rings that a person sets on cells are copies of one another.
 
-No two cells have the same outline to the pixel, one colour throughout and an edge without any blur.
+No two cells have the same outline to the pixel, one colour throughout and an edge without any blur. A single one is a
+mark where its colour is a full one that the stain does not have, such as a red dot on a grey picture.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,18 @@ _MOST_INK_SHARE = 0.1
 """Of the frame; more of one level is saturation."""
 _OTHER_SHARE, _OTHER_PART = 0.2, 0.9
 """Two pixels out so much of the outline differs from the mark by that part of the highest level."""
+_ALONE_SHARE, _ALONE_PART = 0.6, 0.95
+"""Around a mark of a colour of its own each channel of that colour is so much darker, on that part of the outline."""
+_FULL_COLOUR = 0.35
+"""The darkest channel of a full colour, per brightest; white and pale colours are those of saturated cells."""
+_SAME_HUE = 0.9
+"""Cosine of the angle between two colours of one hue: red and orange have 0.84."""
+_NOISE_PART = 0.8
+"""Part of the outline that is not as dark as the mark in one channel at least: dark pixels that were not cut off."""
+_LEAST_HUE = 0.3
+"""Levels of light, of 255, that a picture must have on average for a hue of its own."""
+_LOOKED_AT_PX = 40_000
+"""So many pixels are enough for it."""
 _EMPTY_SHARE = 0.93
 """Of neighbours that are equal: no sensor's picture, in which discs may be as perfect as marks."""
 
@@ -57,6 +71,7 @@ def mark_copies(
     if not exact or not has_noise(bright):
         return
     apart = _OTHER_SHARE * float(bright.max())
+    stain = _stain_colour(samples)
     for level in exact:
         places = np.flatnonzero(bright == level)
         if len(places) > _MOST_INK_SHARE * bright.size:
@@ -65,14 +80,46 @@ def mark_copies(
         for colour, own in _colours(pixels):
             ink = np.zeros(bright.shape, dtype=bool)
             ink.ravel()[places[own]] = True
-            marks = [
-                Mark(piece, colour)
+            pieces = [
+                piece
                 for piece in find_inked(ink, ink, 1.0, LEAST_AREA_PX)
                 if max(piece.own.shape) <= MOST_SIDE_PX
-                and _stands_out(piece, samples, colour, apart)
             ]
-            for mark in find_copies(marks, 0.0, 0.0):
-                drawn[mark.piece.box] |= mark.piece.own
+            for piece in _marks(pieces, samples, colour, apart, stain):
+                drawn[piece.box] |= piece.own
+
+
+def _marks(
+    pieces: Sequence[Piece],
+    samples: ImageArray,
+    colour: NDArray[Any],
+    apart: float,
+    stain: NDArray[np.float64] | None,
+) -> Iterator[Piece]:
+    """Those of one colour that are repeated, and those that need not be."""
+    sharp = [Mark(piece, colour) for piece in pieces if _stands_out(piece, samples, colour, apart)]
+    yield from (mark.piece for mark in find_copies(sharp, 0.0, 0.0))
+    if _is_foreign(colour, stain):
+        yield from (piece for piece in pieces if _is_alone(piece, samples, colour))
+
+
+def _stain_colour(samples: ImageArray) -> NDArray[np.float64] | None:
+    """(3,) of length 1: what the light of a picture adds to its background; None for a grey or an empty one."""
+    if samples.ndim == 2:
+        return None
+    step = max(1, math.isqrt(samples.shape[0] * samples.shape[1] // _LOOKED_AT_PX))
+    grid = samples[::step, ::step].reshape(-1, 3).astype(np.float64)
+    light = np.maximum(grid - np.median(grid, axis=0), 0).mean(axis=0)
+    length = float(np.linalg.norm(light))
+    least = _LEAST_HUE * np.iinfo(samples.dtype).max / 255
+    return light / length if length >= least else None
+
+
+def _is_foreign(colour: NDArray[Any], stain: NDArray[np.float64] | None) -> bool:
+    """Whether a full colour is not the stain's."""
+    if stain is None or colour.min() > _FULL_COLOUR * colour.max():
+        return False
+    return bool(colour @ stain < _SAME_HUE * np.linalg.norm(colour))
 
 
 def _colours(pixels: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Mask]]:
@@ -83,7 +130,7 @@ def _colours(pixels: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Mask]]:
     known, counts = np.unique(codes, return_counts=True)
     for code in known[np.argsort(counts)[::-1][:_MOST_COLOURS]]:
         own = codes == code
-        if np.count_nonzero(own) >= _LEAST_COPIES * LEAST_AREA_PX:
+        if np.count_nonzero(own) >= LEAST_AREA_PX:
             yield pixels[int(np.argmax(own))].astype(np.int64), own
 
 
@@ -93,6 +140,20 @@ def _stands_out(piece: Piece, samples: ImageArray, colour: NDArray[Any], apart: 
     around = samples[wide].astype(np.int64)
     differs = np.abs(around[ring].reshape(np.count_nonzero(ring), -1) - colour).max(axis=1)
     return bool((differs >= apart).mean() >= _OTHER_PART)
+
+
+def _is_alone(piece: Piece, samples: ImageArray, colour: NDArray[Any]) -> bool:
+    """Whether a piece of a full colour needs no copies.
+
+    All that makes its colour ends beside it, and what its colour lacks is noise there: a saturated cell of a second
+    stain has that noise too, and where the background was cut off nothing tells the two apart.
+    """
+    wide, ring = surroundings(piece, samples.shape[:2])
+    full = colour > _FULL_COLOUR * colour.max()
+    around = samples[wide][ring].astype(np.int64)
+    falls = (around[:, full] <= _ALONE_SHARE * colour[full]).all(axis=1).mean()
+    noise = (around[:, ~full] > colour[~full]).mean(axis=0).max()
+    return bool(falls >= _ALONE_PART and noise >= _NOISE_PART)
 
 
 def find_copies(marks: Sequence[Mark], apart: float, colours_apart: float) -> Iterator[Mark]:
