@@ -75,6 +75,16 @@ def test_every_call_names_its_errors_with_the_same_schema(document):
                 assert {"400", "413", "415"} <= set(answers), (method, path)
 
 
+def test_pairs_are_told_as_every_tool_reads_them(document):
+    look = document["components"]["schemas"]["Look"]["properties"]["cell_diameter_range_px"]
+    assert look["anyOf"][0] == {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 2,
+        "maxItems": 2,
+    }
+
+
 class Laboratory:
     """An app with counts in every state, whose ids are put into the generated calls."""
 

@@ -46,14 +46,22 @@ _ERROR_SCHEMA = {
 }
 
 
-def _without_letters(schema: Any) -> Any:
-    r"""The schema without patterns of letters: JSON Schema's \w is ASCII only, and names may have any letter."""
+def _simplified(schema: Any) -> Any:
+    r"""The schema as every tool reads it.
+
+    Without patterns of letters, since JSON Schema's \w is ASCII only and names may have any letter; and with the items
+    of a tuple told once where they are alike, since tools for older drafts do not know `prefixItems`.
+    """
     if isinstance(schema, list):
-        return [_without_letters(one) for one in schema]
+        return [_simplified(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
+    items = schema.get("prefixItems")
+    if items and all(one == items[0] for one in items):
+        schema = {key: value for key, value in schema.items() if key != "prefixItems"}
+        schema["items"] = items[0]
     return {
-        key: _without_letters(value)
+        key: _simplified(value)
         for key, value in schema.items()
         if not (key == "pattern" and isinstance(value, str) and r"\w" in value)
     }
@@ -65,7 +73,7 @@ def _complete(document: Any) -> Any:
     _, records = msgspec.json.schema_components(
         (*DOCUMENTED, *STUDY_RECORDS, *ADMIN_RECORDS), ref_template="#/components/schemas/{name}"
     )
-    schemas.update(_without_letters(records))
+    schemas.update(_simplified(records))
     for name in ("HTTPError", "ValidationError"):
         schemas.pop(name, None)
     document["security"] = [{"token": []}, {"session": []}, {}]
