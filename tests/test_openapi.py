@@ -68,7 +68,7 @@ def test_every_call_names_its_errors_with_the_same_schema(document):
                     schema = answer["content"]["application/json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/Error"}
             if path.startswith("/api"):
-                assert {"401", "403", "507"} <= set(answers), (method, path)
+                assert {"400", "401", "403", "507"} <= set(answers), (method, path)
             if "{count_id}" in path:
                 assert "404" in answers, (method, path)
             if "requestBody" in operation:

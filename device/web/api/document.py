@@ -12,6 +12,7 @@ from device.web.records import DOCUMENTED
 from device.web.study_records import STUDY_RECORDS
 
 _EVERYWHERE = {
+    "400": "The request cannot be used as it is",
     "401": "Not logged in and no valid API token",
     "403": "Refused: foreign Host or Origin, or the CSRF token is missing",
     "500": "An unexpected error; details are in the log",
