@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from device.commands.options import settings_with_models, store_options
-from device.counting.assay import Assay, Objective
+from device.counting.assay import PIXEL_SIZE_RANGE_UM, Assay, Objective
 
 if TYPE_CHECKING:
     from device.store import Store
@@ -40,7 +40,7 @@ def list_all(context: click.Context) -> None:
 
 @command.command("set")
 @click.argument("name")
-@click.argument("micrometres", type=click.FloatRange(0.01, 20))
+@click.argument("micrometres", type=click.FloatRange(*PIXEL_SIZE_RANGE_UM))
 @click.pass_context
 def set_size(context: click.Context, name: str, micrometres: float) -> None:
     """Add an objective, or change how many MICROMETRES a pixel has; assays that name it follow."""

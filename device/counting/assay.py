@@ -19,16 +19,22 @@ Part = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
+PIXEL_SIZE_RANGE_UM = 0.01, 20.0
+"""From electron-like oversampling to a stereo microscope; outside, a file's header or an entry is wrong."""
+
+
 class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An objective, with all that lies between it and the camera.
 
     Attributes:
         name: for people, such as "20x/0.75".
-        pixel_size_um: edge of a pixel in the sample, 0.01 to 20: what image files are believed, too.
+        pixel_size_um: edge of a pixel in the sample, within PIXEL_SIZE_RANGE_UM.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    pixel_size_um: Annotated[float, msgspec.Meta(ge=0.01, le=20)]
+    pixel_size_um: Annotated[
+        float, msgspec.Meta(ge=PIXEL_SIZE_RANGE_UM[0], le=PIXEL_SIZE_RANGE_UM[1])
+    ]
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from device.counting.assay import PIXEL_SIZE_RANGE_UM
 from device.imageio.decoded import PixelSize
-
-_LEAST_UM, _MOST_UM = 0.01, 20.0
-"""From electron-like oversampling to a stereo microscope; outside, the header is wrong."""
 
 _UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
 _PRINT_STEPS_DPI = (50.0, 72.0, 96.0)
@@ -29,7 +27,8 @@ def size_of(source: str, x_um: float | None, y_um: float | None) -> PixelSize | 
     x_um, y_um = x_um or y_um, y_um or x_um
     if x_um is None or y_um is None:
         return None
-    if not all(_LEAST_UM <= size <= _MOST_UM for size in (x_um, y_um)):
+    least_um, most_um = PIXEL_SIZE_RANGE_UM
+    if not all(least_um <= size <= most_um for size in (x_um, y_um)):
         return None
     return PixelSize(x_um, y_um, source)
 

@@ -3,6 +3,7 @@
 from apiflask.fields import Boolean, Float
 from apiflask.validators import Range
 
+from device.counting.assay import PIXEL_SIZE_RANGE_UM
 from device.store.objectives import MAX_NAME_CHARS
 from device.web.inputs import Strict, text_field
 
@@ -11,7 +12,7 @@ class ObjectiveForm(Strict):
     """An objective and its pixels; with `new` one that is there is not changed."""
 
     name = text_field(MAX_NAME_CHARS, required=True)
-    pixel_size_um = Float(required=True, validate=Range(0.01, 20))
+    pixel_size_um = Float(required=True, validate=Range(*PIXEL_SIZE_RANGE_UM))
     new = Boolean(load_default=False)
     who = text_field(100)
 

@@ -1,7 +1,7 @@
 // The page of the assays: look, save under a name, teach, go back to an earlier version.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { byId, element, memory, pairs } from "./dom.js";
+import { author, byId, element, memory, pairs } from "./dom.js";
 import { moment, number, person, significant } from "./format.js";
 import "./header.js";
 import { offerObjectives } from "./objective-choice.js";
@@ -11,7 +11,6 @@ import { countPage } from "./root.js";
 const field = byId("assay");
 const path = (rest = "") => `/assays/${encodeURIComponent(field.value)}${rest}`;
 const say = (text) => { byId("assay-note").textContent = text; };
-const author = () => memory.read("who") || "page";
 let assay = null;
 let proposed = null;
 

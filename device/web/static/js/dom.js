@@ -88,3 +88,6 @@ export const memory = {
   read(key) { try { return localStorage.getItem(`fluocount-${key}`) || ""; } catch { return ""; } },
   write(key, value) { try { localStorage.setItem(`fluocount-${key}`, value); } catch { /* private window */ } },
 };
+
+/** Who changes something on this page. */
+export const author = () => memory.read("who") || "page";

@@ -1,6 +1,6 @@
 // The models on the page of the assays: export for training, install, use, remove.
 import * as api from "./api.js";
-import { byId, element, memory, saveBlob } from "./dom.js";
+import { author, byId, element, saveBlob } from "./dom.js";
 
 const field = byId("assay");
 const say = (text) => { byId("model-note").textContent = text; };
@@ -58,7 +58,7 @@ byId("model-use").addEventListener("click", async () => {
   try {
     const assay = await api.get(assayPath());
     const taught = assay.model === model ? assay.taught : null;
-    await api.post("/assays", { assay: { ...assay, model, taught }, who: memory.read("who") || "page" });
+    await api.post("/assays", { assay: { ...assay, model, taught }, who: author() });
     field.dispatchEvent(new Event("change"));
     show(await api.get("/models"));
     byId("model-choice").value = model;

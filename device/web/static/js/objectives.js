@@ -1,11 +1,10 @@
 // The objectives on the page of the assays: add, change, rename, remove.
 import * as api from "./api.js";
-import { byId, element, memory } from "./dom.js";
+import { author, byId, element } from "./dom.js";
 import { moment, person, significant } from "./format.js";
 import { keepPossible } from "./possible.js";
 
 const say = (text) => { byId("objective-note").textContent = text; };
-const author = () => memory.read("who") || "page";
 
 /** A button that opens a form with one field below the entry. */
 function opener(item, text, { label, input, onSubmit }) {

@@ -1,9 +1,7 @@
 // The length of a line along a scale bar or a stage micrometer gives the size of a pixel, for an objective or an assay.
 import * as api from "./api.js";
-import { byId, element, memory } from "./dom.js";
+import { author, byId, element } from "./dom.js";
 import { significant } from "./format.js";
-
-const author = () => memory.read("who") || "page";
 
 export class ScaleForm {
   /** line() is its length in pixels, assay() the name of the one that gets it without an objective; onSaved(name or ""). */
