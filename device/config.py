@@ -77,6 +77,7 @@ class ButtonSettings(_Section, frozen=True):
     hold_s: Positive = 5.0
     shutdown_on_hold: bool = False
     assay: str | None = None
+    objective: str | None = None
 
 
 class WebSettings(_Section, frozen=True):
@@ -104,6 +105,7 @@ class WatchSettings(_Section, frozen=True):
 
     folders: tuple[str, ...] = ()
     assays: dict[str, str] = {}
+    objectives: dict[str, str] = {}
     studies: dict[str, str] = {}
     out_dir: str | None = None
     recursive: bool = False

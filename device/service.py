@@ -226,7 +226,9 @@ class Service:
 
     def _capture(self) -> None:
         counter = self.require_accepting()
-        capture(counter.store, counter.capturer, CountOptions(assay=self.settings.button.assay))
+        button = self.settings.button
+        options = CountOptions(assay=button.assay, objective=button.objective)
+        capture(counter.store, counter.capturer, options)
 
     def _start_panel(self) -> None:
         if self.panel is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from annotated import write_pair
 from appliance import make_settings, wait_for
 from click.testing import CliRunner
 from conftest import make_frame
@@ -132,6 +133,21 @@ def test_the_recipe_is_that_of_the_base_at_the_scale_of_the_frames(tmp_path):
     assert run.finetune.loss.map_amplitude == base.finetune.loss.map_amplitude > 0
     other = written(tmp_path / "other.zip", frames(5, cells=7))
     assert adapting_run(other, "any", "mine").finetune.sources != run.finetune.sources
+
+
+def test_annotated_images_become_a_training_file(tmp_path):
+    for name in "abc":
+        write_pair(tmp_path / "yellow", name, circles=((30, 40, 9), (60, 20, 9)))
+    write_pair(tmp_path / "yellow", "empty", circles=())
+    place, out = f"{tmp_path / 'yellow'}:pairs", tmp_path / "file.zip"
+    done = CliRunner().invoke(train_cli, ["pack", place, "--most", "2", "--out", str(out)])
+    assert done.output == f"2 frames with 4 cells in {out}\n"
+    first, second = read_corrected(out, 30.0, "set")
+    assert first.name != second.name
+    assert first.count == second.count == 2
+    assert first.scale == pytest.approx(30 / 18, rel=0.05)
+    wrong = CliRunner().invoke(train_cli, ["pack", str(tmp_path), "--out", str(out)])
+    assert "FOLDER:LAYOUT" in str(wrong.exception)
 
 
 @pytest.mark.parametrize(

@@ -236,9 +236,16 @@ def test_folders_have_assays_of_their_own(tmp_path):
     watch = WatchSettings(folders=folders, assays={folders[1]: "DAPI nuclei"})
     settings = msgspec.structs.replace(make_settings(tmp_path), watch=watch)
     assert [plan.assay for plan in plans_from_settings(settings)] == [None, "DAPI nuclei"]
-    wrong = msgspec.structs.replace(watch, assays={str(tmp_path / "c"): "DAPI nuclei"})
-    with pytest.raises(SettingsError, match="not watched"):
-        plans_from_settings(msgspec.structs.replace(settings, watch=wrong))
+
+
+@pytest.mark.parametrize("what", ["assay", "objective", "study"])
+def test_nothing_is_set_for_a_folder_that_is_not_watched(tmp_path, what):
+    table = {"assay": "assays", "objective": "objectives", "study": "studies"}[what]
+    named = {table: {str(tmp_path / "c"): "x"}}
+    watch = WatchSettings(folders=(str(tmp_path / "a"),), **named)
+    settings = msgspec.structs.replace(make_settings(tmp_path), watch=watch)
+    with pytest.raises(SettingsError, match=rf"^An? {what} is set for .*not watched"):
+        plans_from_settings(settings)
 
 
 def test_the_page_lists_saves_and_goes_back(service, store):

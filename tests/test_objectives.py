@@ -12,11 +12,13 @@ from conftest import FakeSegmenter, draw_discs
 
 from device.batch.replay import past_of_count, past_of_file, replay
 from device.cli import cli
-from device.counting.assay import Assay, Objective
+from device.config import WatchSettings
+from device.counting.assay import MAX_OBJECTIVE_CHARS, Assay, Objective
 from device.errors import ConflictError, InputError, NotFoundError
 from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again
 from device.store import open_store
+from device.watch import plans_from_settings
 from device.web import create_app
 
 TWENTY = Objective(name="20x/0.75", pixel_size_um=0.65)
@@ -223,6 +225,74 @@ def test_an_upload_names_its_objective(client, service, store):
     assert differs == ["assay: mine, version 1, before default, version 1"]
 
 
+def test_a_watched_folder_has_an_objective_and_waits_while_it_is_missing(bench):
+    bench.store.objectives.save(FORTY, "ann")
+    bench.image("a.png", 1)
+    watch = bench.watch(objective="40X")
+    watch.start()
+    wait_for(lambda: bench.images() == ["a.png"])
+    bench.store.objectives.remove("40x")
+    bench.image("b.png", 2)
+    wait_for(lambda: "no objective '40X'" in (watch.state.problem or ""))
+    bench.store.objectives.save(msgspec.structs.replace(FORTY, pixel_size_um=0.3), "bob")
+    wait_for(lambda: bench.images() == ["a.png", "b.png"])
+    watch.stop()
+    sizes = {row.image: bench.store.result(row.id) for row in bench.store.counts.search()}
+    assert {name: one.pixel_size_um for name, one in sizes.items()} == {
+        "a.png": 0.325,
+        "b.png": 0.3,
+    }
+    assert bench.lines("errors.csv") == []
+
+
+def test_the_folders_of_the_settings_have_objectives(tmp_path):
+    folders = tuple(str(tmp_path / name) for name in ("20x", "40x"))
+    watch = WatchSettings(folders=folders, objectives={folders[1]: "40x"})
+    settings = msgspec.structs.replace(make_settings(tmp_path), watch=watch)
+    assert [plan.options().objective for plan in plans_from_settings(settings)] == [None, "40x"]
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    """A service whose camera has a pixel size of its own, in the settings."""
+    camera = msgspec.structs.replace(SMALL_CAMERA, pixel_size_um=0.65)
+    service = make_service(tmp_path / "data", camera=camera)
+    service.start()
+    service.store.objectives.save(FORTY, "ann")
+    wait_for(lambda: service.camera.status.state == "ready")
+    yield service
+    service.stop()
+
+
+def test_a_capture_names_its_objective_which_wins_over_the_camera_s_setting(calibrated):
+    client = create_app(calibrated).test_client()
+
+    def capture(**form):
+        taken = client.post("/api/v1/captures", json=form)
+        assert taken.status_code == 202
+        wait_for(lambda: calibrated.store.counts.get(taken.json["id"]).status == "done")
+        return calibrated.store.result(taken.json["id"])
+
+    plain, named = capture(), capture(objective="40x")
+    assert plain.pixel_size_um == pytest.approx(0.65, rel=1e-3)
+    assert (named.pixel_size_um, named.objective) == (0.325, FORTY)
+    assert "pixel_size" not in flags(named)
+    before = calibrated.store.counts.number()
+    refused = client.post("/api/v1/captures", json={"objective": "63x"})
+    assert (refused.status_code, calibrated.store.counts.number()) == (404, before)
+    assert "no objective '63x'" in refused.json["error"]
+
+
+def test_a_name_has_one_limit(client, store):
+    longest = "x" * MAX_OBJECTIVE_CHARS
+    for name, status in ((longest, 200), (longest + "x", 400)):
+        form = {"name": name, "pixel_size_um": 1}
+        assert client.post("/api/v1/objectives", json=form).status_code == status
+    assert f'id="objective-name" maxlength="{MAX_OBJECTIVE_CHARS}"' in client.get("/assays").text
+    saved = store.assays.save(Assay(name="mine", objective=longest), "ann")
+    assert saved.pixel_size_um == 1
+
+
 def test_objectives_on_the_command_line(tmp_path):
     config, image = tmp_path / "fluocount.toml", tmp_path / "a.png"
     config.write_text(f'[storage]\ndata_dir = "{tmp_path / "data"}"\n')
@@ -249,6 +319,14 @@ def test_objectives_on_the_command_line(tmp_path):
         before = written.stat().st_mtime_ns if written.exists() else None
         assert run("count", str(image), "--objective", name, *out).exit_code == 0
         assert (written.stat().st_mtime_ns == before) == was_there
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "b.png").write_bytes(png(2))
+    watch = ("watch", str(folder), "--once", "--settle", "0.05", "--model", "fast", "--objective")
+    assert "no objective '63x'" in str(run(*watch, "63x").exception)
+    assert run(*watch, "40x").exit_code == 0
+    written = msgspec.json.decode((folder / "fluocount" / "b.png.result.json").read_bytes())
+    assert (written["objective"]["name"], written["pixel_size_um"]) == ("40x", 0.325)
     for name in ("20x air", "40x"):
         assert objective("remove", name).exit_code == 0
     assert open_store(make_settings(tmp_path / "data").storage).objectives.all() == []

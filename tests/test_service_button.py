@@ -12,6 +12,7 @@ from appliance import make_settings, png, wait_for
 from conftest import FakeSegmenter
 
 from device.config import ButtonSettings, CameraSettings
+from device.counting.assay import Objective
 from device.errors import CameraError
 from device.panel.button import led_state
 from device.service import Service
@@ -55,6 +56,20 @@ def test_a_press_becomes_a_count_and_the_light_was_on_only_for_it(service, facto
     assert row.capture["true_count"] > 0
     assert service.last_refusal is None
     assert [state.state for state in light.states] == [False, True, False]
+
+
+def test_a_press_counts_with_the_assay_and_the_objective_of_the_settings(factory, tmp_path):
+    settings = with_button(tmp_path, assay="DAPI nuclei", objective="40x")
+    made = Service(settings, load_segmenter=lambda model: FakeSegmenter())
+    made.start()
+    wait_for(lambda: made.camera.status.state == "ready")
+    press(factory)
+    assert "no objective '40x'" in wait_for(lambda: made.last_refusal).text
+    made.store.objectives.save(Objective(name="40x", pixel_size_um=0.325), "ann")
+    press(factory)
+    row = wait_for(lambda: next(iter(made.store.counts.search()), None))
+    assert (row.settings.assay.name, row.settings.objective.name) == ("DAPI nuclei", "40x")
+    made.stop()
 
 
 @pytest.fixture

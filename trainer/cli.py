@@ -154,6 +154,25 @@ def teach(folders: tuple[str, ...], model: str, most: int, draws: int) -> None:
 
 
 @cli.command()
+@click.argument("folder", metavar="FOLDER:LAYOUT")
+@click.option(
+    "--most", type=click.IntRange(min=1), default=20, show_default=True, help="Frames in it."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The training file.")
+def pack(folder: str, most: int, out: Path) -> None:
+    """Write a training file for `adapt` from the annotated frames of FOLDER, drawn with a fixed seed.
+
+    LAYOUT is pairs (images/ with masks/), labels (images/ with labels/) or reduced (with index.csv). Folders joined by
+    + give one file.
+    """
+    from trainer.experiments.teaching import parse_set
+    from trainer.frames.packing import pack_folders
+
+    frames, cells = pack_folders(parse_set(folder), most, out)
+    click.echo(f"{frames} frames with {cells} cells in {out}")
+
+
+@cli.command()
 @click.option("--experiment", "names", multiple=True, help="Only these; may be repeated.")
 @click.option("--table", is_flag=True, help="Only print the table of what is finished.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/study"))

@@ -11,6 +11,7 @@ import click
 
 from device.commands.options import (
     assay_option,
+    objective_option,
     reading_options,
     settings_options,
     settings_with_models,
@@ -46,6 +47,7 @@ _PATH = click.Path(path_type=Path)
               help="A file counts as complete when it has not changed for this long.")  # fmt: skip
 @click.option("--study", help="Study that the images belong to; its pattern splits their names.")
 @assay_option
+@objective_option
 @settings_options
 @reading_options
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
@@ -86,6 +88,7 @@ def _with_options(plan: "WatchPlan", chosen: dict[str, Any]) -> "WatchPlan":
         model=chosen["model"] or plan.model,
         settings=_with_file(take_settings(chosen, AS_THE_FILE_SAYS), assay),
         assay=None if assay is not None and assay.endswith(".json") else assay,
+        objective=chosen["objective"],
         study=chosen["study"],
         recount=chosen["recount"],
         retry_failed=chosen["retry_failed"],

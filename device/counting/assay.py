@@ -23,6 +23,10 @@ PIXEL_SIZE_RANGE_UM = 0.01, 20.0
 """From electron-like oversampling to a stereo microscope; outside, a file's header or an entry is wrong."""
 
 
+MAX_OBJECTIVE_CHARS = 100
+"""Of an objective's name, wherever it is typed, sent or stored."""
+
+
 class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An objective, with all that lies between it and the camera.
 
@@ -31,7 +35,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         pixel_size_um: edge of a pixel in the sample, within PIXEL_SIZE_RANGE_UM.
     """
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_OBJECTIVE_CHARS)]
     pixel_size_um: Annotated[
         float, msgspec.Meta(ge=PIXEL_SIZE_RANGE_UM[0], le=PIXEL_SIZE_RANGE_UM[1])
     ]
@@ -100,7 +104,7 @@ class Assay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     about: Text = ""
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] = "auto"
     reading: Reading = AS_THE_FILE_SAYS
-    objective: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    objective: Annotated[str, msgspec.Meta(max_length=MAX_OBJECTIVE_CHARS)] = ""
     pixel_size_um: Positive | None = None
     cell_diameter_px: Positive | None = None
     cell_diameter_um: Positive | None = None

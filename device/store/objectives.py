@@ -4,13 +4,11 @@ import sqlite3
 
 import msgspec
 
-from device.counting.assay import Assay, Objective
+from device.counting.assay import MAX_OBJECTIVE_CHARS, Assay, Objective
 from device.errors import ConflictError, InputError, NotFoundError
 from device.machine import clock
 from device.store.assays import add_version, listed_objective, newest_assays
 from device.store.database import Database
-
-MAX_NAME_CHARS = 60
 
 
 def usable_name(text: str) -> str:
@@ -20,9 +18,9 @@ def usable_name(text: str) -> str:
         InputError: it is empty, too long, or has signs that cannot be seen.
     """
     name = " ".join(text.split())
-    if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+    if not 0 < len(name) <= MAX_OBJECTIVE_CHARS or not name.isprintable():
         raise InputError(
-            f"An objective needs a name of at most {MAX_NAME_CHARS} letters, such as '20x/0.75'; not {text!r}."
+            f"An objective needs a name of at most {MAX_OBJECTIVE_CHARS} letters, such as '20x/0.75'; not {text!r}."
         )
     return name
 

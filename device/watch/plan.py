@@ -10,6 +10,8 @@ from device.jobs.intake import CountOptions
 from device.store import Store
 
 _CARDS_SETTINGS = CountSettings()
+_NAMED = {"assay": "assays", "objective": "objectives", "study": "studies"}
+"""What a folder may have of its own, and the setting that says it."""
 DEFAULT_OUT = "fluocount"
 """Default sub-folder of the watched folder for results."""
 
@@ -24,6 +26,7 @@ class WatchPlan:
         model: name or path; None: the assay's.
         settings: for every count.
         assay: name of a stored assay, in its newest version; None for the default.
+        objective: name of one in the list, as it is at every image; None: as the file or the assay says.
         study: name of the study that the images belong to; its pattern splits their names.
         recursive: include sub-folders.
         settle_s: a file is complete when it has not changed for this long.
@@ -41,6 +44,7 @@ class WatchPlan:
     model: str | None
     settings: CountSettings = _CARDS_SETTINGS
     assay: str | None = None
+    objective: str | None = None
     study: str | None = None
     recursive: bool = False
     settle_s: float = 2.0
@@ -55,13 +59,15 @@ class WatchPlan:
     def options(self, once_key: str | None = None) -> CountOptions:
         """What every image of the folder is accepted with."""
         return CountOptions(
-            model=self.model, settings=self.settings, assay=self.assay, once_key=once_key
+            model=self.model,
+            settings=self.settings,
+            assay=self.assay,
+            objective=self.objective,
+            once_key=once_key,
         )
 
 
-def make_plan(
-    settings: Settings, folder: Path, out_dir: Path | None = None, assay: str | None = None
-) -> WatchPlan:
+def make_plan(settings: Settings, folder: Path, out_dir: Path | None = None) -> WatchPlan:
     """The plan from the settings; model and reading are those of the assay.
 
     The folder may be missing, such as a share that is not mounted yet.
@@ -72,7 +78,6 @@ def make_plan(
         folder=folder,
         out_dir=(out_dir or folder / DEFAULT_OUT).resolve(),
         model=None,
-        assay=assay,
         recursive=watch.recursive,
         settle_s=watch.settle_s,
         poll=watch.poll,
@@ -86,26 +91,29 @@ def plans_from_settings(settings: Settings) -> list[WatchPlan]:
     """The plans of `[watch]`; several folders share `out_dir` by sub-folders of their names.
 
     Raises:
-        SettingsError: two would write to the same output folder, or an assay or a study is set for a folder that is
-            not watched.
+        SettingsError: two would write to the same output folder, or an assay, an objective or a study is set for a
+            folder that is not watched.
     """
     folders = [Path(text).expanduser() for text in settings.watch.folders]
-    assays, studies = _by_folder(settings.watch.assays), _by_folder(settings.watch.studies)
+    named = {what: _by_folder(getattr(settings.watch, table)) for what, table in _NAMED.items()}
     plans = []
     for folder in folders:
         out_dir = None
         if settings.watch.out_dir is not None:
             out_dir = Path(settings.watch.out_dir).expanduser()
             out_dir = out_dir / folder.name if len(folders) > 1 else out_dir
-        assay = assays.pop(folder.resolve(), None)
-        plan = make_plan(settings, folder, out_dir, assay)
-        plans.append(replace(plan, study=studies.pop(folder.resolve(), None)))
-    if assays or studies:
-        what, left = ("An assay", assays) if assays else ("A study", studies)
-        raise SettingsError(
-            f"{what} is set for {next(iter(left))}, which is not watched: write the folder as it stands under "
-            "`folders`."
+        plan = make_plan(settings, folder, out_dir)
+        own = {what: names.pop(folder.resolve(), None) for what, names in named.items()}
+        plans.append(
+            replace(plan, assay=own["assay"], objective=own["objective"], study=own["study"])
         )
+    for what, left in named.items():
+        if left:
+            article = "A" if what == "study" else "An"
+            raise SettingsError(
+                f"{article} {what} is set for {next(iter(left))}, which is not watched: write the folder as it stands "
+                "under `folders`."
+            )
     if len({plan.out_dir for plan in plans}) < len(plans):
         raise SettingsError(
             "Two watched folders would write to the same output folder; give them different "

@@ -43,7 +43,7 @@ def watch_folder(
 
     Raises:
         ModelError: the model is missing or damaged.
-        InputError, NotFoundError: a setting is outside its range, or there is no such assay or study.
+        InputError, NotFoundError: a setting is outside its range, or there is no such assay, objective or study.
         StorageError: the data folder cannot be used.
         SettingsError: another process watches with the same output folder.
     """

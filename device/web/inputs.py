@@ -7,6 +7,7 @@ from apiflask.fields import Boolean, Dict, File, Float, Integer, List, String
 from apiflask.validators import Length, OneOf, Range
 from marshmallow import ValidationError, pre_load
 
+from device.counting.assay import MAX_OBJECTIVE_CHARS
 from device.counting.settings import DIAMETER_RANGE_PX, THRESHOLD_RANGE
 from device.jobs.intake import MAX_NOTES_CHARS, MAX_SAMPLE_CHARS
 from device.store.forwarded import ORIGINAL
@@ -63,7 +64,7 @@ class CountForm(Strict):
     exclude_border = Boolean()
     model = text_field(100)
     assay = text_field(100)
-    objective = text_field(100)
+    objective = text_field(MAX_OBJECTIVE_CHARS)
     channel = text_field(100)
     scene = _from_one()
     z = _from_one()
@@ -199,10 +200,10 @@ class PointsForm(Strict):
 
 
 class CaptureForm(Strict):
-    """Sample name, notes and assay of a capture."""
+    """Sample name, notes, assay and objective of a capture."""
 
     assay = text_field(100)
-
+    objective = text_field(MAX_OBJECTIVE_CHARS)
     sample = text_field(MAX_SAMPLE_CHARS)
     notes = text_field(MAX_NOTES_CHARS)
 
@@ -278,7 +279,7 @@ class RecountForm(Strict):
     ids = List(text_field(64), validate=Length(1, MAX_PAGE))
     sample = text_field(MAX_SAMPLE_CHARS)
     assay = text_field(100)
-    objective = text_field(100)
+    objective = text_field(MAX_OBJECTIVE_CHARS)
     cell_diameter_px = Float(validate=Range(*DIAMETER_RANGE_PX))
 
 

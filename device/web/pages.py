@@ -3,6 +3,7 @@
 from flask import Blueprint, render_template
 
 from device import __version__
+from device.counting.assay import MAX_OBJECTIVE_CHARS
 from device.errors import ForbiddenError
 from device.web.access import require_administrator
 
@@ -20,8 +21,12 @@ NAVIGATION = (
 
 @pages.app_context_processor
 def _shell() -> dict[str, object]:
-    """What every template needs: the tabs and the version in the footer."""
-    return {"navigation": NAVIGATION, "version": __version__}
+    """What every template needs: the tabs and the version in the footer; and how long a typed name may be."""
+    return {
+        "navigation": NAVIGATION,
+        "version": __version__,
+        "objective_chars": MAX_OBJECTIVE_CHARS,
+    }
 
 
 @pages.get("/")

@@ -58,7 +58,10 @@ def preview() -> Response:
 def capture(form: dict[str, Any]) -> Response:
     """Take a picture and count it; answers when the picture is on the disk."""
     options = CountOptions(
-        sample=form.get("sample", ""), notes=form.get("notes", ""), assay=form.get("assay")
+        sample=form.get("sample", ""),
+        notes=form.get("notes", ""),
+        assay=form.get("assay"),
+        objective=form.get("objective"),
     )
     counter = service().require_accepting()
     row = capture_into_study(counter.store, counter.capturer, options)

@@ -11,6 +11,7 @@ import { drawSmall } from "./layers.js";
 import { onChanges } from "./live.js";
 import { offerGuide } from "./guide.js";
 import { Meters } from "./meters.js";
+import { offerObjectives } from "./objective-choice.js";
 import { Preview } from "./preview.js";
 import { SampleName } from "./sample-name.js";
 import { cameraIndicator } from "./state.js";
@@ -101,7 +102,7 @@ async function press(event) {
   setButton("busy", "exposing", 0, "Exposing");
   current = { id: null };
   const sample = byId("sample").value.trim();
-  const named = Object.entries({ sample, assay: byId("assay").value });
+  const named = Object.entries({ sample, assay: byId("assay").value, objective: byId("objective").value });
   const options = Object.fromEntries(named.filter(([, value]) => value));
   try {
     const { id } = await api.post("/captures", options);
@@ -159,6 +160,7 @@ byId("capture-form").addEventListener("submit", press);
 byId("cancel").addEventListener("click", cancel);
 onStatus((found) => { showCamera(found); showRefusal(found); });
 offerAssays("assay");
+offerObjectives("objective", "as the assay says");
 offerGuide();
 showStudyPlace();
 readCamera();

@@ -29,7 +29,7 @@ function entry(one) {
   const item = element("li", {},
     element("p", {}, element("strong", {}, name), ` ${significant(one.pixel_size_um)} µm per pixel `, element("small", {}, `${person(one.who)}, ${when}${use}`)));
   item.append(
-    opener(item, "rename", { label: `New name of ${name}`, input: { maxlength: 60, value: name, autocomplete: "off" }, onSubmit: (text) => change("/rename", { name, new_name: text }, `${name} is renamed.`) }),
+    opener(item, "rename", { label: `New name of ${name}`, input: { maxlength: byId("objective-name").maxLength, value: name, autocomplete: "off" }, onSubmit: (text) => change("/rename", { name, new_name: text }, `${name} is renamed.`) }),
     opener(item, "change", { label: `Micrometres per pixel of ${name}`, input: { type: "number", inputmode: "decimal", min: 0.01, max: 20, step: "any", value: one.pixel_size_um }, onSubmit: (size) => change("", { name, pixel_size_um: Number(size) }, `${name} is changed.`) }),
     element("button", { class: "link", type: "button", "aria-label": `Remove ${name}`, onclick: () => change("/remove", { name }, `${name} is removed.`) }, "remove"));
   return item;
