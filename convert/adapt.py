@@ -104,7 +104,7 @@ def scores_before(
 def _package(tflite: Path, examples: list[Example], training: Training) -> Package:
     """The model with the frame that has the median number of cells, and its count."""
     chosen = sorted(examples, key=lambda example: example.count)[len(examples) // 2]
-    frame = _cropped(chosen.frame)
+    frame = _crop(chosen.frame)
     diameter = training.run.frame_cell_diameter_px / chosen.scale
     segmenter = load_segmenter(tflite, THREADS)
     counted = count_frame(frame, segmenter, CountSettings(cell_diameter_px=diameter)).result
@@ -119,7 +119,7 @@ def _package(tflite: Path, examples: list[Example], training: Training) -> Packa
     return Package(load_card(tflite), tflite.read_bytes(), proof, frame)
 
 
-def _cropped(frame: Frame) -> Frame:
+def _crop(frame: Frame) -> Frame:
     """The middle of a frame that is too large to be sent along."""
     side = int(MAX_PROOF_PX**0.5)
     if frame.width * frame.height <= MAX_PROOF_PX:

@@ -12,7 +12,7 @@ CALIBRATION_TILES = 128
 TILE_PX = 128
 
 
-def _seen(example: Example, working_scale: float, tile_px: int, view: View) -> np.ndarray:
+def _show(example: Example, working_scale: float, tile_px: int, view: View) -> np.ndarray:
     """What the device's network sees of a frame, extended to at least one tile."""
     image = network_view(example.frame, example.scale * working_scale, view)
     shape = max(image.shape[0], tile_px), max(image.shape[1], tile_px)
@@ -62,7 +62,7 @@ def calibration_tiles(
     candidates = [
         tile
         for example in examples
-        for tile in _tiles(_seen(example, working_scale, tile_px, view), each, tile_px, rng)
+        for tile in _tiles(_show(example, working_scale, tile_px, view), each, tile_px, rng)
     ]
     by_light = np.argsort([float(tile.mean()) for tile in candidates])
     ends = count // 8

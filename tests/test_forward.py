@@ -182,7 +182,7 @@ def test_counts_of_one_image_find_each_other_in_any_order(resting, tmp_path):
     parcels = []
     while (parcel := outbox.next(False)) is not None:
         parcels.append(pack(parcel))
-        outbox.passed(parcel)
+        outbox.mark_passed(parcel)
     inbox = make_service(tmp_path / "central").require_store().inbox
     for count, files in reversed(parcels):
         inbox.receive(SENDER, count, files)
@@ -324,7 +324,7 @@ def test_what_waits_is_not_deleted_by_age(resting):
     store = pi.require_store()
     later_s = 4e9
     assert delete_old(store, 30, later_s, outbox.is_waiting) == 0
-    outbox.passed(outbox.next(False))
+    outbox.mark_passed(outbox.next(False))
     assert delete_old(store, 30, later_s, outbox.is_waiting) == 1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device.assays.selection import looked_through
+from device.assays.selection import list_looked_through
 from device.config import StorageSettings
 from device.store import Filter, NewCount, Store, open_store
 from device.store.retention import delete_old
@@ -45,7 +45,7 @@ def look_for_old(store: Store) -> None:
 
 
 def choose_for_teaching(store: Store) -> None:
-    assert looked_through(store, "none of this name") == []
+    assert list_looked_through(store, "none of this name") == []
 
 
 def check_what_is_exported(store: Store) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from appliance import make_service
 
-from device.machine.records import prepare_records, unprepared
+from device.machine.records import find_unprepared, prepare_records
 from device.web import create_app
 
 RACE = textwrap.dedent(
@@ -68,13 +68,17 @@ def test_a_started_service_and_its_page_have_no_record_left(tmp_path):
         value: int = 0
 
     prepare_records()
-    assert Late not in unprepared()
+    assert Late not in find_unprepared()
     service = make_service(tmp_path)
     service.start()
     try:
         app = create_app(service)
-        assert not {record for record in unprepared() if record.__module__.startswith("device.")}
+        assert not {
+            record for record in find_unprepared() if record.__module__.startswith("device.")
+        }
         app.test_client().get("/api/v1/status")
-        assert not {record for record in unprepared() if record.__module__.startswith("device.")}
+        assert not {
+            record for record in find_unprepared() if record.__module__.startswith("device.")
+        }
     finally:
         service.stop()

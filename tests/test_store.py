@@ -376,14 +376,14 @@ def test_relabelling_is_refused_while_corrections_hold(store, make_result):
     store.corrections.add(row.id, result, 1.0, 2.0, "Ada")
     change = Relabel(threshold=0.4, min_area_px=3.0, exclude_border=False, when_s=0.0)
     with pytest.raises(ConflictError, match="corrections by hand"):
-        store.queue.relabelled(row.id, 2, result, change)
+        store.queue.finish_relabelling(row.id, 2, result, change)
     store.corrections.undo(row.id, "Ada")
-    store.queue.relabelled(row.id, 2, make_result(7), change)
+    store.queue.finish_relabelling(row.id, 2, make_result(7), change)
     after = store.counts.get(row.id)
     assert (after.count, after.corrected_count, after.revision) == (7, 7, 2)
     assert after.relabels == (change,)
     with pytest.raises(ConflictError, match="changed in the meantime"):
-        store.queue.relabelled(row.id, 2, result, change)
+        store.queue.finish_relabelling(row.id, 2, result, change)
     with pytest.raises(ConflictError, match="changed in the meantime"):
         store.corrections.remove(row.id, result, 2, "who still saw the old cells")
     assert store.counts.get(row.id).corrected_count == 7

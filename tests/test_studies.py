@@ -19,7 +19,7 @@ from device.store.studies import Place, Study
 from device.studies.assigning import assign_named, assign_watched
 from device.studies.loading import capture, load, plan_folder, table_places
 from device.studies.naming import Splitter, split_names
-from device.studies.values import image_lines, regions_of, repeated, subjects_of
+from device.studies.values import find_repeated, image_lines, regions_of, subjects_of
 from device.web import create_app
 
 PATTERN = "{group}_{subject}_s{slice}"
@@ -193,7 +193,7 @@ def test_a_copy_and_a_repeated_slice_are_said(service):
     store = service.require_store()
     row = counted(service, 3, 255, name="copy.png")
     store.studies.assign("torpor", {row.id: Place(group="a", subject="m1", slice="1")})
-    told = " ".join(repeated(image_lines(store, "torpor")))
+    told = " ".join(find_repeated(image_lines(store, "torpor")))
     assert "same picture is in the study 2 times" in told
     assert "slice 1 of m1 (a) has 2 images" in told
 

@@ -235,16 +235,16 @@ class TestAppendTable:
 
     def test_it_notices_what_others_do(self, tmp_path):
         table = AppendTable(tmp_path / "counts.csv", self.header)
-        assert not table.changed_by_others()
+        assert not table.was_changed_by_others()
         table.append(["a.png", "1"])
-        assert not table.changed_by_others()
+        assert not table.was_changed_by_others()
         with table.path.open("a") as stream:
             stream.write("b.png,2\r\n")
-        assert table.changed_by_others()
+        assert table.was_changed_by_others()
         assert len(list(table.rows())) == 2
-        assert not table.changed_by_others()
+        assert not table.was_changed_by_others()
         table.path.unlink()
-        assert table.changed_by_others()
+        assert table.was_changed_by_others()
 
 
 def test_each_image_has_a_line_and_its_files(bench):

@@ -101,7 +101,7 @@ def find_assay(name: str | None, settings: Settings) -> Assay:
     if name.endswith(".json"):
         return read_assay(Path(name))
     known = {assay.name: assay for assay in (*shipped_assays(), assay_of_settings(settings))}
-    known |= {assay.name: assay for assay in _stored(settings)}
+    known |= {assay.name: assay for assay in _load_stored(settings)}
     if name not in known:
         raise InputError(
             f"There is no assay {name!r}; there are: {', '.join(sorted(known))}. The path of an exported assay (.json) "
@@ -131,7 +131,7 @@ def find_objective(name: str | None, settings: Settings) -> Objective | None:
         return store.objectives.get(name)
 
 
-def _stored(settings: Settings) -> list[Assay]:
+def _load_stored(settings: Settings) -> list[Assay]:
     """The newest version of every assay in the store, if there is one; the store is opened only here."""
     from device.store import DATABASE_NAME
     from device.store.existing import open_existing

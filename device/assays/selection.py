@@ -6,7 +6,7 @@ from device.errors import InputError
 from device.store import CountRow, Filter, Store
 
 
-def looked_through(store: Store, name: str, ids: Sequence[str] = ()) -> list[CountRow]:
+def list_looked_through(store: Store, name: str, ids: Sequence[str] = ()) -> list[CountRow]:
     """The counts of an assay that a person has looked through, oldest first.
 
     Args:

@@ -125,10 +125,10 @@ def past_of_file(path: Path, image: Path | None = None) -> Past:
     if image is not None and image.is_dir():
         image = next(iter(sorted(image.rglob(Path(result.image).name))), image / result.image)
     place = image or _find_image(path, result)
-    return Past(result, _asked_of(result), result.model.name, place, _labels_beside(path))
+    return Past(result, _restore_request(result), result.model.name, place, _labels_beside(path))
 
 
-def _asked_of(result: CountResult) -> CountSettings:
+def _restore_request(result: CountResult) -> CountSettings:
     """The settings of a result; a cell diameter that was not set is left open again."""
     used = settings_of(result)
     if result.cell_diameter_from == "set":

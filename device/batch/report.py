@@ -74,7 +74,7 @@ class BatchReport:
         """What could not be counted, a sentence each, on one line."""
         return [one_line(sentence) for _, sentence in self.failures]
 
-    def passed_over(self) -> str:
+    def describe_passed_over(self) -> str:
         """What was no image to count, with the reasons; empty where there was nothing."""
         by_reason: dict[str, list[str]] = {}
         for name, reason in self._passed:

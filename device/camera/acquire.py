@@ -55,17 +55,19 @@ def _check_version() -> None:
     try:
         found = version("picamera2")
     except PackageNotFoundError:
-        _log.warning("The version of picamera2 is unknown; %s or later is needed", _dotted(OLDEST))
+        _log.warning(
+            "The version of picamera2 is unknown; %s or later is needed", _format_version(OLDEST)
+        )
         return
     numbers = tuple(int(number) for number in re.findall(r"\d+", found)[:3])
     if numbers < OLDEST:
         raise CameraMissingError(
-            f"picamera2 {found} is installed, {_dotted(OLDEST)} or later is needed; "
+            f"picamera2 {found} is installed, {_format_version(OLDEST)} or later is needed; "
             "run `sudo apt update` and `sudo apt full-upgrade`."
         )
 
 
-def _dotted(numbers: tuple[int, ...]) -> str:
+def _format_version(numbers: tuple[int, ...]) -> str:
     return ".".join(str(number) for number in numbers)
 
 

@@ -143,7 +143,7 @@ class PiCamera:
 
         def images() -> Iterator[npt.NDArray[np.uint8]]:
             for _ in range(average_frames):
-                image, metadata = self._checked("main", controls)
+                image, metadata = self._check("main", controls)
                 taken.append(metadata)
                 yield image
 
@@ -258,7 +258,7 @@ class PiCamera:
                 f"The camera did not start ({error}); it restarts automatically."
             ) from error
 
-    def _checked(
+    def _check(
         self, stream: str, controls: CameraControls
     ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
         """A frame that really had the requested controls."""

@@ -219,7 +219,7 @@ def _finish(report: BatchReport, out_dir: Path | None, *, with_table: bool) -> N
         click.echo(f"Overlays, label images and tables are in {out_dir}", err=True)
     for sentence in report.sentences():
         click.echo(f"fluocount: {sentence}", err=True)
-    if passed := report.passed_over():
+    if passed := report.describe_passed_over():
         click.echo(passed, err=True)
     click.echo(report.summary(), err=True)
     if report.failures:

@@ -138,17 +138,17 @@ def counts_row(
         result.model.sha256,
         result.software,
         *_assay(result),
-        *_taken_and_kept(result, kept),
+        *_list_taken(result, kept),
     ]
 
 
-def _taken_and_kept(result: CountResult, kept: Kept) -> list[str]:
+def _list_taken(result: CountResult, kept: Kept) -> list[str]:
     exposure_s = result.taken.exposure_s if kept.exposure_s is None else kept.exposure_s
     return [
         csv_text(result.taken.channel),
         csv_text(result.taken.plane),
-        _rounded(exposure_s),
-        _rounded(kept.gain),
+        _round(exposure_s),
+        _round(kept.gain),
         csv_text(kept.reviewed_by),
         csv_text(kept.notes),
         *place_texts(kept.places),
@@ -182,10 +182,10 @@ def _frame_and_settings(result: CountResult) -> list[str]:
     return [
         str(result.width),
         str(result.height),
-        _rounded(result.pixel_size_um),
-        _rounded(result.cell_diameter_px),
-        _rounded(result.threshold),
-        _rounded(result.min_area_px),
+        _round(result.pixel_size_um),
+        _round(result.cell_diameter_px),
+        _round(result.threshold),
+        _round(result.min_area_px),
         "yes" if result.exclude_border else "no",
     ]
 
@@ -257,7 +257,7 @@ def counted_area_mm2(result: CountResult) -> float | None:
     return area_mm2 if area_mm2 > 0 else None
 
 
-def _rounded(value: float | None) -> str:
+def _round(value: float | None) -> str:
     """For people: six significant digits, more than any microscope measures; empty for None."""
     return "" if value is None else repr(float(f"{value:.6g}"))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from device.assays.selection import assay_name, looked_through
+from device.assays.selection import assay_name, list_looked_through
 from device.counting.assay import Assay
 from device.counting.records import Frame, LabelImage, with_pixel_size
 from device.counting.scale import without_ignored
@@ -54,7 +54,7 @@ def select_training(
             raise InputError("Choose the frames by their assay (--assay NAME) or by their ids.")
         name = assay_name(store.counts.get(ids[0]))
     assay = store.assays.get(name)
-    rows = looked_through(store, name, ids)
+    rows = list_looked_through(store, name, ids)
     if not rows:
         raise InputError(
             f"No count of the assay {name} has corrections or is marked as reviewed; correct some images first."
@@ -75,15 +75,17 @@ def training_parts(store: Store, chosen: Selection) -> Iterator[bytes]:
     Raises:
         InputError, DamagedError, NotFoundError, ConflictError: a frame cannot be read; the pieces so far are no file.
     """
-    return pack_training(chosen.assay, (_corrected(store, row, chosen.dots) for row in chosen.rows))
+    return pack_training(
+        chosen.assay, (_load_corrected(store, row, chosen.dots) for row in chosen.rows)
+    )
 
 
-def _corrected(store: Store, row: CountRow, dots: bool) -> CorrectedFrame:
+def _load_corrected(store: Store, row: CountRow, dots: bool) -> CorrectedFrame:
     count = load_count(store, row)
     frame = _read(store, count)
     labels = np.zeros((frame.height, frame.width), np.int32)
     if not dots:
-        labels = _numbered(corrected_labels(store, count))
+        labels = _renumber(corrected_labels(store, count))
     about = TrainingFrame(
         image=row.image,
         sha256=row.image_sha256,
@@ -120,7 +122,7 @@ def _read(store: Store, count: StoredCount) -> Frame:
     return replace(frame, image=clean, ignored=None)
 
 
-def _numbered(labels: LabelImage) -> LabelImage:
+def _renumber(labels: LabelImage) -> LabelImage:
     """The same cells, numbered 1..n without gaps."""
     present = np.unique(labels[labels > 0])
     return np.searchsorted(np.r_[0, present], labels).astype(np.int32)

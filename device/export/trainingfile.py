@@ -144,7 +144,7 @@ def read_frames(path: Path) -> Iterator[CorrectedFrame]:
     """
     with _opened(path) as archive:
         for number, about in enumerate(_manifest(archive, path.name).frames, 1):
-            yield _corrected(archive, number, about, path.name)
+            yield _read_corrected(archive, number, about, path.name)
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
@@ -205,7 +205,7 @@ def _take(archive: zipfile.ZipFile, entry: str, most: int) -> bytes:
     return data
 
 
-def _corrected(
+def _read_corrected(
     archive: zipfile.ZipFile, number: int, about: TrainingFrame, name: str
 ) -> CorrectedFrame:
     size = (about.height, about.width)

@@ -111,7 +111,7 @@ class Forwarder:
         if not state.lasting:
             return None
         if state.trouble is None:
-            reason = next(iter(self.outbox.unsent().values()), "")
+            reason = next(iter(self.outbox.list_unsent().values()), "")
             return f"{state.refused} result(s) are not taken by {self._central}: {reason}"
         return f"{state.waiting} result(s) wait to be sent to {self._central}: {state.trouble}"
 
@@ -173,7 +173,7 @@ class Forwarder:
     def _try_refused(self) -> None:
         if time.monotonic() - self._asked_again_s < _AGAIN_S:
             return
-        for count_id in self.outbox.unsent():
+        for count_id in self.outbox.list_unsent():
             parcel = self.outbox.again(count_id, self._settings.images)
             if parcel is None:
                 self.outbox.forget(count_id)
@@ -197,16 +197,16 @@ class Forwarder:
             require_files(parcel)
             deliver(self._settings, self._central, self._instrument(), parcel)
         except (DamagedError, FileNotFoundError) as error:
-            if self._changed_since(parcel):
+            if self._has_changed_since(parcel):
                 return  # labelled again or deleted at this moment: it has another number now, or none
-            self.outbox.refused(parcel, str(error))
+            self.outbox.mark_refused(parcel, str(error))
         except RefusedError as error:
             _log.warning("%s is not taken by %s: %s", parcel.about.image, self._central, error)
-            self.outbox.refused(parcel, str(error))
+            self.outbox.mark_refused(parcel, str(error))
         else:
-            self.outbox.passed(parcel)
+            self.outbox.mark_passed(parcel)
 
-    def _changed_since(self, parcel: Parcel) -> bool:
+    def _has_changed_since(self, parcel: Parcel) -> bool:
         try:
             now = self.outbox.again(parcel.about.id, self._settings.images)
         except StorageError:

@@ -97,7 +97,7 @@ def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -
         channels=channels,
         # The square pixel of the same area: areas and densities stay right where a pixel is no square.
         pixel_size_um=None if size is None else float(np.sqrt(size.x_um * size.y_um)),
-        taken=_taken(decoded, levels, reading, ignored, tuple(reasons)),
+        taken=_note_taken(decoded, levels, reading, ignored, tuple(reasons)),
         ignored=ignored,
     )
 
@@ -109,7 +109,7 @@ def _as_light(decoded: Decoded) -> ImageArray:
     return cast(ImageArray, decoded.samples.max() - decoded.samples)
 
 
-def _taken(
+def _note_taken(
     decoded: Decoded,
     levels: Levels,
     reading: Reading,

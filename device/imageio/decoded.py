@@ -76,7 +76,7 @@ _ON_ITS_SIDE = 5
 """From this number on rows are stored as columns."""
 
 
-def turned(decoded: Decoded, orientation: object) -> Decoded:
+def orient(decoded: Decoded, orientation: object) -> Decoded:
     """The picture as every viewer shows it.
 
     Args:
@@ -142,7 +142,7 @@ def check_kind(name: str, kind: np.dtype) -> None:
         )
 
 
-def damaged(name: str, kind: str, error: Exception) -> InputError:
+def describe_damage(name: str, kind: str, error: Exception) -> InputError:
     """The sentence for a file that starts well and then breaks."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if "<" in reason or len(reason) > _LONGEST_REASON:

@@ -14,7 +14,7 @@ from device.imageio.decoded import (
     RASTER_STARTS,
     TIFF_STARTS,
     check_size,
-    damaged,
+    describe_damage,
     not_an_image,
     unreadable,
 )
@@ -78,9 +78,9 @@ def _read(source: Path | bytes, name: str) -> Header:
     except OSError as error:
         if error.errno is not None:
             raise unreadable(name, error) from None
-        raise damaged(name, "image", error) from None
+        raise describe_damage(name, "image", error) from None
     except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
-        raise damaged(name, "image", error) from None
+        raise describe_damage(name, "image", error) from None
     raise not_an_image(name, empty=not start)
 
 

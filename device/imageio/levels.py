@@ -61,14 +61,16 @@ def find_levels(decoded: Decoded, asked: Reading, counted: np.ndarray | None = N
         counted: (height, width) bool, which pixels are looked at; None: all.
     """
     if decoded.inverted:
-        decoded = _turned_round(decoded, asked, counted)
+        decoded = _turn_round(decoded, asked, counted)
     samples = decoded.samples
     if samples.dtype == np.uint8 and asked.full_scale is None and asked.offset is None:
         return Levels(samples, 0, 255, "samples", 1.0, 8)
     histogram = _histogram(samples, counted)
-    decoded = replace(decoded, declared_bits=_believed(decoded, histogram))
+    decoded = replace(decoded, declared_bits=_check_declared_bits(decoded, histogram))
     found = (
-        _stated(decoded, asked) or _calibrated(decoded, histogram) or _guessed(decoded, histogram)
+        _take_stated(decoded, asked)
+        or _take_calibrated(decoded, histogram)
+        or _guess(decoded, histogram)
     )
     light = _light(samples, found)
     top, _ = _ends(histogram)
@@ -77,7 +79,7 @@ def find_levels(decoded: Decoded, asked: Reading, counted: np.ndarray | None = N
     return Levels(light, found.offset, found.full_scale, found.source, used, bits)
 
 
-def _turned_round(decoded: Decoded, asked: Reading, counted: np.ndarray | None) -> Decoded:
+def _turn_round(decoded: Decoded, asked: Reading, counted: np.ndarray | None) -> Decoded:
     """The same where 0 is no light.
 
     Writers take the light from the camera's full scale or from that of the file, so white is the smallest full scale
@@ -89,13 +91,13 @@ def _turned_round(decoded: Decoded, asked: Reading, counted: np.ndarray | None) 
         histogram = _histogram(samples, counted)
         top, _ = _ends(histogram)
         if white is None or top > white:
-            white = _full(top, _believed(decoded, histogram))
+            white = _full(top, _check_declared_bits(decoded, histogram))
     limit = samples.dtype.type(255 if white is None else min(white, np.iinfo(samples.dtype).max))
     light = cast(ImageArray, limit - np.minimum(samples, limit))
     return replace(decoded, samples=light, inverted=False)
 
 
-def _believed(decoded: Decoded, histogram: np.ndarray) -> int | None:
+def _check_declared_bits(decoded: Decoded, histogram: np.ndarray) -> int | None:
     """Bits that a header declares, unless too many samples are above them to be hot."""
     bits = decoded.declared_bits
     if bits is None:
@@ -113,7 +115,7 @@ class _Range:
     source: str
 
 
-def _stated(decoded: Decoded, asked: Reading) -> _Range | None:
+def _take_stated(decoded: Decoded, asked: Reading) -> _Range | None:
     if asked.full_scale is None and asked.offset is None:
         return None
     offset = asked.offset or 0
@@ -126,14 +128,14 @@ def _stated(decoded: Decoded, asked: Reading) -> _Range | None:
     return _Range(offset, _full(max(0, top - offset), decoded.declared_bits), "settings")
 
 
-def _calibrated(decoded: Decoded, histogram: np.ndarray) -> _Range | None:
+def _take_calibrated(decoded: Decoded, histogram: np.ndarray) -> _Range | None:
     if not decoded.zero:
         return None
     top, _ = _ends(histogram)
     return _Range(decoded.zero, _full(max(0, top - decoded.zero), decoded.declared_bits), "header")
 
 
-def _guessed(decoded: Decoded, histogram: np.ndarray) -> _Range:
+def _guess(decoded: Decoded, histogram: np.ndarray) -> _Range:
     top, floor = _ends(histogram)
     declared = decoded.declared_bits
     if floor >= _SIGNED_ZERO:
@@ -191,7 +193,7 @@ def _without_drawn(histogram: np.ndarray) -> np.ndarray:
     return histogram
 
 
-def _allowed(histogram: np.ndarray) -> int:
+def _allow_hot_pixels(histogram: np.ndarray) -> int:
     total = int(histogram.sum())
     return min(max(_LEAST_HOT, round(_HOT_SHARE * total)), total - 1)
 
@@ -202,7 +204,9 @@ def _ends(histogram: np.ndarray) -> tuple[int, int]:
     if total == 0:
         return 0, 0
     above = np.cumsum(histogram[::-1])
-    top = len(histogram) - 1 - int(np.searchsorted(above, _allowed(histogram), side="right"))
+    top = (
+        len(histogram) - 1 - int(np.searchsorted(above, _allow_hot_pixels(histogram), side="right"))
+    )
     return max(top, 0), _first_above(histogram, round(_FLOOR_SHARE * total))
 
 
@@ -221,4 +225,4 @@ def _common_divisor(histogram: np.ndarray) -> int:
     if divisor <= 1:
         return 1
     others = int(histogram[levels[levels % divisor != 0]].sum())
-    return divisor if others <= _allowed(histogram) else 1
+    return divisor if others <= _allow_hot_pixels(histogram) else 1

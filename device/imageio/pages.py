@@ -37,7 +37,7 @@ def all_pages(file: Any) -> Iterator[Any]:
         yield from (own for own in getattr(page, "pages", None) or () if own is not None)
 
 
-def asked_page(pages: Iterator[Any], name: str, asked: int) -> Any:
+def find_page(pages: Iterator[Any], name: str, asked: int) -> Any:
     """The page that a person chose.
 
     Args:
@@ -76,7 +76,7 @@ def data_pages(pages: Sequence[Any], name: str, decode: Decode) -> list[Any]:
     largest, *others = ordered
     others = [group for group in others if not _is_copy(largest, group, decode)]
     if others:
-        kinds = "; ".join(_described(group) for group in (largest, *others)[:6])
+        kinds = "; ".join(_describe(group) for group in (largest, *others)[:6])
         raise InputError(
             f"{name} contains {len(pages)} planes of several kinds ({kinds}); one image is expected: choose one with "
             "--plane page NUMBER, or export it alone."
@@ -93,7 +93,7 @@ def _area(page: Any) -> int:
     return int(page.keyframe.imagelength * page.keyframe.imagewidth)
 
 
-def _described(group: Sequence[Any]) -> str:
+def _describe(group: Sequence[Any]) -> str:
     height, width, samples, bits = _kind(group[0])
     return f"{len(group)} of {width}x{height} pixels, {samples} samples of {bits} bits"
 

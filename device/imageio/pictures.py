@@ -81,8 +81,9 @@ def choose_picture(pictures: Sequence[Picture], asked: Reading, name: str) -> Pi
             )
         return pictures[asked.scene - 1]
     if len(pictures) > 1:
+        scenes = _enumerate([picture.name for picture in pictures])
         raise InputError(
-            f"{name} contains {len(pictures)} planes in {len(pictures)} scenes ({_listed([p.name for p in pictures])});"
+            f"{name} contains {len(pictures)} planes in {len(pictures)} scenes ({scenes});"
             " one image is expected: choose one with --plane scene NUMBER, or export a single scene."
         )
     return pictures[0]
@@ -104,21 +105,21 @@ def choose(pictures: Sequence[Picture], asked: Reading, name: str) -> Chosen:
     channels, notes = _channels(picture, asked, name)
     places, words = _places(picture, channels[0], asked, name)
     if len(picture.channels) == 1 and asked.channel is not None:
-        return _of_colour(picture, places, asked, name, _joined(scene, words))
+        return _of_colour(picture, places, asked, name, _join(scene, words))
     layers = [_layer(picture, channel, places, asked.project) for channel in channels]
     samples, number = layers[0]
     if number is not None:
         words = f"{words}, sharpest is {number + 1}"
     if len(channels) == 3:
         samples = cast(ImageArray, np.stack([layer for layer, _ in layers], axis=2))
-        return Chosen(samples, picture, plane=_joined(scene, words), notes=notes)
+        return Chosen(samples, picture, plane=_join(scene, words), notes=notes)
     channel = picture.channels[channels[0]]
     several = len(picture.channels) > 1
     return Chosen(
         samples,
         picture,
-        channel=_called(picture, channels[0]) if several else "",
-        plane=_joined(scene, words),
+        channel=_name_of(picture, channels[0]) if several else "",
+        plane=_join(scene, words),
         exposure_s=channel.exposure_s,
         notes=notes,
     )
@@ -155,7 +156,7 @@ def _channels(picture: Picture, asked: Reading, name: str) -> tuple[list[int], t
     if count == 1:
         return [0], ()
     if asked.channel is not None:
-        return [_named_channel(picture, asked.channel, name)], ()
+        return [_find_channel(picture, asked.channel, name)], ()
     names = [channel.name.strip().lower() for channel in picture.channels]
     if sorted(names) == ["blue", "green", "red"]:
         return [names.index(colour) for colour in _COLOURS], ()
@@ -164,15 +165,15 @@ def _channels(picture: Picture, asked: Reading, name: str) -> tuple[list[int], t
         return inside, ()
     stain = only_stain(picture.channels)
     if stain is not None:
-        return [stain], (f"Channel {_called(picture, stain)} was taken as the stain.",)
+        return [stain], (f"Channel {_name_of(picture, stain)} was taken as the stain.",)
     called = [f"{i} {channel.name}".strip() for i, channel in enumerate(picture.channels, start=1)]
     raise InputError(
-        f"{name} has {count} channels ({_listed(called)}); one or three (RGB) are expected: choose the stain's with "
-        "--channel NAME or NUMBER, or export it alone."
+        f"{name} has {count} channels ({_enumerate(called)}); one or three (RGB) are expected: choose "
+        "the stain's with --channel NAME or NUMBER, or export it alone."
     )
 
 
-def _named_channel(picture: Picture, asked: str, name: str) -> int:
+def _find_channel(picture: Picture, asked: str, name: str) -> int:
     names = [channel.name.strip().lower() for channel in picture.channels]
     wanted = asked.strip().lower()
     if names.count(wanted) == 1:
@@ -181,7 +182,7 @@ def _named_channel(picture: Picture, asked: str, name: str) -> int:
         return int(wanted) - 1
     called = [f"{i} {channel.name}".strip() for i, channel in enumerate(picture.channels, start=1)]
     raise InputError(
-        f"{name} has no channel {asked!r}; it has {_number(len(names), 'channel')} ({_listed(called)})."
+        f"{name} has no channel {asked!r}; it has {_number(len(names), 'channel')} ({_enumerate(called)})."
     )
 
 
@@ -207,7 +208,7 @@ def _places(
             words.append(f"{own} {number} of {size}")
     left = [axis for axis in stack if axis not in fixed]
     if len(left) > 1 or (left and asked.project is None):
-        inside = _present_places(picture, channel, fixed, left)
+        inside = _list_places(picture, channel, fixed, left)
         if len(inside) == 1:
             return inside, ""
         raise _several_planes(picture, {axis: stack[axis] for axis in left}, name)
@@ -215,7 +216,7 @@ def _places(
         return [fixed], ", ".join(words)
     axis = left[0]
     places = [fixed | {axis: number} for number in range(stack[axis])]
-    return places, _joined(*words, f"{asked.project} of {stack[axis]} {STACK_WORDS[axis]}")
+    return places, _join(*words, f"{asked.project} of {stack[axis]} {STACK_WORDS[axis]}")
 
 
 def _several_planes(picture: Picture, left: Mapping[str, int], name: str) -> InputError:
@@ -231,10 +232,10 @@ def _several_planes(picture: Picture, left: Mapping[str, int], name: str) -> Inp
 
 def _any_present(picture: Picture, channel: int) -> bool:
     axes = [axis for axis, size in picture.stack.items() if size > 1]
-    return bool(_present_places(picture, channel, {}, axes))
+    return bool(_list_places(picture, channel, {}, axes))
 
 
-def _present_places(
+def _list_places(
     picture: Picture, channel: int, fixed: Mapping[str, int], axes: Sequence[str]
 ) -> list[dict[str, int]]:
     """Which planes are in this file: the header of one file of a set describes them all."""
@@ -278,15 +279,15 @@ def _detail(plane: ImageArray) -> float:
     return float(np.square(rows[2:] - rows[:-2], dtype=np.int64).mean())
 
 
-def _called(picture: Picture, channel: int) -> str:
+def _name_of(picture: Picture, channel: int) -> str:
     return picture.channels[channel].name or str(channel + 1)
 
 
-def _joined(*parts: str) -> str:
+def _join(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _enumerate(names: Sequence[str]) -> str:
     shown = [name or str(number) for number, name in enumerate(names[:_MAX_LISTED], start=1)]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

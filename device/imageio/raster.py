@@ -11,7 +11,14 @@ from PIL import Image
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.counting.records import ImageArray
 from device.errors import InputError
-from device.imageio.decoded import Decoded, check_kind, check_size, damaged, invisible, turned
+from device.imageio.decoded import (
+    Decoded,
+    check_kind,
+    check_size,
+    describe_damage,
+    invisible,
+    orient,
+)
 from device.imageio.pictures import Channel, Picture, choose
 
 _GREY_MODES = frozenset({"L", "LA"})
@@ -41,7 +48,7 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
             check_size(name, picture.height, picture.width)
             if picture.mode == "1":
                 check_kind(name, np.dtype(bool))
-            return _chosen(_upright(_decoded(picture, data), picture, data), asked, name)
+            return _choose(_upright(_decode(picture, data), picture, data), asked, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -49,10 +56,10 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
             f"{name} is much larger than the limit of 8000 x 8000 pixels; crop or reduce it."
         ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
-        raise damaged(name, kind, error) from None
+        raise describe_damage(name, kind, error) from None
 
 
-def _decoded(picture: Image.Image, data: bytes) -> Decoded:
+def _decode(picture: Image.Image, data: bytes) -> Decoded:
     if picture.format == "PNG":
         depth, colour = data[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 2]
         if depth == 16 or (depth == 8 and colour != _PNG_PALETTE):
@@ -60,7 +67,7 @@ def _decoded(picture: Image.Image, data: bytes) -> Decoded:
     return _decode_picture(picture)
 
 
-def _chosen(decoded: Decoded, asked: Reading, name: str) -> Decoded:
+def _choose(decoded: Decoded, asked: Reading, name: str) -> Decoded:
     if asked == AS_THE_FILE_SAYS:
         return decoded
     height, width = decoded.samples.shape[:2]
@@ -74,10 +81,10 @@ def _decode_picture(picture: Image.Image) -> Decoded:
     if picture.mode not in _ALPHA_MODES and "transparency" not in picture.info:
         return Decoded(samples=samples, lossy=picture.format != "PNG")
     alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-    return Decoded(samples=samples, hidden=_transparent(alpha))
+    return Decoded(samples=samples, hidden=_find_transparent(alpha))
 
 
-def _transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
+def _find_transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
     clear = invisible(alpha)
     return (("transparent", clear),) if clear.any() else ()
 
@@ -86,7 +93,7 @@ def _upright(decoded: Decoded, picture: Image.Image, data: bytes) -> Decoded:
     """The picture as every viewer shows it: phones store how they were held (EXIF)."""
     if picture.format == "PNG" and b"eXIf" not in data:
         return decoded  # Pillow would decode the whole picture to look behind it
-    return turned(decoded, picture.getexif().get(_ORIENTATION, 1))
+    return orient(decoded, picture.getexif().get(_ORIENTATION, 1))
 
 
 def _decode_png(data: bytes, depth: int) -> Decoded:
@@ -97,7 +104,7 @@ def _decode_png(data: bytes, depth: int) -> Decoded:
     if samples.ndim == 3:
         # 2 and 4 channels end in alpha.
         if samples.shape[2] in (2, 4):
-            hidden = _transparent(samples[..., -1])
+            hidden = _find_transparent(samples[..., -1])
         grey = samples.shape[2] <= 2
         samples = cast(
             ImageArray, samples[..., 0] if grey else np.ascontiguousarray(samples[..., :3])

@@ -76,9 +76,9 @@ def to_light(page: Any, samples: np.ndarray, indexed_data: bool) -> Light:
     if page.photometric == _PHOTOMETRIC.PALETTE:
         return _palette(samples, page.colormap, indexed_data)
     if page.photometric == _PHOTOMETRIC.SEPARATED:
-        return Light(_converted(samples, "CMYK"), colour=True)
+        return Light(_convert(samples, "CMYK"), colour=True)
     if page.photometric == _PHOTOMETRIC.YCBCR and page.compression not in LOSSY:
-        return Light(_converted(samples[..., :3], "YCbCr"), colour=True)
+        return Light(_convert(samples[..., :3], "YCbCr"), colour=True)
     if samples.ndim == 2:
         return Light(samples)
     colours = 3 if page.photometric in (_PHOTOMETRIC.RGB, _PHOTOMETRIC.YCBCR) else 1
@@ -114,7 +114,7 @@ def _at_full_depth(samples: np.ndarray, bits: int, page: Any) -> np.ndarray:
     return samples * np.uint8(255 // (2**bits - 1))
 
 
-def _converted(samples: np.ndarray, mode: str) -> np.ndarray:
+def _convert(samples: np.ndarray, mode: str) -> np.ndarray:
     from PIL import Image
 
     height, width = samples.shape[:2]

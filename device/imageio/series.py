@@ -45,7 +45,7 @@ class Planes:
         refuse_cut(self.name, len(self.data), self.count, start, plane_bytes)
         return False
 
-    def present(self, channel: int, place: Mapping[str, int]) -> bool:
+    def has(self, channel: int, place: Mapping[str, int]) -> bool:
         """Whether a plane is in this file."""
         return self._contiguous() or self._page(self._index(channel, place)) is not None
 

@@ -30,7 +30,7 @@ class Shown(Protocol):
 
 def only_stain(channels: Sequence[Shown]) -> int | None:
     """Index of the one channel that is the stain by its name, else by its colour; None where not exactly one is."""
-    for fits in (_named, _yellow):
+    for fits in (_names_tracer, _yellow):
         found = [index for index, channel in enumerate(channels) if fits(channel)]
         if len(found) == 1:
             return found[0]
@@ -39,7 +39,7 @@ def only_stain(channels: Sequence[Shown]) -> int | None:
     return None
 
 
-def _named(channel: Shown) -> bool:
+def _names_tracer(channel: Shown) -> bool:
     return _TRACERS.search(channel.name.replace("_", " ")) is not None
 
 

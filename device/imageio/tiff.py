@@ -15,9 +15,9 @@ import tifffile
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
 from device.imageio.acquisition import Acquisition, read_acquisition
-from device.imageio.decoded import Decoded, check_kind, check_size, damaged, turned
+from device.imageio.decoded import Decoded, check_kind, check_size, describe_damage, orient
 from device.imageio.ome import OmeImage, read_ome
-from device.imageio.pages import all_pages, asked_page, data_pages
+from device.imageio.pages import all_pages, data_pages, find_page
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
 from device.imageio.samples import (
@@ -83,7 +83,7 @@ def decode_tiff(data: bytes, name: str, asked: Reading = AS_THE_FILE_SAYS) -> De
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
-        raise damaged(name, "TIFF", error) from None
+        raise describe_damage(name, "TIFF", error) from None
 
 
 @dataclass(eq=False)
@@ -104,7 +104,7 @@ class _File:
         ome = read_ome(self.file.ome_metadata) if self.file.is_ome else ()
         if ome is None:
             self.notes.append(_OME_UNREADABLE)
-        found = (self._described(ome) if ome is not None else []) or [self._plain(asked)]
+        found = (self._list_described(ome) if ome is not None else []) or [self._plain(asked)]
         if any(one.page_asked for one in found):
             asked = msgspec.structs.replace(asked, page=None)
         chosen = choose([one.picture for one in found], asked, self.name)
@@ -129,7 +129,7 @@ class _File:
         )
         if self.file.is_ome or self.file.is_imagej:
             return decoded  # programs that know these headers show the rows as they are stored
-        return turned(decoded, page.tags.valueof("Orientation", 1))
+        return orient(decoded, page.tags.valueof("Orientation", 1))
 
     @cached_property
     def acquisition(self) -> Acquisition:
@@ -149,7 +149,7 @@ class _File:
             self.notes.append(_HEADER_UNREADABLE)
             return []
 
-    def _described(self, ome: Sequence[OmeImage]) -> list[_Found]:
+    def _list_described(self, ome: Sequence[OmeImage]) -> list[_Found]:
         """The pictures that a header describes; none where there is no such header or it does not fit the file."""
         series = self._series()
         # Zeiss puts a thumbnail beside each image, in a series of its own.
@@ -181,7 +181,7 @@ class _File:
             return None
         stack = {axis: size for axis, size in planes.shape.items() if axis != "channel"}
         channels = self._channels(planes.shape.get("channel", 1), image, stack)
-        return self._found(key, channels, stack, planes.light, planes.present, series.name)
+        return self._found(key, channels, stack, planes.light, planes.has, series.name)
 
     def _plain(self, asked: Reading) -> _Found:
         pages = self._pages(asked.page)
@@ -205,7 +205,7 @@ class _File:
         """The page that was asked for, else those that hold the image."""
         pages = all_pages(self.file)
         if asked is not None:
-            return [asked_page(pages, self.name, asked)]
+            return [find_page(pages, self.name, asked)]
         return data_pages(list(pages), self.name, self._grey)
 
     def _found(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
-from device.imageio.decoded import Decoded, PixelSize, check_size, damaged
+from device.imageio.decoded import Decoded, PixelSize, check_size, describe_damage
 
 if TYPE_CHECKING:
     from device.imageio.pictures import Picture
@@ -135,4 +135,4 @@ def _opened(data: bytes, name: str, suffix: str, use: Callable[[list[Scene]], T]
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - readers raise any exception for a damaged file
-        raise damaged(name, f"{_FORMATS[suffix].maker} {suffix}", error) from None
+        raise describe_damage(name, f"{_FORMATS[suffix].maker} {suffix}", error) from None

@@ -105,7 +105,7 @@ class Intake:
         """
         known = self._store.counts.find_once(options.once_key)
         if known is not None:
-            return self._accepted_before(known, data, options)
+            return self._find_accepted(known, data, options)
         model, settings = self.settle(options)
         new = NewCount(
             data=data,
@@ -118,7 +118,7 @@ class Intake:
         )
         return self._store.counts.accept(replace(new, needs=self._check(new)))
 
-    def _accepted_before(self, known: CountRow, data: bytes, options: CountOptions) -> CountRow:
+    def _find_accepted(self, known: CountRow, data: bytes, options: CountOptions) -> CountRow:
         """A second try means assay and objective as they were at the first."""
         settings = self._settings(options, known.settings)
         return require_same(known, hashlib.sha256(data).hexdigest(), settings)

@@ -104,7 +104,7 @@ class Relabeller:
             revision = held.row.revision + 1
             self._store.folders.keep_products(count_id, revision, products)
             # Where this fails the products stay for the sweep: the commit may have been made nevertheless.
-            self._store.queue.relabelled(count_id, revision, result, _record_of(result))
+            self._store.queue.finish_relabelling(count_id, revision, result, _record_of(result))
             self._store.folders.drop_revisions(count_id, revision)
         return self._store.counts.get(count_id)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from device.assays.evidence import Known, match_objects
 from device.assays.matching import Points, match
-from device.assays.selection import looked_through
+from device.assays.selection import list_looked_through
 from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES, Lesson, Pupil, see, teach
 from device.counting.assay import Assay, adapt_card
 from device.counting.card import ModelCard
@@ -52,7 +52,7 @@ class Teacher:
             InputError, ConflictError: too few or contradictory corrections, or counts of another assay or model.
         """
         assay = self._store.assays.get(name)
-        rows = looked_through(self._store, name, ids)
+        rows = list_looked_through(self._store, name, ids)
         if len(rows) < LEAST_FRAMES:
             raise InputError(
                 f"Teaching needs at least {LEAST_FRAMES} corrected counts of the assay {name}; there are {len(rows)}. "
@@ -96,7 +96,7 @@ class Teacher:
                 )
             targets = _truth(held, self._store.corrections.in_force(row.id))
             _require_agreement(row, held, targets, truths)
-            known = _known(held, fold, targets)
+            known = _describe_known(held, fold, targets)
             return see(row.id, known, card, judge_before(known, card, assay))
 
 
@@ -136,7 +136,7 @@ def _require_agreement(
         )
 
 
-def _known(held: Held, fold: int, targets: Points) -> Known:
+def _describe_known(held: Held, fold: int, targets: Points) -> Known:
     settings = msgspec.structs.replace(settings_of(held.result), threshold=None, assay=None)
     return Known(
         name=held.row.image,

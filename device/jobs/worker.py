@@ -123,7 +123,7 @@ class Worker:
             while not self._stop.is_set() and not self._acquire(lock):
                 self._sign_of_life()
                 self._stop.wait(_LOCK_POLL_S)
-            while not self._stop.is_set() and not self._guarded(self._take_over):
+            while not self._stop.is_set() and not self._guard(self._take_over):
                 pass
             self.ready.set()
             self._work()
@@ -146,7 +146,7 @@ class Worker:
     def _work(self) -> None:
         while not self._stop.is_set():
             self._sign_of_life()
-            self._guarded(self._next)
+            self._guard(self._next)
 
     def _take_over(self) -> None:
         waiting = self._store.queue.requeue_interrupted()
@@ -192,16 +192,16 @@ class Worker:
         try:
             revision, result = self._count_row(row, self._continue)
         except Cancelled:
-            queue.cancelled(row.id)
+            queue.mark_cancelled(row.id)
         except _Stopped:
             queue.requeue_blameless(row.id)
         except WorkerDied:
             _log.error("the process that counted %s died", row.id)
-            queue.died(row)
+            queue.retry_or_fail(row)
         except (BusyError, StorageError):
             raise
         except OSError as error:
-            self._failed_to_read(row, error)
+            self._retry_reading(row, error)
         except FluocountError as error:
             queue.fail(row.id, str(error))
         except Exception as error:  # noqa: BLE001 - a bug fails one image, not the appliance
@@ -220,7 +220,7 @@ class Worker:
         segmenter = self._segmenters.get(row.model)
         return run_count(self._store, row, segmenter, Report(self._store, row.id, go_on))
 
-    def _failed_to_read(self, row: CountRow, error: OSError) -> None:
+    def _retry_reading(self, row: CountRow, error: OSError) -> None:
         """One failed read is tried again; what stays unreadable fails with its cause, so that others get their turn."""
         if is_of_the_machine(error):
             raise error
@@ -235,7 +235,7 @@ class Worker:
             "`fluocount doctor`, then count it again.",
         )
 
-    def _guarded(self, step: Callable[[], None]) -> bool:
+    def _guard(self, step: Callable[[], None]) -> bool:
         """A full disk or a locked database pauses the worker; nothing accepted is given up. False when paused."""
         try:
             step()

@@ -21,7 +21,7 @@ def prepare_records() -> None:
             _ready.add(record)
 
 
-def unprepared() -> set[type[msgspec.Struct]]:
+def find_unprepared() -> set[type[msgspec.Struct]]:
     """Records that were imported since."""
     return set(_records(msgspec.Struct)) - _ready
 

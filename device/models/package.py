@@ -88,7 +88,7 @@ def read_package(path: Path) -> Package:
     """
     try:
         if path.suffix == ".tflite":
-            return _checked(
+            return _check(
                 path.name, path.with_suffix(".json").read_bytes(), path.read_bytes(), None
             )
         return unpack_model(path.read_bytes(), path.name)
@@ -111,7 +111,7 @@ def unpack_model(data: bytes, name: str) -> Package:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _unpacked(archive, name)
+            return _unpack(archive, name)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - damaged entries and images raise any exception
@@ -124,7 +124,7 @@ def _no_model(name: str, why: str) -> InputError:
     )
 
 
-def _unpacked(archive: zipfile.ZipFile, name: str) -> Package:
+def _unpack(archive: zipfile.ZipFile, name: str) -> Package:
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     models = [one for one in sizes if one.endswith(".tflite")]
     model = models[0] if len(models) == 1 else ""
@@ -137,7 +137,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str) -> Package:
     if PROOF in sizes:
         proof = msgspec.json.decode(_take(archive, PROOF, MAX_CARD_BYTES), type=Proof)
         frame = _proof_frame(archive, proof)
-    found = _checked(
+    found = _check(
         name, _take(archive, card, MAX_CARD_BYTES), _take(archive, model, MAX_TFLITE_BYTES), model
     )
     return Package(found.card, found.tflite, proof, frame)
@@ -164,7 +164,7 @@ def _proof_frame(archive: zipfile.ZipFile, proof: Proof) -> Frame:
     return frame_of_plane(samples, "proof", hashlib.sha256(data).hexdigest(), proof.full_scale)
 
 
-def _checked(name: str, card_json: bytes, tflite: bytes, entry: str | None) -> Package:
+def _check(name: str, card_json: bytes, tflite: bytes, entry: str | None) -> Package:
     """The model with its card, which must be that of these very bytes."""
     try:
         card = msgspec.json.decode(card_json, type=ModelCard)

@@ -77,7 +77,7 @@ class ImageFile:
         """
         begin_s = time.monotonic()
         with memory_mb.take(needed_mb, self.patience_s):
-            self._waited(time.monotonic() - begin_s)
+            self._spend_patience(time.monotonic() - begin_s)
             yield
 
     def frame(self) -> Frame:
@@ -129,10 +129,10 @@ class ImageFile:
             self._left_s -= time.monotonic() - begin_s
             raise
         self._left_s -= spent_s
-        self._waited(time.monotonic() - begin_s - spent_s)
+        self._spend_patience(time.monotonic() - begin_s - spent_s)
         return answer, memory
 
-    def _waited(self, seconds: float) -> None:
+    def _spend_patience(self, seconds: float) -> None:
         if self.patience_s is not None:
             self.patience_s = max(self.patience_s - seconds, 0.0)
 

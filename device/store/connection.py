@@ -53,24 +53,24 @@ class _StoreCursor(sqlite3.Cursor):
     connection: StoreConnection
 
     def execute(self, sql: str, parameters: Any = (), /) -> "_StoreCursor":
-        with self._translated():
+        with self._translate_errors():
             super().execute(sql, parameters)
         return self
 
     def fetchone(self) -> Any:
-        with self._translated():
+        with self._translate_errors():
             return super().fetchone()
 
     def fetchall(self) -> list[Any]:
-        with self._translated():
+        with self._translate_errors():
             return super().fetchall()
 
     def __next__(self) -> Any:
-        with self._translated():
+        with self._translate_errors():
             return super().__next__()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

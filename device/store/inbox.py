@@ -133,7 +133,7 @@ class Inbox:
         check_sender(sender)
         check_count(count)
         with self._one_at_a_time:
-            known = self._known(sender, count)
+            known = self._find_known(sender, count)
             if known is not None and self._is_settled(known, count):
                 with self._database.transaction() as connection:
                     _note(connection, sender, count, known)
@@ -147,7 +147,7 @@ class Inbox:
                 return _receipt(count, "send files")
         return _receipt(count, "kept")
 
-    def _known(self, sender: Instrument, count: ForwardedCount) -> "_Known | None":
+    def _find_known(self, sender: Instrument, count: ForwardedCount) -> "_Known | None":
         found = self._database.connection().execute(
             "SELECT count_id, stamp, revision FROM received WHERE instrument = ? AND remote_id = ?",
             (sender.id, count.id),
@@ -197,7 +197,7 @@ class Inbox:
         kept: "_Kept",
     ) -> None:
         with self._database.transaction() as connection:
-            if self._known(sender, count) != known:
+            if self._find_known(sender, count) != known:
                 raise UnavailableError("This count came twice at the same moment; send it again.")
             _write_row(connection, sender, count, kept)
             write_log(connection, kept.count_id, count.corrections)

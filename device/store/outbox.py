@@ -78,7 +78,7 @@ class Outbox:
             ).fetchone()
             return None if row is None else self._parcel(rows.to_row(row), row["change"], images)
 
-    def passed(self, parcel: Parcel) -> None:
+    def mark_passed(self, parcel: Parcel) -> None:
         """The central has it, or something newer about it."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -90,7 +90,7 @@ class Outbox:
                 (self._central, parcel.about.id),
             )
 
-    def refused(self, parcel: Parcel, problem: str) -> None:
+    def mark_refused(self, parcel: Parcel, problem: str) -> None:
         """The central does not take this one; the others go on."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -109,7 +109,7 @@ class Outbox:
                 "DELETE FROM unsent WHERE central = ? AND count_id = ?", (self._central, count_id)
             )
 
-    def unsent(self) -> dict[str, str]:
+    def list_unsent(self) -> dict[str, str]:
         """Ids of the counts that were refused, with the reason."""
         found = self._database.connection().execute(
             "SELECT count_id, problem FROM unsent WHERE central = ?", (self._central,)
@@ -133,7 +133,7 @@ class Outbox:
 
     def is_waiting(self, count_id: str) -> bool:
         """True if the central has not got this count as it is now."""
-        if count_id in self.unsent():
+        if count_id in self.list_unsent():
             return True
         found = self._database.connection().execute(
             f"SELECT 1 FROM counts WHERE id = ? AND {_DUE}", (count_id, self._upto())
@@ -149,7 +149,7 @@ class Outbox:
         sent = connection.execute(
             "SELECT sent_s FROM forwarding WHERE central = ?", (self._central,)
         ).fetchone()
-        refused = len(self.unsent())
+        refused = len(self.list_unsent())
         return OutboxState(
             waiting=waiting, refused=refused, sent_s=None if sent is None else sent[0]
         )

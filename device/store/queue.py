@@ -96,7 +96,7 @@ class JobQueue:
                 (count_id,),
             )
 
-    def died(self, row: CountRow) -> None:
+    def retry_or_fail(self, row: CountRow) -> None:
         """The process that counted it is gone: it waits again, or fails after MAX_ATTEMPTS."""
         if row.attempts < MAX_ATTEMPTS:
             self.requeue(row.id)
@@ -184,7 +184,7 @@ class JobQueue:
                 write_marks(connection, count_id, carried.marks)
             write_regions(connection, count_id, carried.regions)
 
-    def relabelled(
+    def finish_relabelling(
         self, count_id: str, revision: int, result: CountResult, change: Relabel
     ) -> None:
         """Make a new revision, labelled with another threshold or size, the automatic result.
@@ -219,7 +219,7 @@ class JobQueue:
         """Mark a count as failed, with the reason."""
         self._end(count_id, "failed", sentence)
 
-    def cancelled(self, count_id: str) -> None:
+    def mark_cancelled(self, count_id: str) -> None:
         """Mark a count as cancelled."""
         self._end(count_id, "cancelled", None)
 

@@ -66,10 +66,12 @@ def crosses_itself(points: Sequence[Corner]) -> bool:
     low = np.maximum(np.minimum(*a), np.minimum(*b))
     high = np.minimum(np.maximum(*a), np.maximum(*b))
     near = (low <= high).all(axis=1)
-    return bool((near & _parted(a, b) & _parted(b, a)).any())
+    return bool((near & _lies_on_both_sides(a, b) & _lies_on_both_sides(b, a)).any())
 
 
-def _parted(line: tuple[np.ndarray, np.ndarray], side: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _lies_on_both_sides(
+    line: tuple[np.ndarray, np.ndarray], side: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """True where the ends of `side` lie on different sides of the endless `line`, or on it."""
     along = line[1] - line[0]
     turns = [

@@ -54,7 +54,7 @@ class Regions:
                     f"The count of {row.image} is {row.status}; draw regions when it is done."
                 )
             corners = _require_polygon(points, row.width, row.height)
-            if any((one.name, one.points) == (_tidied(name), corners) for one in row.regions):
+            if any((one.name, one.points) == (_tidy(name), corners) for one in row.regions):
                 return row  # sent again, because no answer came
             if len(row.regions) >= MAX_REGIONS:
                 raise ConflictError(
@@ -100,7 +100,7 @@ class Regions:
 
 
 def _require_name(row: CountRow, name: str, itself: Region | None = None) -> str:
-    name = _tidied(name)
+    name = _tidy(name)
     if not 0 < len(name) <= MAX_NAME_CHARS:
         raise InputError(f"A region needs a name of 1 to {MAX_NAME_CHARS} characters, such as CA1.")
     if any(one.name == name for one in row.regions if one is not itself):
@@ -108,7 +108,7 @@ def _require_name(row: CountRow, name: str, itself: Region | None = None) -> str
     return name
 
 
-def _tidied(name: str) -> str:
+def _tidy(name: str) -> str:
     """Without spaces around it, and one space between words."""
     return " ".join(name.split())
 

@@ -164,7 +164,7 @@ class ResultFolders:
             if path.name.startswith(_LEAVING):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def uncommitted(self, count_id: str, revision: int) -> list[Path]:
+    def list_uncommitted(self, count_id: str, revision: int) -> list[Path]:
         """Below a count's folder, what its present revision does not need."""
         keep = str(revision)
         return [

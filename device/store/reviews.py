@@ -151,7 +151,7 @@ class Reviews:
             "SELECT review_marks.* FROM review_marks JOIN review_items USING (key) WHERE review = ?",
             (review_id,),
         )
-        return {(row["key"], row["observer"]): _marked(row) for row in found}
+        return {(row["key"], row["observer"]): _read_marked(row) for row in found}
 
     def save_marks(
         self, review_id: str, key: str, observer: str, points: Points, *, done: bool
@@ -293,6 +293,6 @@ def _require_part(review: Review, observer: str, key: str) -> None:
         raise NotFoundError("There is no such image in this review.")
 
 
-def _marked(row: sqlite3.Row) -> Marked:
+def _read_marked(row: sqlite3.Row) -> Marked:
     points = msgspec.json.decode(row["points"], type=Points)
     return Marked(points=points, done=bool(row["done"]))

@@ -82,7 +82,7 @@ class Sweep:
             if row is None:
                 yield folder
             elif row.status not in WAITING:
-                yield from self._store.folders.uncommitted(row.id, row.revision)
+                yield from self._store.folders.list_uncommitted(row.id, row.revision)
 
 
 def _remove(path: Path) -> None:

@@ -148,14 +148,14 @@ def _annotations(
 ) -> Iterator[dict[str, Any]]:
     number = first_id
     for cell_id, pieces in cell_polygons(labels):
-        yield _outlined(number, image_id, pieces, labels == cell_id)
+        yield _describe_outline(number, image_id, pieces, labels == cell_id)
         number += 1
     for x, y in count.corrections.added:
         yield _point(number, image_id, (x, y), count.result)
         number += 1
 
 
-def _outlined(
+def _describe_outline(
     number: int, image_id: int, pieces: list[Polygon], mask: "np.ndarray[Any, np.dtype[np.bool_]]"
 ) -> dict[str, Any]:
     rows, columns = np.nonzero(mask)

@@ -99,10 +99,10 @@ def crate_parts(store: Store, name: str, licence: str = NO_LICENCE) -> Iterator[
     """
     study = store.studies.get(name)
     rows = _rows(store, name)
-    return _described(study, _contents(store, name, rows), licence)
+    return _add_metadata(study, _contents(store, name, rows), licence)
 
 
-def _described(study: Study, contents: Iterator[Part], licence: str) -> Iterator[Part]:
+def _add_metadata(study: Study, contents: Iterator[Part], licence: str) -> Iterator[Part]:
     """The files, then the metadata that name each with its size and SHA-256."""
     entities = []
     for path, content in contents:

@@ -132,10 +132,10 @@ def _expression(pattern: str) -> str:
         raise InputError(
             f"The pattern {pattern!r} has more than {_MOST_STARS} *; name the parts instead."
         )
-    return _joined(pattern, [(literal, field) for literal, field, *_ in parts])
+    return _join(pattern, [(literal, field) for literal, field, *_ in parts])
 
 
-def _joined(pattern: str, parts: list[tuple[str, str | None]]) -> str:
+def _join(pattern: str, parts: list[tuple[str, str | None]]) -> str:
     """The regular expression; a field ends where the text behind it begins: a name is split in one way or in none."""
     expression, before = "", ""
     for number, (literal, field) in enumerate(parts):

@@ -7,7 +7,7 @@ import numpy as np
 
 from device.store.studies import Study
 from device.studies.comparing import Values
-from device.studies.values import ImageLine, Subject, flag_words, repeated
+from device.studies.values import ImageLine, Subject, find_repeated, flag_words
 
 if TYPE_CHECKING:
     from device.studies.analysis import Analysis, SubjectValue
@@ -48,14 +48,14 @@ def notes_of(
         "Without group or subject, not in the figure": [
             line.image for line in lines if not line.place.is_complete
         ],
-        "Counted twice": repeated(lines),
+        "Counted twice": find_repeated(lines),
         "Without a value, not in the figure": _valueless(subjects, analyses),
         "Subjects with slices missing": [
             f"{one.name} ({one.group}): {one.missing} not counted"
             for one in subjects
             if one.missing
         ],
-        "Unequal": [*_unequal(counted, subjects), *_shared(study, subjects)],
+        "Unequal": [*_unequal(counted, subjects), *_note_shared(study, subjects)],
         "Outliers": _outlier_notes(subjects, analyses),
         FLAGGED: [f"{line.image}: {flag_words(line)}" for line in counted if line.flags],
         AGAIN: [f"{one.image}: {one.versions} counts" for one in lines if one.versions > 1],
@@ -122,7 +122,7 @@ def _unequal(lines: Sequence[ImageLine], subjects: Sequence[Subject]) -> list[st
     return told
 
 
-def _shared(study: Study, subjects: Sequence[Subject]) -> list[str]:
+def _note_shared(study: Study, subjects: Sequence[Subject]) -> list[str]:
     """Subjects whose name is in several groups, or, where they should be, is not in all."""
     groups_of: dict[str, set[str]] = {}
     for one in subjects:

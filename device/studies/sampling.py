@@ -64,7 +64,9 @@ def _reach(sd: float, numbers: npt.NDArray[np.int_], images: int) -> npt.NDArray
 
 def expected_sd(lines: Sequence[ImageLine]) -> float:
     """Standard deviation of the error that the intervals of the counts promise; for the first review of a study."""
-    widths = [line.interval[1] - line.interval[0] for line in _unreviewed(lines) if line.interval]
+    widths = [
+        line.interval[1] - line.interval[0] for line in _leave_out_reviewed(lines) if line.interval
+    ]
     return (
         math.sqrt(float(np.mean([(width / _WIDTH_90) ** 2 for width in widths]))) if widths else 0.0
     )
@@ -116,7 +118,7 @@ def shares(of: dict[str, int], number: int) -> dict[str, int]:
     return given
 
 
-def _unreviewed(lines: Sequence[ImageLine]) -> list[ImageLine]:
+def _leave_out_reviewed(lines: Sequence[ImageLine]) -> list[ImageLine]:
     return [line for line in lines if line.count is not None and not line.reviewed_by]
 
 

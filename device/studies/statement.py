@@ -33,7 +33,7 @@ def review_sentence(review: Review, marks: Marks, images: list[SeenImage]) -> st
     if spread is None:
         return f"{text}."
     low, high = mean - 1.96 * spread, mean + 1.96 * spread
-    return f"{text} (limits of agreement {_signed(low)} to {_signed(high)})."
+    return f"{text} (limits of agreement {_format_signed(low)} to {_format_signed(high)})."
 
 
 def sampling_sentence(review: Review, marks: Marks, images: list[SeenImage]) -> str:
@@ -75,6 +75,6 @@ def _apart(mean: float) -> str:
     return f"on average {abs(mean):.1f} cells {'below' if mean < 0 else 'above'}"
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     """With the minus sign of print."""
     return f"{value:.1f}".replace("-", "−")

@@ -133,7 +133,7 @@ def regions_of(lines: Sequence[ImageLine]) -> list[str]:
     return sorted({line.place.region for line in lines if line.place.is_complete}) or [""]
 
 
-def repeated(lines: Sequence[ImageLine]) -> list[str]:
+def find_repeated(lines: Sequence[ImageLine]) -> list[str]:
     """Sentences about images that would count twice."""
     told = []
     copies = Counter(line.image_sha256 for line in lines)

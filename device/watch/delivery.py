@@ -88,7 +88,7 @@ class Delivery:
         """Remember that `entry` was accepted as `row`, to write its line when it is done."""
         self.waiting[row.id] = entry
 
-    def listed_as(self, sha256: str) -> str | None:
+    def find_listed(self, sha256: str) -> str | None:
         """Name (as in the table) under which counts.csv has an image of this content."""
         return self._listed_images.get(sha256)
 
@@ -99,7 +99,7 @@ class Delivery:
             OSError: the output folder cannot be written now; call again later.
         """
         self._require_out_dir()
-        if self._counts.changed_by_others():
+        if self._counts.was_changed_by_others():
             self._read_tables()
         if not self.waiting:
             return False

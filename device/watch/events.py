@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 class Listener(Protocol):
     """Receives the reports, in the observer's thread."""
 
-    def changed(self, path: Path, being_written: bool | None) -> None:
+    def note_change(self, path: Path, being_written: bool | None) -> None:
         """A file appeared or changed."""
         ...
 
@@ -38,33 +38,33 @@ class _Handler(FileSystemEventHandler):
         self._polling = polling
 
     def on_created(self, event: FileSystemEvent) -> None:
-        self._changed(event, event.src_path, True)
+        self._note_change(event, event.src_path, True)
 
     def on_modified(self, event: FileSystemEvent) -> None:
         if (
             not event.is_directory
         ):  # also a change of permissions or times, after the file was closed
-            self._changed(event, event.src_path, None)
+            self._note_change(event, event.src_path, None)
 
     def on_closed(self, event: FileSystemEvent) -> None:
-        self._changed(event, event.src_path, False)
+        self._note_change(event, event.src_path, False)
 
     def on_moved(self, event: FileSystemEvent) -> None:
         if not event.is_directory:
             self._listener.gone(_path(event.src_path))
-        self._changed(event, event.dest_path, False)
+        self._note_change(event, event.dest_path, False)
 
     def on_deleted(self, event: FileSystemEvent) -> None:
         if not event.is_directory:
             self._listener.gone(_path(event.src_path))
 
-    def _changed(
+    def _note_change(
         self, event: FileSystemEvent, path: bytes | str, being_written: bool | None
     ) -> None:
         if event.is_directory:
             self._listener.folder_changed()
         else:
-            self._listener.changed(_path(path), None if self._polling else being_written)
+            self._listener.note_change(_path(path), None if self._polling else being_written)
 
 
 class FolderEvents:

@@ -139,7 +139,7 @@ class FolderWatch:
         try:
             while not self._stop.is_set():
                 self._alive_s = time.monotonic()
-                busy = self._guarded_step(once)
+                busy = self._guard_step(once)
                 if once and self._idle():
                     break
                 self._stop.wait(0 if busy else self._plan.retry_s if self._problem else TICK_S)
@@ -151,7 +151,7 @@ class FolderWatch:
             if threading.current_thread() is self._thread:
                 self._store.close()
 
-    def changed(self, path: Path, being_written: bool | None) -> None:
+    def note_change(self, path: Path, being_written: bool | None) -> None:
         """A file appeared or changed (from the observer's thread)."""
         if self._taking.wants(path):
             self._taking.settling.notice(path, time.monotonic(), being_written=being_written)
@@ -164,7 +164,7 @@ class FolderWatch:
         """A folder appeared or moved: check everything soon."""
         self._rescan_at_s = min(self._rescan_at_s, time.monotonic() + 1.0)
 
-    def _guarded_step(self, once: bool) -> bool:
+    def _guard_step(self, once: bool) -> bool:
         """One round; a full disk, a locked table, a vanished share or a held database pauses and is said once."""
         try:
             busy = self._step(once)

@@ -72,7 +72,7 @@ class AppendTable:
         status = self.path.stat()
         self._state = (status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def changed_by_others(self) -> bool:
+    def was_changed_by_others(self) -> bool:
         """True if the file has changed since the last `append` or `rows`."""
         try:
             status = self.path.stat()

@@ -196,7 +196,7 @@ class Taking:
     def _counted_as(self, sha256: str) -> str | None:
         """The name, as in the tables, under which this content was counted before."""
         first = self._ledger.first_with(sha256)
-        return csv_text(first.path) if first else self._delivery.listed_as(sha256)
+        return csv_text(first.path) if first else self._delivery.find_listed(sha256)
 
     def _accept(self, entry: Entry, data: bytes) -> CountRow:
         """Reuse a count of the same image with the same settings in the store."""

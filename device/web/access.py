@@ -104,10 +104,10 @@ def install(app: APIFlask, *, needs_login: bool) -> None:
     app.before_request(_guard)
     app.after_request(_secure)
     app.register_error_handler(CSRFError, _csrf_failed)
-    app.context_processor(lambda: _shown_login(needs_login))
+    app.context_processor(lambda: _describe_login(needs_login))
 
 
-def _shown_login(needs_login: bool) -> dict[str, object]:
+def _describe_login(needs_login: bool) -> dict[str, object]:
     """For the templates: whether somebody is logged in, and the name under which that person corrects."""
     signed_in = needs_login and current_user.is_authenticated
     return {"signed_in": signed_in, "user_name": own_name() if signed_in else None}

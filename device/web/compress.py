@@ -20,11 +20,11 @@ def compress_static(answer: Response) -> Response:
     if not request.accept_encodings["gzip"] or (answer.content_length or 0) < _LEAST_BYTES:
         return answer
     answer.direct_passthrough = False
-    answer.set_data(_compressed(answer.get_data()))
+    answer.set_data(_compress(answer.get_data()))
     answer.content_encoding = "gzip"
     return answer
 
 
 @lru_cache(maxsize=256)
-def _compressed(data: bytes) -> bytes:
+def _compress(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)

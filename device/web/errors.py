@@ -68,7 +68,7 @@ _SENTENCES = {
 def install(app: APIFlask) -> None:
     """Register the handlers."""
     app.register_error_handler(FluocountError, _deliberate)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, _answer_unforeseen)
     app.error_processor(_http)
     app.before_request(_limit_body)
 
@@ -84,15 +84,15 @@ def _deliberate(error: FluocountError) -> ResponseReturnValue:
     return sentence(STATUS_OF[next(kinds)], str(error))
 
 
-def _unforeseen(error: Exception) -> ResponseReturnValue:
-    if _raised_by_json(error):
+def _answer_unforeseen(error: Exception) -> ResponseReturnValue:
+    if _comes_from_json(error):
         return sentence(
             400, "The JSON of the request cannot be read; send less nested, shorter values."
         )
     return _bug(error)
 
 
-def _raised_by_json(error: Exception) -> bool:
+def _comes_from_json(error: Exception) -> bool:
     """True for what Python's decoder raises besides its own error: too deep, or a number of too many digits."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(frame.f_globals.get("__name__") == "json.decoder" for frame in frames)

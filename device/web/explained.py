@@ -29,12 +29,12 @@ def explain_settings(settings: Settings) -> tuple[SettingView, ...]:
             default=default,
             meaning=meaning,
         )
-        for section, key, default, meaning in _documented()
+        for section, key, default, meaning in _read_documented()
     )
 
 
 @lru_cache(maxsize=1)
-def _documented() -> tuple[tuple[str, str, str, str], ...]:
+def _read_documented() -> tuple[tuple[str, str, str, str], ...]:
     return tuple(_rows((DOCS / "settings.md").read_text(encoding="utf-8")))
 
 

@@ -123,7 +123,7 @@ def set_up() -> ResponseReturnValue:
         text = "This set-up code is wrong; the log of the instrument shows the right one."
         return render_template("setup.html", error=text), 403
     try:
-        password = _chosen_password()
+        password = _read_chosen_password()
     except InputError as error:
         return render_template("setup.html", error=str(error), code=given), 400
     store.access.first_user(SHARED_USER, generate_password_hash(password))
@@ -156,7 +156,7 @@ def _begin_session(name: str) -> None:
     login_user(Person(name))
 
 
-def _chosen_password() -> str:
+def _read_chosen_password() -> str:
     password, again = request.form.get("password", ""), request.form.get("password_again", "")
     if len(password) >= MIN_PASSWORD_CHARS and password != again:
         raise InputError("The two passwords differ; type the same password twice.")

@@ -151,7 +151,7 @@ def finish(training: Training) -> ModelCard:
     """
     model = training.finetune(None)
     if has_unseen_frames(training):
-        card = _tested_card(training, model)
+        card = _make_tested_card(training, model)
     else:
         examples = training.held_out_frames() or training.examples(training.run.finetune)
         table = decision_table(training, training.frame_maps(model, examples), examples)
@@ -163,7 +163,7 @@ def finish(training: Training) -> ModelCard:
     return card
 
 
-def _tested_card(training: Training, model: keras.Model) -> ModelCard:
+def _make_tested_card(training: Training, model: keras.Model) -> ModelCard:
     """The card that out-of-fold maps decide about, with the scores of the float networks where they were made."""
     frames, _ = unseen_frames(training)
     maps = {frame.example.name: frame.probability for frame in frames}

@@ -36,7 +36,7 @@ HEAD = (
 )
 
 
-def _named(chain: tuple[int, ...]) -> str:
+def _name_chain(chain: tuple[int, ...]) -> str:
     return "-".join(str(frames) for frames in chain)
 
 
@@ -64,7 +64,7 @@ class Plan:
 
     def result(self, chain: tuple[int, ...], repetition: int) -> Path:
         """The file of a trial."""
-        return self.results / f"{_named(chain)}-{repetition}.json"
+        return self.results / f"{_name_chain(chain)}-{repetition}.json"
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +137,7 @@ def _repeat(
     for chain in plan.chains():
         frames = chain[-1]
         chosen, others = split(len(dotted), frames, plan.test, repetition)
-        weights = plan.weights / f"{_named(chain)}-{repetition}-{recipe.digest}.weights.h5"
+        weights = plan.weights / f"{_name_chain(chain)}-{repetition}-{recipe.digest}.weights.h5"
         if not weights.exists():
             log(f"{frames} frames, repetition {repetition}")
             model = fit_density([dotted[i] for i in chosen], recipe, repetition, before, log)

@@ -49,7 +49,7 @@ def sets_table(training: Training) -> str:
         frame = by_name[own.name]
         judged = msgspec.structs.replace(cards[frame.fold], confidence=confidence)
         counted = recount(frame.example, frame.probability, judged)
-        rows.setdefault(own.source, []).append(_seen(frame.example, counted))
+        rows.setdefault(own.source, []).append(_see(frame.example, counted))
     return _table(rows)
 
 
@@ -77,7 +77,7 @@ def table_without(training: Training, path: str, frames: int | None = None) -> s
     segmenter = KerasSegmenter(model, msgspec.structs.replace(card, confidence=confidence))
     examples = load_source(stranger, training.data, run.frame_cell_diameter_px, run.seed)
     examples = sorted(examples, key=lambda own: own.name)[:frames]
-    return _table({stranger.name: [_seen(own, count_example(own, segmenter)) for own in examples]})
+    return _table({stranger.name: [_see(own, count_example(own, segmenter)) for own in examples]})
 
 
 def without_set(run: Run, path: str) -> tuple[Run, Source]:
@@ -96,7 +96,7 @@ def without_set(run: Run, path: str) -> tuple[Run, Source]:
     return msgspec.structs.replace(run, finetune=finetune), gone[0]
 
 
-def _seen(example: Example, counted: Counted) -> Seen:
+def _see(example: Example, counted: Counted) -> Seen:
     low, high = counted.result.interval
     is_inside = low <= example.count <= high
     return Seen(score(example, counted), is_inside, bool(counted.result.flags))

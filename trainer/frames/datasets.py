@@ -146,7 +146,7 @@ def _example(
     )
 
 
-def _reduced(source: Source, folder: Path, cell_diameter_px: float) -> Iterator[Example]:
+def _load_reduced(source: Source, folder: Path, cell_diameter_px: float) -> Iterator[Example]:
     """Pairs with an index.csv that knows kinds, crops, twins, and the picture a frame was cut from."""
     with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
         rows = {_stem_of(row): row for row in csv.DictReader(stream)}
@@ -245,7 +245,7 @@ def load_source(source: Source, data: Path, cell_diameter_px: float, seed: int) 
     if source.kind == "corrected":
         return read_corrected(folder, cell_diameter_px, source.name)
     readers = {
-        "reduced": lambda: _reduced(source, folder, cell_diameter_px),
+        "reduced": lambda: _load_reduced(source, folder, cell_diameter_px),
         "pairs": lambda: _pairs(source, folder, "masks", cell_diameter_px),
         "labels": lambda: _pairs(source, folder, "labels", cell_diameter_px),
         "fnc_v1": lambda: read_archive(source, folder, "train", cell_diameter_px),

@@ -62,7 +62,7 @@ def _resunet(network: Network) -> keras.Model:
     return build_resunet(plain)
 
 
-def _dilated(network: Network) -> keras.Model:
+def _dilate(network: Network) -> keras.Model:
     """The bottleneck sees as far with dilated 3x3 kernels at a third of the cost."""
     dilated = msgspec.structs.replace(network, bottleneck_kernel=3, bottleneck_dilations=(2, 2))
     return build_resunet(dilated)
@@ -71,7 +71,7 @@ def _dilated(network: Network) -> keras.Model:
 REGISTRY: dict[str, Builder] = {
     "c-resunet": build_resunet,
     "resunet": _resunet,
-    "dilated": _dilated,
+    "dilated": _dilate,
     "unet": lambda network: _encoder_decoder(network, _double_conv, "unet"),
     "vgg": lambda network: _encoder_decoder(network, _vgg_block, "vgg"),
     "inception": lambda network: _encoder_decoder(network, _inception_block, "inception"),

@@ -108,11 +108,11 @@ def tuned_scores(
             ]
             for tuning in TUNINGS
         }
-        scores += _chosen_elsewhere(own, table, fold_of)
+        scores += _choose_elsewhere(own, table, fold_of)
     return scores
 
 
-def _chosen_elsewhere(
+def _choose_elsewhere(
     own: list[Example], table: dict[Tuning, list[FrameScore]], fold_of: dict[str, int]
 ) -> list[FrameScore]:
     scores = []

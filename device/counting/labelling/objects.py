@@ -70,7 +70,7 @@ def find_objects(seen: Segmented) -> Objects:
         inner = ~in_frame.touches_edge()
         in_frame, plausible = in_frame.select(inner), plausible.select(inner)
         others = others.select(~others.touches_edge())
-    return Objects(plausible.followed_by(others), in_frame, at_frame, threshold_code(low))
+    return Objects(plausible.concatenate(others), in_frame, at_frame, threshold_code(low))
 
 
 def _label(seen: Segmented, threshold: float) -> tuple[Regions, np.ndarray]:

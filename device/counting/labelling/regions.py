@@ -102,7 +102,7 @@ class Regions:
         )
         return labels
 
-    def followed_by(self, others: "Regions") -> "Regions":
+    def concatenate(self, others: "Regions") -> "Regions":
         """These objects, then others of the same image."""
         return Regions(
             np.concatenate((self.pixels, others.pixels)),

@@ -129,13 +129,13 @@ class _Planes:
         found = self.blocks_of(channel, place)
         for block in sorted(found, key=lambda block: block.entry.mosaic_index or 0):
             row, column = block.start["Y"] - self.corner[0], block.start["X"] - self.corner[1]
-            tile = _decoded(block, samples, self.kind.base)
+            tile = _decode(block, samples, self.kind.base)
             canvas[row : row + tile.shape[0], column : column + tile.shape[1]] = tile
         # Colours are stored as blue, green, red.
         return canvas[..., 0] if samples == 1 else np.ascontiguousarray(canvas[..., 2::-1])
 
 
-def _decoded(block: _Block, samples: int, kind: np.dtype) -> np.ndarray:
+def _decode(block: _Block, samples: int, kind: np.dtype) -> np.ndarray:
     """(height, width, samples) of one block."""
     import imagecodecs
 
@@ -154,13 +154,13 @@ def _decoded(block: _Block, samples: int, kind: np.dtype) -> np.ndarray:
     elif compression == _ZSTD:
         raw = imagecodecs.zstd_decode(raw, out=size)
     elif compression == _ZSTD_WITH_HEADER:
-        raw = _unpacked(raw, size)
+        raw = _unpack(raw, size)
     elif compression != 0:
         raise ValueError(f"compression {compression} is not known")
     return np.frombuffer(raw, kind, size // kind.itemsize).reshape(shape)
 
 
-def _unpacked(raw: bytes, size: int) -> bytes:
+def _unpack(raw: bytes, size: int) -> bytes:
     """Zstandard behind a header that may say that low and high bytes lie apart."""
     import imagecodecs
 

@@ -55,12 +55,12 @@ def _scene(file: Any, position: int) -> Scene:
             stack={words[axis]: size for axis, size in loops.items() if axis != "P" and size > 1},
             read=read,
         ),
-        size_of("ND2 header", _known(size.x), _known(size.y)),
+        size_of("ND2 header", _check_known(size.x), _check_known(size.y)),
         bits if 8 <= bits <= 16 else None,
     )
 
 
-def _known(edge_um: float) -> float | None:
+def _check_known(edge_um: float) -> float | None:
     """The package says 1.0 where the file says nothing."""
     return edge_um if math.isfinite(edge_um) and edge_um > 0 and edge_um != 1.0 else None
 

@@ -47,14 +47,14 @@ _ERROR_SCHEMA = {
 }
 
 
-def _simplified(schema: Any) -> Any:
+def _simplify(schema: Any) -> Any:
     r"""The schema as every tool reads it.
 
     Without patterns of letters, since JSON Schema's \w is ASCII only and names may have any letter; and with the items
     of a tuple told once where they are alike, since tools for older drafts do not know `prefixItems`.
     """
     if isinstance(schema, list):
-        return [_simplified(one) for one in schema]
+        return [_simplify(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     items = schema.get("prefixItems")
@@ -62,7 +62,7 @@ def _simplified(schema: Any) -> Any:
         schema = {key: value for key, value in schema.items() if key != "prefixItems"}
         schema["items"] = items[0]
     return {
-        key: _simplified(value)
+        key: _simplify(value)
         for key, value in schema.items()
         if not (key == "pattern" and isinstance(value, str) and r"\w" in value)
     }
@@ -74,7 +74,7 @@ def _complete(document: Any) -> Any:
     _, records = msgspec.json.schema_components(
         (*DOCUMENTED, *STUDY_RECORDS, *ADMIN_RECORDS), ref_template="#/components/schemas/{name}"
     )
-    schemas.update(_simplified(records))
+    schemas.update(_simplify(records))
     for name in ("HTTPError", "ValidationError"):
         schemas.pop(name, None)
     document["security"] = [{"token": []}, {"session": []}, {}]
