@@ -16,6 +16,8 @@ from device.imageio.annotations import find_annotations
 from device.models.card import find_model
 from device.models.interpreter import load_segmenter
 from device.synthetic import SyntheticSettings, make_frame, vary_settings
+from tests.drawings import KINDS, bar
+from tests.marks import Trial, rows, trials, tried
 
 SETTINGS = SyntheticSettings(width_px=420, height_px=320, cells=4, faint_cells=2, filaments=2)
 PLAIN = make_frame(8, SETTINGS)
@@ -203,3 +205,22 @@ def test_nothing_is_found_in_photographs_of_real_frames(data_dir, quality):
         if find_annotations(again, lossy=True) is not None:
             found.append(path.name)
     assert found == []
+
+
+def test_the_table_of_marks_tells_found_from_silently_wrong():
+    bars = [Trial(bar, "white", suffix, 1) for suffix in ("png", "tif", "jpg")]
+    outcomes = [
+        tried(trial) for trial in (*bars, *(Trial(kind, "white", "png", 0) for kind in KINDS))
+    ]
+    assert all(outcome.found for outcome in outcomes[:3])
+    assert outcomes[0] == tried(bars[0])
+    assert len(set(trials(2))) == 2 * 5 * len(KINDS)
+    *lines, total = rows(outcomes)
+    assert len(lines) == len(KINDS) + 2
+    silent = sum(not (one.right or one.told) for one in outcomes)
+    assert total[3:] == [
+        len(outcomes),
+        f"{np.mean([one.found for one in outcomes]):.0%}",
+        f"{np.mean([one.right for one in outcomes]):.0%}",
+        f"{silent / len(outcomes):.0%}",
+    ]
