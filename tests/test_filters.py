@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from device.counting import filters
-from device.counting.scale import probability_around, probability_at_frame_scale
+from device.counting.scale import brightest, probability_around, probability_at_frame_scale
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 seeds = st.integers(0, 10**6)
@@ -18,9 +18,9 @@ def numbers(seed, shape, whole):
     return np.rint(values) if whole else values
 
 
-@given(seeds, shapes, st.floats(0, 100))
-def test_percentiles_of_8_bits_are_numpys(seed, shape, percent):
-    values = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+@given(seeds, shapes, st.floats(0, 100), st.sampled_from([np.uint8, np.uint16]))
+def test_percentiles_of_whole_numbers_are_numpys(seed, shape, percent, kind):
+    values = np.random.default_rng(seed).integers(0, np.iinfo(kind).max, shape).astype(kind)
     found = filters.percentiles(values, (percent,))
     np.testing.assert_allclose(found, [np.percentile(values, percent)], rtol=1e-12, atol=1e-12)
     assert filters.median(values) == float(np.median(values))
@@ -32,6 +32,14 @@ def test_codes_are_counted_as_numpy_does_however_they_lie(seed, shape):
     for seen in (values, values[..., 1], values[::2, :, 0], values.ravel()):
         expected = np.bincount(seen.ravel(), minlength=256)
         np.testing.assert_array_equal(filters.count_codes(seen), expected)
+
+
+@given(seeds, shapes, st.integers(1, 200), st.booleans())
+def test_the_brightest_channel_is_the_maximum_however_it_lies(seed, shape, times, whole):
+    image = np.random.default_rng(seed).integers(0, 256, (times * shape[0], shape[1], 3))
+    seen = image.astype(np.uint8 if whole else np.uint16)
+    for samples in (seen, seen[:, ::2], seen[1:, :, ::-1]):
+        np.testing.assert_array_equal(brightest(samples), samples.max(axis=2))
 
 
 @given(seeds, shapes, st.booleans(), st.lists(st.floats(0, 100), min_size=1, max_size=3))

@@ -21,15 +21,22 @@ def count_codes(values: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(row).histogram())
 
 
+def count_levels(values: np.ndarray) -> np.ndarray:
+    """`count_codes`, and the same of the 65,536 levels of a uint16 array."""
+    if values.dtype == np.uint8:
+        return count_codes(values)
+    return np.bincount(values.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
+
+
 def percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
     """numpy.percentile in a quarter of its time: NumPy partitions far faster at one place than at several.
 
     Args:
-        values: uint8 or float32, at least one, of any shape, none NaN.
+        values: uint8, uint16 or float32, at least one, of any shape, none NaN.
         percents: 0 to 100.
     """
-    if values.dtype == np.uint8:  # many equal ones, which partitions are slow with
-        histogram = count_codes(values)
+    if values.dtype != np.float32:  # many equal ones, which partitions are slow with
+        histogram = count_levels(values)
         return [histogram_quantile(histogram, percent / 100) for percent in percents]
     flat, last = values.ravel(), values.size - 1
     found = []
@@ -43,8 +50,8 @@ def percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
 
 
 def median(values: np.ndarray) -> float:
-    """numpy.median of uint8 or float32 in a fifth of its time, see `percentiles`."""
-    if values.dtype == np.uint8:
+    """numpy.median of uint8, uint16 or float32 in a fifth of its time, see `percentiles`."""
+    if values.dtype != np.float32:
         return percentiles(values, (50,))[0]
     low, high = _at(values.ravel(), (values.size - 1) // 2)
     return float(low if values.size % 2 else np.mean((low, high), dtype=values.dtype))

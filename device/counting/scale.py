@@ -10,6 +10,8 @@ _SMALL_PX = 8_000_000
 """Up to this size Pillow may copy a whole picture: it holds RGB in four bytes a pixel, 32 MB then."""
 _BAND_ROWS = 256
 """Rows that Pillow gets at a time from larger pictures: a few megabytes."""
+_CACHED_ROWS = 64
+"""Rows that the processor's cache holds: half a megabyte of a camera's frame."""
 _STROKE_PX = 4
 """Half the width of the thickest stroke of lettering that is bridged."""
 _MARK_PX = 36
@@ -35,9 +37,18 @@ def to_8_bit(image: ImageArray, full_scale: int) -> np.ndarray:
 
 
 def brightest(image: ImageArray) -> np.ndarray:
-    """(h, w, 3) to the (h, w) maximum over the channels; several times faster than a reduction over a short axis."""
-    highest: np.ndarray = np.maximum(image[..., 0], image[..., 1])
-    np.maximum(highest, image[..., 2], out=highest)
+    """(h, w, 3) to the (h, w) maximum over the channels; many times faster than a reduction over a short axis."""
+    if not image.flags.c_contiguous:
+        highest: np.ndarray = np.maximum(image[..., 0], image[..., 1])
+        np.maximum(highest, image[..., 2], out=highest)
+        return highest
+    # Neighbours in memory are compared fastest, also where two of three comparisons are of no use.
+    highest = np.empty(image.shape[:2], image.dtype)
+    for top in range(0, len(image), _CACHED_ROWS):
+        samples = image[top : top + _CACHED_ROWS].reshape(-1)
+        of_three = np.maximum(samples[:-2], samples[1:-1])
+        np.maximum(of_three, samples[2:], out=of_three)
+        highest[top : top + _CACHED_ROWS].reshape(-1)[:] = of_three[::3]
     return highest
 
 

@@ -6,7 +6,6 @@ is uniform too, but its edge is soft and its outline round, so it is never taken
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from device.counting.records import ImageArray
 from device.counting.scale import brightest
 from device.imageio.copies import mark_copies
-from device.imageio.lettering import find_inks, mark_lettering
+from device.imageio.inks import find_inks
+from device.imageio.lettering import mark_lettering
 from device.imageio.lossy import mark_lossy
 from device.imageio.runs import LEAST_LINE_PX, Levels, Rectangle, find_ragged, find_rectangles
 
@@ -67,24 +67,16 @@ def find_annotations(
     top = int(bright.max())
     if top < _LEAST_TOP:
         return None
-    letters, drawn = (np.zeros(bright.shape, dtype=bool) for _ in range(2))
-    with ThreadPoolExecutor(1) as pool:
-        lettering = pool.submit(_mark_inked, letters, samples, bright, top)
-        _mark_uniform(drawn, samples, bright, int(_NEARLY_FULL * top))
-        if lossy:
-            _mark_ragged(drawn, bright, int(_LOSSY_FULL * top))
-            _mark_ragged(drawn.T, bright.T, int(_LOSSY_FULL * top))
-            mark_lossy(drawn, samples)
-        lettering.result()
-    drawn |= letters
-    return _widened(drawn) if drawn.any() else None
-
-
-def _mark_inked(drawn: Mask, samples: ImageArray, bright: Levels, top: int) -> None:
-    """Mark lettering, outlines and repeated marks."""
+    drawn = np.zeros(bright.shape, dtype=bool)
     inks = find_inks(bright, top)
     mark_lettering(drawn, bright, inks)
     mark_copies(drawn, samples, bright, inks)
+    _mark_uniform(drawn, samples, bright, int(_NEARLY_FULL * top))
+    if lossy:
+        _mark_ragged(drawn, bright, int(_LOSSY_FULL * top))
+        _mark_ragged(drawn.T, bright.T, int(_LOSSY_FULL * top))
+        mark_lossy(drawn, samples)
+    return _widened(drawn) if drawn.any() else None
 
 
 def _mark_uniform(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top: int) -> None:

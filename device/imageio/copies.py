@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device.counting.filters import median
 from device.counting.records import ImageArray
-from device.imageio.strokes import Piece, find_inked, surroundings
+from device.imageio.inks import Ink
+from device.imageio.strokes import Piece, find_pieces, surroundings
 
 Mask = NDArray[np.bool_]
 
@@ -22,8 +24,6 @@ LEAST_AREA_PX, MOST_SIDE_PX = 20, 150
 """Smaller specks are alike by chance."""
 _MOST_COLOURS = 6
 """Of one level that are looked at, the most frequent first."""
-_MOST_INK_SHARE = 0.1
-"""Of the frame; more of one level is saturation."""
 _OTHER_SHARE, _OTHER_PART = 0.2, 0.9
 """Two pixels out so much of the outline differs from the mark by that part of the highest level."""
 _ALONE_SHARE, _ALONE_PART = 0.6, 0.95
@@ -53,11 +53,12 @@ class Mark:
 def has_noise(bright: NDArray[Any]) -> bool:
     """Whether (height, width) samples come from a sensor; those of a computer have empty areas."""
     rows = bright[::4]
-    return bool((rows[:, 1:] == rows[:, :-1]).mean() < _EMPTY_SHARE)
+    equal = rows[:, 1:] == rows[:, :-1]
+    return bool(np.count_nonzero(equal) < _EMPTY_SHARE * equal.size)
 
 
 def mark_copies(
-    drawn: Mask, samples: ImageArray, bright: NDArray[Any], inks: Sequence[tuple[int, int]]
+    drawn: Mask, samples: ImageArray, bright: NDArray[Any], inks: Sequence[Ink]
 ) -> None:
     """Mark what is repeated in exactly one colour.
 
@@ -65,28 +66,27 @@ def mark_copies(
         drawn: (height, width), gets True where such a mark is.
         samples: (height, width) or (height, width, 3).
         bright: (height, width), the brightest channel, less its lowest value.
-        inks: ranges of levels in it that are unusually frequent.
+        inks: levels in it that are unusually frequent.
     """
-    exact = [low for low, high in inks if low == high]
-    if not exact or not has_noise(bright):
+    exact = [ink for ink in inks if ink.low == ink.high]
+    found = [one for ink in exact for one in _pieces(samples, ink)]
+    if not found or not has_noise(bright):
         return
     apart = _OTHER_SHARE * float(bright.max())
     stain = _stain_colour(samples)
-    for level in exact:
-        places = np.flatnonzero(bright == level)
-        if len(places) > _MOST_INK_SHARE * bright.size:
-            continue
-        pixels = samples.reshape(bright.size, -1)[places]
-        for colour, own in _colours(pixels):
-            ink = np.zeros(bright.shape, dtype=bool)
-            ink.ravel()[places[own]] = True
-            pieces = [
-                piece
-                for piece in find_inked(ink, ink, 1.0, LEAST_AREA_PX)
-                if max(piece.own.shape) <= MOST_SIDE_PX
-            ]
-            for piece in _marks(pieces, samples, colour, apart, stain):
-                drawn[piece.box] |= piece.own
+    for colour, pieces in found:
+        for piece in _marks(pieces, samples, colour, apart, stain):
+            drawn[piece.box] |= piece.own
+
+
+def _pieces(samples: ImageArray, ink: Ink) -> Iterator[tuple[NDArray[Any], list[Piece]]]:
+    """What hangs together in exactly one colour and has the size of a mark, by colour."""
+    shape = samples.shape[:2]
+    for colour, own in _colours(samples.reshape(math.prod(shape), -1)[ink.pixels]):
+        pieces = find_pieces(ink.pixels[own], shape, LEAST_AREA_PX)
+        small = [piece for piece in pieces if max(piece.own.shape) <= MOST_SIDE_PX]
+        if small:
+            yield colour, small
 
 
 def _marks(
@@ -108,8 +108,8 @@ def _stain_colour(samples: ImageArray) -> NDArray[np.float64] | None:
     if samples.ndim == 2:
         return None
     step = max(1, math.isqrt(samples.shape[0] * samples.shape[1] // _LOOKED_AT_PX))
-    grid = samples[::step, ::step].reshape(-1, 3).astype(np.float64)
-    light = np.maximum(grid - np.median(grid, axis=0), 0).mean(axis=0)
+    channels = (samples[::step, ::step, channel] for channel in range(3))
+    light = np.array([np.maximum(one - median(one), 0).mean() for one in channels])
     length = float(np.linalg.norm(light))
     least = _LEAST_HUE * np.iinfo(samples.dtype).max / 255
     return light / length if length >= least else None

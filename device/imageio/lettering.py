@@ -8,25 +8,14 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from device.counting.filters import count_codes
-from device.imageio.strokes import Box, Piece, find_inked, surroundings
+from device.counting.filters import median
+from device.counting.labelling.regions import places_of
+from device.imageio.inks import Ink
+from device.imageio.strokes import Box, Piece, blocks_of, find_inked, find_pieces, surroundings
 
 Mask = NDArray[np.bool_]
 
-_INK_SHARE = 0.5
-"""Of the brightest level: darker lettering does not stand out."""
-_LEAST_INK_PX = 20
-_MOST_INKS = 4
-"""Colours that are looked at, the most frequent first."""
-_BESIDE = 6
-"""Levels on both sides that a level is compared with."""
-_FULL_SHARE, _CLOSE_SHARE = 0.93, 0.79
-"""Of the highest level."""
 _MARGIN_PX = 16
-_SPIKE = 4.0
-"""How much more often than its neighbours a level must occur to be an ink."""
-_MOST_INK_SHARE = 0.1
-"""Of the frame; more of one colour is saturation."""
 _STROKE_SHARE = 0.5
 """Of the ink's brightness: a stroke with its smoothed edge is brighter."""
 _FALL_SHARE, _FALL_ALONE_SHARE = 0.35, 0.12
@@ -104,69 +93,43 @@ class Letter:
         )
 
 
-def mark_lettering(drawn: Mask, bright: NDArray[Any], inks: Sequence[tuple[int, int]]) -> None:
+def mark_lettering(drawn: Mask, bright: NDArray[Any], inks: Sequence[Ink]) -> None:
     """Mark letters and outlines.
 
     Args:
         drawn: (height, width), gets True where one is.
         bright: (height, width), the brightest channel.
-        inks: as `find_inks` has them.
+        inks: levels in it that are unusually frequent.
     """
-    for low, high in inks:
-        ink = bright >= low
-        ink &= bright <= high
-        ink &= ~drawn
-        lines = [np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0)]
-        if not len(lines[0]) or np.count_nonzero(ink) > _MOST_INK_SHARE * ink.size:
+    for ink in inks:
+        left = ink.pixels[~drawn.ravel()[ink.pixels]]
+        if not len(left):
             continue
+        rows, columns = places_of(left, bright.shape[1])
         around = tuple(
-            slice(max(0, found[0] - _MARGIN_PX), found[-1] + _MARGIN_PX) for found in lines
+            slice(max(0, place.min() - _MARGIN_PX), place.max() + _MARGIN_PX)
+            for place in (rows, columns)
         )
-        _mark_ink(drawn[around], ink[around], bright[around], high)
+        near = bright[around]
+        pixels = (rows - around[0].start) * near.shape[1] + columns - around[1].start
+        _mark_ink(drawn[around], near, pixels, ink.high)
 
 
-def _histogram(bright: NDArray[Any]) -> NDArray[np.intp]:
-    if bright.dtype == np.uint8:
-        return count_codes(bright)
-    return np.bincount(bright.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
-
-
-def find_inks(bright: NDArray[Any], top: int) -> list[tuple[int, int]]:
-    """Ranges of bright levels that occur far more often than those beside them.
-
-    One level as a rule; after JPEG all nearly full ones, where less than half as many come close to them.
-
-    Args:
-        bright: (height, width), the brightest channel.
-        top: the highest value in it.
-    """
-    histogram = _histogram(bright)
-    # A picture that was stretched has only every second or third level: levels that do not occur are left out.
-    levels = np.flatnonzero(histogram)
-    counts = histogram[levels]
-    beside = np.convolve(np.pad(counts, _BESIDE // 2), (1, 1, 1, 0, 1, 1, 1), "valid")
-    spikes = (counts >= _LEAST_INK_PX) & (counts * _BESIDE >= _SPIKE * beside)
-    found = levels[spikes & (levels >= int(_INK_SHARE * top))]
-    inks = [(int(level), int(level)) for level in found[np.argsort(histogram[found])[::-1]]]
-    full = int(_FULL_SHARE * top)
-    many = int(histogram[full:].sum())
-    if many >= max(_LEAST_INK_PX, 2 * int(histogram[int(_CLOSE_SHARE * top) : full].sum())):
-        inks.insert(_MOST_INKS - 1, (full, top))
-    return inks[:_MOST_INKS]
-
-
-def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
+def _mark_ink(drawn: Mask, bright: NDArray[Any], pixels: NDArray[np.intp], level: int) -> None:
     """Mark the letters of one ink that stand in a line, and large ones that stand alone."""
     # Compared with a whole number: no copy in floating point.
     strokes = bright > int(_STROKE_SHARE * level)
-    floor = float(np.median(bright[::_GRID, ::_GRID]))
+    floor = median(bright[::_GRID, ::_GRID])
     depth = max(1.0, level - floor)
     if depth >= _STROKE_SHARE * level:  # what stands out little may be a level of the background
-        _mark_outlines(drawn, ink, bright, (floor, depth))
+        _mark_outlines(drawn, bright, pixels, (floor, depth))
     strokes &= ~drawn
+    ink = np.zeros_like(strokes)
+    ink.ravel()[pixels] = True
+    near = blocks_of(pixels, bright.shape)
     pieces = [
         piece
-        for piece in find_inked(strokes, ink, _INKED_PART)
+        for piece in find_inked(strokes, ink, _INKED_PART, _LEAST_HEIGHT_PX, near)
         if len(piece.own) >= _LEAST_HEIGHT_PX
     ]
     if not pieces:
@@ -186,16 +149,15 @@ def _mark_ink(drawn: Mask, ink: Mask, bright: NDArray[Any], level: int) -> None:
 
 
 def _mark_outlines(
-    drawn: Mask, ink: Mask, bright: NDArray[Any], scale: tuple[float, float]
+    drawn: Mask, bright: NDArray[Any], pixels: NDArray[np.intp], scale: tuple[float, float]
 ) -> None:
     """Mark long lines of one level, such as outlines of regions and arrows; they may cross cells."""
     floor, depth = scale
-    nothing = np.zeros_like(ink)
-    for piece in find_inked(ink, ink, 1.0):
+    for piece in find_pieces(pixels, bright.shape, _OUTLINE_PX, _OUTLINE_PX):
         size = max(piece.own.shape)
         if size < _OUTLINE_PX or stroke_px(piece.own) > _OUTLINE_THIN_SHARE * size:
             continue
-        outside = (beyond(piece, nothing, bright) - floor) / depth
+        outside = (beyond(piece, None, bright) - floor) / depth
         if (outside < _FALL_ALONE_SHARE).sum() >= _SHARP_OUTLINE_PART * max(1, len(outside)):
             drawn[piece.box] |= piece.own
 
@@ -218,10 +180,11 @@ def mark_small(drawn: Mask, ink: Mask, line: list[Letter]) -> None:
     drawn[around] |= ink[around]
 
 
-def beyond(piece: Piece, strokes: Mask, bright: NDArray[Any]) -> NDArray[np.float64]:
-    """The pixels two away from a piece, without those of others."""
+def beyond(piece: Piece, strokes: Mask | None, bright: NDArray[Any]) -> NDArray[np.float64]:
+    """The pixels two away from a piece, without those of other strokes if they are given."""
     wide, ring = surroundings(piece, bright.shape)
-    ring &= ~strokes[wide]
+    if strokes is not None:
+        ring &= ~strokes[wide]
     outside: NDArray[np.float64] = bright[wide][ring].astype(np.float64)
     return outside
 

@@ -11,6 +11,7 @@ loses a reference to None (docs/upstream/imagecodecs-png.md).
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import cast
 
 import imagecodecs
 import numpy as np
@@ -99,7 +100,7 @@ def _sound_chunks(data: bytes) -> list[_Chunk]:
     sound: list[_Chunk] = []
     for name, body, checksum in _chunks(data):
         if name[:1].isupper() or name == b"tRNS":
-            if zlib.crc32(body, zlib.crc32(name)) != checksum:
+            if _checksum(name, body) != checksum:
                 raise ValueError(f"the checksum of its {name.decode('latin-1')} part is wrong")
             sound.append((name, body))
         if name == b"IEND":
@@ -117,8 +118,12 @@ def _file(chunks: list[_Chunk]) -> bytes:
 
 def _parts(name: bytes, body: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
     """A chunk as it stands in a file."""
-    checksum = zlib.crc32(body, zlib.crc32(name))
-    return struct.pack(">I4s", len(body), name), body, struct.pack(">I", checksum)
+    return struct.pack(">I4s", len(body), name), body, struct.pack(">I", _checksum(name, body))
+
+
+def _checksum(name: bytes, body: bytes | memoryview) -> int:
+    """Of a chunk, by libdeflate: in a tenth of the time of zlib."""
+    return int(imagecodecs.deflate_crc32(cast(bytes, body), zlib.crc32(name)))
 
 
 def _without_compression(chunks: list[_Chunk]) -> bytearray | None:
@@ -148,8 +153,7 @@ def _without_compression(chunks: list[_Chunk]) -> bytearray | None:
         view[:begin] = start + struct.pack(">I4s", stored_bytes, b"IDAT")
         body[: len(_ZLIB_START)], body[-4:] = _ZLIB_START, stream[-4:]
         _part_blocks(body[len(_ZLIB_START) : -4], 5 * blocks)
-        checksum = zlib.crc32(view[begin - 4 : begin + stored_bytes])
-        view[begin + stored_bytes :] = struct.pack(">I", checksum) + _END
+        view[begin + stored_bytes :] = struct.pack(">I", _checksum(b"IDAT", body)) + _END
     return file
 
 

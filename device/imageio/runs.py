@@ -103,14 +103,10 @@ def _runs(band: Levels, begin: int, top: int) -> Runs:
         begin: the number of the first.
         top: brighter is as bright as that.
     """
-    # Compared with whole numbers: no copy in floating point.
-    dark, kind = int(_DARK_SHARE * top), band.dtype.type
     # Of every third pixel a run holds three beside each other: few rows have such, no other needs a closer look.
-    sparse = np.minimum(band[:, ::_LOOK_STEP_PX], kind(top))
-    pairs = (sparse[:, :-1] == sparse[:, 1:]) & (sparse[:, :-1] > dark)
+    pairs = _equal_pairs(band[:, ::_LOOK_STEP_PX].copy(order="K"), top)
     lines = np.flatnonzero((pairs[:, :-1] & pairs[:, 1:]).any(axis=1))
-    level = np.minimum(band[lines], kind(top))
-    full = (level[:, :-1] == level[:, 1:]) & (level[:, :-1] > dark)
+    full = _equal_pairs(band[lines], top)
     # Then: whether this pixel and the following ones are equal, as many as a run must have.
     length = 1
     while length < _LEAST_RUN_PX - 1:
@@ -122,3 +118,13 @@ def _runs(band: Levels, begin: int, top: int) -> Runs:
     rows, left = np.nonzero(change == 1)
     _, behind = np.nonzero(change == -1)
     return begin + lines[has_run][rows], left, behind + _LEAST_RUN_PX - 1
+
+
+def _equal_pairs(levels: Levels, top: int) -> NDArray[np.bool_]:
+    """(rows, columns - 1) which pixels have their right neighbour's value and are no background; arguments as above."""
+    # Compared with whole numbers: no copy in floating point.
+    bright = levels >= top
+    equal = levels[:, :-1] == levels[:, 1:]
+    equal |= bright[:, :-1] & bright[:, 1:]
+    equal &= levels[:, :-1] > int(_DARK_SHARE * top)
+    return np.asarray(equal)

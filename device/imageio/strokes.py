@@ -6,10 +6,10 @@ from typing import Any
 
 import cc3d
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
-from device.counting.labelling.regions import group_pixels
+from device.counting.filters import maximum_around
+from device.counting.labelling.regions import group_pixels, places_of
 
 Box = tuple[slice, slice]
 """Rows and columns."""
@@ -53,12 +53,12 @@ def surroundings(piece: Piece, shape: tuple[int, int]) -> tuple[Box, Mask]:
     own = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=bool)
     top, left = piece.box[0].start - rows.start, piece.box[1].start - columns.start
     own[top : top + piece.own.shape[0], left : left + piece.own.shape[1]] = piece.own
-    near = scipy.ndimage.binary_dilation(own, np.ones((3, 3)))
-    return (rows, columns), scipy.ndimage.binary_dilation(near, np.ones((3, 3))) & ~near
+    near = maximum_around(own)
+    return (rows, columns), maximum_around(near) & ~near
 
 
 def find_inked(
-    strokes: Mask, ink: Mask, least_part: float, least_px: int = 1, near: Mask | None = None
+    strokes: Mask, ink: Mask, least_part: float, least_px: int, near: Mask
 ) -> Iterator[Piece]:
     """The connected pieces of strokes of which enough is ink.
 
@@ -66,22 +66,48 @@ def find_inked(
         strokes, ink: (height, width); ink lies within the strokes.
         least_part: of a piece that must be ink, above 0 to 1.
         least_px: pixels of the smallest one.
-        near: `in_blocks` of what every piece must hold; others may be left out, which saves most of the time.
+        near: blocks of what every piece must hold; others may be left out, which saves most of the time.
     """
-    for window, inside in _windows(strokes, ink, near):
-        # Of a boolean mask cc3d 4.1 numbers some dark pixels too (docs/upstream/connected-components-3d.md).
-        labels = cc3d.connected_components(inside.view(np.uint8), connectivity=8)
-        areas = _areas(labels)
-        inked = np.bincount(labels[ink[window]], minlength=len(areas))
-        inked[0] = 0
-        is_wanted = (inked >= least_part * areas.clip(1)) & (areas >= least_px)
-        if not is_wanted.any():
-            continue
-        pixels = np.flatnonzero(is_wanted[labels])
-        pieces, numbers = group_pixels(pixels, labels.ravel()[pixels], labels.shape)
-        parts = (inked[numbers] / pieces.areas).tolist()
-        for (own, top, left), part in zip(pieces.masks(), parts, strict=True):
-            yield Piece(_box(window[0].start + top, window[1].start + left, own), own, part)
+    for window, inside in _windows(strokes, near):
+        yield from _pieces(window, inside, ink[window], least_part, least_px)
+
+
+def find_pieces(
+    pixels: NDArray[np.intp], shape: tuple[int, int], least_px: int, least_side_px: int = 1
+) -> Iterator[Piece]:
+    """The connected pieces of a few pixels of a picture; what it costs depends on these alone.
+
+    Args:
+        pixels: (m,) flat indices, ascending.
+        shape: (height, width) of the picture.
+        least_px: pixels of the smallest one.
+        least_side_px: most that are shorter are left out.
+    """
+    labels = cc3d.connected_components(blocks_of(pixels, shape), connectivity=8, binary_image=True)
+    areas, _ = group_pixels(pixels, labels[_places_of_blocks(pixels, shape)], shape)
+    areas = areas.select(areas.areas >= least_px)
+    areas = areas.select(np.maximum(*areas.sizes()) >= least_side_px)
+    for inside, top, left in areas.masks():
+        yield from _pieces(_box(top, left, inside), inside, inside, 1.0, least_px)
+
+
+def _pieces(
+    window: Box, inside: Mask, ink: Mask, least_part: float, least_px: int
+) -> Iterator[Piece]:
+    """Those in a window of the picture, given what lies in it; other arguments as of `find_inked`."""
+    # Of a boolean mask cc3d 4.1 numbers some dark pixels too (docs/upstream/connected-components-3d.md).
+    labels = cc3d.connected_components(inside.view(np.uint8), connectivity=8)
+    areas = _areas(labels)
+    inked = np.bincount(labels[ink], minlength=len(areas))
+    inked[0] = 0
+    is_wanted = (inked >= least_part * areas.clip(1)) & (areas >= least_px)
+    if not is_wanted.any():
+        return
+    pixels = np.flatnonzero(is_wanted[labels])
+    pieces, numbers = group_pixels(pixels, labels.ravel()[pixels], labels.shape)
+    parts = (inked[numbers] / pieces.areas).tolist()
+    for (own, top, left), part in zip(pieces.masks(), parts, strict=True):
+        yield Piece(_box(window[0].start + top, window[1].start + left, own), own, part)
 
 
 def _areas(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
@@ -95,13 +121,13 @@ def _areas(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     return areas
 
 
-def _windows(strokes: Mask, ink: Mask, near: Mask | None) -> Iterator[tuple[Box, Mask]]:
-    """Parts of the frame with ink in them, and in each the strokes that may hang together with it."""
+def _windows(strokes: Mask, near: Mask) -> Iterator[tuple[Box, Mask]]:
+    """Parts of the frame, and in each the strokes that may hang together with what lies in blocks near it."""
     occupied = in_blocks(strokes)
     labels = cc3d.connected_components(occupied, connectivity=8, binary_image=True)
     blocks = np.flatnonzero(occupied)
     areas, _ = group_pixels(blocks, labels.ravel()[blocks], occupied.shape)
-    areas = areas.select(areas.touches(in_blocks(ink) if near is None else near))
+    areas = areas.select(areas.touches(near))
     heights, widths = areas.sizes()
     if (heights * widths).sum() > occupied.size // 2:
         yield _box(0, 0, strokes), strokes
@@ -125,3 +151,17 @@ def in_blocks(mask: Mask) -> Mask:
     packed = np.pad(packed, ((0, -len(packed) % _BLOCK_PX), (0, 0)))
     rows = packed.reshape(-1, _BLOCK_PX, packed.shape[1])
     return np.asarray(np.bitwise_or.reduce(rows, axis=1) > 0)
+
+
+def blocks_of(pixels: NDArray[np.intp], shape: tuple[int, int]) -> Mask:
+    """`in_blocks` of (m,) flat indices of pixels of a picture of that (height, width)."""
+    blocks = np.zeros([-(-side // _BLOCK_PX) for side in shape], dtype=bool)
+    blocks[_places_of_blocks(pixels, shape)] = True
+    return blocks
+
+
+def _places_of_blocks(
+    pixels: NDArray[np.intp], shape: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    rows, columns = places_of(pixels, shape[1])
+    return rows // _BLOCK_PX, columns // _BLOCK_PX

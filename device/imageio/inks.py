@@ -1,0 +1,82 @@
+"""Levels that occur far more often than those beside them: what is drawn has one, what a camera saw has none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.counting.filters import count_levels
+
+_INK_SHARE = 0.5
+"""Of the brightest level: darker lettering does not stand out."""
+_LEAST_INK_PX = 20
+_MOST_INKS = 4
+"""Colours that are looked at, the most frequent first."""
+_MOST_INK_SHARE = 0.1
+"""Of the frame; more of one colour is saturation."""
+_BESIDE = 6
+"""Levels on both sides that a level is compared with."""
+_COUNTED_SHARE = 0.4
+"""Of the brightest level: darker pixels, nearly all of a frame, are counted only where few levels lie between."""
+_FULL_SHARE, _CLOSE_SHARE = 0.93, 0.79
+"""Of the highest level."""
+_SPIKE = 4.0
+"""How much more often than its neighbours a level must occur to be an ink."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ink:
+    """A range of levels.
+
+    Attributes:
+        low, high: its ends, the same as a rule.
+        pixels: (m,) flat indices of the pixels that have them, ascending.
+    """
+
+    low: int
+    high: int
+    pixels: NDArray[np.intp]
+
+
+def find_inks(bright: NDArray[Any], top: int) -> list[Ink]:
+    """Ranges of bright levels that occur far more often than those beside them, but not all over the frame.
+
+    One level as a rule; after JPEG all nearly full ones, where less than half as many come close to them.
+
+    Args:
+        bright: (height, width), the brightest channel.
+        top: the highest value in it.
+    """
+    histogram = _bright_histogram(bright, top)
+    # A picture that was stretched has only every second or third level: levels that do not occur are left out.
+    levels = np.flatnonzero(histogram)
+    counts = histogram[levels]
+    beside = np.convolve(np.pad(counts, _BESIDE // 2), (1, 1, 1, 0, 1, 1, 1), "valid")
+    spikes = (counts >= _LEAST_INK_PX) & (counts * _BESIDE >= _SPIKE * beside)
+    found = levels[spikes & (levels >= int(_INK_SHARE * top))]
+    inks = [(int(level), int(level)) for level in found[np.argsort(histogram[found])[::-1]]]
+    full = int(_FULL_SHARE * top)
+    many = int(histogram[full:].sum())
+    if many >= max(_LEAST_INK_PX, 2 * int(histogram[int(_CLOSE_SHARE * top) : full].sum())):
+        inks.insert(_MOST_INKS - 1, (full, top))
+    most = _MOST_INK_SHARE * bright.size
+    return [
+        Ink(low, high, np.flatnonzero(_is_between(bright, low, high)))
+        for low, high in inks[:_MOST_INKS]
+        if histogram[low : high + 1].sum() <= most
+    ]
+
+
+def _is_between(bright: NDArray[Any], low: int, high: int) -> NDArray[np.bool_]:
+    return np.asarray(bright == low if low == high else (bright >= low) & (bright <= high))
+
+
+def _bright_histogram(bright: NDArray[Any], top: int) -> NDArray[np.intp]:
+    """How often each level occurs, from some levels below the darkest ink on."""
+    is_counted = bright >= int(_COUNTED_SHARE * top)
+    if 2 * np.count_nonzero(is_counted) < bright.size:
+        histogram = count_levels(bright[is_counted])
+        if np.count_nonzero(histogram[: int(_INK_SHARE * top)]) >= _BESIDE // 2:
+            return histogram
+    return count_levels(bright)
