@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import numpy as np
 import pytest
 from browser import PATIENCE_MS, expect_text, serving, settings_for, shoot
@@ -9,6 +10,8 @@ from dapi import NUCLEUS_PX, dapi_frame
 from reviewed import show_result
 from test_installed_models import real
 
+from device.counting.assay import Assay, Exposure
+from device.counting.reading import Reading
 from device.models.package import pack_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
@@ -43,7 +46,7 @@ def _make_assay(page):
     page.locator("#new-name").fill(NAME)
     page.locator("#new-channel").fill("DAPI")
     page.locator("#new-diameter-px").fill(str(NUCLEUS_PX))
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save as a new assay").click()
     expect_text(page, "#assay-note", re.compile("version 1, is saved"))
     width = page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]
@@ -101,6 +104,45 @@ def _count_again(page, served, row):
     expect_text(page, "#automatic-count strong", str(after.count))
     shoot(page, "assay-sixth")
     return served.store.counts.get(after.id)
+
+
+def test_the_form_shows_what_an_assay_holds_and_changes_nothing_else(tmp_path, open_page):
+    held = Assay(
+        name="mine",
+        reading=Reading(channel="DAPI", z=2, full_scale=4095, offset=100),
+        objective="not of the list",
+        pixel_size_um=0.5,
+        cell_diameter_um=9.0,
+        threshold=0.4,
+        least_probability=0.3,
+        min_area_px=20.0,
+        exclude_border=True,
+        exposure=Exposure(exposure_s=0.25, gain=2.0, red_gain=1.5),
+    )
+    with serving(settings_for(tmp_path)) as served:
+        served.store.assays.save(held, "ann")
+        page = open_page(f"{served.url}/assays", {"width": 1366, "height": 768})
+        page.locator("#assay").select_option("mine")
+        page.get_by_role("button", name="Save as version 2").wait_for()
+        page.locator("#assay-form summary").click()
+        page.get_by_label("Blue gain").fill("1.25")
+        page.get_by_label("Exposure").fill("300")
+        page.get_by_role("button", name="Save as version 2").click()
+        expect_text(page, "#assay-note", "mine, version 2, is saved.")
+        exposure = msgspec.structs.replace(held.exposure, exposure_s=0.3, blue_gain=1.25)
+        expected = msgspec.structs.replace(held, exposure=exposure, version=2)
+        assert served.store.assays.get("mine") == expected
+        page.get_by_label("Cell diameter in pixels").fill("18")
+        page.get_by_label("Threshold").fill("")
+        page.locator("#new-name").fill("other")
+        page.get_by_role("button", name="Save as a new assay").click()
+        expect_text(page, "#assay-note", "other, version 1, is saved.")
+        other = served.store.assays.get("other")
+        assert (other.cell_diameter_px, other.cell_diameter_um) == (18, None)
+        assert (other.threshold, other.exclude_border) == (None, True)
+        expect_text(page, "#assay-versions", re.compile("^Version 1: today"))
+        shoot(page, "assay-form", full=True)
+        page.close()
 
 
 def test_a_model_is_installed_used_and_removed_on_the_page(tmp_path, open_page):

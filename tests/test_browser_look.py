@@ -81,6 +81,48 @@ def test_a_line_across_a_cell_is_the_size_that_the_images_are_counted_with(serve
         assert (result.cell_diameter_px, result.cell_diameter_from) == (drawn, "set")
 
 
+def test_channel_and_size_are_kept_as_an_assay_that_the_images_are_counted_with(served, open_page):
+    page = open_page(f"{served.url}/upload", SIZES["1366"])
+    open_page.watched[-1].forgive("/api/v1/looks")
+    page.get_by_label("Show me the first image").check()
+    page.locator("#assay").select_option("DAPI nuclei")
+    page.locator("#files").set_input_files(FILES)
+    page.locator("#look-message", has_text="1 FITC, 2 DAPI").wait_for()
+    page.locator("#look-channel").fill("DAPI")
+    page.locator("#look-channel").press("Enter")
+    page.locator("#look[data-circles]").wait_for()
+    image = ImageOnCanvas(page, 320, 240, "#look-canvas")
+    x, y = FRAMES["slice 1.tif"].nuclei[0]
+    image.click(x - 11, y)
+    image.click(x + 11, y)
+    drawn = float(page.locator("#look-diameter").input_value())
+    page.get_by_text("Keep this as an assay").click()
+    for name, said in (
+        ("DAPI nuclei", "already"),
+        ("DAPI drawn", "DAPI drawn, version 1, is saved"),
+    ):
+        page.get_by_label("Name of the assay").fill(name)
+        page.locator("#look-keep-form").get_by_role("button", name="Save").click()
+        page.locator("#look-keep-note", has_text=said).wait_for()
+    expect_text(page, "#look-from", "As the assay DAPI drawn says.")
+    assert page.get_by_role("button", name="Count 2 images").is_visible()
+    shoot(page, "look-kept")
+    page.get_by_role("button", name="Count 2 images").click()
+    expect_text(page, "#upload-summary", re.compile("^2 of 2 counted"))
+    kept = served.store.assays.get("DAPI drawn")
+    assert (kept.reading.channel, kept.cell_diameter_px, kept.cell_diameter_um) == (
+        "DAPI",
+        drawn,
+        None,
+    )
+    assert served.store.assays.get("DAPI nuclei").version == 1
+    for row in served.store.counts.search(limit=2):
+        result = served.store.result(row.id)
+        assert (result.assay.name, result.cell_diameter_px) == ("DAPI drawn", drawn)
+        assert result.taken.channel == "DAPI"
+    assert page.locator("#assay").input_value() == "DAPI drawn"
+
+
 def test_the_estimate_is_taken_for_each_image(served, open_page):
     page = open_page(f"{served.url}/upload")
     look_at(page, FILES)
@@ -170,7 +212,7 @@ def test_objectives_are_kept_on_the_page_of_assays_and_assays_follow(served, ope
     expect_text(page, "#objective-note", "40x is added.")
     page.locator("#new-objective").select_option("40x")
     page.locator("#new-name").fill("DAPI 40x")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save as a new assay").click()
     expect_text(page, "#assay-note", re.compile("version 1, is saved"))
     assert served.store.assays.get("DAPI 40x").pixel_size_um == 0.3
     page.get_by_role("button", name="Remove 40x").click()

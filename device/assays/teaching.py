@@ -237,15 +237,16 @@ def _in_words(
     before: LessonScores, after: LessonScores, better: bool, worse: tuple[str, ...]
 ) -> str:
     figures = (
-        f"F1 {before.f1:.2f} before, {after.f1:.2f} after; mean error {before.mean_error:.1f} cells before, "
-        f"{after.mean_error:.1f} after; {after.coverage:.0%} of the intervals hold the true count (90 % are meant to)."
+        f"F1 {before.f1:.2f} before, {after.f1:.2f} after (1 is perfect); mean error {before.mean_error:.1f} cells "
+        f"before, {after.mean_error:.1f} after; {before.coverage:.0%} of the intervals hold the true count before, "
+        f"{after.coverage:.0%} after (90 % are meant to)."
     )
     if not better:
-        return f"Teaching does not help with these frames, so nothing is offered: {figures}"
+        return f"Teaching does not help with these images, so nothing is offered: {figures}"
     doubt = (
         " Every count will carry a warning that its interval is not reliable."
         if after.coverage < LEAST_COVERAGE
         else ""
     )
     said = f" These images would be counted worse than now: {', '.join(worse)}." if worse else ""
-    return f"Frames that were left out are counted better: {figures}{doubt}{said}"
+    return f"Images that were left out are counted better: {figures}{doubt}{said}"

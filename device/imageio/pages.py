@@ -78,8 +78,8 @@ def data_pages(pages: Sequence[Any], name: str, decode: Decode) -> list[Any]:
     if others:
         kinds = "; ".join(_describe(group) for group in (largest, *others)[:6])
         raise InputError(
-            f"{name} contains {len(pages)} planes of several kinds ({kinds}); one image is expected: choose one with "
-            "--plane page NUMBER, or export it alone."
+            f"{name} contains {len(pages)} planes of several kinds ({kinds}); one image is expected: choose one in a "
+            "command with --plane page NUMBER, or export it alone."
         )
     return largest
 

@@ -84,7 +84,8 @@ def choose_picture(pictures: Sequence[Picture], asked: Reading, name: str) -> Pi
         scenes = _enumerate([picture.name for picture in pictures])
         raise InputError(
             f"{name} contains {len(pictures)} planes in {len(pictures)} scenes ({scenes});"
-            " one image is expected: choose one with --plane scene NUMBER, or export a single scene."
+            " one image is expected: choose a scene (on the page under Count settings, in a command with --plane scene "
+            "NUMBER), or export a single one."
         )
     return pictures[0]
 
@@ -168,8 +169,8 @@ def _channels(picture: Picture, asked: Reading, name: str) -> tuple[list[int], t
         return [stain], (f"Channel {_name_of(picture, stain)} was taken as the stain.",)
     called = [f"{i} {channel.name}".strip() for i, channel in enumerate(picture.channels, start=1)]
     raise InputError(
-        f"{name} has {count} channels ({_enumerate(called)}); one or three (RGB) are expected: choose "
-        "the stain's with --channel NAME or NUMBER, or export it alone."
+        f"{name} has {count} channels ({_enumerate(called)}), and one is counted: choose that of the stain (on the page "
+        "under Channel, in a command with --channel NAME or NUMBER), or export it alone."
     )
 
 
@@ -223,10 +224,10 @@ def _several_planes(picture: Picture, left: Mapping[str, int], name: str) -> Inp
     planes = math.prod(left.values())
     held = " and ".join(f"{size} {STACK_WORDS[axis]}" for axis, size in left.items())
     options = " ".join(f"--plane {axis} NUMBER" for axis in left)
-    project = ", take --project max, mean or focus," if len(left) == 1 else ""
+    project = " or --project max, mean or focus" if len(left) == 1 else ""
     return InputError(
-        f"{name} contains {planes} planes ({held}); one image is expected: choose one with {options}{project} "
-        "or export a single plane."
+        f"{name} contains {planes} planes ({held}); one image is expected: choose one (on the page under Count "
+        f"settings, in a command with {options}{project}), or export a single plane."
     )
 
 

@@ -8,7 +8,7 @@ export async function offerAssays(id, remembered = "assay") {
   try {
     const answer = await api.get("/assays");
     field.replaceChildren(...answer.assays.map((assay) => element("option", { value: assay.name, title: assay.about },
-      assay.taught_frames ? `${assay.name} (taught by ${assay.taught_frames} frames)` : assay.name)));
+      assay.taught_frames ? `${assay.name} (taught by ${assay.taught_frames} images)` : assay.name)));
     const last = remembered && memory.read(remembered);
     field.value = answer.assays.some((assay) => assay.name === last) ? last : answer.default;
     if (remembered) field.addEventListener("change", () => memory.write(remembered, field.value));

@@ -1,21 +1,24 @@
 // The page of the assays: look, save under a name, teach, go back to an earlier version.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
+import { AssayForm } from "./assay-form.js";
 import { author, byId, element, memory, pairs } from "./dom.js";
 import { moment, number, person, significant } from "./format.js";
 import "./header.js";
-import { offerObjectives } from "./objective-choice.js";
 import { keepPossible } from "./possible.js";
 import { countPage } from "./root.js";
 
 const field = byId("assay");
 const path = (rest = "") => `/assays/${encodeURIComponent(field.value)}${rest}`;
+const form = new AssayForm();
 const say = (text) => { byId("assay-note").textContent = text; };
+const PROJECTIONS = { max: "brightest of all planes", mean: "mean of all planes", focus: "sharpest plane" };
 let assay = null;
 let proposed = null;
 
 function showValues() {
   const reading = assay.reading ?? {};
+  const exposure = assay.exposure ?? {};
   byId("assay-about").textContent = assay.about;
   byId("assay-export").href = api.url(path());
   byId("assay-export").setAttribute("download", `${assay.name}.json`);
@@ -23,20 +26,27 @@ function showValues() {
     ["Version", number(assay.version)],
     ["Model", assay.model],
     ["Channel", reading.channel],
-    ["Projection", reading.project],
+    ["Projection", PROJECTIONS[reading.project]],
+    ["Full scale", reading.full_scale && number(reading.full_scale)],
+    ["Offset", reading.offset && number(reading.offset)],
     ["Objective", assay.objective],
     ["Pixel size", assay.pixel_size_um && `${significant(assay.pixel_size_um)} µm`],
     ["Cell diameter", (assay.cell_diameter_px && `${significant(assay.cell_diameter_px)} px`) || (assay.cell_diameter_um && `${significant(assay.cell_diameter_um)} µm`)],
     ["Threshold", assay.threshold && number(assay.threshold, 2)],
+    ["Least probability", assay.least_probability && number(assay.least_probability, 2)],
+    ["Smallest cell", assay.min_area_px && `${significant(assay.min_area_px)} px²`],
     ["Cells at the edge", assay.exclude_border ? "not counted" : "counted"],
+    ["Exposure", exposure.exposure_s && `${significant(1000 * exposure.exposure_s)} ms`],
+    ["Gain", exposure.gain && significant(exposure.gain)],
+    ["Red and blue gain", (exposure.red_gain || exposure.blue_gain) && [exposure.red_gain, exposure.blue_gain].map((one) => (one ? significant(one) : "as set")).join(" and ")],
     ["Taught by", assay.taught && `${number(assay.taught.frames)} images with ${number(assay.taught.cells)} cells`],
   ]));
 }
 
 async function showVersions() {
   const { versions } = await api.get(path("/versions"));
-  byId("assay-versions").replaceChildren(...versions.map((one, place) => element("li", { value: one.version },
-    `${moment(one.when)}, ${person(one.who)}${one.taught_frames ? `, taught by ${one.taught_frames} images` : ""} `,
+  byId("assay-versions").replaceChildren(...versions.map((one, place) => element("li", {},
+    `Version ${one.version}: ${moment(one.when)}, ${person(one.who)}${one.taught_frames ? `, taught by ${one.taught_frames} images` : ""} `,
     place > 0 && element("button", { class: "button small", type: "button", onclick: () => change(() => api.post(path("/restore"), { version: one.version, who: author() })) }, "Use again"))));
 }
 
@@ -51,53 +61,33 @@ function showLesson(lesson) {
     element("td", {}, frame.after === frame.before ? number(frame.after) : element("strong", {}, number(frame.after))))));
 }
 
-async function show() {
+/** The chosen assay; what a person is typing in the form may stay. */
+async function show(refill = true) {
   showLesson(null);
   try {
     assay = await api.get(path());
     showValues();
     await showVersions();
+    if (refill) await form.show(assay);
   } catch (error) {
     say(error.message);
   }
 }
 
 /** Saves something and shows what it came to. */
-async function change(order) {
+async function change(order, then = "") {
   try {
     const saved = await order();
     memory.write("assay", saved.name);
     await offerAssays("assay");
     await show();
-    say(`${saved.name}, version ${saved.version}, is saved.`);
+    say(`${saved.name}, version ${saved.version}, is saved.${then}`);
   } catch (error) {
     say(error.message);
   }
 }
 
-const save = (content) => change(() => api.post("/assays", { assay: content, who: author() }));
-
-/** The first choice keeps what the assay has, the second is none; an objective of the list brings its pixel size. */
-function objectiveWish() {
-  const choice = byId("new-objective");
-  return choice.selectedIndex < 1 ? {} : { objective: choice.value, pixel_size_um: null };
-}
-
-const offerObjectivesAgain = () => offerObjectives("new-objective", "as the chosen assay", "none");
-
-function fromForm() {
-  const value = (id) => byId(id).value.trim();
-  const amount = (id) => (value(id) ? Number(value(id)) : null);
-  const diameters = amount("new-diameter-px") || amount("new-diameter-um")
-    ? { cell_diameter_px: amount("new-diameter-px"), cell_diameter_um: amount("new-diameter-um") } : {};
-  const given = { pixel_size_um: amount("new-pixel"), threshold: amount("new-threshold") };
-  const wanted = Object.fromEntries(Object.entries(given).filter(([, one]) => one !== null));
-  const channel = value("new-channel");
-  return {
-    ...assay, ...objectiveWish(), ...diameters, ...wanted, name: value("new-name"), exclude_border: byId("new-border").checked,
-    reading: { ...assay.reading, ...(channel ? { channel } : {}) },
-  };
-}
+const save = (content, then) => change(() => api.post("/assays", { assay: content, who: author() }), then);
 
 async function teach() {
   const button = byId("teach");
@@ -114,12 +104,11 @@ async function teach() {
 }
 
 keepPossible(byId("assay-form"), say);
-byId("objective-list").addEventListener("changed", async () => { await offerObjectivesAgain(); show(); });
-offerObjectivesAgain();
-field.addEventListener("change", show);
-byId("assay-form").addEventListener("submit", (event) => { event.preventDefault(); save(fromForm()); });
+byId("objective-list").addEventListener("changed", async () => { await show(false); await form.offerObjectives(); });
+field.addEventListener("change", () => show());
+byId("assay-form").addEventListener("submit", (event) => { event.preventDefault(); save(form.read()); });
 byId("teach").addEventListener("click", teach);
-byId("teach-accept").addEventListener("click", () => save(proposed));
+byId("teach-accept").addEventListener("click", () => save(proposed, " New images are counted with it. Count earlier ones again in the history or on their pages."));
 byId("teach-refuse").addEventListener("click", () => showLesson(null));
 byId("assay-import").addEventListener("change", async (event) => {
   const text = await event.target.files[0].text();

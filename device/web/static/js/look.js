@@ -1,5 +1,6 @@
 // Look at an image before it is counted: a line across a typical cell, or the estimate; circles of that size lie on it.
 import * as api from "./api.js";
+import { KeepAssay } from "./assay-keep.js";
 import { byId, debounce, toast } from "./dom.js";
 import { PLAIN, shownAs } from "./display.js";
 import { number, percent, plural, significant } from "./format.js";
@@ -51,6 +52,11 @@ export class Look {
     byId("look-brightness").addEventListener("input", () => this.#brighten());
     this.dialog.addEventListener("close", () => this.#closed());
     byId("look-scale").addEventListener("toggle", () => this.#forget());
+    byId("look-channel").addEventListener("change", () => this.#otherChannel());
+    this.keeping = new KeepAssay({
+      options: () => ({ ...this.options, cell_diameter_px: field.value }),
+      onKept: (name) => this.#kept(name),
+    });
     this.scale = new ScaleForm("look-scale", {
       line: () => this.line.length,
       assay: () => this.options.assay,
@@ -71,6 +77,7 @@ export class Look {
     Object.assign(this, { files, options, onAgreed, agreed: false });
     byId("look-note").textContent = "";
     field.value = options.cell_diameter_px;
+    byId("look-channel").value = options.channel;
     this.line.clear();
     byId("look-next").hidden = files.length < 2;
     byId("look-count").textContent = `Count ${plural(files.length, "image")}`;
@@ -108,7 +115,7 @@ export class Look {
       this.#brighten();
       this.#findSpots();
     } catch (error) {
-      if (error.name !== "AbortError") say(`${error.message} The instrument would refuse it in the same way.`);
+      if (error.name !== "AbortError") say(error.message);
     }
     this.#read();
   }
@@ -146,6 +153,21 @@ export class Look {
     this.#show(this.at);
   }
 
+  /** The picture of that channel; it is the choice for all of the images. */
+  #otherChannel() {
+    const channel = byId("look-channel").value.trim();
+    byId("channel").value = channel;
+    this.options = { ...this.options, channel };
+    this.#show(this.at);
+  }
+
+  /** The images are counted with the assay that was just saved; its size stands in it and not in the field. */
+  #kept(name) {
+    this.options = { ...this.options, assay: name };
+    field.value = "";
+    this.#show(this.at);
+  }
+
   #forget() {
     this.line.clear();
     field.value = "";
@@ -156,6 +178,7 @@ export class Look {
   /** What is counted with, in words. */
   #read() {
     const { seen } = this;
+    this.dialog.querySelector(".zoom").hidden = !this.picture;
     byId("look-estimate").disabled = !seen || !field.value;
     byId("look-estimate").textContent = OTHERWISE[seen?.cell_diameter_from] ?? OTHERWISE.estimated;
     byId("look-notes").textContent = seen ? [this.#words(), ...seen.notes].join(" ") : "";
@@ -204,8 +227,10 @@ export class Look {
     this.asking?.abort();
     this.picture = null;
     this.shown = null;
-    byId("look-scale").open = false;
-    byId("look-scale-note").textContent = "";
+    for (const name of ["look-scale", "look-keep"]) {
+      byId(name).open = false;
+      byId(`${name}-note`).textContent = "";
+    }
     if (!this.agreed) toast("Nothing was uploaded.", "warn");
   }
 }

@@ -12,6 +12,7 @@ function range({ min, max, step }) {
 export function keepPossible(form, say) {
   for (const input of form.querySelectorAll("input[type=number]")) {
     let kept = input.value;
+    input.addEventListener("focus", () => { if (input.checkValidity()) kept = input.value; });
     input.addEventListener("change", () => {
       if (input.checkValidity()) {
         kept = input.value;
