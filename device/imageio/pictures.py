@@ -169,8 +169,8 @@ def _channels(picture: Picture, asked: Reading, name: str) -> tuple[list[int], t
         return [stain], (f"Channel {_name_of(picture, stain)} was taken as the stain.",)
     called = [f"{i} {channel.name}".strip() for i, channel in enumerate(picture.channels, start=1)]
     raise InputError(
-        f"{name} has {count} channels ({_enumerate(called)}), and one is counted: choose that of the stain (on the page "
-        "under Channel, in a command with --channel NAME or NUMBER), or export it alone."
+        f"{name} has {count} channels ({_enumerate(called)}), and one is counted: choose that of the stain (on the "
+        "page under Channel, in a command with --channel NAME or NUMBER), or export it alone."
     )
 
 
