@@ -21,6 +21,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from device.counting.confidence.promise import holds, interval_words
+
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(os.environ.get("FLUOCOUNT_FIELD", ROOT.parent / "shared" / "field"))
 REFUSED = "refused"
@@ -167,10 +169,10 @@ def sparse(outcome: Outcome) -> Iterator[str]:
 
 def binned(outcome: Outcome) -> Iterator[str]:
     for name in ("bin2.png", "bin4.png"):
-        low, high = outcome.results[name]["interval"]
+        interval = outcome.results[name]["interval"]
         flags = {"cell_size", "scale", "size_unknown"} & set(outcome.flags(name))
-        if not flags and not low <= 35 <= high:
-            yield f"{name}: {outcome.count(name)} ({low} to {high}), no flag about the scale"
+        if not flags and not holds(interval, 35):
+            yield f"{name}: {outcome.count(name)} ({interval_words(interval)}), no flag about the scale"
 
 
 def odd_names(outcome: Outcome) -> Iterator[str]:

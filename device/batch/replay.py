@@ -15,6 +15,7 @@ import tifffile
 
 from device import __version__
 from device.counting.assay import adapt_card
+from device.counting.confidence.promise import interval_words
 from device.counting.diameter import Diameter
 from device.counting.pipeline import count_frame
 from device.counting.records import (
@@ -284,10 +285,9 @@ def _outcome_differences(past: Past, now: Counted) -> list[Difference]:
         texts.append("the label image differs")
     if then.doubtful != now.result.doubtful:
         texts.append("the doubtful objects differ")
-    if then.interval != now.result.interval:
-        texts.append(
-            "the interval is {} to {}, it was {} to {}".format(*now.result.interval, *then.interval)
-        )
+    known, found = interval_words(then.interval), interval_words(now.result.interval)
+    if known != found:
+        texts.append(f"the interval is {found}, it was {known}")
     before, after = ({flag.code for flag in result.flags} for result in (then, now.result))
     if before != after:  # their sentences may be worded anew
         texts.append("the flags differ")

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from device.batch.items import Item, Search
+from device.counting.confidence.promise import interval_words
 from device.counting.records import CountResult
 from device.export.tables import (
     ERRORS_COLUMNS,
@@ -142,7 +143,7 @@ def _table_row(name: str, result: CountResult) -> tuple[str | int, ...]:
     return (
         name,
         result.count,
-        f"{result.interval[0]} to {result.interval[1]}",
+        interval_words(result.interval),
         len(result.doubtful),
         f"{result.width}x{result.height}",
         f"{result.seconds.total:.2f}",

@@ -15,6 +15,7 @@ from device.counting.choice import choose
 from device.counting.confidence.features import measure_doubt, measure_with_doubt
 from device.counting.confidence.flags import file_flags, frame_flags, model_flags, size_flags
 from device.counting.confidence.probabilities import count_interval
+from device.counting.confidence.promise import limit_promise
 from device.counting.confidence.statistics import count_statistics, frame_statistics
 from device.counting.diameter import Diameter
 from device.counting.judge import judge
@@ -168,21 +169,23 @@ def _result(seen: Segmented, found: Found) -> CountResult:
     frame, settings, confidence = seen.frame, seen.settings, seen.card.confidence
     count = len(found.cells)
     statistics = count_statistics(seen.statistics, found.cells, frame, settings.cell_diameter_px)
+    flags = (
+        *model_flags(seen.card),
+        *file_flags(frame.taken),
+        *size_flags(settings.objective, settings.assay, frame),
+        *frame_flags(statistics, usual_frame(seen)),
+    )
+    interval = count_interval(
+        found.judged.probabilities, confidence.frame_sd, count, confidence.count_sd
+    )
     return CountResult(
         image=frame.source,
         image_sha256=frame.sha256,
         count=count,
         cells=found.cells,
         doubtful=found.doubtful,
-        interval=count_interval(
-            found.judged.probabilities, confidence.frame_sd, count, confidence.count_sd
-        ),
-        flags=(
-            *model_flags(seen.card),
-            *file_flags(frame.taken),
-            *size_flags(settings.objective, settings.assay, frame),
-            *frame_flags(statistics, usual_frame(seen)),
-        ),
+        interval=limit_promise(interval, flags),
+        flags=flags,
         model=seen.card.ref,
         threshold=settings.threshold,
         cell_diameter_px=settings.cell_diameter_px,

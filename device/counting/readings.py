@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from device.counting.card import ModelCard
+from device.counting.confidence.promise import hold_both, limit_promise
 from device.counting.confidence.statistics import cell_size_ratio
 from device.counting.diameter import Diameter, estimate_diameter
-from device.counting.records import Counted, CountResult, Flag, Frame
+from device.counting.records import Counted, CountInterval, CountResult, Flag, Frame
 from device.counting.settings import DIAMETER_RANGE_PX
 
 NEAR = 1.3
@@ -190,15 +191,14 @@ def _at_least(diameter: Diameter, smallest_px: float) -> Diameter:
 
 def _holding_both(kept: Counted, other: CountResult, flag: Flag) -> Counted:
     """One count whose interval holds the other's too, with a warning."""
-    intervals = (kept.result.interval, other.interval)
-    both = min(low for low, _ in intervals), max(high for _, high in intervals)
-    return _with(kept, interval=both, flag=flag)
+    return _with(kept, hold_both(kept.result.interval, other.interval), flag)
 
 
-def _with(counted: Counted, interval: tuple[int, int], flag: Flag) -> Counted:
-    """The same count with an interval and one more warning."""
+def _with(counted: Counted, interval: CountInterval, flag: Flag) -> Counted:
+    """The same count with one more warning, and the part of an interval that it leaves."""
     flags = (*counted.result.flags, flag)
-    result = msgspec.structs.replace(counted.result, interval=interval, flags=flags)
+    promised = limit_promise(interval, flags)
+    result = msgspec.structs.replace(counted.result, interval=promised, flags=flags)
     return replace(counted, result=result)
 
 

@@ -16,6 +16,7 @@ ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 ProbabilityMap = npt.NDArray[np.uint8]
 LabelImage = npt.NDArray[np.int32]
 
+CountInterval = tuple[int, int | None]
 DiameterFrom = Literal["set", "estimated", "usual"]
 """Who said how large a cell is."""
 
@@ -172,7 +173,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
         count: always len(cells).
         cells: counted cells, ids 1..count.
         doubtful: objects near the decision on either side; those not counted have ids above count.
-        interval: 90 % interval [low, high] of the count.
+        interval: 90 % interval [low, high] of the count; high is None where a flag says that none can be promised.
         flags: why this frame may be unlike what the model was trained on.
         model: which network.
         threshold: cut-off on the probability map, 0 to 1, exclusive.
@@ -199,7 +200,7 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     cells: tuple[Cell, ...]
     doubtful: tuple[Cell, ...] = ()
-    interval: tuple[int, int]
+    interval: CountInterval
     flags: tuple[Flag, ...] = ()
     model: ModelRef
     model_reason: str = ""

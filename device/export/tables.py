@@ -124,7 +124,7 @@ def counts_row(
         csv_text(kept.sample),
         str(result.count),
         str(corrected),
-        *(str(bound) for bound in result.interval),
+        *("" if bound is None else str(bound) for bound in result.interval),
         " ".join(flag.code for flag in result.flags),
         str(len(result.doubtful)),
         _number(_density_per_mm2(result, corrected)),

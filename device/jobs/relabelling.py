@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from device.counting.card import ModelCard
+from device.counting.confidence.promise import hold_both
 from device.counting.pipeline import relabel
 from device.counting.readings import SCALE_FLAG
 from device.counting.records import (
@@ -181,15 +182,13 @@ def _relabel(held: Held, change: Change) -> Counted:
 def _as_known_before(result: CountResult, before: CountResult) -> CountResult:
     """The result with what only the network's run could tell: model, diameter, and doubts about the diameter."""
     doubts = tuple(flag for flag in before.flags if flag.code == SCALE_FLAG)
-    low, high = result.interval
-    if doubts:
-        low, high = min(low, before.interval[0]), max(high, before.interval[1])
+    interval = hold_both(result.interval, before.interval) if doubts else result.interval
     return msgspec.structs.replace(
         result,
         model_reason=before.model_reason,
         cell_diameter_from=before.cell_diameter_from,
         cell_diameter_range_px=before.cell_diameter_range_px,
-        interval=(low, high),
+        interval=interval,
         flags=(*result.flags, *doubts),
     )
 

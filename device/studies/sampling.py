@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device.errors import InputError
-from device.studies.values import ImageLine
+from device.studies.values import ImageLine, ends_of
 
 LEAST_DRAWN = 5
 """The scatter of the differences cannot be estimated from fewer images."""
@@ -64,9 +64,8 @@ def _reach(sd: float, numbers: npt.NDArray[np.int_], images: int) -> npt.NDArray
 
 def expected_sd(lines: Sequence[ImageLine]) -> float:
     """Standard deviation of the error that the intervals of the counts promise; for the first review of a study."""
-    widths = [
-        line.interval[1] - line.interval[0] for line in _leave_out_reviewed(lines) if line.interval
-    ]
+    ends = [ends_of(line) for line in _leave_out_reviewed(lines) if line.interval]
+    widths = [high - low for low, high in ends]
     return (
         math.sqrt(float(np.mean([(width / _WIDTH_90) ** 2 for width in widths]))) if widths else 0.0
     )

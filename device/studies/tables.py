@@ -58,7 +58,7 @@ def prism_csv(analysis: Analysis) -> str:
 
 
 def _image_row(study: str, line: ImageLine) -> list[str]:
-    low, high = ("", "") if line.interval is None else map(str, line.interval)
+    low, high = ("" if end is None else str(end) for end in line.interval or (None, None))
     place = line.place
     return [
         *map(csv_text, (study, place.group, place.subject, place.slice, place.region, line.image)),

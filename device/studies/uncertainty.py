@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from device.store.studies import Study
 from device.studies.comparing import CONFIDENCE, Comparison, Effect
-from device.studies.values import ImageLine, Subject, value_of
+from device.studies.values import ImageLine, Subject, ends_of, value_of
 
 DRAWS = 500
 """Enough for two digits of a standard deviation (its own relative error is 1 / sqrt(2 * 500) = 3 %)."""
@@ -37,8 +37,7 @@ def draw_counts(lines: Sequence[ImageLine], draws: int, generator: np.random.Gen
     person looked through does not scatter.
     """
     count = np.array([float(line.count or 0) for line in lines])
-    ends = [line.interval or (line.count or 0, line.count or 0) for line in lines]
-    low, high = np.array(ends, dtype=float).reshape(-1, 2).T
+    low, high = np.array([ends_of(line) for line in lines], dtype=float).reshape(-1, 2).T
     below, above = np.maximum(0, count - low) / _HALF_90, np.maximum(0, high - count) / _HALF_90
     normal = np.abs(generator.standard_normal((draws, len(lines))))
     total = below + above

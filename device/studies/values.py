@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from device.counting.records import CountResult
+from device.counting.records import CountInterval, CountResult
 from device.errors import DamagedError, NotFoundError
 from device.export.tables import counted_area_mm2
 from device.store import CountRow, Store
@@ -19,7 +19,8 @@ class ImageLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         count: corrected by hand where somebody did; None until it is counted.
         automatic: the count before corrections.
-        interval: 90 % interval of `count`; where a person looked through the image, the count itself.
+        interval: 90 % interval of `count`, without an upper limit (None) where a warning says that none can be
+            promised; where a person looked through the image, the count itself.
         area_mm2: the counted area, None where the scale is unknown.
         flags: codes of what is unusual.
         model, assay: with their versions, as text.
@@ -33,7 +34,7 @@ class ImageLine(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     count: int | None
     automatic: int | None
-    interval: tuple[int, int] | None
+    interval: CountInterval | None
     area_mm2: float | None
     flags: tuple[str, ...]
     reviewed_by: str | None
@@ -186,17 +187,25 @@ def flag_words(line: ImageLine) -> str:
     return ", ".join(code.replace("_", " ") for code in line.flags)
 
 
-def interval_of(row: CountRow) -> tuple[int, int] | None:
+def interval_of(row: CountRow) -> CountInterval | None:
     """90 % interval of the corrected count: none is left where a person looked the image through.
 
     Single corrections without that move the interval with the count.
     """
     if row.corrected_count is None or row.count is None:
         return None
-    if row.reviewed_by or row.interval_low is None or row.interval_high is None:
+    if row.reviewed_by or row.interval_low is None:
         return row.corrected_count, row.corrected_count
     moved = row.corrected_count - row.count
-    return max(0, row.interval_low + moved), max(0, row.interval_high + moved)
+    high = None if row.interval_high is None else max(0, row.interval_high + moved)
+    return max(0, row.interval_low + moved), high
+
+
+def ends_of(line: ImageLine) -> tuple[int, int]:
+    """The interval for computing: without an upper limit the side above is taken to be as wide as that below."""
+    count = line.count or 0
+    low, high = line.interval or (count, count)
+    return low, 2 * count - low if high is None else high
 
 
 def _assay(result: CountResult | None) -> str:

@@ -44,7 +44,8 @@ TERMS = {
     "interval": Term(
         "90 % interval",
         "In nine of ten images the number that a person would count lies between these two. A wide interval means "
-        "that many objects are doubtful: look at them, or take a better image.",
+        'that many objects are doubtful: look at them, or take a better image. "At least": a warning says that cells '
+        'may be missing. "Not known": the image is unlike all on which this was tested.',
         "confidence#interval",
     ),
     "flags": Term(

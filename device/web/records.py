@@ -8,7 +8,7 @@ from device.assays.teaching import Lesson
 from device.camera import CameraStatus
 from device.counting.assay import Assay
 from device.counting.card import ModelCard
-from device.counting.records import CountResult, Flag
+from device.counting.records import CountInterval, CountResult, Flag
 from device.forward import ForwardState
 from device.jobs.looking import Look
 from device.jobs.models import ModelList
@@ -116,7 +116,7 @@ class CountSummary(CountEntry, frozen=True, kw_only=True):
 
     count: int | None
     corrected_count: int | None
-    interval: tuple[int, int] | None
+    interval: CountInterval | None
     flags: tuple[Flag, ...]
     doubtful_count: int | None
     width: int | None

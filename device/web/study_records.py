@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from device.counting.records import CountInterval
 from device.store.studies import Place, Study
 from device.studies.analysis import GroupSummary, SubjectValue
 from device.studies.comparing import Comparison
@@ -39,7 +40,7 @@ class StudyImageView(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     place: Place
     count: int | None
-    interval: tuple[int, int] | None
+    interval: CountInterval | None
     cells_per_mm2: float | None
     flags: tuple[str, ...]
     reviewed_by: str | None

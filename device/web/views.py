@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from device.counting.records import CountResult
+from device.counting.records import CountInterval, CountResult
 from device.errors import InputError
 from device.export.regions import read_regions
 from device.export.stored import in_force
@@ -172,10 +172,8 @@ def _common(row: CountRow) -> dict[str, Any]:
     }
 
 
-def _interval(row: CountRow) -> tuple[int, int] | None:
-    if row.interval_low is None or row.interval_high is None:
-        return None
-    return row.interval_low, row.interval_high
+def _interval(row: CountRow) -> CountInterval | None:
+    return None if row.interval_low is None else (row.interval_low, row.interval_high)
 
 
 def _log(corrections: list[Correction]) -> tuple[CorrectionView, ...]:

@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from device.assays.fitting import left_out
 from device.counting.card import ModelCard
+from device.counting.confidence.promise import holds
 from device.counting.records import Counted
 from device.errors import SettingsError
 from trainer.confidence.evidence import fit_confidence, gather
@@ -97,8 +98,7 @@ def without_set(run: Run, path: str) -> tuple[Run, Source]:
 
 
 def _see(example: Example, counted: Counted) -> Seen:
-    low, high = counted.result.interval
-    is_inside = low <= example.count <= high
+    is_inside = holds(counted.result.interval, example.count)
     return Seen(score(example, counted), is_inside, bool(counted.result.flags))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from tabulate import tabulate
 
+from device.counting.confidence.promise import holds
 from device.counting.pipeline import count_frame
 from device.counting.records import CountResult, CountSettings, Frame
 from device.counting.segmenter import Segmenter
@@ -37,7 +38,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     reference: int
     count: int
     low: int
-    high: int
+    high: int | None
     flags: tuple[str, ...]
     diameter_ratio: float
 
@@ -49,7 +50,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_silently_wrong(self) -> bool:
         """A wrong count without a warning whose interval does not hold the right one."""
-        return not (self.is_near or self.flags or self.low <= self.reference <= self.high)
+        return not (self.is_near or self.flags or holds((self.low, self.high), self.reference))
 
 
 def zoom_frame(frame: Frame, zoom: float) -> Frame:

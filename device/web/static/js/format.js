@@ -10,7 +10,13 @@ export const significant = (value) => (value === null || value === undefined ? "
 
 export const percent = (fraction, digits = 0) => `${number(fraction * 100, digits)} %`;
 
-export const interval = (pair) => (pair ? `${number(pair[0])} to ${number(pair[1])}` : "");
+/** pair: lowest and highest number of cells; no highest one where none can be promised. */
+export function interval(pair) {
+  if (!pair) return "";
+  const [low, high] = pair;
+  if (high !== null) return `${number(low)} to ${number(high)}`;
+  return low ? `at least ${number(low)}` : "range not known";
+}
 
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 

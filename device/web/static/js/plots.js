@@ -41,7 +41,7 @@ export function countsPlot(counts) {
     const words = `${count.sample || count.image}: ${number(shown(count))}${isCorrected ? `, automatic ${number(count.count)}` : ""}`;
     return svg("a", { href: countPage(count.id), "aria-label": words },
       svg("title", {}, words),
-      ...(count.interval ? [line("interval", x(at), scale.y(count.interval[0]), x(at), scale.y(count.interval[1]))] : []),
+      ...(count.interval ? [line("interval", x(at), scale.y(count.interval[0]), x(at), scale.y(count.interval[1] ?? shown(count)))] : []),
       svg("circle", { class: isCorrected ? "point corrected" : "point", cx: x(at), cy: scale.y(shown(count)), r: counts.length > 80 ? 2.5 : 4 }));
   });
   const ends = [text(EDGE.left + 8, HEIGHT - 8, "oldest", "start"), text(WIDTH - EDGE.right - 8, HEIGHT - 8, "newest", "end")];

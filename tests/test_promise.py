@@ -1,0 +1,84 @@
+"""What an interval promises beside a warning, from the count to the tables."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.counting.confidence.promise import (
+    MISSING,
+    UNTESTED,
+    hold_both,
+    holds,
+    interval_words,
+    limit_promise,
+)
+from device.counting.pipeline import count_frame
+from device.counting.readings import SCALE_FLAG
+from device.counting.records import CountSettings, Flag
+from device.export.tables import counts_header, counts_row
+from device.models.card import find_model
+from device.models.interpreter import load_segmenter
+from device.synthetic import SyntheticSettings
+from device.synthetic import make_frame as synthetic_frame
+
+ROOT = Path(__file__).parents[1]
+PROMISED = {
+    "annotations": "what is drawn is left out of the image and of the count",
+    "missing_tiles": "as if the image ended there",
+    "scale": "the interval holds the count with either diameter",
+    "transparent": "as if the image ended there",
+}
+"""Warnings beside which the interval holds, and why."""
+
+intervals = st.tuples(st.integers(0, 99), st.one_of(st.none(), st.integers(99, 200)))
+
+
+def flags(*codes: str) -> tuple[Flag, ...]:
+    return tuple(Flag(code=code, text="") for code in codes)
+
+
+def test_every_warning_says_what_it_takes_from_the_interval():
+    sources = (ROOT / "device" / "counting").rglob("*.py")
+    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    raised = set(re.findall(r'code="(\w+)"', text)) | {SCALE_FLAG}
+    assert raised == MISSING | UNTESTED | set(PROMISED)
+
+
+@given(intervals, st.sets(st.sampled_from(sorted(MISSING | UNTESTED | set(PROMISED)))))
+def test_a_warning_never_narrows(interval, codes):
+    limited = limit_promise(interval, flags(*codes))
+    assert hold_both(limited, interval) == limited
+    assert limit_promise(limited, flags(*codes)) == limited
+    if codes <= set(PROMISED):
+        assert limited == interval
+
+
+@given(intervals, intervals, st.integers(0, 250))
+def test_two_intervals_in_one(one, other, count):
+    both = hold_both(one, other)
+    if holds(one, count) or holds(other, count):
+        assert holds(both, count)
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [((3, 8), "3 to 8"), ((3, None), "at least 3"), ((0, None), "not known"), ((0, 0), "0 to 0")],
+)
+def test_words(interval, words):
+    assert interval_words(interval) == words
+
+
+def test_a_stain_that_the_model_does_not_know_is_never_a_sure_zero():
+    frame = synthetic_frame(3, SyntheticSettings(width_px=800, height_px=600, cells=8)).frame
+    green = replace(frame, image=np.ascontiguousarray(frame.image[..., [2, 0, 1]]))
+    result = count_frame(green, load_segmenter(find_model("fast"), 1), CountSettings()).result
+    assert "wrong_stain" in {flag.code for flag in result.flags}
+    assert result.interval[1] is None
+    assert holds(result.interval, 10_000)
+    row = dict(zip(counts_header(), counts_row(result), strict=True))
+    assert (row["interval_low"], row["interval_high"]) == (str(result.interval[0]), "")
