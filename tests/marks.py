@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tabulate import tabulate
 
+from device.counting.confidence.promise import holds
 from device.counting.pipeline import count_frame
 from device.counting.records import CountResult, CountSettings, Frame
 from device.imageio import decode_frame
@@ -139,12 +140,12 @@ def tried(trial: Trial) -> Outcome:
     plain = _plain(look, seed, trial.suffix, quality if trial.suffix == "jpg" else 0)
     marked = count(frame)
     known = {flag.code for flag in plain.flags}
-    low, high = marked.interval
     return Outcome(
         trial,
         found=False,
         right=abs(marked.count - plain.count) <= max(1, 0.05 * plain.count),
-        told=low <= plain.count <= high or any(flag.code not in known for flag in marked.flags),
+        told=holds(marked.interval, plain.count)
+        or any(flag.code not in known for flag in marked.flags),
     )
 
 
