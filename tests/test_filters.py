@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from device.counting import filters
-from device.counting.scale import brightest, probability_around, probability_at_frame_scale
+from device.counting.scale import (
+    brightest,
+    enlarge_again,
+    probability_around,
+    probability_at_frame_scale,
+)
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 seeds = st.integers(0, 10**6)
@@ -81,3 +86,15 @@ def test_the_map_around_boxes_is_that_of_the_whole_frame(seed, factor, number, w
     for top, left, bottom, right in boxes * (height / 40, width / 50, height / 40, width / 50):
         box = np.s_[round(top) : round(bottom), round(left) : round(right)]
         np.testing.assert_array_equal(found[box], expected[box])
+
+
+@given(seeds, shapes, st.tuples(st.integers(-5, 90), st.integers(-5, 90)), st.integers(1, 9))
+def test_a_changed_map_is_enlarged_as_if_from_the_beginning(seed, shape, more, changes):
+    numbers = np.random.default_rng(seed)
+    before = numbers.integers(0, 256, shape).astype(np.uint8)
+    size = tuple(max(1, side + added) for side, added in zip(shape, more, strict=True))
+    changed = numbers.integers(0, before.size, changes)
+    after = before.copy()
+    after.ravel()[changed] = 255
+    found = enlarge_again(probability_at_frame_scale(before, *size), after, changed)
+    np.testing.assert_array_equal(found, probability_at_frame_scale(after, *size))

@@ -4,6 +4,7 @@ import numpy as np
 import scipy
 from PIL import Image
 
+from device.counting.labelling.regions import places_of
 from device.counting.records import Frame, ImageArray, ProbabilityMap, as_three_channels
 
 _SMALL_PX = 8_000_000
@@ -178,6 +179,43 @@ def probability_around(
         piece = picture.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom))
         enlarged[down * top : down * bottom, across * left : across * right] = np.asarray(piece)
     return enlarged
+
+
+def enlarge_again(
+    at_frame: ProbabilityMap, probability: ProbabilityMap, changed: np.ndarray
+) -> ProbabilityMap:
+    """The map at the original pixels after a few of its pixels were changed, at the cost of these alone.
+
+    Pillow enlarges each row, then each column: what sees no changed pixel stays as it is.
+
+    Args:
+        at_frame: (height, width) uint8 codes of the map as it was.
+        probability: (h, w) uint8 codes as they are now.
+        changed: (m,) flat indices of the changed ones.
+    """
+    (height, width), (small_height, small_width) = at_frame.shape, probability.shape
+    if height < small_height or width < small_width:
+        return probability_at_frame_scale(probability, height, width)
+    rows, columns = places_of(changed, small_width)
+    near_rows, near_columns = _beside(rows, small_height), _beside(columns, small_width)
+    seeing_rows = np.flatnonzero(near_rows[nearest_indices(height, small_height)])
+    seeing_columns = np.flatnonzero(near_columns[nearest_indices(width, small_width)])
+    # Interpolation looks at the nearest pixel and its neighbours.
+    needed = np.flatnonzero(_beside(np.flatnonzero(near_rows), small_height))
+    tall = np.zeros((small_height, len(seeing_columns)), dtype=np.uint8)
+    tall[needed] = _resize(probability[needed], len(needed), width)[:, seeing_columns]
+    larger = _resize(tall, height, len(seeing_columns))
+    enlarged = at_frame.copy()
+    enlarged[np.ix_(seeing_rows, seeing_columns)] = larger[seeing_rows]
+    return enlarged
+
+
+def _beside(places: np.ndarray, length: int) -> np.ndarray:
+    """(length,) bool: which of as many are some of these or their neighbours."""
+    near = np.zeros(length + 2, dtype=bool)
+    for step in range(3):
+        near[places + step] = True
+    return near[1:-1]
 
 
 def nearest_indices(length: int, source_length: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 from device.counting.filters import maximum_around
 from device.counting.labelling.regions import Regions, group_pixels, places_of
 from device.counting.records import ProbabilityMap
-from device.counting.scale import nearest_indices, probability_around
+from device.counting.scale import enlarge_again, nearest_indices
 
 
 def outline_in_frame(
@@ -28,19 +28,24 @@ def outline_in_frame(
     """
     if objects.shape == at_frame.shape:
         return objects, np.ones(len(objects), dtype=bool)
-    if (probability.ravel()[objects.pixels] <= code).any():
+    holes = objects.pixels[probability.ravel()[objects.pixels] <= code]
+    if len(holes) > 0:
         # What was a hole is not one in the enlarged map either.
         solid = probability.copy()
-        solid.ravel()[objects.pixels[probability.ravel()[objects.pixels] <= code]] = 255
-        at_frame = probability_around(objects.boxes(), solid, *at_frame.shape)
+        solid.ravel()[holes] = 255
+        at_frame = enlarge_again(at_frame, solid, holes)
     inside = np.flatnonzero(at_frame > code)
     rows, columns = places_of(inside, at_frame.shape[1])
-    rows = nearest_indices(at_frame.shape[0], objects.shape[0])[rows]
-    columns = nearest_indices(at_frame.shape[1], objects.shape[1])[columns]
     # One pixel wider: the smooth border lies up to half a pixel of the map outside the object.
     labels = objects.paint()
-    wider = np.where(labels > 0, labels, maximum_around(labels))
-    owners = wider[rows, columns]
+    if len(objects) < 1 << 16:
+        labels = labels.astype(np.uint16)  # half of the memory takes half of the time
+    wider = maximum_around(labels)
+    np.copyto(wider, labels, where=labels > 0)
+    # Flat indices are looked up in a fraction of the time.
+    places = objects.shape[1] * nearest_indices(at_frame.shape[0], objects.shape[0])[rows]
+    places += nearest_indices(at_frame.shape[1], objects.shape[1])[columns]
+    owners = wider.ravel().take(places)
     owned = owners > 0
     outlined, numbers = group_pixels(inside[owned], owners[owned] - 1, at_frame.shape)
     return outlined, np.isin(np.arange(len(objects)), numbers)
