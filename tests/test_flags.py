@@ -18,7 +18,7 @@ from device.counting.confidence.statistics import (
     frame_statistics,
 )
 from device.counting.pipeline import count_frame
-from device.counting.records import CountSettings
+from device.counting.records import CountSettings, as_three_channels
 
 NORMAL = NormalFrame(
     contrast=Range(low=1.5, high=None),
@@ -157,3 +157,14 @@ def test_a_model_never_tried_on_unseen_frames_says_so_with_every_count():
     for card, codes in ((make_card(), []), (untested, ["untested_model"])):
         counted = count_frame(make_frame(image), FakeSegmenter(card), CountSettings())
         assert [flag.code for flag in counted.result.flags] == codes
+
+
+@pytest.mark.parametrize("diameter_px", [4.0, 9.0, 16.0, 37.0])
+def test_a_grey_frame_is_measured_as_its_copy_in_colour(diameter_px):
+    grey = np.random.default_rng(7).poisson(30, (203, 310)).astype(np.uint8)
+    grey[40:60, 50:80] = 200
+    image = as_three_channels(grey)
+    frame = make_frame(image)
+    assert frame_statistics(frame, image, diameter_px) == frame_statistics(
+        frame, image.copy(), diameter_px
+    )

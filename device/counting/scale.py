@@ -126,11 +126,11 @@ def average_blocks(image: np.ndarray, down: int, right: int) -> np.ndarray:
     """A new image of the means of blocks of `down` x `right` pixels; the last ones may be cut.
 
     Args:
-        image: (H, W, 3) uint8. Pillow gets it band by band, as it holds RGB in four bytes a pixel.
+        image: (H, W) or (H, W, 3) uint8. Pillow gets it band by band, as it holds RGB in four bytes a pixel.
         down, right: edges of a block, 1 or more.
     """
     height, width = -(-image.shape[0] // down), -(-image.shape[1] // right)
-    means = np.empty((height, width, 3), dtype=np.uint8)
+    means = np.empty((height, width, *image.shape[2:]), dtype=np.uint8)
     for start in range(0, height, _BAND_ROWS):
         band = np.ascontiguousarray(image[down * start : down * (start + _BAND_ROWS)])
         means[start : start + _BAND_ROWS] = Image.fromarray(band).reduce((right, down))

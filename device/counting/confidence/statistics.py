@@ -99,13 +99,17 @@ def cell_size_ratio(cells: Sequence[Cell], cell_diameter_px: float) -> float | N
 
 def _at_statistics_scale(image: np.ndarray, diameter_px: float) -> Image.Image:
     """The (h, w, 3) image at the scale of the statistics, RGB, at least 8 x 8."""
+    is_grey = image.strides[2] == 0
+    if is_grey:  # one channel that stands for three is reduced once
+        image = image[..., 0]
     scale = STATISTICS_DIAMETER_PX / diameter_px
     height, width = (max(8, round(side * scale)) for side in image.shape[:2])
     # Block means first, to about twice the size: what Pillow's reducing_gap does, without a copy of the image.
     down, right = max(1, image.shape[0] // height // 2), max(1, image.shape[1] // width // 2)
     blocks = Image.fromarray(image if down == right == 1 else average_blocks(image, down, right))
     box = (0, 0, image.shape[1] / right, image.shape[0] / down)
-    return blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    picture = blocks.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return Image.merge("RGB", (picture,) * 3) if is_grey else picture
 
 
 def _sharpness(fine: np.ndarray, coarse: np.ndarray, bright: float) -> float:
