@@ -1,6 +1,7 @@
 """Adapting a network: what corrections become to learn from, what is refused, and the documented way once through."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import msgspec
@@ -208,6 +209,8 @@ def test_export_adapt_install_count(tmp_path, monkeypatch):
     service.stop()
     _run(cli, "export", "--data-dir", "data", "--training", "dapi.zip", "--assay", "DAPI mouse")
     said = _run(train_cli, "adapt", "dapi.zip", "--from", "any", "--name", "mouse", "--steps", "6")
+    assert re.search(r"2 trainings that each leave images out, .* of 6 steps: about \d+ min", said)
+    assert re.search(r"Done in [\d.]+ min, with [\d.]+ min of processor time", said)
     assert "F1" in said
     assert "mean error" in said
     made, base = load_card(Path("runs/mouse/final/mouse.tflite")), load_card(find_model("any"))

@@ -97,10 +97,7 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
     if state.done and files.final.exists():
         model.load_weights(files.final)
         return model
-    trained = logit_model(model)
-    set_precision(trained, task.precision)
-    compiler = "auto" if keras.backend.backend() == "jax" else task.jit
-    trained.compile(make_optimizer(schedule), PixelLoss.of(task.phase.loss), jit_compile=compiler)
+    trained = _compiled(model, task)
     running = _Running(model, trained, task, files, state, WeightAverage(schedule.ema))
     if state.epoch:
         files.restore(trained, state, running.average)
@@ -114,6 +111,33 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
     set_precision(trained, "float32")
     _finish(running)
     return model
+
+
+def seconds_per_step(model: keras.Model, task: Task, steps: int) -> float:
+    """How long a step takes on this computer; `model` is trained for these steps, so give one that nobody needs.
+
+    Args:
+        model: ends in `logit` and `probability`.
+        task: what to do.
+        steps: so many are timed, after one that compiles.
+    """
+    trained = _compiled(model, task)
+    with Prefetch(lambda: batches(task.pool, task.phase, task.seed, 0)) as prefetch:
+        trained.train_on_batch(*prefetch.next())
+        started = time.monotonic()
+        for _ in range(steps):
+            trained.train_on_batch(*prefetch.next())
+        return (time.monotonic() - started) / steps
+
+
+def _compiled(model: keras.Model, task: Task) -> keras.Model:
+    """The same layers up to the logits, ready to be trained."""
+    trained = logit_model(model)
+    set_precision(trained, task.precision)
+    compiler = "auto" if keras.backend.backend() == "jax" else task.jit
+    optimizer = make_optimizer(task.phase.schedule)
+    trained.compile(optimizer, PixelLoss.of(task.phase.loss), jit_compile=compiler)
+    return trained
 
 
 def set_precision(model: keras.Model, precision: Precision) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from device.counting.card import DataSource, ModelCard
 from device.errors import InputError, SettingsError
 from device.machine.files import write_atomic
-from trainer.fitting.fit import Log, Task, fit
+from trainer.fitting.fit import Log, Task, fit, seconds_per_step
 from trainer.fitting.runs import Phase, Run, load_run, to_toml, trains_alike
 from trainer.fitting.sampling import make_pool
 from trainer.fitting.segmenter import KerasSegmenter, make_card
@@ -23,6 +23,8 @@ from trainer.scores.evaluate import count_example
 
 Maps = dict[str, np.ndarray]
 
+TIMED_STEPS = 5
+"""Enough to estimate the time of a training within a fifth or so."""
 UNCALIBRATED_THRESHOLD = 0.5
 """Of a card before `best_decision` has chosen one."""
 
@@ -140,6 +142,19 @@ class Training:
         watch = make_pool(watched, phase, run.working_scale, run.view) if watched else None
         task = Task(pool, watch, phase, seed, run.jit, run.precision)
         return fit(model, task, folder, lambda line: self.log(f"{name}: {line}"))
+
+    def seconds_to_finetune(self) -> float:
+        """Estimated time of the fine-tunings of all folds and of the final one that are not finished."""
+        names = (*(f"fold-{fold}" for fold in range(self.run.folds)), "final")
+        left = sum(not (self.out / name / "model.keras").exists() for name in names)
+        phase, run = self.run.finetune, self.run
+        if not left:
+            return 0.0
+        # One frame: preparing all of them would take as long as a training's first steps.
+        pool = make_pool(self.examples(phase)[:1], phase, run.working_scale, run.view)
+        task = Task(pool, None, phase, run.seed, run.jit, run.precision)
+        each = seconds_per_step(self.new_model(), task, TIMED_STEPS)
+        return left * phase.epochs * phase.epoch_steps * each
 
     def pretrain(self) -> keras.Model:
         """Pre-trained if the recipe says so, else the weights of its start, else random ones.
