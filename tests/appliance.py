@@ -17,7 +17,9 @@ from conftest import FakeSegmenter, draw_discs
 from PIL import Image
 
 from device.config import CameraSettings, Settings, StorageSettings, WebSettings
+from device.jobs.intake import CountOptions
 from device.service import Service
+from device.store import CountRow
 
 
 class SlowSegmenter(FakeSegmenter):
@@ -48,6 +50,22 @@ def make_service(data_dir: Path, seconds_per_tile: float = 0.0, **web) -> Servic
     return Service(
         make_settings(data_dir, **web), load_segmenter=lambda model: SlowSegmenter(seconds_per_tile)
     )
+
+
+class Lab:
+    """A data folder and a service that counts in it, without camera and page."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.service = make_service(data_dir)
+        self.service.counter.worker.start()
+        self.store = self.service.store
+
+    def counted(self, data: bytes, name: str = "a.png", **options) -> CountRow:
+        """The row of an upload with these options (CountOptions) when it is counted."""
+        row = self.service.counter.intake.accept(data, name, "upload", CountOptions(**options))
+        wait_for(lambda: self.store.counts.get(row.id).status == "done", what=f"count of {name}")
+        return self.store.counts.get(row.id)
 
 
 def with_storage(settings: Settings, **changes) -> Settings:

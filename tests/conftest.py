@@ -159,6 +159,17 @@ def fake_segmenter() -> FakeSegmenter:
     return FakeSegmenter()
 
 
+@pytest.fixture
+def service(tmp_path):
+    """A whole appliance on a fresh data folder: a small simulated camera, brightness for a model."""
+    from appliance import make_service
+
+    service = make_service(tmp_path / "data")
+    service.start()
+    yield service
+    service.stop()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real images; tests that ask for it are skipped where it is absent."""

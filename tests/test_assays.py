@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from appliance import SMALL_CAMERA, make_service, make_settings, png, wait_for
+from appliance import make_settings, png, wait_for
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card, make_confidence
 from hypothesis import given
@@ -32,14 +32,6 @@ from device.models.card import available_models
 from device.store import open_store
 from device.watch import plans_from_settings
 from device.web import create_app
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = make_service(tmp_path / "data", camera=SMALL_CAMERA)
-    service.start()
-    yield service
-    service.stop()
 
 
 @pytest.fixture

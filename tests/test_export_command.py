@@ -6,25 +6,21 @@ import zipfile
 import numpy as np
 import pytest
 import tifffile
-from appliance import make_service, png, wait_for
+from appliance import Lab, png
 from click.testing import CliRunner
 from roifile import ImagejRoi
 
 from device.commands.export import command
 from device.errors import ConflictError, InputError, NotFoundError
 from device.export.stored import stored_labels
-from device.jobs.intake import CountOptions
 
 
-class Lab:
+class ExportLab(Lab):
     """A data folder with three counts: two of sample A, one of those corrected, one of none."""
 
     def __init__(self, root):
-        self.data_dir = root / "data"
+        super().__init__(root / "data")
         self.out = root / "out"
-        self.service = make_service(self.data_dir)
-        self.service.counter.worker.start()
-        self.store = self.service.store
         self.rows = [
             self._count(2, "mouse 1.png", "A"),
             self._count(3, "mouse/2.png", "A"),
@@ -37,13 +33,7 @@ class Lab:
         self.store.corrections.undo(self.rows[1].id, "me")
 
     def _count(self, cells, name, sample):
-        data = png(cells, shade=250 - len(name))
-        row = self.service.counter.intake.accept(data, name, "upload", CountOptions(sample=sample))
-        return wait_for(lambda: self._done(row.id))
-
-    def _done(self, count_id):
-        row = self.store.counts.get(count_id)
-        return row if row.status == "done" else None
+        return self.counted(png(cells, shade=250 - len(name)), name, sample=sample)
 
     def export(self, *options):
         return CliRunner().invoke(command, ["--data-dir", str(self.data_dir), *options])
@@ -54,7 +44,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("export"))
+    lab = ExportLab(tmp_path_factory.mktemp("export"))
     yield lab
     lab.service.stop()
 

@@ -26,14 +26,6 @@ FORTY = Objective(name="40x", pixel_size_um=0.325)
 
 
 @pytest.fixture
-def service(tmp_path):
-    service = make_service(tmp_path / "data", camera=SMALL_CAMERA)
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
 def store(service):
     for objective in (TWENTY, FORTY):
         service.store.objectives.save(objective, "ann")

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from appliance import make_service, png, wait_for
+from appliance import png, wait_for
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,14 +103,6 @@ def test_no_file_breaks_the_reader(data):
 def test_what_holds_no_points_gets_a_sentence(bad):
     with pytest.raises(InputError):
         read_points(bad, "p.csv")
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = make_service(tmp_path / "data")
-    service.counter.worker.start()
-    yield service
-    service.stop()
 
 
 @pytest.fixture

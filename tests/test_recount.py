@@ -1,7 +1,6 @@
 """An image is counted again beside its old count; corrections are kept; nobody counts it twice."""
 
 import msgspec
-import pytest
 from appliance import make_service, png, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,14 +15,6 @@ from device.store import Filter
 from device.store.records import Correction
 from device.web import create_app
 from device.web.records import CountState
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = make_service(tmp_path / "data")
-    service.counter.worker.start()
-    yield service
-    service.stop()
 
 
 def count(service, cells=3, **options):

@@ -4,7 +4,7 @@ import shutil
 import msgspec
 import pytest
 import tifffile
-from appliance import make_service, png, wait_for
+from appliance import Lab, png
 from click.testing import CliRunner
 from conftest import FakeSegmenter, make_card
 
@@ -15,22 +15,12 @@ from device.batch.replay import past_of_count, past_of_file, replay, results_in
 from device.commands.replay import command
 from device.counting.records import CountSettings
 from device.errors import ConflictError, InputError
-from device.jobs.intake import CountOptions
 from device.jobs.relabelling import Change
 
 
-class Lab:
-    def __init__(self, root):
-        self.data_dir = root / "data"
-        self.service = make_service(self.data_dir)
-        self.service.counter.worker.start()
-        self.store = self.service.store
-
+class ReplayLab(Lab):
     def count(self, cells=3, **settings):
-        options = CountOptions(settings=CountSettings(**settings))
-        row = self.service.counter.intake.accept(png(cells), "a.png", "upload", options)
-        wait_for(lambda: self.store.counts.get(row.id).status == "done")
-        return row.id
+        return self.counted(png(cells), settings=CountSettings(**settings)).id
 
     def replay(self, count_id, segmenter=None):
         return replay(past_of_count(self.store, count_id), segmenter or FakeSegmenter())
@@ -41,7 +31,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path):
-    lab = Lab(tmp_path)
+    lab = ReplayLab(tmp_path / "data")
     yield lab
     lab.service.stop()
 

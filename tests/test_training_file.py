@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import tifffile
-from appliance import make_service, png, wait_for
+from appliance import Lab, png
 from click.testing import CliRunner
 from PIL import Image
 
@@ -16,19 +16,15 @@ from device.counting.assay import Assay
 from device.errors import InputError
 from device.export import trainingfile
 from device.export.trainingfile import MANIFEST, read_frames, read_manifest
-from device.jobs.intake import CountOptions
 from device.store.records import Edit
 from device.web import create_app
 
 
-class Lab:
+class CorrectedLab(Lab):
     """Three counts of one assay: one corrected, one reviewed, one that nobody looked at; and one of another assay."""
 
     def __init__(self, root):
-        self.data_dir = root / "data"
-        self.service = make_service(self.data_dir)
-        self.service.counter.worker.start()
-        self.store = self.service.store
+        super().__init__(root / "data")
         self.store.assays.save(Assay(name="mine", model="fast", pixel_size_um=0.5), "ann")
         self.corrected = self.count(png(3), "a/b.png")
         self.reviewed = self.count(png(2, shade=250), "b.png")
@@ -40,10 +36,7 @@ class Lab:
         self.store.counts.edit(self.reviewed, Edit(reviewed_by="ann"))
 
     def count(self, data, name, assay="mine"):
-        options = CountOptions(assay=assay)
-        row = self.service.counter.intake.accept(data, name, "upload", options)
-        wait_for(lambda: self.store.counts.get(row.id).status == "done")
-        return row.id
+        return self.counted(data, name, assay=assay).id
 
     def export(self, *options):
         return CliRunner().invoke(command, ["--data-dir", str(self.data_dir), *map(str, options)])
@@ -51,7 +44,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("lab"))
+    lab = CorrectedLab(tmp_path_factory.mktemp("lab"))
     yield lab
     lab.service.stop()
 

@@ -20,6 +20,7 @@ from device.counting.records import DECODE_ERRORS, Frame, LabelImage
 from device.errors import InputError
 from device.imageio.decoded import MAX_SIDE_PX
 from device.imageio.planes import decode_plane, encode_plane, frame_of_plane, largest_plane_bytes
+from device.machine.files import read_entry
 from device.machine.pipe import Pipe
 
 FORMAT = "fluocount training 1"
@@ -170,8 +171,10 @@ def _manifest(archive: zipfile.ZipFile, name: str) -> Manifest:
     if len(entries) > 2 * MAX_FRAMES + 1:
         raise _no_training_file(name, f"it has {len(entries)} entries")
     try:
-        found = msgspec.json.decode(_take(archive, MANIFEST, MAX_MANIFEST_BYTES), type=Manifest)
-    except (KeyError, *DECODE_ERRORS) as error:
+        found = msgspec.json.decode(
+            read_entry(archive, MANIFEST, MAX_MANIFEST_BYTES), type=Manifest
+        )
+    except (KeyError, ValueError, *DECODE_ERRORS) as error:
         raise _no_training_file(name, f"its list of frames: {str(error).rstrip('.')}") from None
     if found.format != FORMAT:
         raise _no_training_file(name, f"its format is {found.format[:60]!r}, not {FORMAT!r}")
@@ -196,15 +199,6 @@ def _limits(manifest: Manifest) -> dict[str, int]:
     return limits
 
 
-def _take(archive: zipfile.ZipFile, entry: str, most: int) -> bytes:
-    """One entry, whatever its header claims."""
-    with archive.open(entry) as stream:
-        data = stream.read(most + 1)
-    if len(data) > most:
-        raise InputError(f"{entry} is larger than the training file says.")
-    return data
-
-
 def _read_corrected(
     archive: zipfile.ZipFile, number: int, about: TrainingFrame, name: str
 ) -> CorrectedFrame:
@@ -212,14 +206,16 @@ def _read_corrected(
     try:
         shape = size if about.channels == 1 else (*size, 3)
         samples = decode_plane(
-            _take(archive, frame_file(number), largest_plane_bytes(about.frame_bytes)), shape
+            read_entry(archive, frame_file(number), largest_plane_bytes(about.frame_bytes)), shape
         )
         if samples.dtype != np.dtype(f"uint{about.sample_bits}"):
             raise ValueError(f"samples are {samples.dtype}")
         labels = np.zeros(size, np.int32)
         if about.outlines:
             labels = decode_plane(
-                _take(archive, labels_file(number), largest_plane_bytes(4 * size[0] * size[1])),
+                read_entry(
+                    archive, labels_file(number), largest_plane_bytes(4 * size[0] * size[1])
+                ),
                 size,
             )
         present = np.unique(labels)

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -53,6 +54,20 @@ def one_line(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in display_name(text)
     )
+
+
+def read_entry(archive: zipfile.ZipFile, entry: str, most_bytes: int) -> bytes:
+    """One entry of a ZIP from outside, whatever its header claims.
+
+    Raises:
+        ValueError: it is larger.
+        KeyError: there is none of that name.
+    """
+    with archive.open(entry) as stream:
+        data = stream.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError(f"{entry} is too large")
+    return data
 
 
 def sync_folder(folder: Path) -> None:

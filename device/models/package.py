@@ -19,6 +19,7 @@ from device.counting.records import DECODE_ERRORS, Frame
 from device.errors import InputError
 from device.imageio.decoded import MAX_SIDE_PX
 from device.imageio.planes import decode_plane, encode_plane, frame_of_plane, largest_plane_bytes
+from device.machine.files import read_entry
 
 MAX_TFLITE_BYTES = 100_000_000
 MAX_CARD_BYTES = 2_000_000
@@ -135,21 +136,15 @@ def _unpack(archive: zipfile.ZipFile, name: str) -> Package:
         raise _no_model(name, f"it contains other files: {', '.join(sorted(sizes))[:200]}")
     proof = frame = None
     if PROOF in sizes:
-        proof = msgspec.json.decode(_take(archive, PROOF, MAX_CARD_BYTES), type=Proof)
+        proof = msgspec.json.decode(read_entry(archive, PROOF, MAX_CARD_BYTES), type=Proof)
         frame = _proof_frame(archive, proof)
     found = _check(
-        name, _take(archive, card, MAX_CARD_BYTES), _take(archive, model, MAX_TFLITE_BYTES), model
+        name,
+        read_entry(archive, card, MAX_CARD_BYTES),
+        read_entry(archive, model, MAX_TFLITE_BYTES),
+        model,
     )
     return Package(found.card, found.tflite, proof, frame)
-
-
-def _take(archive: zipfile.ZipFile, entry: str, most: int) -> bytes:
-    """One entry, whatever its header claims."""
-    with archive.open(entry) as stream:
-        data = stream.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"{entry} is too large")
-    return data
 
 
 def _proof_frame(archive: zipfile.ZipFile, proof: Proof) -> Frame:
@@ -157,7 +152,7 @@ def _proof_frame(archive: zipfile.ZipFile, proof: Proof) -> Frame:
         raise ValueError("its frame is too large")
     shape = (proof.height, proof.width) if proof.channels == 1 else (proof.height, proof.width, 3)
     most = largest_plane_bytes(2 * proof.width * proof.height * proof.channels)
-    data = _take(archive, PROOF_FRAME, most)
+    data = read_entry(archive, PROOF_FRAME, most)
     samples = decode_plane(data, shape)
     if samples.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"its frame has samples of {samples.dtype}")

@@ -40,6 +40,18 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
         """Hash that the log begins with: what the review is cannot be changed later."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
+    def require_observer(self, observer: str) -> None:
+        """Raise InputError unless this is one of the observers."""
+        if observer not in self.observers:
+            raise InputError(
+                f"{observer!r} is no observer of this review; the observers are {', '.join(self.observers)}."
+            )
+
+    def require_image(self, key: str) -> None:
+        """Raise NotFoundError unless the review has an image of that key."""
+        if key not in self.keys:
+            raise NotFoundError("There is no such image in this review.")
+
     def order(self, observer: str) -> list[str]:
         """The keys in this observer's own random order."""
         return sorted(
@@ -164,7 +176,8 @@ class Reviews:
         """
         with self._database.transaction() as connection:
             review, finished = self._row(review_id)
-            _require_part(review, observer, key)
+            review.require_observer(observer)
+            review.require_image(key)
             known = self.marks(review_id).get((key, observer))
             if finished or (known is not None and known.done):
                 raise ConflictError("This image is done; what was marked on it does not change.")
@@ -282,15 +295,6 @@ class Reviews:
         if row is None:
             raise NotFoundError("There is no such review; check the address.")
         return msgspec.json.decode(row["content"], type=Review), bool(row["finished"])
-
-
-def _require_part(review: Review, observer: str, key: str) -> None:
-    if observer not in review.observers:
-        raise InputError(
-            f"{observer!r} is no observer of this review; the observers are {', '.join(review.observers)}."
-        )
-    if key not in review.keys:
-        raise NotFoundError("There is no such image in this review.")
 
 
 def _read_marked(row: sqlite3.Row) -> Marked:

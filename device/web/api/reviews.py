@@ -110,7 +110,7 @@ def step(review_id: str, form: dict[str, Any]) -> Response:
     store = service().require_store()
     review = store.reviews.get(review_id)
     observer, account = form["observer"], own_name()
-    _require_observer(review, observer)
+    review.require_observer(observer)
     # Whoever marks under the name of somebody else stands in the log with the own one, too.
     other = {"account": account} if account and account != observer else {}
     store.reviews.note(review_id, observer, form["what"], **other)
@@ -124,7 +124,7 @@ def following(review_id: str, query: dict[str, Any]) -> Response:
     """The next image of an observer, in the observer's own random order; an empty key when all are done."""
     store = service().require_store()
     review, observer = store.reviews.get(review_id), query["observer"]
-    _require_observer(review, observer)
+    review.require_observer(observer)
     marks = store.reviews.marks(review_id)
     order = review.order(observer)
     for number, key in enumerate(order, start=1):
@@ -235,16 +235,10 @@ def _points(sent: list[list[float]]) -> tuple[tuple[float, float], ...]:
     return tuple((float(x), float(y)) for x, y in sent)
 
 
-def _require_observer(review: Review, observer: str) -> None:
-    if observer not in review.observers:
-        raise InputError("This is no observer of the review; choose one of the names on the page.")
-
-
 def _require_inside(
     store: Store, review: Review, key: str, points: tuple[tuple[float, float], ...]
 ) -> None:
-    if key not in review.keys:
-        raise NotFoundError("There is no such image in this review.")
+    review.require_image(key)
     row = store.counts.get(review.keys[key])
     if any(not (-0.5 <= x < (row.width or 0) and -0.5 <= y < (row.height or 0)) for x, y in points):
         raise InputError("A mark lies outside the image; reload the page.")
