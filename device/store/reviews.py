@@ -43,9 +43,8 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     def require_observer(self, observer: str) -> None:
         """Raise InputError unless this is one of the observers."""
         if observer not in self.observers:
-            raise InputError(
-                f"{observer!r} is no observer of this review; the observers are {', '.join(self.observers)}."
-            )
+            names = ", ".join(self.observers)
+            raise InputError(f"{observer!r} is no observer of this review; those are {names}.")
 
     def require_image(self, key: str) -> None:
         """Raise NotFoundError unless the review has an image of that key."""
@@ -95,9 +94,7 @@ class Reviews:
         """
         names = tuple(name.strip() for name in observers)
         if not drawn or not names or len({*names, ""}) <= len(names):
-            raise InputError(
-                "A review needs at least one image, and observers with different names."
-            )
+            raise InputError("A review needs an image, and observers with different names.")
         keys = {secrets.token_hex(8): count_id for count_id in drawn}
         review = Review(
             id=secrets.token_hex(6), study=study, observers=names, seed=seed, of=of, keys=keys
