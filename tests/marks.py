@@ -2,8 +2,9 @@
 
 Each trial draws one kind of mark on a synthetic frame, saves it, reads and counts it as the appliance does, and
 compares with the same frame saved the same way without the mark. A mark is *found* where the flag `annotations` is
-set; that frame need not be counted. A count is *right* where it changed by no more than one cell or 5 %. It is
-*silently wrong* where it is not right, no flag says so, and the interval does not hold the count without the mark.
+set: it was left out, and that frame need not be counted. It is *flagged* where that or another flag warns of what the
+frame without the mark has no flag for. A count is *right* where it changed by no more than one cell or 5 %. It is
+*silently wrong* where it is neither right nor flagged, and the interval does not hold the count without the mark.
 """
 
 import argparse
@@ -64,9 +65,14 @@ class Outcome:
     """What became of a mark."""
 
     trial: Trial
-    found: bool
-    right: bool
-    told: bool
+    found: bool = False
+    flagged: bool = True
+    right: bool = True
+    held: bool = True
+
+    @property
+    def silent(self) -> bool:
+        return not (self.flagged or self.right or self.held)
 
 
 @cache
@@ -136,16 +142,15 @@ def tried(trial: Trial) -> Outcome:
     data = saved(picture(look, seed), draw_layer(trial, rng), trial.suffix, (quality, white))
     frame = decode_frame(data, f"a.{trial.suffix}")
     if "annotations" in frame.taken.ignored_for:
-        return Outcome(trial, found=True, right=True, told=True)
+        return Outcome(trial, found=True)
     plain = _plain(look, seed, trial.suffix, quality if trial.suffix == "jpg" else 0)
     marked = count(frame)
     known = {flag.code for flag in plain.flags}
     return Outcome(
         trial,
-        found=False,
+        flagged=any(flag.code not in known for flag in marked.flags),
         right=abs(marked.count - plain.count) <= max(1, 0.05 * plain.count),
-        told=holds(marked.interval, plain.count)
-        or any(flag.code not in known for flag in marked.flags),
+        held=holds(marked.interval, plain.count),
     )
 
 
@@ -157,24 +162,42 @@ def trials(number: int) -> Iterator[Trial]:
                 yield from (Trial(kind, ink, suffix, one) for one in range(number))
 
 
-def rows(outcomes: list[Outcome]) -> Iterator[list[object]]:
-    """A line per kind, ink and format, and one for all."""
+def rows(outcomes: list[Outcome], short: bool = False) -> Iterator[list[object]]:
+    """A line per kind, ink and format (per kind and format if short), and one for all."""
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for one in outcomes:
         name = one.trial.kind.__name__.replace("_", " ")
-        groups.setdefault((name, one.trial.ink, one.trial.suffix), []).append(one)
+        ink = "any" if short else one.trial.ink
+        groups.setdefault((name, ink, one.trial.suffix), []).append(one)
     for name, own in (*groups.items(), (("all", "", ""), outcomes)):
-        silent = [not (one.right or one.told) for one in own]
-        figures = [one.found for one in own], [one.right for one in own], silent
+        figures = [
+            [one.found for one in own],
+            [one.flagged for one in own],
+            [one.flagged or one.right for one in own],
+            [one.silent for one in own],
+        ]
         yield [*name, len(own), *(f"{np.mean(values):.0%}" for values in figures)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("number", type=int, help="trials of each kind, ink and format")
-    outcomes = [tried(trial) for trial in trials(parser.parse_args().number)]
-    titles = ["mark", "ink", "file", "trials", "found", "found or right", "silently wrong"]
-    print(tabulate(list(rows(outcomes)), titles, colalign=["left"] * 3 + ["right"] * 4))
+    parser.add_argument("--short", action="store_true", help="white and colour together")
+    asked = parser.parse_args()
+    outcomes = [tried(trial) for trial in trials(asked.number)]
+    titles = [
+        "mark",
+        "ink",
+        "file",
+        "trials",
+        "found",
+        "flagged",
+        "flagged or right",
+        "silently wrong",
+    ]
+    print(
+        tabulate(list(rows(outcomes, asked.short)), titles, colalign=["left"] * 3 + ["right"] * 5)
+    )
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         pixel_aspect: height of a pixel per width.
         ignored_px: pixels left out, drawn on the picture or transparent.
         ignored_for: why: any of "annotations", "transparent", "missing".
+        maybe_drawn: (x, y) of the middle of what may be drawn; it was not left out.
         exposure_s: where the file says so.
         notes: sentences about what could not be read or was chosen without being asked for.
     """
@@ -59,6 +60,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     pixel_aspect: float = 1.0
     ignored_px: int = 0
     ignored_for: tuple[str, ...] = ()
+    maybe_drawn: tuple[tuple[int, int], ...] = ()
     exposure_s: float | None = None
     notes: tuple[str, ...] = ()
 

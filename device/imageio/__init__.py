@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.counting.records import Frame, ImageArray, Taken, as_three_channels
 from device.errors import InputError
-from device.imageio.annotations import find_annotations
+from device.imageio.annotations import find_drawings
 from device.imageio.decoded import (
     MAX_SIDE_PX,
     MIN_SIDE_PX,
@@ -77,16 +78,17 @@ def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) ->
 
 def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -> Frame:
     reasons = dict(decoded.hidden)
-    drawn = find_annotations(_as_light(decoded), tuple(reasons.values()), decoded.lossy)
-    if drawn is not None:
-        reasons["annotations"] = drawn
+    drawn = find_drawings(_as_light(decoded), tuple(reasons.values()), decoded.lossy)
+    if drawn.certain is not None:
+        reasons["annotations"] = drawn.certain
     ignored = np.logical_or.reduce(list(reasons.values())) if reasons else None
     if ignored is not None and ignored.all():
         raise InputError(
             f"{name} shows nothing: all of it is transparent or missing. Save it without transparency, "
             "or copy it again."
         )
-    levels = find_levels(decoded, reading, None if ignored is None else ~ignored)
+    unsure = [mask for mask in (ignored, drawn.possible) if mask is not None]
+    levels = find_levels(decoded, reading, ~np.logical_or.reduce(unsure) if unsure else None)
     channels = 1 if levels.samples.ndim == 2 else 3
     size = decoded.pixel_size
     return Frame(
@@ -97,7 +99,10 @@ def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -
         channels=channels,
         # The square pixel of the same area: areas and densities stay right where a pixel is no square.
         pixel_size_um=None if size is None else float(np.sqrt(size.x_um * size.y_um)),
-        taken=_note_taken(decoded, levels, reading, ignored, tuple(reasons)),
+        taken=msgspec.structs.replace(
+            _note_taken(decoded, levels, reading, ignored, tuple(reasons)),
+            maybe_drawn=drawn.places(),
+        ),
         ignored=ignored,
     )
 

@@ -6,6 +6,7 @@ is uniform too, but its edge is soft and its outline round, so it is never taken
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from device.counting.records import ImageArray
 from device.counting.scale import brightest
 from device.imageio.copies import mark_copies
+from device.imageio.deep import mark_beyond_range
 from device.imageio.inks import find_inks
 from device.imageio.lettering import mark_lettering
 from device.imageio.lossy import mark_lossy
@@ -45,20 +47,52 @@ _EDGE_PX = 2
 """Lettering is smoothed over one pixel; the second is background."""
 _STRIP_SHARE = 0.9
 """Of the frame's width or height: a border or a strip of information."""
+_MOST_PLACES = 100
+"""That are kept with a result."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawings:
+    """(height, width) each, or None where there is nothing.
+
+    Attributes:
+        certain: what is drawn.
+        possible: what may be drawn, or be a saturated cell with a steep edge.
+    """
+
+    certain: Mask | None = None
+    possible: Mask | None = None
+
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """(x, y) of the middle of each thing that may be drawn, the first hundred."""
+        if self.possible is None:
+            return ()
+        import scipy
+
+        labels, _ = scipy.ndimage.label(self.possible)
+        boxes = scipy.ndimage.find_objects(labels)[:_MOST_PLACES]
+        return tuple(
+            ((across.start + across.stop) // 2, (down.start + down.stop) // 2)
+            for down, across in boxes
+        )
 
 
 def find_annotations(
     samples: ImageArray, hidden: Sequence[Mask] = (), lossy: bool = False
 ) -> Mask | None:
-    """Find what is drawn on a picture.
+    """Find what is drawn on a picture for certain; see `find_drawings`."""
+    return find_drawings(samples, hidden, lossy).certain
+
+
+def find_drawings(
+    samples: ImageArray, hidden: Sequence[Mask] = (), lossy: bool = False
+) -> Drawings:
+    """Find what is drawn on a picture, and what may be.
 
     Args:
         samples: (height, width) or (height, width, 3), uint8 or uint16.
         hidden: (height, width) each, True where there is no picture: a transparent area is not drawn on it.
         lossy: whether it was compressed as photographs are, with colours at half the size.
-
-    Returns:
-        (height, width), True where something is drawn; None where nothing is.
     """
     bright = samples.copy() if samples.ndim == 2 else brightest(samples)
     bright -= bright.min()
@@ -66,17 +100,21 @@ def find_annotations(
         bright[nothing] = 0
     top = int(bright.max())
     if top < _LEAST_TOP:
-        return None
-    drawn = np.zeros(bright.shape, dtype=bool)
+        return Drawings()
+    drawn, possible = (np.zeros(bright.shape, dtype=bool) for _ in range(2))
+    mark_beyond_range(possible, bright, top)
     inks = find_inks(bright, top)
-    mark_lettering(drawn, bright, inks)
+    mark_lettering(drawn, possible, bright, inks)
     mark_copies(drawn, samples, bright, inks)
     _mark_uniform(drawn, samples, bright, int(_NEARLY_FULL * top))
     if lossy:
         _mark_ragged(drawn, bright, int(_LOSSY_FULL * top))
         _mark_ragged(drawn.T, bright.T, int(_LOSSY_FULL * top))
-        mark_lossy(drawn, samples)
-    return _widened(drawn) if drawn.any() else None
+        mark_lossy(drawn, possible, samples)
+    certain = _widened(drawn) if drawn.any() else None
+    if certain is not None:
+        possible &= ~certain
+    return Drawings(certain, _widened(possible) if possible.any() else None)
 
 
 def _mark_uniform(drawn: Mask, samples: NDArray[np.generic], bright: Levels, top: int) -> None:

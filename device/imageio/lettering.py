@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from device.counting.filters import median
 from device.counting.labelling.regions import places_of
+from device.imageio.copies import LEAST_AREA_PX, MOST_SIDE_PX
 from device.imageio.inks import Ink
 from device.imageio.strokes import Box, Piece, blocks_of, find_inked, find_pieces, surroundings
 
@@ -42,6 +43,8 @@ _MOST_STROKE_PX = 12
 _LEAST_LETTERS = 3
 _THIN_PART = 0.5
 """Part of the letters of a line that must be as thin as that: a full stop is not."""
+_POSSIBLE_PART = 0.7
+"""Part of a lone dot or arrowhead, smoothed edge included, that has exactly the ink's level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,24 @@ class Letter:
             and self.height >= _ALONE_HEIGHT_PX
         )
 
+    @property
+    def possible(self) -> bool:
+        """Whether it may be drawn although nothing tells it from a bright cell for certain."""
+        return bool(
+            self.sharp >= _SHARP_ALONE_PART
+            and not self.at_edge
+            and self.piece.inked >= _POSSIBLE_PART
+            and max(self.height, self.width) <= MOST_SIDE_PX
+            and np.count_nonzero(self.piece.own) >= LEAST_AREA_PX
+        )
 
-def mark_lettering(drawn: Mask, bright: NDArray[Any], inks: Sequence[Ink]) -> None:
+
+def mark_lettering(drawn: Mask, possible: Mask, bright: NDArray[Any], inks: Sequence[Ink]) -> None:
     """Mark letters and outlines.
 
     Args:
         drawn: (height, width), gets True where one is.
+        possible: the same, where something may be one.
         bright: (height, width), the brightest channel.
         inks: levels in it that are unusually frequent.
     """
@@ -112,11 +127,16 @@ def mark_lettering(drawn: Mask, bright: NDArray[Any], inks: Sequence[Ink]) -> No
         )
         near = bright[around]
         pixels = (rows - around[0].start) * near.shape[1] + columns - around[1].start
-        _mark_ink(drawn[around], near, pixels, ink.high)
+        for letter in _mark_ink(drawn[around], near, pixels, ink.high):
+            # Cells are as bright as each other, never to the last bit.
+            if ink.low == ink.high and letter.possible:
+                possible[around][letter.box] |= letter.piece.own
 
 
-def _mark_ink(drawn: Mask, bright: NDArray[Any], pixels: NDArray[np.intp], level: int) -> None:
-    """Mark the letters of one ink that stand in a line, and large ones that stand alone."""
+def _mark_ink(
+    drawn: Mask, bright: NDArray[Any], pixels: NDArray[np.intp], level: int
+) -> list[Letter]:
+    """Mark the letters of one ink that stand in a line, and large ones that stand alone; returns what is left."""
     # Compared with a whole number: no copy in floating point.
     strokes = bright > int(_STROKE_SHARE * level)
     floor = median(bright[::_GRID, ::_GRID])
@@ -132,12 +152,11 @@ def _mark_ink(drawn: Mask, bright: NDArray[Any], pixels: NDArray[np.intp], level
         for piece in find_inked(strokes, ink, _INKED_PART, _LEAST_HEIGHT_PX, near)
         if len(piece.own) >= _LEAST_HEIGHT_PX
     ]
-    if not pieces:
-        return
-    letters = []
+    letters: list[Letter] = []
+    left: list[Letter] = []
     for piece in pieces:
         outside = (beyond(piece, strokes, bright) - floor) / depth
-        if (outside < _FALL_SHARE).mean() < _SHARP_PART:
+        if not len(outside) or (outside < _FALL_SHARE).mean() < _SHARP_PART:
             continue
         sharp = float((outside < _FALL_ALONE_SHARE).mean())
         letters.append(Letter(piece, stroke_px(piece.own), sharp, _at_edge(piece.box, bright)))
@@ -146,6 +165,9 @@ def _mark_ink(drawn: Mask, bright: NDArray[Any], pixels: NDArray[np.intp], level
             for letter in line:
                 drawn[letter.box] |= letter.piece.own
             mark_small(drawn, strokes, line)
+        else:
+            left += line
+    return left
 
 
 def _mark_outlines(

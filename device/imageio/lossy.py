@@ -99,11 +99,12 @@ class _Found:
         return Letter(self.piece, stroke_px(self.piece.own), 1.0, False)
 
 
-def mark_lossy(drawn: Mask, samples: ImageArray) -> None:
+def mark_lossy(drawn: Mask, possible: Mask, samples: ImageArray) -> None:
     """Mark lines of letters, and marks that are repeated.
 
     Args:
         drawn: (height, width), gets True where one is.
+        possible: the same, where something may be a lone one.
         samples: (height, width) or (height, width, 3) uint8.
     """
     bright = samples if samples.ndim == 2 else brightest(samples)
@@ -126,6 +127,9 @@ def mark_lossy(drawn: Mask, samples: ImageArray) -> None:
         _mark_lines(drawn, strokes, samples, sharp)
         found += [one for one in sharp if not any(_overlap(one, known) for known in found)]
     _mark_copies(drawn, found)
+    for one in found:
+        if one.flat and one.clear == len(_CLEAR) and _is_large(one.piece):
+            possible[one.piece.box] |= one.piece.own
 
 
 def _thresholds(top: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Warnings about a frame unlike the training frames: what is unusual, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from device.counting.assay import Assay, Objective
 from device.counting.card import CountStatistics, ModelCard, NormalFrame, Range
@@ -14,6 +14,8 @@ LEAST_COVERAGE = 0.7
 """Honest 90 % intervals fall below it by chance in one of twelve tests with five frames, in one of eighty with ten."""
 LARGEST_SIZE_RATIO = 1.1
 """Two objectives differ by a quarter or more, two calibrations of one by a few percent."""
+
+_PLACES_SHOWN = 3
 
 
 def _fails(coverage: float | None) -> bool:
@@ -62,6 +64,8 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
             text="Something is drawn on the picture (scale bar, text, border or legend); it was left out, and cells "
             "under it are not counted: use the image without it.",
         )
+    if taken.maybe_drawn:
+        yield Flag(code="possible_annotations", text=_maybe_drawn(taken.maybe_drawn))
     if "transparent" in taken.ignored_for:
         yield Flag(
             code="transparent",
@@ -78,6 +82,15 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
             text=f"A pixel is {taken.pixel_aspect:.2f} times as high as wide: cells look squeezed to the model; "
             "resample the image to square pixels.",
         )
+
+
+def _maybe_drawn(places: Sequence[tuple[int, int]]) -> str:
+    shown = ", ".join(f"x {x} y {y}" for x, y in places[:_PLACES_SHOWN])
+    more = f" and {len(places) - _PLACES_SHOWN} more" if len(places) > _PLACES_SHOWN else ""
+    return (
+        f"What has one brightness and a hard edge may be drawn (dot, arrow or letter), and may be counted as a cell: "
+        f"look at {shown}{more}, or use the image without drawings."
+    )
 
 
 def size_flags(objective: Objective | None, assay: Assay | None, frame: Frame) -> tuple[Flag, ...]:
