@@ -361,3 +361,12 @@ def test_a_photograph_stands_upright(orientation):
 
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(stream.getvalue()))))
     assert np.array_equal(read(stream.getvalue()).image, upright)
+
+
+@pytest.mark.parametrize("image", [GREY, DEEP])
+def test_one_table_of_imagej_for_display_changes_no_sample(image):
+    table = np.stack([np.arange(256), np.arange(256) // 2, np.zeros(256)]).astype(np.uint8)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, image, imagej=True, metadata={"LUTs": [table], "Labels": ["a"]})
+    frame = decode_frame(stream.getvalue(), "a.tif")
+    assert (frame.image[..., 0] == image).all()

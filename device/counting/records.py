@@ -37,8 +37,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         plane: which plane or projection in words, such as "z 3 of 12"; empty where there is one.
         offset: sample value of no light; it was subtracted.
         full_scale: sample value of full light after that.
-        range_from: what the range was taken from: "samples" (their type), "values" (what the frame holds),
-            "header" or "settings".
+        range_from: where the range is from: "samples" (their type), "values" (of the frame), "header" or "settings".
         used_share: part of the range that the brightest pixels reach, a few hot ones aside; 0 to 1.
         pixel_size_from: what the pixel size was taken from; empty where it is unknown.
         pixel_aspect: height of a pixel per width.

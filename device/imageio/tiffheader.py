@@ -16,16 +16,31 @@ def imagej_channels(
     imagej: Mapping[str, Any], count: int, single_plane: bool
 ) -> tuple[Channel, ...]:
     """Slice labels name the channels where there is one slice for each; tables for display give their colours."""
-    labels = imagej.get("Labels") or []
-    tables = imagej.get("LUTs") or []
+    labels, tables = _all_of(imagej.get("Labels")), _all_of(imagej.get("LUTs"))
     named = single_plane and len(labels) == count
     return tuple(
         Channel(
             str(labels[index]).splitlines()[0] if named and str(labels[index]) else "",
-            tuple(int(value) for value in tables[index][:, -1]) if index < len(tables) else None,  # type: ignore[arg-type]
+            _brightest_of(tables[index]) if index < len(tables) else None,
         )
         for index in range(count)
     )
+
+
+def _all_of(value: Any) -> list[Any]:
+    """Labels or tables; tifffile gives one that is alone as itself."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _brightest_of(table: Any) -> tuple[int, int, int] | None:
+    """Red, green and blue of the highest sample in a table for display."""
+    colours = np.asarray(table)
+    if colours.ndim != 2 or colours.shape[0] != 3 or not colours.size:
+        return None  # damaged: the image needs no colour
+    red, green, blue = (int(value) for value in colours[:, -1])
+    return red, green, blue
 
 
 def declared_bits(page: Any, image: OmeImage | None) -> int | None:
