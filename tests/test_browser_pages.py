@@ -336,3 +336,23 @@ def test_the_header_fits_every_width(counted, open_page):
             "[...document.querySelectorAll('.tabs span')].map((one) => one.getClientRects().length)"
         )
         assert set(page.evaluate(lines)) == {1}, width
+
+
+FULL_HEADER = """() => {
+    const words = {camera: "simulated", queue: "counting, 12 waiting", model: "dapi-mouse-liver 12"};
+    for (const [name, text] of Object.entries(words))
+        document.querySelector(`[data-indicator=${name}] em`).textContent = text;
+    document.getElementById("readiness").textContent = "Ready to upload";
+    const lines = (one) => one.offsetHeight / parseFloat(getComputedStyle(one).fontSize);
+    const broken = [...document.querySelectorAll(".indicator b, .indicator em")].filter((one) => lines(one) > 2);
+    const spilled = [...document.querySelectorAll("#readiness")].filter((one) => one.scrollWidth > one.clientWidth);
+    return [...broken, ...spilled].map((one) => one.textContent);
+}"""
+
+
+def test_the_longest_words_of_the_header_fit_every_width(counted, open_page):
+    page = open_page(counted.url)
+    for width in (320, 360, 600, 861, 1024, 1131, 1280, 1366, 1440, 1581, 1920):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate(FULL_HEADER) == [], width
+        assert page.evaluate(OVERFLOW) <= 0, width
