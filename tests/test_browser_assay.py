@@ -92,6 +92,7 @@ def _teach(page, served):
     shoot(page, "assay-taught", full=True)
     page.get_by_role("button", name="Accept").click()
     expect_text(page, "#assay-note", re.compile("version 2, is saved"))
+    page.locator("#toasts", has_text="New images are counted with it").wait_for()
 
 
 def _count_again(page, served, row):

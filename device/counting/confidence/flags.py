@@ -55,8 +55,8 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
         yield Flag(
             code="dim",
             text=f"The frame uses {taken.used_share:.0%} of the range up to {taken.full_scale} that was assumed from "
-            f"{source}: faint cells may be missed. If the camera's full scale is another one, say so with "
-            "--full-scale, else expose longer.",
+            f"{source}: faint cells may be missed. If the camera's full scale is another one, say so (Full "
+            "scale on the page, --full-scale in a command), else expose longer.",
         )
     if "annotations" in taken.ignored_for:
         yield Flag(

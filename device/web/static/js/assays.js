@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { AssayForm } from "./assay-form.js";
-import { author, byId, element, memory, pairs } from "./dom.js";
+import { author, byId, element, memory, pairs, toast } from "./dom.js";
 import { moment, number, person, significant } from "./format.js";
 import "./header.js";
 import { keepPossible } from "./possible.js";
@@ -12,6 +12,8 @@ const field = byId("assay");
 const path = (rest = "") => `/assays/${encodeURIComponent(field.value)}${rest}`;
 const form = new AssayForm();
 const say = (text) => { byId("assay-note").textContent = text; };
+/** Also where a person looks who pressed a button far down on the page. */
+const tell = (text, level) => { say(text); toast(text, level); };
 const PROJECTIONS = { max: "brightest of all planes", mean: "mean of all planes", focus: "sharpest plane" };
 let assay = null;
 let proposed = null;
@@ -81,9 +83,9 @@ async function change(order, then = "") {
     memory.write("assay", saved.name);
     await offerAssays("assay");
     await show();
-    say(`${saved.name}, version ${saved.version}, is saved.${then}`);
+    tell(`${saved.name}, version ${saved.version}, is saved.${then}`);
   } catch (error) {
-    say(error.message);
+    tell(error.message, "warn");
   }
 }
 
