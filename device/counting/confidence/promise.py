@@ -16,6 +16,7 @@ UNTESTED = frozenset(
         "cell_size",
         "pixel_shape",
         "pixel_size",
+        "possible_annotations",
         "unreliable_interval",
         "untested_model",
         "unusual_brightness",
