@@ -163,12 +163,12 @@ def trials(number: int) -> Iterator[Trial]:
 
 
 def rows(outcomes: list[Outcome], short: bool = False) -> Iterator[list[object]]:
-    """A line per kind, ink and format (per kind and format if short), and one for all."""
+    """A line per kind, ink and format (per kind if short), and one for all."""
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for one in outcomes:
         name = one.trial.kind.__name__.replace("_", " ")
-        ink = "any" if short else one.trial.ink
-        groups.setdefault((name, ink, one.trial.suffix), []).append(one)
+        ink, suffix = ("any", "any") if short else (one.trial.ink, one.trial.suffix)
+        groups.setdefault((name, ink, suffix), []).append(one)
     for name, own in (*groups.items(), (("all", "", ""), outcomes)):
         figures = [
             [one.found for one in own],
@@ -182,7 +182,7 @@ def rows(outcomes: list[Outcome], short: bool = False) -> Iterator[list[object]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("number", type=int, help="trials of each kind, ink and format")
-    parser.add_argument("--short", action="store_true", help="white and colour together")
+    parser.add_argument("--short", action="store_true", help="all inks and formats together")
     asked = parser.parse_args()
     outcomes = [tried(trial) for trial in trials(asked.number)]
     titles = [
