@@ -19,8 +19,9 @@ test: $(VENV)/.dev lint
 test-browser: $(VENV)/.dev
 	$(PYTEST) --dist loadfile -m "browser and not slow"
 
+# Most of these wait for programs that they started, so that a third one finds a core.
 test-slow: $(VENV)/.dev
-	$(PYTEST) --maxschedchunk 1 -m slow
+	$(BIN)/python -m pytest -n 3 --maxschedchunk 1 -m slow --durations 12
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
