@@ -165,12 +165,12 @@ def _fit(pupils: Sequence[Pupil], card: ModelCard) -> Taught:
     """The best option for these frames, with its calibration."""
     options = options_of(card)
 
-    def fitted(number: int) -> float:
+    def score_of(number: int) -> float:
         evidence = [pupil.options[number] for pupil in pupils]
         terms = choose_least(evidence, fit_logistic(evidence, card.confidence), LEASTS)
         return worth(evidence, terms)
 
-    number = max(range(len(options)), key=fitted)
+    number = max(range(len(options)), key=score_of)
     option = options[number]
     confidence = fit_part([pupil.options[number] for pupil in pupils], option, LEASTS)
     return Taught(

@@ -187,12 +187,12 @@ def _differ(one: Mask, other: Mask) -> float:
     height, width = np.maximum(one.shape, other.shape)
     return min(
         float((first ^ second).sum() / (first | second).sum())
-        for first in _placed(one, height, width)
-        for second in _placed(other, height, width)
+        for first in _place(one, height, width)
+        for second in _place(other, height, width)
     )
 
 
-def _placed(shape: Mask, height: int, width: int) -> Iterator[Mask]:
+def _place(shape: Mask, height: int, width: int) -> Iterator[Mask]:
     """A shape at every place in a box that is no more than a pixel larger."""
     below, right = height - shape.shape[0], width - shape.shape[1]
     for down in range(below + 1):

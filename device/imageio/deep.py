@@ -16,6 +16,8 @@ _FULL_SHARE = 0.93
 """Of the highest level; darker is the smoothed edge of a mark."""
 _MOST_SHARE = 0.1
 """Of the frame; more is light of the sample."""
+_LEAST_LIGHT = 16
+"""Levels between the darkest and the brightest of the rest; with fewer there is no picture that a mark could hide."""
 _EDGE_PART = 0.95
 """Part of that edge beside which the sample begins: from full to a sixteenth in one pixel is what few lenses do."""
 
@@ -42,6 +44,8 @@ def mark_beyond_range(possible: Mask, bright: NDArray[Any], top: int) -> None:
     for down, right in steps:
         near |= beside[edge[:, 0] + down, edge[:, 1] + right]
     if np.count_nonzero(near) < _EDGE_PART * len(edge):
+        return
+    if int(bright[~above].max()) < _LEAST_LIGHT:
         return
     # Hot pixels have such edges too, but never hang together.
     labels = cc3d.connected_components(above.view(np.uint8), connectivity=8)

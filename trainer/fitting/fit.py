@@ -97,7 +97,7 @@ def fit(model: keras.Model, task: Task, folder: Path, log: Log = print) -> keras
     if state.done and files.final.exists():
         model.load_weights(files.final)
         return model
-    trained = _compiled(model, task)
+    trained = _compile(model, task)
     running = _Running(model, trained, task, files, state, WeightAverage(schedule.ema))
     if state.epoch:
         files.restore(trained, state, running.average)
@@ -121,7 +121,7 @@ def seconds_per_step(model: keras.Model, task: Task, steps: int) -> float:
         task: what to do.
         steps: so many are timed, after one that compiles.
     """
-    trained = _compiled(model, task)
+    trained = _compile(model, task)
     with Prefetch(lambda: batches(task.pool, task.phase, task.seed, 0)) as prefetch:
         trained.train_on_batch(*prefetch.next())
         started = time.monotonic()
@@ -130,7 +130,7 @@ def seconds_per_step(model: keras.Model, task: Task, steps: int) -> float:
         return (time.monotonic() - started) / steps
 
 
-def _compiled(model: keras.Model, task: Task) -> keras.Model:
+def _compile(model: keras.Model, task: Task) -> keras.Model:
     """The same layers up to the logits, ready to be trained."""
     trained = logit_model(model)
     set_precision(trained, task.precision)

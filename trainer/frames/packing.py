@@ -45,7 +45,7 @@ def pack_folders(folders: list[tuple[Path, Kind]], most: int, out: Path) -> tupl
         raise InputError(f"No frame in {name} has a cell; expected outlines or masks of cells.")
     order = np.random.default_rng(SEED).permutation(len(examples))[:most]
     chosen = [examples[index] for index in sorted(order)]
-    write_atomic(out, b"".join(_packed(name, chosen)))
+    write_atomic(out, b"".join(_pack_chosen(name, chosen)))
     return len(chosen), sum(example.count for example in chosen)
 
 
@@ -53,9 +53,9 @@ def _source(kind: Kind) -> Source:
     return Source(kind=kind, name="annotated", licence="", scale="diameter")
 
 
-def _packed(name: str, examples: list[Example]) -> Iterator[bytes]:
+def _pack_chosen(name: str, examples: list[Example]) -> Iterator[bytes]:
     return pack_training(
-        Assay(name=_assay_name(name)), (_corrected(example) for example in examples)
+        Assay(name=_assay_name(name)), (_as_corrected(example) for example in examples)
     )
 
 
@@ -64,7 +64,7 @@ def _assay_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9 ._+-]", "-", text).lstrip(" ._+-")[:60] or "annotated"
 
 
-def _corrected(example: Example) -> CorrectedFrame:
+def _as_corrected(example: Example) -> CorrectedFrame:
     """Nothing was counted before, and every cell has an outline."""
     frame = example.frame
     clean: Any = without_ignored(frame.image, frame.ignored)
