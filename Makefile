@@ -19,9 +19,8 @@ test: $(VENV)/.dev lint
 test-browser: $(VENV)/.dev
 	$(PYTEST) --dist loadfile -m "browser and not slow"
 
-# Most of these wait for programs that they started, so that a third one finds a core.
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --maxschedchunk 1 -m slow --durations 12
+	$(PYTEST) --maxschedchunk 1 -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
