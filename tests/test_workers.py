@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import active_children
 from pathlib import Path
@@ -84,6 +85,22 @@ def test_who_stops_while_a_process_is_started_ends_it_and_its_piece():
     with pytest.raises(WorkerDied):
         start.worker.do(600.0)
     wait_for(lambda: not set(active_children()) - before, 30, "the end of the process")
+
+
+class NeverTaken(ProcessPoolExecutor):
+    """Stopped before its thread hands out the first piece."""
+
+    def submit(self, *args, **kwargs):
+        piece = Future()
+        piece.cancel()
+        return piece
+
+
+@pytest.mark.timeout(60)
+def test_who_stops_before_a_piece_is_taken_does_not_wait_for_it(monkeypatch):
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", NeverTaken)
+    with pytest.raises(WorkerDied):
+        WorkerProcess(NeverStarts()).do("a")
 
 
 def test_what_fails_at_the_start_is_told(tmp_path):

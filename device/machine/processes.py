@@ -80,7 +80,7 @@ class WorkerProcess(Generic[I, T]):
                 return self._running().submit(_do, piece)
 
     def _wait(self, done: Future[T], meanwhile: Callable[[], None]) -> T:
-        while not wait([done], _LOOK_EVERY_S).done:
+        while not _is_done(done):
             try:
                 meanwhile()
             except BaseException:
@@ -125,6 +125,12 @@ class WorkerProcess(Generic[I, T]):
             pool, self._pool, self._pid = self._pool, None, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_done(piece: Future[Any]) -> bool:
+    """Wait a little; `wait` itself never ends for what was cancelled before a process took it."""
+    wait([piece], _LOOK_EVERY_S)
+    return piece.done()
 
 
 def _kill_process(pid: Future[int]) -> None:
