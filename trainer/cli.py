@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -209,13 +209,9 @@ def study(
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Of each training; default: the recipe's."
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/density"))
+@click.option("--out", "weights", type=click.Path(path_type=Path), default=Path("runs/density"))
 @click.option("--results", type=click.Path(path_type=Path), default=Path("docs/density"))
-def density(
-    folder: Path, cell_diameter: float, frames: tuple[int, ...], test: int,
-    repetitions: tuple[int, ...],
-    steps: int | None, out: Path, results: Path,
-) -> None:  # fmt: skip
+def density(folder: Path, cell_diameter: float, steps: int | None, **chosen: Any) -> None:
     """Measure counting by a density that is learned from dots: trained on few frames of FOLDER, others counted.
 
     FOLDER holds NAMEcell.png and NAMEdots.png. A training on more frames goes on from that on fewer. Continues after
@@ -230,9 +226,9 @@ def density(
     recipe = DensityRecipe(cell_diameter_px=cell_diameter)
     if steps is not None:
         recipe = msgspec.structs.replace(recipe, steps=steps, further_steps=steps)
-    plan = Plan(frames, test, repetitions, out, results)
+    plan = Plan(**chosen)
     run_trials(read_dotted(folder), recipe, plan, click.echo)
-    click.echo(density_table(results))
+    click.echo(density_table(plan.results))
 
 
 def main() -> None:

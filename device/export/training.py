@@ -1,19 +1,17 @@
 """Writes corrected counts as one training file."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from device.assays.selection import assay_name, list_looked_through
 from device.counting.assay import Assay
 from device.counting.records import Frame, LabelImage, with_pixel_size
-from device.counting.scale import without_ignored
 from device.errors import InputError
 from device.export.corrected import remaining_cells
 from device.export.stored import StoredCount, corrected_labels, load_count
-from device.export.trainingfile import CorrectedFrame, TrainingFrame, pack_training
+from device.export.trainingfile import CorrectedFrame, correct_frame, pack_training
 from device.models.estimate import reading_mb
 from device.sandbox import open_image
 from device.store import CountRow, Store
@@ -86,21 +84,13 @@ def _load_corrected(store: Store, row: CountRow, dots: bool) -> CorrectedFrame:
     labels = np.zeros((frame.height, frame.width), np.int32)
     if not dots:
         labels = _renumber(corrected_labels(store, count))
-    about = TrainingFrame(
-        image=row.image,
-        sha256=row.image_sha256,
-        width=frame.width,
-        height=frame.height,
-        channels=frame.channels,
-        sample_bits=8 * frame.image.dtype.itemsize,
-        full_scale=frame.full_scale,
-        pixel_size_um=frame.pixel_size_um,
+    return correct_frame(
+        frame,
+        labels,
         cell_diameter_px=count.result.cell_diameter_px,
         counted=count.result.count,
-        outlines=int(labels.max(initial=0)),
-        dots=tuple(_dots(count, dots)),
+        dots=_dots(count, dots),
     )
-    return CorrectedFrame(about, frame, labels)
 
 
 def _dots(count: StoredCount, all_cells: bool) -> Iterable[tuple[float, float]]:
@@ -110,16 +100,14 @@ def _dots(count: StoredCount, all_cells: bool) -> Iterable[tuple[float, float]]:
 
 
 def _read(store: Store, count: StoredCount) -> Frame:
-    """The frame as it was counted; what was drawn on it takes the colour of the background."""
+    """The frame as it was counted."""
     row = count.row
     with open_image(
         store.counts.original_path(row), row.image, row.settings.reading, request=True
     ) as image:
         header = image.header()
         with image.reserve(reading_mb(header)):
-            frame = with_pixel_size(image.frame(), count.result)
-    clean: Any = without_ignored(frame.image, frame.ignored)
-    return replace(frame, image=clean, ignored=None)
+            return with_pixel_size(image.frame(), count.result)
 
 
 def _renumber(labels: LabelImage) -> LabelImage:

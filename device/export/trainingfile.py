@@ -7,9 +7,9 @@ labels/0001.tif          outlines: (height, width), 0 background, 1..n the cells
 
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from device import __version__
 from device.counting.assay import Assay, Positive
 from device.counting.records import DECODE_ERRORS, Frame, LabelImage
+from device.counting.scale import without_ignored
 from device.errors import InputError
 from device.imageio.decoded import MAX_SIDE_PX
 from device.imageio.planes import decode_plane, encode_plane, frame_of_plane, largest_plane_bytes
@@ -97,6 +98,41 @@ class CorrectedFrame:
     about: TrainingFrame
     frame: Frame
     labels: LabelImage
+
+
+def correct_frame(
+    frame: Frame,
+    labels: LabelImage,
+    *,
+    cell_diameter_px: float,
+    counted: int,
+    dots: Iterable[tuple[float, float]] = (),
+) -> CorrectedFrame:
+    """A frame with the truth about it; what is no picture of the sample takes the colour of the background.
+
+    Args:
+        frame: as it was counted.
+        labels: (height, width), the outlines, 1..n without gaps.
+        cell_diameter_px: of a typical cell in it.
+        counted: what the device had counted.
+        dots: (x, y) of the cells without an outline.
+    """
+    about = TrainingFrame(
+        image=frame.source,
+        sha256=frame.sha256,
+        width=frame.width,
+        height=frame.height,
+        channels=frame.channels,
+        sample_bits=8 * frame.image.dtype.itemsize,
+        full_scale=frame.full_scale,
+        pixel_size_um=frame.pixel_size_um,
+        cell_diameter_px=cell_diameter_px,
+        counted=counted,
+        outlines=int(labels.max(initial=0)),
+        dots=tuple(dots),
+    )
+    clean: Any = without_ignored(frame.image, frame.ignored)
+    return CorrectedFrame(about, replace(frame, image=clean, ignored=None), labels)
 
 
 def frame_file(number: int) -> str:

@@ -10,13 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import numpy as np
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.counting.records import Frame, ImageArray, Taken, as_three_channels
 from device.errors import InputError
-from device.imageio.annotations import find_drawings
+from device.imageio.annotations import Drawings, find_drawings
 from device.imageio.decoded import (
     MAX_SIDE_PX,
     MIN_SIDE_PX,
@@ -99,10 +98,7 @@ def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -
         channels=channels,
         # The square pixel of the same area: areas and densities stay right where a pixel is no square.
         pixel_size_um=None if size is None else float(np.sqrt(size.x_um * size.y_um)),
-        taken=msgspec.structs.replace(
-            _note_taken(decoded, levels, reading, ignored, tuple(reasons)),
-            maybe_drawn=drawn.places(),
-        ),
+        taken=_note_taken(decoded, levels, reading, (ignored, tuple(reasons)), drawn),
         ignored=ignored,
     )
 
@@ -118,10 +114,12 @@ def _note_taken(
     decoded: Decoded,
     levels: Levels,
     reading: Reading,
-    ignored: np.ndarray | None,
-    reasons: tuple[str, ...],
+    left_out: tuple[np.ndarray | None, tuple[str, ...]],
+    drawn: Drawings,
 ) -> Taken:
+    """`left_out`: which pixels, and why."""
     size = decoded.pixel_size
+    ignored, reasons = left_out
     return Taken(
         asked=reading,
         channel=decoded.channel,
@@ -134,6 +132,7 @@ def _note_taken(
         pixel_aspect=1.0 if size is None else round(size.y_um / size.x_um, 4),
         ignored_px=0 if ignored is None else int(ignored.sum()),
         ignored_for=reasons,
+        maybe_drawn=drawn.places(),
         exposure_s=decoded.exposure_s,
         notes=decoded.notes,
     )

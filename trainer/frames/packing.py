@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from device.counting.assay import Assay
-from device.counting.scale import without_ignored
 from device.errors import InputError
-from device.export.trainingfile import CorrectedFrame, TrainingFrame, pack_training
+from device.export.trainingfile import CorrectedFrame, correct_frame, pack_training
 from device.machine.files import write_atomic
 from trainer.frames.datasets import load_source
 from trainer.frames.example import Example
@@ -66,20 +63,5 @@ def _assay_name(text: str) -> str:
 
 def _as_corrected(example: Example) -> CorrectedFrame:
     """Nothing was counted before, and every cell has an outline."""
-    frame = example.frame
-    clean: Any = without_ignored(frame.image, frame.ignored)
-    about = TrainingFrame(
-        image=frame.source,
-        sha256=frame.sha256,
-        width=frame.width,
-        height=frame.height,
-        channels=frame.channels,
-        sample_bits=8 * frame.image.dtype.itemsize,
-        full_scale=frame.full_scale,
-        pixel_size_um=frame.pixel_size_um,
-        cell_diameter_px=median_diameter(example.labels),
-        counted=0,
-        outlines=example.count,
-        dots=(),
-    )
-    return CorrectedFrame(about, replace(frame, image=clean, ignored=None), example.labels)
+    diameter_px = median_diameter(example.labels)
+    return correct_frame(example.frame, example.labels, cell_diameter_px=diameter_px, counted=0)
