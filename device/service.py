@@ -34,7 +34,7 @@ from device.watch.plan import with_study
 
 _log = logging.getLogger(__name__)
 
-_DECODERS = 2
+MOST_DECODERS = 2
 """One for the worker, one for uploads and previews; each holds some 40 MB."""
 
 
@@ -104,7 +104,7 @@ class Service:
     def start(self) -> None:
         """Start the threads: worker, camera, button, watched folders."""
         prepare_records()
-        sandbox.configure(_DECODERS)
+        sandbox.configure(MOST_DECODERS)
         self._part("forward", self._start_forwarder)
         self._part("worker", self._start_worker)
         self._part("storage", self._start_retention)

@@ -142,6 +142,38 @@ def test_a_busy_computer_is_not_held_against_a_file(fresh, monkeypatch):
             image.frame()
 
 
+def test_who_makes_one_ready_waits_while_all_are_at_work(fresh):
+    """Each holds some 40 MB: none beside those that are allowed, not even for the next count."""
+    fresh.resize(1)
+    seen, waits = set(), threading.Thread(target=fresh.prepare)
+    try:
+        with open_image(ENDLESS, "a.jpg", limit_s=1.0) as image:
+            image.header()
+            hangs = threading.Thread(target=read_what_hangs, args=(image,))
+            (only,) = fresh.pids()
+            hangs.start()
+            wait_for(lambda: is_at_work(only), what="the file that hangs")
+            waits.start()
+            while hangs.is_alive():
+                seen.add(len([pid for pid in fresh.pids() if is_running(pid)]))
+                hangs.join(0.02)
+        waits.join(20)
+        assert not waits.is_alive()
+        assert max(seen) == 1
+        assert len(fresh.pids()) == 1
+    finally:
+        fresh.resize(2)
+
+
+def read_what_hangs(image):
+    with pytest.raises(InputError, match="takes longer"):
+        image.frame()
+
+
+def is_at_work(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] == "R"
+
+
 def test_what_swells_beyond_its_size_is_refused(fresh):
     with pytest.raises(InputError, match="needs far more memory than its size explains"):
         sandbox.decode_frame(hostile.long_header(40), "long.tif")

@@ -39,19 +39,21 @@ class Decoders:
                 self._idle.append(self._start())
 
     def prepare(self) -> None:
-        """Have one ready, and wait until it is.
+        """Have one ready, and wait until it is; while all are at work, until one is free.
 
         Raises:
             BusyError: none can be started.
         """
-        process = self._take()
-        try:
-            process.wait_until_ready()
-        except BaseException:
-            self._end(process)
-            raise
-        with self._lock:
-            self._idle.append(process)
+        # In the room, as who asks: else one more than are allowed is started beside those at work.
+        with self._room.take(1):
+            process = self._take()
+            try:
+                process.wait_until_ready()
+            except BaseException:
+                self._end(process)
+                raise
+            with self._lock:
+                self._idle.append(process)
 
     def ask(
         self, job: Job, file: int, limit_s: float, patience_s: float | None
