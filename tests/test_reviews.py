@@ -14,6 +14,7 @@ from studied import all_done, make_study, started
 from device.errors import ConflictError, InputError
 from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again
+from device.store.protocols import ConstraintError
 from device.studies.consensus import agree, shared_marks
 from device.studies.reviewing import AUTOMATIC, begin_review, error_sd, review_result
 from device.studies.sampling import draw_images, expected_sd, sample_size, shares
@@ -185,7 +186,7 @@ def test_whatever_somebody_changes_in_the_database_shows(tmp_path, sql, said):
 def test_the_log_is_not_changed_by_a_slip(store):
     begin_review(store, "torpor", ("Anna",), seed=3)
     for sql in ("UPDATE review_log SET hash = ''", "DELETE FROM review_log"):
-        with pytest.raises(sqlite3.IntegrityError, match="never"):
+        with pytest.raises(ConstraintError, match="never"):
             store.database.connection().execute(sql)
 
 

@@ -435,7 +435,7 @@ def test_a_migration_keeps_the_rows_and_a_copy_of_the_old_file(settings, monkeyp
     step = (known[-1][0] + 1, "ALTER TABLE counts ADD COLUMN lens TEXT;\nSELECT 1;")
     monkeypatch.setattr(database_module, "migrations", lambda: [*known, step])
     path = Path(settings.data_dir) / DATABASE_NAME
-    upgraded = database_module.Database(path)
+    upgraded = database_module.SqliteDatabase(path)
     columns = upgraded.connection().execute("SELECT id, lens FROM counts").fetchall()
     assert [tuple(found) for found in columns] == [(row.id, None)]
     copy = sqlite3.connect(f"{path}.before-{step[0]}")

@@ -389,7 +389,7 @@ def test_on_a_read_only_disk_the_page_comes_up_and_says_so(tmp_path, monkeypatch
 
     settings = make_settings(tmp_path)
     open_store(settings.storage).close()  # it was in use before
-    monkeypatch.setattr(database.Database, "transaction", read_only)
+    monkeypatch.setattr(database.SqliteDatabase, "transaction", read_only)
     monkeypatch.setattr(FolderWatch, "start", locked)
     (tmp_path / "in").mkdir()
     settings = structs.replace(settings, watch=WatchSettings(folders=(str(tmp_path / "in"),)))

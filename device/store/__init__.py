@@ -24,13 +24,14 @@ from device.store.access import Access
 from device.store.assays import Assays
 from device.store.corrections import Corrections
 from device.store.counts import Counts
-from device.store.database import Database
+from device.store.database import SqliteDatabase
 from device.store.disk import DiskState, disk_state
 from device.store.feed import Feed
 from device.store.forwarded import PICTURES, image_stayed
 from device.store.inbox import Inbox
 from device.store.objectives import Objectives
 from device.store.outbox import Outbox
+from device.store.protocols import Database
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
 from device.store.regions import Regions
@@ -66,7 +67,7 @@ class Store:
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
         self.data_dir = data_dir
         self.settings = settings
-        self.database = Database(data_dir / DATABASE_NAME)
+        self.database: Database = SqliteDatabase(data_dir / DATABASE_NAME)
         self.folders = ResultFolders(data_dir / "results")
         self.counts = Counts(self.database, self.folders, settings)
         self.queue = JobQueue(self.database, settings)

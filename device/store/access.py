@@ -6,13 +6,12 @@ arrive here hashed already.
 
 import hashlib
 import secrets
-import sqlite3
 
 import msgspec
 
 from device.errors import ConflictError, NotFoundError
 from device.machine import clock
-from device.store.database import Database
+from device.store.protocols import Connection, ConstraintError, Database
 from device.store.records import TokenInfo, UserInfo
 
 TOKEN_PREFIX = "flc_"
@@ -69,7 +68,7 @@ class Access:
         try:
             with self._database.transaction() as connection:
                 _insert_user(connection, name, password_hash, administrator=administrator)
-        except sqlite3.IntegrityError:
+        except ConstraintError:
             raise ConflictError(f"There is already a user {name!r}; choose another name.") from None
 
     def change_user(
@@ -90,7 +89,7 @@ class Access:
             _require_user(changed, name)
             _require_administrator(connection)
             if password_hash is not None:
-                connection.execute("DELETE FROM sessions WHERE user = ?", (name,))
+                connection.execute('DELETE FROM sessions WHERE "user" = ?', (name,))
 
     def remove_user(self, name: str) -> None:
         """Close the account; what the person corrected keeps the name.
@@ -103,7 +102,7 @@ class Access:
             changed = connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount
             _require_user(changed, name)
             _require_administrator(connection)
-            connection.execute("DELETE FROM sessions WHERE user = ?", (name,))
+            connection.execute('DELETE FROM sessions WHERE "user" = ?', (name,))
 
     def is_administrator(self, name: str) -> bool:
         """True for a user who may change what concerns everybody."""
@@ -130,7 +129,8 @@ class Access:
             return str(row[0])
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32))
+                "INSERT INTO secrets VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                (name, secrets.token_hex(32)),
             )
             return str(
                 connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[
@@ -144,7 +144,7 @@ class Access:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM sessions WHERE used_s < ?", (now_s - idle_s,))
             connection.execute(
-                "INSERT INTO sessions (sha256, created_s, used_s, user) VALUES (?, ?, ?, ?)",
+                'INSERT INTO sessions (sha256, created_s, used_s, "user") VALUES (?, ?, ?, ?)',
                 (_hash(session), now_s, now_s, user),
             )
         return session
@@ -153,8 +153,8 @@ class Access:
         """True until this session of a user is ended or was idle for `idle_s`; notes the use at most once a minute."""
         connection = self._database.hasty_connection()
         row = connection.execute(
-            "SELECT used_s FROM sessions JOIN users ON users.name = user "
-            "WHERE sha256 = ? AND user = ?",
+            'SELECT used_s FROM sessions JOIN users ON users.name = "user" '
+            'WHERE sha256 = ? AND "user" = ?',
             (_hash(session), user),
         ).fetchone()
         now_s = clock.now_s()
@@ -188,7 +188,7 @@ class Access:
                     "INSERT INTO tokens (name, sha256, created_s) VALUES (?, ?, ?)",
                     (name, _hash(token), clock.now_s()),
                 )
-        except sqlite3.IntegrityError:
+        except ConstraintError:
             raise ConflictError(
                 f"There is already a token {name!r}; revoke it first or choose another name."
             ) from None
@@ -229,7 +229,7 @@ class Access:
         return str(row["name"])
 
 
-def _is_set_up(connection: sqlite3.Connection) -> bool:
+def _is_set_up(connection: Connection) -> bool:
     found = connection.execute(
         "SELECT 1 FROM users WHERE NOT EXISTS (SELECT 1 FROM secrets WHERE name = ?) LIMIT 1",
         (_RESET,),
@@ -238,7 +238,7 @@ def _is_set_up(connection: sqlite3.Connection) -> bool:
 
 
 def _insert_user(
-    connection: sqlite3.Connection, name: str, password_hash: str, *, administrator: bool
+    connection: Connection, name: str, password_hash: str, *, administrator: bool
 ) -> None:
     if connection.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).fetchone():
         raise ConflictError(
@@ -255,8 +255,11 @@ def _require_user(changed: int, name: str) -> None:
         raise NotFoundError(f"There is no user {name!r}; reload the page.")
 
 
-def _require_administrator(connection: sqlite3.Connection) -> None:
-    if connection.execute("SELECT 1 FROM users WHERE administrator LIMIT 1").fetchone() is None:
+def _require_administrator(connection: Connection) -> None:
+    if (
+        connection.execute("SELECT 1 FROM users WHERE administrator != 0 LIMIT 1").fetchone()
+        is None
+    ):
         raise ConflictError(
             "Somebody must stay administrator; make another person administrator first."
         )

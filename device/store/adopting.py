@@ -1,6 +1,5 @@
 """Takes finished counts, studies and reviews of another installation into the store, all or nothing."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import msgspec
 from device.errors import ConflictError
 from device.machine import clock
 from device.store import Store, rows
+from device.store.protocols import Connection
 from device.store.records import Correction, CountRow
 from device.store.results import PRODUCTS
 from device.store.reviews import Marked, Review
@@ -107,7 +107,7 @@ def _write_files(store: Store, one: ForeignCount) -> None:
         store.folders.keep_products(row.id, row.revision, products)
 
 
-def _insert_count(connection: sqlite3.Connection, one: ForeignCount) -> None:
+def _insert_count(connection: Connection, one: ForeignCount) -> None:
     values = msgspec.to_builtins(one.row)
     del values["sequence"]
     # A person or token of that name here is somebody else.
@@ -120,7 +120,7 @@ def _insert_count(connection: sqlite3.Connection, one: ForeignCount) -> None:
         _insert(connection, "corrections", fields)
 
 
-def _insert_study(connection: sqlite3.Connection, foreign: ForeignStudy) -> None:
+def _insert_study(connection: Connection, foreign: ForeignStudy) -> None:
     """Write a study and its places within a transaction of the caller."""
     study = foreign.study
     content = msgspec.json.encode(study).decode()
@@ -132,7 +132,7 @@ def _insert_study(connection: sqlite3.Connection, foreign: ForeignStudy) -> None
         )
 
 
-def _insert_review(connection: sqlite3.Connection, one: ForeignReview) -> None:
+def _insert_review(connection: Connection, one: ForeignReview) -> None:
     review = one.review
     _insert(
         connection,
@@ -163,7 +163,7 @@ def _insert_review(connection: sqlite3.Connection, one: ForeignReview) -> None:
         )
 
 
-def _insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> None:
+def _insert(connection: Connection, table: str, values: Mapping[str, object]) -> None:
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)

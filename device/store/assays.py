@@ -1,7 +1,6 @@
 """The assays: every version stays, the newest is used."""
 
 import math
-import sqlite3
 
 import msgspec
 
@@ -9,7 +8,7 @@ from device.counting.assay import Assay, Objective
 from device.counting.records import DECODE_ERRORS
 from device.errors import DamagedError, InputError, NotFoundError
 from device.machine import clock
-from device.store.database import Database
+from device.store.protocols import Connection, Database, Row
 
 
 class AssayVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +126,7 @@ class Assays:
             return add_version(connection, assay, "settings", seed)
 
 
-def newest_assays(connection: sqlite3.Connection) -> list[Assay]:
+def newest_assays(connection: Connection) -> list[Assay]:
     """The newest version of every assay, by name."""
     found = connection.execute(
         "SELECT * FROM assays AS one WHERE version = "
@@ -136,9 +135,7 @@ def newest_assays(connection: sqlite3.Connection) -> list[Assay]:
     return [_to_assay(row) for row in found]
 
 
-def add_version(
-    connection: sqlite3.Connection, assay: Assay, who: str, seed: Assay | None = None
-) -> Assay:
+def add_version(connection: Connection, assay: Assay, who: str, seed: Assay | None = None) -> Assay:
     """Keep an assay as the newest version of its name, within a transaction; returns it with its number.
 
     Args:
@@ -161,13 +158,13 @@ def add_version(
     return numbered
 
 
-def listed_objective(connection: sqlite3.Connection, name: str) -> Objective | None:
+def listed_objective(connection: Connection, name: str) -> Objective | None:
     """The objective of that name in the list, whatever its capitals."""
     row = connection.execute("SELECT * FROM objectives WHERE name = ?", (name,)).fetchone()
     return row and Objective(name=row["name"], pixel_size_um=row["pixel_size_um"])
 
 
-def _with_listed_size(connection: sqlite3.Connection, assay: Assay) -> Assay:
+def _with_listed_size(connection: Connection, assay: Assay) -> Assay:
     listed = listed_objective(connection, assay.objective)
     if listed is None:
         return assay
@@ -181,10 +178,8 @@ def _with_listed_size(connection: sqlite3.Connection, assay: Assay) -> Assay:
     return msgspec.structs.replace(assay, objective=listed.name, pixel_size_um=size_um)
 
 
-def _row(
-    connection: sqlite3.Connection, name: str, version: int | None = None
-) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = connection.execute(
+def _row(connection: Connection, name: str, version: int | None = None) -> Row | None:
+    found: Row | None = connection.execute(
         "SELECT * FROM assays WHERE name = ? AND (? IS NULL OR version = ?) "
         "ORDER BY version DESC LIMIT 1",
         (name, version, version),
@@ -196,7 +191,7 @@ def _encode(assay: Assay) -> str:
     return msgspec.json.encode(assay).decode()
 
 
-def _to_assay(row: sqlite3.Row) -> Assay:
+def _to_assay(row: Row) -> Assay:
     return _decode(row["content"], row["name"])
 
 

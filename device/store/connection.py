@@ -2,7 +2,7 @@
 
 A fault that may pass (another program holds the file, too many open files, one failed read) becomes an
 UnavailableError, a full disk a StorageError, and a file that is no sound database any more is also told to `on_damage`.
-Mistakes of the program (wrong SQL, a broken constraint) stay what they are.
+A broken rule of the schema becomes a ConstraintError; wrong SQL stays what it is.
 """
 
 import sqlite3
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device.errors import StorageError, UnavailableError
+from device.store.protocols import ConstraintError
 
 PRIMARY_CODE = 0xFF
 """SQLite's extended result codes carry the primary one in the low byte."""
@@ -79,7 +80,9 @@ class _StoreCursor(sqlite3.Cursor):
 
 def translate(error: sqlite3.Error, path: Path, on_damage: Callable[[], bool]) -> Exception:
     """What an error of SQLite means here; `error` itself where it is a mistake of the program."""
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+    if isinstance(error, sqlite3.IntegrityError):
+        return ConstraintError(str(error))
+    if isinstance(error, sqlite3.ProgrammingError):
         return error
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY_CODE
     if code in _HELD:

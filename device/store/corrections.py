@@ -1,6 +1,5 @@
 """Cells added and removed by hand, as a log from which nothing is ever deleted."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from device.counting.records import Cell, CountResult
 from device.errors import ConflictError, InputError
 from device.machine import clock
 from device.store import rows
-from device.store.database import Database
+from device.store.protocols import Connection, ConstraintError, Database
 from device.store.records import Action, Correction, CountRow, Mark
 
 
@@ -184,14 +183,14 @@ class Corrections:
                     (count_id, entry.action, *entry.what, entry.who, clock.now_s(), entry.key),
                 )
                 connection.execute(*_recount(count_id))
-        except sqlite3.IntegrityError:
+        except ConstraintError:
             if self.is_known(count_id, entry.key):  # the same correction came twice at one moment
                 return rows.get(self._database, count_id)
             raise changed from None
         return rows.get(self._database, count_id)
 
 
-def write_marks(connection: sqlite3.Connection, count_id: str, marks: Sequence[Mark]) -> None:
+def write_marks(connection: Connection, count_id: str, marks: Sequence[Mark]) -> None:
     """Write several corrections within a transaction of the caller, and the corrected count."""
     connection.executemany(
         "INSERT INTO corrections (count_id, action, x, y, cell_id, who, created_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -203,7 +202,7 @@ def write_marks(connection: sqlite3.Connection, count_id: str, marks: Sequence[M
     connection.execute(*_recount(count_id))
 
 
-def write_log(connection: sqlite3.Connection, count_id: str, log: Sequence[Correction]) -> None:
+def write_log(connection: Connection, count_id: str, log: Sequence[Correction]) -> None:
     """Write another instrument's log instead of what is there, and the corrected count."""
     connection.execute("DELETE FROM corrections WHERE count_id = ?", (count_id,))
     names = ("count_id", "action", "x", "y", "cell_id", "who", "created_s", "undone_by", "undone_s")
@@ -235,7 +234,7 @@ class _Entry(NamedTuple):
     key: str | None
 
 
-def _undo(connection: sqlite3.Connection, correction_id: int, who: str) -> None:
+def _undo(connection: Connection, correction_id: int, who: str) -> None:
     changed = connection.execute(
         "UPDATE corrections SET undone_by = ?, undone_s = ? WHERE id = ? AND undone_s IS NULL",
         (who, clock.now_s(), correction_id),

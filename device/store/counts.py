@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +13,10 @@ from device.counting.records import CountSettings
 from device.errors import ConflictError, QueueFullError, StorageError
 from device.machine import clock
 from device.store import rows
-from device.store.database import Database
 from device.store.disk import require_space
 from device.store.forwarded import image_stayed
 from device.store.lists import CountLists
+from device.store.protocols import Connection, Database
 from device.store.quota import require_quota
 from device.store.records import WAITING, CountRow, Edit, NewCount
 from device.store.results import ResultFolders, safe_suffix
@@ -191,7 +190,7 @@ class Counts(CountLists):
             raise image_stayed(row.instrument)
         return path
 
-    def _require_place(self, connection: sqlite3.Connection) -> None:
+    def _require_place(self, connection: Connection) -> None:
         waiting = connection.execute(
             f"SELECT COUNT(*) FROM counts WHERE status IN {WAITING}"
         ).fetchone()[0]

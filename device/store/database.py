@@ -38,7 +38,7 @@ def migrations() -> list[tuple[int, str]]:
     return [(int(path.name.split("_")[0]), path.read_text(encoding="utf-8")) for path in files]
 
 
-class Database:
+class SqliteDatabase:
     """One SQLite file in WAL mode, one connection per thread.
 
     Args:

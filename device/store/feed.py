@@ -6,7 +6,7 @@ Triggers in the database number every change, so a change of another process is 
 import msgspec
 
 from device.store import rows
-from device.store.database import Database
+from device.store.protocols import Database
 from device.store.records import CountRow
 
 

@@ -1,7 +1,6 @@
 """Finished counts that other instruments send: each is here once, however often and in which order it comes."""
 
 import secrets
-import sqlite3
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +14,6 @@ from device.errors import StorageError, UnavailableError
 from device.machine import clock
 from device.store import rows
 from device.store.corrections import write_log
-from device.store.database import Database
 from device.store.disk import require_space
 from device.store.forwarded import (
     ORIGINAL,
@@ -27,6 +25,7 @@ from device.store.forwarded import (
     check_files,
     check_sender,
 )
+from device.store.protocols import Connection, Database
 from device.store.queue import result_columns
 from device.store.regions import check_regions
 from device.store.results import ResultFolders
@@ -230,19 +229,18 @@ def _receipt(count: ForwardedCount, status: Literal["kept", "known", "send files
     return Receipt(id=count.id, stamp=count.stamp, status=status)
 
 
-def _note(
-    connection: sqlite3.Connection, sender: Instrument, count: ForwardedCount, known: _Known
-) -> None:
+def _note(connection: Connection, sender: Instrument, count: ForwardedCount, known: _Known) -> None:
     """Also of what is not kept: the largest stamp tells the instrument that nothing was lost here."""
     connection.execute(
         "INSERT INTO received VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (instrument, remote_id) DO UPDATE SET "
-        "stamp = MAX(stamp, excluded.stamp), revision = excluded.revision",
+        "stamp = CASE WHEN excluded.stamp > received.stamp THEN excluded.stamp ELSE received.stamp END, "
+        "revision = excluded.revision",
         (sender.id, count.id, known.count_id, count.stamp, known.revision, count.version_of),
     )
 
 
 def _join_versions(
-    connection: sqlite3.Connection, sender: Instrument, count: ForwardedCount, count_id: str
+    connection: Connection, sender: Instrument, count: ForwardedCount, count_id: str
 ) -> None:
     """Counts of one image find each other whichever came first."""
     connection.execute(
@@ -266,7 +264,7 @@ _SAID = (
 
 
 def _write_row(
-    connection: sqlite3.Connection, sender: Instrument, count: ForwardedCount, kept: _Kept
+    connection: Connection, sender: Instrument, count: ForwardedCount, kept: _Kept
 ) -> None:
     values: dict[str, Any] = {name: getattr(count, name) for name in _SAID}
     rows.encode_json(values)

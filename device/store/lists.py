@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import msgspec
 
 from device.store import rows
-from device.store.database import Database
 from device.store.order import behind, order_by
+from device.store.protocols import Database
 from device.store.records import CountRow, Filter
 
 EVERYTHING = Filter()
@@ -33,8 +33,10 @@ class CountLists:
         if which.before is not None:
             after, places = behind(connection, which)
             where, values = f"{where} AND {after}", (*values, *places)
-        sql = f"SELECT * FROM counts WHERE {where} ORDER BY {order_by(which.order)} LIMIT ?"
-        found = connection.execute(sql, (*values, -1 if limit is None else limit))
+        sql = f"SELECT * FROM counts WHERE {where} ORDER BY {order_by(which.order)}"
+        if limit is not None:
+            sql, values = f"{sql} LIMIT ?", (*values, limit)
+        found = connection.execute(sql, values)
         return [rows.to_row(row) for row in found]
 
     def versions(self, first_id: str) -> list[CountRow]:
@@ -131,6 +133,6 @@ def _where(which: Filter) -> tuple[str, tuple[object, ...]]:
         texts.append("(sample LIKE ? ESCAPE '\\' OR image LIKE ? ESCAPE '\\')")
         values += [f"%{part}%"] * 2
     if which.ids is not None:
-        texts.append(f"id IN ({', '.join('?' * len(which.ids))})")
+        texts.append(f"id IN ({', '.join('?' * len(which.ids))})" if which.ids else "1 = 0")
         values.extend(which.ids)
-    return " AND ".join(texts) or "1", tuple(values)
+    return " AND ".join(texts) or "1 = 1", tuple(values)

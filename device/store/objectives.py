@@ -1,14 +1,12 @@
 """The objectives of the microscope: a name and the size of a pixel. Assays that name one follow it."""
 
-import sqlite3
-
 import msgspec
 
 from device.counting.assay import MAX_OBJECTIVE_CHARS, Assay, Objective
 from device.errors import ConflictError, InputError, NotFoundError
 from device.machine import clock
 from device.store.assays import add_version, listed_objective, newest_assays
-from device.store.database import Database
+from device.store.protocols import Connection, Database
 
 
 def usable_name(text: str) -> str:
@@ -139,7 +137,7 @@ class Objectives:
             connection.execute("DELETE FROM objectives WHERE name = ?", (known.name,))
 
     @staticmethod
-    def _get(connection: sqlite3.Connection, name: str) -> Objective:
+    def _get(connection: Connection, name: str) -> Objective:
         known = listed_objective(connection, name)
         if known is None:
             names = [row["name"] for row in connection.execute("SELECT name FROM objectives")]
@@ -153,9 +151,7 @@ def _naming(assays: list[Assay], name: str) -> list[Assay]:
     return [assay for assay in assays if assay.objective.casefold() == name.casefold()]
 
 
-def _follow(
-    connection: sqlite3.Connection, name: str, objective: Objective, who: str
-) -> list[Assay]:
+def _follow(connection: Connection, name: str, objective: Objective, who: str) -> list[Assay]:
     """New versions of the assays that named the objective."""
     changed = []
     for assay in _naming(newest_assays(connection), name):

@@ -7,6 +7,7 @@ import re
 import sqlite3
 
 from device.errors import NotFoundError
+from device.store.protocols import Connection
 from device.store.records import Filter, Order
 
 _SHOWN = "COALESCE(corrected_count, count)"
@@ -40,7 +41,7 @@ def order_by(order: Order, *, back: bool = False) -> str:
 
 
 def behind(
-    connection: sqlite3.Connection, which: Filter, *, back: bool = False
+    connection: Connection, which: Filter, *, back: bool = False
 ) -> tuple[str, tuple[object, ...]]:
     """The condition for what comes after `which.before` in its order (`back`: before it).
 

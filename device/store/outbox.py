@@ -13,8 +13,8 @@ from device.errors import DamagedError
 from device.machine import clock
 from device.store import rows
 from device.store.corrections import Corrections
-from device.store.database import Database
 from device.store.forwarded import DRAWN, ORIGINAL, PICTURES, ForwardedCount
+from device.store.protocols import Database
 from device.store.records import CountRow
 from device.store.results import ResultFolders
 
@@ -82,8 +82,15 @@ class Outbox:
         """The central has it, or something newer about it."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE forwarding SET upto = MAX(upto, ?), known = MAX(known, ?), sent_s = ? WHERE central = ?",
-                (parcel.change, parcel.about.stamp, clock.now_s(), self._central),
+                "UPDATE forwarding SET upto = CASE WHEN upto < :upto THEN :upto ELSE upto END, "
+                "known = CASE WHEN known < :known THEN :known ELSE known END, sent_s = :sent_s "
+                "WHERE central = :central",
+                {
+                    "upto": parcel.change,
+                    "known": parcel.about.stamp,
+                    "sent_s": clock.now_s(),
+                    "central": self._central,
+                },
             )
             connection.execute(
                 "DELETE FROM unsent WHERE central = ? AND count_id = ?",
@@ -94,11 +101,12 @@ class Outbox:
         """The central does not take this one; the others go on."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE forwarding SET upto = MAX(upto, ?) WHERE central = ?",
-                (parcel.change, self._central),
+                "UPDATE forwarding SET upto = ? WHERE upto < ? AND central = ?",
+                (parcel.change, parcel.change, self._central),
             )
             connection.execute(
-                "INSERT OR REPLACE INTO unsent VALUES (?, ?, ?)",
+                "INSERT INTO unsent VALUES (?, ?, ?) ON CONFLICT (central, count_id) DO UPDATE SET "
+                "problem = excluded.problem",
                 (self._central, parcel.about.id, problem),
             )
 
@@ -179,7 +187,8 @@ class Outbox:
         return int(
             connection.execute(
                 "INSERT INTO forwarding (central, stamp) VALUES (?, ?) ON CONFLICT (central) DO UPDATE SET "
-                "stamp = MAX(stamp + 1, excluded.stamp) RETURNING stamp",
+                "stamp = CASE WHEN excluded.stamp > forwarding.stamp THEN excluded.stamp "
+                "ELSE forwarding.stamp + 1 END RETURNING stamp",
                 (self._central, now_ms),
             ).fetchone()[0]
         )

@@ -9,7 +9,7 @@ from device.machine import clock
 from device.store import rows
 from device.store.corrections import write_marks
 from device.store.counts import NEXT_FIRST
-from device.store.database import Database
+from device.store.protocols import Database
 from device.store.records import NOTHING_CARRIED, Carried, CountRow, Relabel
 from device.store.regions import write_regions
 
@@ -66,7 +66,7 @@ class JobQueue:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET attempts = attempts - 1 "
-                "WHERE status = 'running' AND attempt_boot_id IS NOT ?",
+                "WHERE status = 'running' AND (attempt_boot_id IS NULL OR attempt_boot_id != ?)",
                 (clock.boot_id(),),
             )
             connection.execute(

@@ -1,16 +1,15 @@
 """How much one person may keep and have waiting, where many share a server."""
 
-import sqlite3
-
 from device.config import StorageSettings
 from device.errors import ConflictError, QueueFullError
+from device.store.protocols import Connection
 from device.store.records import WAITING
 
 _GB = 1_000_000_000
 
 
 def require_quota(
-    connection: sqlite3.Connection, settings: StorageSettings, owner: str, needed_bytes: int
+    connection: Connection, settings: StorageSettings, owner: str, needed_bytes: int
 ) -> None:
     """Raise if this person has too much already.
 

@@ -1,7 +1,6 @@
 """Regions that a person drew on an image: kept with the count, whatever its threshold is."""
 
 import secrets
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from device.errors import ConflictError, InputError, NotFoundError
 from device.machine import clock
 from device.store import rows
-from device.store.database import Database
+from device.store.protocols import Connection, Database
 from device.store.records import CountRow
 from device.store.region import (
     MAX_CORNERS,
@@ -154,7 +153,7 @@ def _find(row: CountRow, region_id: str) -> Region:
     raise NotFoundError("This region was removed meanwhile; reload the page.")
 
 
-def write_regions(connection: sqlite3.Connection, count_id: str, regions: Sequence[Region]) -> None:
+def write_regions(connection: Connection, count_id: str, regions: Sequence[Region]) -> None:
     """Give a count these regions and no others, within a transaction of the caller."""
     connection.execute(
         "UPDATE counts SET regions = ? WHERE id = ?",

@@ -7,13 +7,13 @@ and the last hash, so that a changed, missing, added or cut line shows.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from device.machine import clock
+from device.store.protocols import Connection
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ def points_digest(points: Sequence[Sequence[float]]) -> str:
     return hashlib.sha256(msgspec.json.encode(points)).hexdigest()
 
 
-def append(connection: sqlite3.Connection, review: str, who: str, what: str, **detail: Any) -> None:
+def append(connection: Connection, review: str, who: str, what: str, **detail: Any) -> None:
     """Add a line within a transaction of the caller."""
     head, number = connection.execute(
         "SELECT head, lines FROM reviews WHERE id = ?", (review,)

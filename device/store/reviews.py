@@ -2,14 +2,13 @@
 
 import hashlib
 import secrets
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from device.errors import ConflictError, InputError, NotFoundError
 from device.machine import clock
-from device.store.database import Database
+from device.store.protocols import Database, Row
 from device.store.reviewlog import LogLine, append, find_faults, points_digest
 
 Points = tuple[tuple[float, float], ...]
@@ -180,7 +179,8 @@ class Reviews:
                 raise ConflictError("This image is done; what was marked on it does not change.")
             encoded = msgspec.json.encode(points).decode()
             connection.execute(
-                "INSERT OR REPLACE INTO review_marks VALUES (?, ?, ?, ?)",
+                "INSERT INTO review_marks VALUES (?, ?, ?, ?) ON CONFLICT (key, observer) DO UPDATE SET "
+                "points = excluded.points, done = excluded.done",
                 (key, observer, encoded, done),
             )
             what = "done" if done else "marked"
@@ -202,10 +202,10 @@ class Reviews:
         Every count of the same file is its opening, the earlier and the later ones, also where it was sent again.
         """
         found = self._database.connection().execute(
-            "SELECT DISTINCT review, CASE WHEN ?1 IS NULL THEN '' ELSE key END AS image FROM review_items "
-            "JOIN reviews ON reviews.id = review JOIN counts ON counts.id = count_id WHERE NOT finished AND "
-            "(?1 IS NULL OR image_sha256 = (SELECT image_sha256 FROM counts WHERE id = ?1))",
-            (count_id,),
+            "SELECT DISTINCT review, CASE WHEN :id IS NULL THEN '' ELSE key END AS image FROM review_items "
+            "JOIN reviews ON reviews.id = review JOIN counts ON counts.id = count_id WHERE finished = 0 AND "
+            "(:id IS NULL OR image_sha256 = (SELECT image_sha256 FROM counts WHERE id = :id))",
+            {"id": count_id},
         )
         for row in found.fetchall():
             recent = any(
@@ -294,6 +294,6 @@ class Reviews:
         return msgspec.json.decode(row["content"], type=Review), bool(row["finished"])
 
 
-def _read_marked(row: sqlite3.Row) -> Marked:
+def _read_marked(row: Row) -> Marked:
     points = msgspec.json.decode(row["points"], type=Points)
     return Marked(points=points, done=bool(row["done"]))

@@ -1,18 +1,17 @@
 """Converts database rows to records."""
 
-import sqlite3
 from typing import Any
 
 import msgspec
 
 from device.errors import InputError, NotFoundError
-from device.store.database import Database
+from device.store.protocols import Connection, Database, Row
 from device.store.records import CountRow
 
 JSON_COLUMNS = ("settings", "capture", "flags", "conditions", "relabels", "needs", "regions")
 
 
-def to_row(row: sqlite3.Row) -> CountRow:
+def to_row(row: Row) -> CountRow:
     """A record from a row of `counts`."""
     values: dict[str, Any] = dict(row)
     for name in JSON_COLUMNS:
@@ -28,7 +27,7 @@ def encode_json(values: dict[str, Any]) -> None:
             values[name] = msgspec.json.encode(values[name]).decode()
 
 
-def find(connection: sqlite3.Connection, column: str, value: object) -> CountRow | None:
+def find(connection: Connection, column: str, value: object) -> CountRow | None:
     """The row whose unique `column` has that value."""
     row = connection.execute(f"SELECT * FROM counts WHERE {column} = ?", (value,)).fetchone()
     return None if row is None else to_row(row)
@@ -46,7 +45,7 @@ def get(database: Database, count_id: str) -> CountRow:
     return row
 
 
-def family(connection: sqlite3.Connection, first_id: str) -> list[CountRow]:
+def family(connection: Connection, first_id: str) -> list[CountRow]:
     """The first count of an image and those made by counting it again, oldest first."""
     found = connection.execute(
         "SELECT * FROM counts WHERE id = ? OR version_of = ? ORDER BY sequence",

@@ -1,6 +1,5 @@
 """Studies: a question, its groups and subjects, and which images belong to them."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -9,7 +8,7 @@ import msgspec
 from device.errors import ConflictError, InputError, NotFoundError
 from device.machine import clock
 from device.store import rows
-from device.store.database import Database
+from device.store.protocols import Connection, Database, Row
 from device.store.records import CountRow
 
 PerSubject = Literal["mean", "sum"]
@@ -166,7 +165,9 @@ class Studies:
                 if place.group:
                     _require_group(study, place.group)
                 connection.execute(
-                    "INSERT OR REPLACE INTO study_images VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO study_images VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (study, count_id) DO UPDATE SET "
+                    "group_name = excluded.group_name, subject = excluded.subject, slice = excluded.slice, "
+                    "region = excluded.region",
                     (name, row.version_of or row.id, place.group, place.subject, place.slice, place.region),
                 )  # fmt: skip
                 connection.execute("UPDATE counts SET keep = 1 WHERE id = ?", (count_id,))
@@ -235,7 +236,7 @@ class Studies:
             content = msgspec.json.encode(msgspec.structs.replace(before, place=later)).decode()
             connection.execute("UPDATE capturing SET content = ?", (content,))
 
-    def _image(self, found: sqlite3.Row) -> StudyImage:
+    def _image(self, found: Row) -> StudyImage:
         family = rows.family(self._database.connection(), found["count_id"])
         done = [row for row in family if row.status == "done"]
         return StudyImage(
@@ -245,17 +246,17 @@ class Studies:
         )
 
     @staticmethod
-    def _find(connection: sqlite3.Connection, name: str) -> Study | None:
+    def _find(connection: Connection, name: str) -> Study | None:
         found = connection.execute("SELECT content FROM studies WHERE name = ?", (name,)).fetchone()
         return None if found is None else msgspec.json.decode(found["content"], type=Study)
 
 
-def _place(found: sqlite3.Row) -> Place:
+def _place(found: Row) -> Place:
     group, subject = found["group_name"], found["subject"]
     return Place(group=group, subject=subject, slice=found["slice"], region=found["region"])
 
 
-def require_free(connection: sqlite3.Connection, row: CountRow) -> None:
+def require_free(connection: Connection, row: CountRow) -> None:
     """Raise if a study needs this count.
 
     Raises:

@@ -6,10 +6,12 @@ from typing import Literal
 import msgspec
 
 from device.machine.files import display_name
-from device.store.database import Database
+from device.store.protocols import Database
 from device.watch.settling import Version
 
 State = Literal["taken", "counted", "failed", "duplicate"]
+
+_SAME = "out_dir = :out_dir AND path = :path AND size = :size AND mtime_ns = :mtime_ns"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,17 +77,16 @@ class Ledger:
         values = {"out_dir": self._out_dir, **msgspec.structs.asdict(entry)}
         marks = ", ".join(f":{name}" for name in values)
         with self._database.transaction() as connection:
+            connection.execute(f"DELETE FROM watched WHERE {_SAME}", values)
             connection.execute(
-                f"INSERT OR REPLACE INTO watched ({', '.join(values)}) VALUES ({marks})", values
+                f"INSERT INTO watched ({', '.join(values)}) VALUES ({marks})", values
             )
 
     def drop(self, entry: Entry) -> None:
         """Delete one entry, so that the file counts as new."""
         with self._database.transaction() as connection:
-            connection.execute(
-                "DELETE FROM watched WHERE out_dir = ? AND path = ? AND size = ? AND mtime_ns = ?",
-                (self._out_dir, entry.path, entry.size, entry.mtime_ns),
-            )
+            values = {"out_dir": self._out_dir, **msgspec.structs.asdict(entry)}
+            connection.execute(f"DELETE FROM watched WHERE {_SAME}", values)
 
     def release(self, sha256: str) -> int:
         """Files that were skipped for another of this content count as new; returns how many."""

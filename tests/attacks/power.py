@@ -98,8 +98,8 @@ def _never_sync() -> None:
     import os
 
     os.fsync = lambda _: None
-    real = database_module.Database._connect
-    database_module.Database._connect = lambda self, _: real(self, "OFF")
+    real = database_module.SqliteDatabase._connect
+    database_module.SqliteDatabase._connect = lambda self, _: real(self, "OFF")
 
 
 def _check(data_dir: Path, told: Told, figures: Figures) -> None:
