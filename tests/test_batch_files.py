@@ -111,6 +111,13 @@ def test_images_are_known_by_content_and_others_are_named(lab):
         "thumb_a.png",
         "a labels.tif",
         "a_seg.png",
+        "Count Masks of a.png",
+        "Result of a.tif",
+        "Drawing of a.png",
+        "a_Simple Segmentation.tif",
+        "a_nuclei_mask_1.tif",
+        "a.png_thumb.jpg",
+        "a_scalebar.png",
     ],
 )
 def test_masks_and_thumbnails_beside_an_image_are_no_images(lab, name):
@@ -119,6 +126,47 @@ def test_masks_and_thumbnails_beside_an_image_are_no_images(lab, name):
     outcome, out = run(lab)
     assert [line["image"] for line in lines(out)] == ["a.png"]
     assert f"Passed over (mask or small copy of a.png): {name}" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["result_a.png", "MAX_a.png", "a_2.png", "mask_b.png", "a_cells.png"]
+)
+def test_other_images_of_like_names_are_counted(lab, name):
+    (lab / "a.png").write_bytes(png(1))
+    (lab / name).write_bytes(png(1))
+    assert {item.name for item in search([lab]).items} == {"a.png", name}
+
+
+@pytest.mark.parametrize("images", ["", "images"])
+def test_a_folder_of_masks_holds_no_images(lab, images):
+    for inner, name in (
+        (images, "a.png"),
+        ("masks", "a.tif"),
+        ("masks", "c.png"),
+        ("day1", "a.png"),
+    ):
+        (lab / inner).mkdir(exist_ok=True)
+        (lab / inner / name).write_bytes(png(1))
+    found = search([lab], recursive=True)
+    names = {str(PurePath(images, "a.png")), "masks/c.png", "day1/a.png"}
+    assert {item.name for item in found.items} == names
+    assert found.passed == [("masks/a.tif", "mask or small copy of a.png")]
+
+
+def test_a_thumbnail_with_a_number_of_its_own_is_no_image(lab):
+    (lab / "P1_A01_w1BDA5F0C0-93A1-4C43-9D0F-0123456789AB.tif").write_bytes(png(1))
+    (lab / "P1_A01_w1_thumbE4A51111-93A1-4C43-9D0F-0123456789AB.tif").write_bytes(png(1))
+    found = search([lab])
+    assert len(found.items) == 1
+    assert "MetaXpress" in found.passed[0][1]
+
+
+def test_however_a_path_is_written_its_image_has_one_line(lab):
+    (lab / "mouse1").mkdir()
+    (lab / "mouse1" / "a.png").write_bytes(png(1))
+    (lab / "latest").symlink_to(lab / "mouse1")
+    ways = [lab / "mouse1" / "..", lab / "latest", lab / "mouse1", lab / "latest" / "a.png"]
+    assert len(search(ways, recursive=True).items) == 1
 
 
 def test_a_mask_alone_is_an_image(lab):
@@ -170,13 +218,14 @@ def test_a_folder_without_images_is_said_with_its_name(lab):
 def test_links_to_nothing_and_folders_that_are_not_searched_are_named(lab):
     (lab / "a.png").write_bytes(png(1))
     (lab / "b.png").symlink_to(lab / "gone.png")
-    for inner in ("mouse1", ".trash", "notes"):
-        (lab / inner).mkdir()
-        (lab / inner / ("a.txt" if inner == "notes" else "c.png")).write_bytes(png(2))
+    files = ("mouse1/c.png", "mouse2/day1/c.png", "mouse3/c.czi", ".trash/c.png", "notes/a.txt")
+    for name in files:
+        (lab / name).parent.mkdir(parents=True)
+        (lab / name).write_bytes(png(2))
     outcome, _ = run(lab)
     assert outcome.exit_code == 0
     assert "(a link to a file that is not there): b.png" in outcome.stderr
-    assert "--recursive counts them too): mouse1\n" in outcome.stderr
+    assert "--recursive counts them too): mouse1, mouse2, mouse3\n" in outcome.stderr
     (lab / "a.png").unlink()
     with pytest.raises(InputError, match="its sub-folders do"):
         search([lab])
@@ -218,6 +267,16 @@ def test_a_folder_of_nothing_else_gets_the_sentence_too(lab):
     assert outcome.exit_code == 1
     assert "save it as OIB or TIFF" in outcome.stderr
     assert "0 counted, 1 not counted" in outcome.stderr
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_that_is_an_image_is_one_that_cannot_be_read(lab, recursive):
+    (lab / "a.png").write_bytes(png(1))
+    (lab / "b.ome.zarr" / "0").mkdir(parents=True)
+    (lab / "b.ome.zarr" / "0" / "thumb.png").write_bytes(png(1))
+    found = search([lab], recursive=recursive)
+    assert [item.name for item in found.items] == ["a.png"]
+    assert "b.ome.zarr" in [name for name, _ in found.foreign]
 
 
 @pytest.mark.parametrize("suffix", ["oif", "OIF", "vsi"])

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 
 import msgspec
@@ -12,13 +13,17 @@ from device.counting.records import Counted, CountSettings, Frame
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
+from device.imageio import IMAGE_SUFFIXES
 from device.imageio.filenames import Judged, Kind, judge_file, kind_of
+from device.imageio.vendor import VENDOR_SUFFIXES
 from device.machine.clock import Stopwatch
 from device.machine.files import display_name
 from device.machine.provenance import software_versions
 from device.sandbox import read_frame
 
 _SEARCH_DEEPER = "folder with images; --recursive counts them too"
+_MOST_LOOKED_AT = 2000
+"""Files below a folder that are looked at to say so."""
 
 Writer = Callable[[str, Frame, Counted], None]
 """Saves a counted image under a name relative to the output folder."""
@@ -74,7 +79,7 @@ def search(paths: Iterable[Path], *, recursive: bool = False) -> Search:
     Raises:
         InputError: a folder without images.
     """
-    named = list(dict.fromkeys(paths))
+    named = list({_place(path): path for path in reversed(list(paths))}.values())[::-1]
     found = Search([], [], [])
     for path, name in zip(named, _prefixes(named), strict=True):
         if path.is_dir():
@@ -120,22 +125,38 @@ def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) ->
 def _judge_other(path: Path, recursive: bool) -> Judged:
     """Why what is no file is passed over; no word about folders that are searched or hold no images."""
     if not path.is_dir():
-        reason = "a link to a file that is not there" if path.is_symlink() else "no file"
-        return Judged(Kind.OTHER, reason)
+        lost = path.is_symlink() and not path.exists()
+        return Judged(Kind.OTHER, "a link to a file that is not there" if lost else "no file")
+    if path.suffix.lower() == ".zarr":
+        return judge_file(path.parent, PurePath(path.name))
     if recursive or path.name.startswith("."):
         return Judged(Kind.OTHER)
     try:
-        inside = any(kind_of(PurePath(*child.parts[-2:])) is Kind.IMAGE for child in path.iterdir())
+        below = islice(path.rglob("*"), _MOST_LOOKED_AT)
+        inside = any(_may_be_image(child.relative_to(path.parent)) for child in below)
     except OSError:
         inside = False
     return Judged(Kind.OTHER, _SEARCH_DEEPER if inside else "")
+
+
+def _may_be_image(relative: PurePath) -> bool:
+    suffix = relative.suffix.lower()
+    return suffix in IMAGE_SUFFIXES | VENDOR_SUFFIXES and kind_of(relative) is not Kind.OTHER
+
+
+def _place(path: Path) -> str:
+    """The same for all ways to write a path; a link keeps the name that a person gave it."""
+    if path.is_dir():
+        return os.path.realpath(path)
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118 - realpath gives no Path
 
 
 def _unique_names(items: list[Item]) -> list[Item]:
     """A file named twice is counted once; different files of the same name get a number."""
     seen: dict[str, int] = {}
     unique: list[Item] = []
-    for item in {item.path: item for item in items}.values():
+    first = {_place(item.path): item for item in reversed(items)}
+    for item in reversed(first.values()):
         seen[item.name] = seen.get(item.name, 0) + 1
         number = seen[item.name]
         unique.append(item if number == 1 else Item(item.path, f"{item.name}~{number}"))

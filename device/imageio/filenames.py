@@ -15,11 +15,12 @@ FOREIGN_SUFFIXES = frozenset(
     {
         ".vsi", ".zvi", ".ims", ".oif", ".oir", ".dv", ".r3d", ".sld", ".mrc", ".mrxs", ".ets", ".scn", ".dcm", ".fits",
         ".bmp", ".gif", ".webp", ".jp2", ".jxl", ".heic", ".avif", ".pgm", ".ppm", ".psd", ".exr",
+        ".dib", ".tga", ".pcx", ".jxr", ".heif", ".nrrd", ".ics", ".ids", ".cxd", ".bif", ".c01", ".h5", ".zarr",
     }
 )  # fmt: skip
 """Images that fluocount cannot read; errors.csv lists them, because they are not counted."""
-_PIXELS_OF = (".oif.files",)
-"""How the folder is called that belongs to such a file: its planes are no images of their own."""
+_PIXELS_OF = re.compile(r"(?P<of>.+\.oif)\.files|(?P<own>.+\.zarr)", re.IGNORECASE)
+"""How the folder is called that belongs to such a file, or is one: its planes are no images of their own."""
 _FOREIGN_REASON = "fluocount reads PNG, JPEG and TIFF; export the image in one of these formats."
 _FOREIGN_STARTS = (
     b"BM", b"GIF8", b"RIFF", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"\x89HDF", b"FORM",
@@ -36,11 +37,22 @@ _TEMPORARY_SUFFIXES = frozenset(
 )
 """A file being copied has the first bytes of an image and not the rest."""
 _COMPANION = re.compile(
-    r"^(?:mask|thumb|thumbnail|preview|tn)[ _.-]+(?P<of>.+)$"
-    r"|^(?P<by>.+?)[ _.-]+(?:cp_)?(?:masks?|seg|segmentation|labels?|thumb|thumbnail|preview|outlines?|overlay)$",
+    r"^(?:(?:count[ _])?masks?|labels?|seg|outlines?|overlay|drawing|result|thumb|thumbnail|preview|tn)"
+    r"(?:[ _]of[ _]|(?<!drawing)(?<!result)[ _.-]+)(?P<of>.+)$"
+    r"|^(?P<by>.+?)[ _.-]+(?:(?:cp|nuclei|cells?)_)?"
+    r"(?:masks?|(?:simple )?segmentation|segmented|seg|labels?|outlines?|overlay|annotated|scale[ _-]?bar|binary"
+    r"|probabilities|(?:object )?predictions?|flows?|cp_output|thumb|thumbnail|preview)(?:[ _-]?\d+)?$",
     re.IGNORECASE,
 )
-"""What programs call a mask or a small copy of an image that lies beside it."""
+"""What programs call a mask, a small copy of an image or one that was drawn on: ImageJ, CellProfiler, Cellpose, ilastik
+and file managers."""
+_COMPANION_FOLDER = re.compile(
+    r"masks?|labels?|seg|segmentations?|outlines?|overlays?|thumbs?|thumbnails?", re.IGNORECASE
+)
+_BESIDE_COMPANIONS = ("", "images", "Images", "raw")
+"""Where the images lie of which such a folder holds the masks, from the folder above."""
+_NAMED_THUMBNAIL = re.compile(r"_thumb[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+"""MetaXpress gives the image and its thumbnail two unequal numbers."""
 _OWN_OUTPUT = re.compile(
     r"\.(overlay\.jpg|outlines\.png|labels\.tif|cells\.csv|result\.json)$|^(counts|errors|duplicates)(-\d+)?\.csv$",
     re.IGNORECASE,
@@ -79,8 +91,8 @@ def _is_in_system_folder(relative: PurePath) -> bool:
 
 def _owner_of(relative: PurePath) -> str:
     """Name of the file whose pixels a file is a part of; empty for an image of its own."""
-    folders = (part for part in relative.parts[:-1] if part.lower().endswith(_PIXELS_OF))
-    return next((part[: part.rindex(".")] for part in folders), "")
+    found = (_PIXELS_OF.fullmatch(part) for part in relative.parts[:-1])
+    return next((folder["of"] or folder["own"] for folder in found if folder), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +137,9 @@ def judge_file(folder: Path, relative: PurePath) -> Judged:
     judged = judge_name(relative)
     if judged is not None and judged.kind is Kind.OTHER:
         return judged
-    if (original := _companion_of(folder / relative)) is not None:
+    if _NAMED_THUMBNAIL.search(PurePath(relative).stem):
+        return Judged(Kind.OTHER, "small copy that MetaXpress keeps of each image")
+    if (original := _companion_of(folder / relative, relative)) is not None:
         return Judged(Kind.OTHER, f"mask or small copy of {original}")
     return judged or _judge_content(folder / relative)
 
@@ -147,17 +161,31 @@ def _judge_content(path: Path) -> Judged:
     return Judged(Kind.OTHER, "no image")
 
 
-def _companion_of(path: Path) -> str | None:
-    """Name of the image that a mask or thumbnail belongs to, if that lies beside it."""
+def _companion_of(path: Path, relative: PurePath) -> str | None:
+    """Name of the image that a mask, thumbnail or drawn copy belongs to, if that lies beside it or its folder."""
     found = _COMPANION.match(path.stem)
-    if found is None:
-        return None
-    stem = found["of"] or found["by"]
-    for suffix in sorted(IMAGE_SUFFIXES | VENDOR_SUFFIXES):
-        for written in (suffix, suffix.upper()):
-            original = path.with_name(stem + written)
-            if original.is_file():
+    stems = [found["of"] or found["by"]] if found else []
+    folders = [path.parent]
+    if len(relative.parts) > 1 and _COMPANION_FOLDER.fullmatch(path.parent.name):
+        stems.append(path.stem)
+        folders = [path.parent.parent / place for place in _BESIDE_COMPANIONS]
+        folders.append(path.parent)
+    for folder in folders:
+        for stem in stems:
+            original = _find_image(folder, stem, path)
+            if original is not None:
                 return original.name
+    return None
+
+
+def _find_image(folder: Path, stem: str, other: Path) -> Path | None:
+    """The image of that name, with any suffix or its own; not `other`."""
+    for suffix in ("", *sorted(IMAGE_SUFFIXES | VENDOR_SUFFIXES)):
+        for written in {suffix: None, suffix.upper(): None}:
+            original = folder / (stem + written)
+            known = original.suffix.lower() in IMAGE_SUFFIXES | VENDOR_SUFFIXES
+            if known and original != other and original.is_file():
+                return original
     return None
 
 
