@@ -55,6 +55,8 @@ def test_workers_alternate_and_ratios_are_those_of_the_medians(frames):
     table = as_table(measured)
     assert "50%" in table  # computed twice, and 200 of 400 GMAC/s
     assert f"{quick.speedup:.1f} x" in table
+    assert "| + diameter s" in table
+    assert measured[0].diameter_s is None
 
 
 def test_the_json_line_has_the_agreed_fields(frames):

@@ -55,6 +55,43 @@ def test_percentiles_and_median_are_numpys(seed, shape, whole, percents):
     assert filters.median(values) == float(np.median(values))
 
 
+@given(
+    seeds,
+    st.integers(20, 400),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 0.4, 1.0, 2.5, 97.5, 99.9, 100.0]),
+)
+def test_percentiles_near_the_ends_of_many_values_are_numpys(seed, rows, step, percent):
+    """Also where very many values are equal, and where those of a sample are unlike the rest."""
+    values = np.random.default_rng(seed).normal(0, 5, (rows, 400)).astype(np.float32)
+    if step:
+        values = np.rint(values / step) * step
+    values.ravel()[:: values.size // 2000 or 1] *= step
+    assert filters.percentiles(values, (percent,)) == [np.percentile(values, percent)]
+
+
+@given(seeds, shapes, st.booleans(), st.floats(-5, 10))
+def test_peaks_are_the_pixels_that_a_maximum_filter_leaves(seed, shape, whole, above):
+    values = numbers(seed, shape, whole)
+    expected = (values == ndimage.maximum_filter(values, size=3)) & (values > above)
+    assert filters.count_peaks(values, above) == np.count_nonzero(expected)
+
+
+@given(seeds, shapes, st.floats(0, 100))
+def test_percentiles_of_channels_are_those_of_each(seed, shape, percent):
+    image = np.random.default_rng(seed).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    for seen in (image, image[..., :1], image.astype(np.float32)):
+        each = [filters.percentiles(channel, (percent,))[0] for channel in np.moveaxis(seen, 2, 0)]
+        assert filters.channel_percentiles(seen, percent) == each
+
+
+@given(seeds, shapes)
+def test_codes_are_translated_as_numpy_does(seed, shape):
+    rng = np.random.default_rng(seed)
+    values, table = (rng.integers(0, 256, size).astype(np.uint8) for size in (shape, 256))
+    np.testing.assert_array_equal(filters.translate_codes(values, table), table[values])
+
+
 @given(seeds, st.integers(1, 300), st.floats(0, 1))
 def test_quantiles_of_a_histogram_are_those_of_its_numbers(seed, size, part):
     values = np.random.default_rng(seed).integers(0, 256, size)

@@ -55,6 +55,16 @@ def test_sixteen_bits_are_not_rounded_to_eight():
     assert network_view(frame, 1.0, "colour")[30, 40, 0] < 3
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_plane_of_whole_levels_is_that_of_the_same_in_floating_point(channels):
+    rng = np.random.default_rng(channels)
+    for side in (41, 160):
+        image = rng.normal(30, 12, (side, side + 7, channels)).clip(0, 255)
+        image[5:20, 5:20] += rng.integers(0, 150, channels)
+        codes = image.clip(0, 255).astype(np.uint8)
+        assert np.array_equal(grey_plane(codes), grey_plane(codes.astype(np.float32)))
+
+
 def test_a_blank_frame_is_black():
     assert grey_plane(np.full((40, 50, 3), 77, np.float32)).max() == 0
     assert noise_of(np.zeros((5, 1, 1), np.float32)) == 0

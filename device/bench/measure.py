@@ -32,6 +32,12 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         return float(np.median([getattr(timing.seconds, stage) for timing in self.timings]))
 
     @property
+    def diameter_s(self) -> float | None:
+        """Median of protocol.Timing.diameter_s; None where nothing estimates diameters."""
+        spent = [timing.diameter_s for timing in self.timings if timing.diameter_s is not None]
+        return float(np.median(spent)) if spent else None
+
+    @property
     def peak_mb(self) -> float:
         """Largest resident memory of the process, its libraries included."""
         return max(timing.peak_mb for timing in self.timings)

@@ -50,6 +50,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         peak_mb: largest resident memory of the process so far, 1e6 bytes.
         gmac: multiply-accumulates, overlap included, in 1e9; 0 where unknown.
         computed_px, frame_px: pixels the network computed, and those of the frame at the network's scale.
+        diameter_s: wall time of estimating the cell diameter, which a count takes besides where it is not set; None
+            where nothing estimates it.
     """
 
     seconds: Seconds
@@ -59,6 +61,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     gmac: float = 0.0
     computed_px: int = 0
     frame_px: int = 0
+    diameter_s: float | None = None
 
 
 def peak_memory_mb() -> float:

@@ -74,6 +74,7 @@ def as_table(measured: Sequence[Measured]) -> str:
 
     summary = summarise(measured)
     header = ["", *(f"{stage} s" for stage in STAGES), "CPU s", "peak MB", "faster", "memory"]
+    header.append("+ diameter s")
     rows = [_row(one, summary.models.get(one.label)) for one in measured]
     stages = tabulate(rows, header, "github", disable_numparse=True)
     networks = tabulate(
@@ -91,7 +92,8 @@ def _row(one: Measured, summary: ModelSummary | None) -> list[str]:
         ratios = [f"{summary.speedup:.1f} x", f"1/{1 / summary.memory_ratio:.1f}"]
     cpu_s = sorted(timing.cpu_s for timing in one.timings)[len(one.timings) // 2]
     stages = (f"{one.seconds(stage):.3f}" for stage in STAGES)
-    return [one.label, *stages, f"{cpu_s:.3f}", f"{one.peak_mb:.0f}", *ratios]
+    diameter = "" if one.diameter_s is None else f"{one.diameter_s:.3f}"
+    return [one.label, *stages, f"{cpu_s:.3f}", f"{one.peak_mb:.0f}", *ratios, diameter]
 
 
 def _network_row(one: Measured) -> list[str]:

@@ -4,12 +4,15 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from device import sandbox
 from device.batch.folder import folder_writer
 from device.batch.items import Item, count_item
 from device.bench.limit import int8_limit_gmac_s
 from device.bench.protocol import Hello, Job, Timing, answer_jobs, own_stdout, peak_memory_mb
 from device.counting.card import ModelCard
+from device.counting.readings import size_up
 from device.counting.records import CountResult, CountSettings
 from device.counting.scale import working_shape
 from device.counting.settings import resolve
@@ -41,11 +44,21 @@ def _timing(result: CountResult, cpu_s: float, card: ModelCard) -> Timing:
     )
 
 
+def _estimating_s(image: Path, card: ModelCard) -> float | None:
+    """Seconds that the estimate of the cell diameter takes; None where the model has none."""
+    if card.diameter_reader is None:
+        return None
+    frame = sandbox.read_frame(image)
+    begin_s = time.perf_counter()
+    size_up(frame, None, card)
+    return time.perf_counter() - begin_s
+
+
 def main(model: Path, threads: int) -> None:
     """Serve jobs on standard input."""
     conversation = own_stdout()
     segmenter = load_segmenter(model, threads)
-    # The diameter is set, as in a laboratory that measures every day; estimating it is not part of the protocol.
+    # The diameter is set, as in a laboratory that measures every day; what estimating it adds is measured apart.
     settings = CountSettings(cell_diameter_px=segmenter.card.frame_cell_diameter_px)
 
     def count(job: Job) -> Timing:
@@ -56,7 +69,8 @@ def main(model: Path, threads: int) -> None:
         )
         if outcome.counted is None:
             raise InputError(outcome.error)
-        return _timing(outcome.counted.result, time.process_time() - begin_s, segmenter.card)
+        timing = _timing(outcome.counted.result, time.process_time() - begin_s, segmenter.card)
+        return msgspec.structs.replace(timing, diameter_s=_estimating_s(image, segmenter.card))
 
     limit = int8_limit_gmac_s(threads, runs=300)
     answer_jobs(conversation, Hello(name=segmenter.card.name, limit_gmac_s=limit), count)

@@ -7,12 +7,13 @@ has each size. Enlarging a frame moves the series along, so that the answer grow
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import scipy
 
 from device.counting.card import DiameterReader
-from device.counting.filters import maximum_around, percentiles
+from device.counting.filters import count_peaks, percentiles
 from device.counting.records import Frame
 from device.counting.view import network_view
 
@@ -147,15 +148,17 @@ def _features(level: tuple[int, np.ndarray]) -> list[float]:
     index, values = level
     deviation = float(values.std()) + 1e-6
     depth, high, highest = percentiles(values, (1, 99, 99.8))
-    peaks = (values == maximum_around(values)) & (values > _PEAK_PART * highest)
+    peaks = count_peaks(values, max(_PEAK_PART * highest, 0.0))
     relative = values / deviation
-    density = 40 * float(np.count_nonzero(peaks & (values > 0))) * 4 ** (index / PER_OCTAVE)
+    cubes = relative * relative
+    cubes *= relative
+    density = 40 * float(peaks) * 4 ** (index / PER_OCTAVE)
     return [
         np.log(deviation),
         np.log(max(high, 1e-4)),
         np.log(max(highest, 1e-4)),
         np.log(max(-depth, 1e-4)),
-        float(np.clip((relative * relative * relative).mean(), -3, 12)) / 4,
+        float(np.clip(cubes.mean(), -3, 12)) / 4,
         np.log(density / values.size + 1e-3),
     ]
 
@@ -172,12 +175,18 @@ def reader_input(spectrum: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.n
 
 def scale_chances(spectrum: np.ndarray, reader: DiameterReader) -> np.ndarray:
     """(levels,) how likely a cell has each size, sum 1."""
-    values = reader_input(spectrum, np.array(reader.mean), np.array(reader.sd))
-    first, second = np.array(reader.first), np.array(reader.second)[..., None]
-    hidden = np.maximum(_convolve(values, first) + np.array(reader.first_bias), 0)
+    mean, sd, first, first_bias, second = _weights(reader)
+    hidden = np.maximum(_convolve(reader_input(spectrum, mean, sd), first) + first_bias, 0)
     odds = _convolve(hidden, second)[: len(spectrum), 0] + reader.second_bias
     odds = np.exp(odds - odds.max())
     return np.asarray(odds / odds.sum())
+
+
+@lru_cache(maxsize=16)
+def _weights(reader: DiameterReader) -> tuple[np.ndarray, ...]:
+    """The reader's numbers as arrays: a card that is read again is as good as the same."""
+    mean, sd, first, bias = map(np.array, (reader.mean, reader.sd, reader.first, reader.first_bias))
+    return mean, sd, first, bias, np.array(reader.second)[..., None]
 
 
 def _convolve(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -10,6 +10,12 @@ from PIL import Image
 
 MEDIAN_PER_SD = 0.6745
 """The median of the absolute values of a normal variable, in standard deviations."""
+_SAMPLED, _LEAST_STEP = 2000, 8
+"""Values that tell where the ends of an array are; smaller arrays are looked at as a whole."""
+_FEW_PART = 0.1
+"""Of the pixels: more are compared faster in one go."""
+_END_PART = 0.03
+"""Of the values, on either side: percentiles up to the second and from the 98th on are looked for among these."""
 
 
 def count_codes(values: np.ndarray) -> np.ndarray:
@@ -28,8 +34,24 @@ def count_levels(values: np.ndarray) -> np.ndarray:
     return np.bincount(values.ravel(), minlength=int(np.iinfo(np.uint16).max) + 1)
 
 
+def channel_percentiles(image: np.ndarray, percent: float) -> list[float]:
+    """`percentiles` of each channel of (h, w, c) at one percentage, those of RGB of uint8 in one go."""
+    if image.dtype != np.uint8 or image.shape[2] != 3:
+        return [percentiles(channel, (percent,))[0] for channel in np.moveaxis(image, 2, 0)]
+    counts = np.reshape(Image.fromarray(np.ascontiguousarray(image)).histogram(), (3, 256))
+    return [histogram_quantile(channel, percent / 100) for channel in counts]
+
+
+def translate_codes(values: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """table[values] of (h, w) uint8 with a table of 256 uint8, without eight bytes for each code."""
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    return np.asarray(picture.point(table.tolist()))
+
+
 def percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
     """numpy.percentile in a quarter of its time: NumPy partitions far faster at one place than at several.
+
+    Near the ends of many values only those are partitioned that a sample tells to be there, in a third of that time.
 
     Args:
         values: uint8, uint16 or float32, at least one, of any shape, none NaN.
@@ -39,10 +61,11 @@ def percentiles(values: np.ndarray, percents: tuple[float, ...]) -> list[float]:
         histogram = count_levels(values)
         return [histogram_quantile(histogram, percent / 100) for percent in percents]
     flat, last = values.ravel(), values.size - 1
+    ends = _Ends(flat)
     found = []
     for percent in percents:
         place = percent / 100 * last
-        low, high = _at(flat, int(place))
+        low, high = ends.at(int(place))
         part, step = np.float64(place - int(place)), high - low
         # From the nearer end, as NumPy does.
         found.append(float(high - step * (1 - part) if part >= 0.5 else low + step * part))
@@ -55,6 +78,40 @@ def median(values: np.ndarray) -> float:
         return percentiles(values, (50,))[0]
     low, high = _at(values.ravel(), (values.size - 1) // 2)
     return float(low if values.size % 2 else np.mean((low, high), dtype=values.dtype))
+
+
+class _Ends:
+    """Values by their place in ascending order; near the ends few are looked at.
+
+    Args:
+        flat: (n,) float32.
+    """
+
+    def __init__(self, flat: np.ndarray) -> None:
+        self._flat = flat
+        step = flat.size // _SAMPLED
+        self._sample = np.sort(flat[::step]) if step >= _LEAST_STEP else flat[:0]
+        self._kept: dict[bool, np.ndarray] = {}
+
+    def at(self, index: int) -> tuple[np.float32, np.float32]:
+        """The value at an index in ascending order, and the next one."""
+        size = self._flat.size
+        if len(self._sample) and min(index, size - index) < _END_PART * size:
+            is_high = 2 * index > size
+            few = self._few(is_high)
+            begin = size - len(few) if is_high else 0
+            if begin <= index and index + 1 < begin + len(few):
+                return _at(few, index - begin)
+        return _at(self._flat, index)
+
+    def _few(self, is_high: bool) -> np.ndarray:
+        """All values beyond one that the sample says has a few on its other side; so they are the first or last."""
+        if is_high not in self._kept:
+            place = round(_END_PART * len(self._sample))
+            bound = self._sample[-place if is_high else place]
+            beyond = self._flat > bound if is_high else self._flat < bound
+            self._kept[is_high] = self._flat[beyond]
+        return self._kept[is_high]
 
 
 def _at(flat: np.ndarray, index: int) -> tuple[np.float32, np.float32]:
@@ -82,6 +139,28 @@ def maximum_around(values: np.ndarray) -> np.ndarray:
     np.maximum(highest[:, 1:], rows[:, :-1], out=highest[:, 1:])
     np.maximum(highest[:, :-1], rows[:, 1:], out=highest[:, :-1])
     return highest
+
+
+def count_peaks(values: np.ndarray, above: float) -> int:
+    """How many of (h, w) values are above a number and none of their neighbours is higher.
+
+    Only pixels above it are compared: where they are few, in a fifth of the time of `maximum_around`.
+    """
+    high = values > above
+    pixels = np.flatnonzero(high)
+    if len(pixels) > _FEW_PART * values.size:
+        return int(np.count_nonzero(high & (values == maximum_around(values))))
+    width = values.shape[1] + 2
+    padded = np.full((len(values) + 2, width), -np.inf, values.dtype)
+    padded[1:-1, 1:-1] = values
+    rows = pixels // values.shape[1]
+    places, flat = pixels + width + 1 + 2 * rows, padded.ravel()
+    for down in (-width, 0, width):
+        for step in (down - 1, down, down + 1):
+            if step:
+                kept = flat[places] >= flat[places + step]
+                places = places[kept]
+    return len(places)
 
 
 def grow(mask: np.ndarray) -> np.ndarray:

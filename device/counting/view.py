@@ -9,9 +9,14 @@ import numpy as np
 from PIL import Image
 
 from device.counting.card import View
-from device.counting.filters import MEDIAN_PER_SD, median, percentiles
+from device.counting.filters import (
+    MEDIAN_PER_SD,
+    channel_percentiles,
+    percentiles,
+    translate_codes,
+)
 from device.counting.records import Frame, as_three_channels
-from device.counting.scale import to_working_scale, without_ignored, working_shape
+from device.counting.scale import brightest, to_working_scale, without_ignored, working_shape
 
 BACKGROUND_PERCENT = 10
 """Percentage of a channel's pixels that are darker than what is taken for its background."""
@@ -58,16 +63,34 @@ def grey_plane(image: np.ndarray, step: float = 1.0) -> np.ndarray:
         image: (h, w, 1 or 3) uint8 or float32, 255 is full scale.
         step: between two neighbouring sample values.
     """
+    floor = max(NOISE_FLOOR * noise_of(image), LEVEL_FLOOR * step)
+    darkest = channel_percentiles(image, BACKGROUND_PERCENT)
+    if image.dtype == np.uint8 and all(dark.is_integer() for dark in darkest):
+        # Few levels: each is compressed once, which takes a quarter of the time of doing so pixel by pixel.
+        codes = _above_background(image, darkest)
+        top = max(*percentiles(codes, (TOP_PERCENT,)), floor)
+        table = _compress(np.arange(256, dtype=np.float32), top)
+        return as_three_channels(translate_codes(codes, table))
     # Channel by channel: a reduction over a short axis takes eight times as long.
     above = np.zeros(image.shape[:2], dtype=np.float32)
-    for channel in np.moveaxis(image, 2, 0):
-        (dark,) = percentiles(channel, (BACKGROUND_PERCENT,))
+    for channel, dark in zip(np.moveaxis(image, 2, 0), darkest, strict=True):
         np.maximum(above, np.subtract(channel, dark, dtype=np.float32), out=above)
-    floor = max(NOISE_FLOOR * noise_of(image), LEVEL_FLOOR * step)
-    top = max(*percentiles(above, (TOP_PERCENT,)), floor)
+    return as_three_channels(_compress(above, max(*percentiles(above, (TOP_PERCENT,)), floor)))
+
+
+def _above_background(image: np.ndarray, darkest: list[float]) -> np.ndarray:
+    """(h, w) uint8: how far the brightest channel of (h, w, 1 or 3) uint8 is above its own background."""
+    height, width, channels = image.shape
+    rows = image.reshape(height, width * channels)
+    dark = np.tile(np.array(darkest, dtype=np.uint8), width)
+    above = (np.maximum(rows, dark) - dark).reshape(image.shape)
+    return above[..., 0] if channels == 1 else brightest(above)
+
+
+def _compress(above: np.ndarray, top: float) -> np.ndarray:
+    """Levels above the background as codes of the plane: uint8, the same shape."""
     bright = np.arcsinh(above / (KNEE * top)) * (255 / np.arcsinh(HEADROOM / KNEE))
-    plane = np.rint(np.minimum(bright, 255)).astype(np.uint8)
-    return as_three_channels(plane)
+    return np.rint(np.minimum(bright, 255)).astype(np.uint8)
 
 
 def noise_of(image: np.ndarray) -> float:
@@ -76,8 +99,7 @@ def noise_of(image: np.ndarray) -> float:
         return 0.0
     left, right = image[:, :-1], image[:, 1:]
     apart = np.maximum(left, right) - np.minimum(left, right)  # uint8 has no negative numbers
-    noisiest = max(median(channel) for channel in np.moveaxis(apart, 2, 0))
-    return noisiest / (MEDIAN_PER_SD * 2**0.5)
+    return max(channel_percentiles(apart, 50)) / (MEDIAN_PER_SD * 2**0.5)
 
 
 def _resize(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
