@@ -95,7 +95,8 @@ def find_drawings(
         lossy: whether it was compressed as photographs are, with colours at half the size.
     """
     bright = samples.copy() if samples.ndim == 2 else brightest(samples)
-    bright -= bright.min()
+    if darkest := bright.min():
+        bright -= darkest
     for nothing in hidden:
         bright[nothing] = 0
     top = int(bright.max())
@@ -169,10 +170,7 @@ def _mark_ragged(drawn: Mask, bright: Levels, top: int) -> None:
 def _is_drawn(found: Rectangle, samples: NDArray[np.generic], bright: Levels, top: int) -> bool:
     """Whether a rectangle is large, of one colour a row, and sharp on its sides."""
     strip = found.columns >= _STRIP_SHARE * bright.shape[1]
-    # A colour bar may begin and end in the background's colour; straight sides of that length are enough. What has
-    # straight sides and one shade throughout may be a nucleus that was stretched to full light.
-    shades = np.unique(np.minimum(bright[found.top : found.bottom, found.left], top))
-    bar = found.rows >= _LEAST_STEPS and len(shades) >= _LEAST_SHADES
+    bar = found.rows >= _LEAST_STEPS and _has_shades(found, bright, top)
     if not (strip or bar or _is_large(found)):
         return False  # first, since the flat middles of bright cells are many small rectangles
     inside = samples[found.top : found.bottom, found.left : found.right].astype(np.int32)
@@ -185,6 +183,16 @@ def _is_drawn(found: Rectangle, samples: NDArray[np.generic], bright: Levels, to
     if bar:
         return all(ends) and found.left > 0 and found.right < bright.shape[1]
     return above and below and all(ends)
+
+
+def _has_shades(found: Rectangle, bright: Levels, top: int) -> bool:
+    """Whether it has the shades of a colour bar.
+
+    One may begin and end in the background's colour; straight sides of that length are enough. What has straight sides
+    and one shade throughout may be a nucleus that was stretched to full light.
+    """
+    shades = np.unique(np.minimum(bright[found.top : found.bottom, found.left], top))
+    return len(shades) >= _LEAST_SHADES
 
 
 def _is_large(found: Rectangle) -> bool:

@@ -19,6 +19,8 @@ _BESIDE = 6
 """Levels on both sides that a level is compared with."""
 _COUNTED_SHARE = 0.4
 """Of the brightest level: darker pixels, nearly all of a frame, are counted only where few levels lie between."""
+_FEW = 8
+"""Places take eight times the memory of the samples, so only those of one pixel in eight are kept."""
 _FULL_SHARE, _CLOSE_SHARE = 0.93, 0.79
 """Of the highest level."""
 _SPIKE = 4.0
@@ -48,7 +50,8 @@ def find_inks(bright: NDArray[Any], top: int) -> list[Ink]:
         bright: (height, width), the brightest channel.
         top: the highest value in it.
     """
-    histogram = _bright_histogram(bright, top)
+    is_near = bright >= int(_COUNTED_SHARE * top)
+    histogram = _bright_histogram(bright, is_near, top)
     # A picture that was stretched has only every second or third level: levels that do not occur are left out.
     levels = np.flatnonzero(histogram)
     counts = histogram[levels]
@@ -61,22 +64,27 @@ def find_inks(bright: NDArray[Any], top: int) -> list[Ink]:
     if many >= max(_LEAST_INK_PX, 2 * int(histogram[int(_CLOSE_SHARE * top) : full].sum())):
         inks.insert(_MOST_INKS - 1, (full, top))
     most = _MOST_INK_SHARE * bright.size
-    return [
-        Ink(low, high, np.flatnonzero(_is_between(bright, low, high)))
-        for low, high in inks[:_MOST_INKS]
-        if histogram[low : high + 1].sum() <= most
-    ]
+    wanted = [ink for ink in inks[:_MOST_INKS] if histogram[ink[0] : ink[1] + 1].sum() <= most]
+    if not wanted:
+        return []
+    if _FEW * np.count_nonzero(is_near) > bright.size:
+        return [Ink(*ink, np.flatnonzero(_is_between(bright, *ink))) for ink in wanted]
+    # All inks are near: the others need not be looked at once more.
+    near = np.flatnonzero(is_near)
+    values = bright.ravel()[near]
+    return [Ink(*ink, near[_is_between(values, *ink)]) for ink in wanted]
 
 
-def _is_between(bright: NDArray[Any], low: int, high: int) -> NDArray[np.bool_]:
-    return np.asarray(bright == low if low == high else (bright >= low) & (bright <= high))
+def _is_between(values: NDArray[Any], low: int, high: int) -> NDArray[np.bool_]:
+    return np.asarray(values == low if low == high else (values >= low) & (values <= high))
 
 
-def _bright_histogram(bright: NDArray[Any], top: int) -> NDArray[np.intp]:
-    """How often each level occurs, from some levels below the darkest ink on."""
-    is_counted = bright >= int(_COUNTED_SHARE * top)
-    if 2 * np.count_nonzero(is_counted) < bright.size:
-        histogram = count_levels(bright[is_counted])
+def _bright_histogram(
+    bright: NDArray[Any], is_near: NDArray[np.bool_], top: int
+) -> NDArray[np.intp]:
+    """How often each level occurs, from some levels below the darkest ink on; `is_near` says which pixels have them."""
+    if 2 * np.count_nonzero(is_near) < bright.size:
+        histogram = count_levels(bright[is_near])
         if np.count_nonzero(histogram[: int(_INK_SHARE * top)]) >= _BESIDE // 2:
             return histogram
     return count_levels(bright)

@@ -143,7 +143,8 @@ def _mark_ink(
     depth = max(1.0, level - floor)
     if depth >= _STROKE_SHARE * level:  # what stands out little may be a level of the background
         _mark_outlines(drawn, bright, pixels, (floor, depth))
-    strokes &= ~drawn
+    if drawn.any():
+        strokes &= ~drawn
     ink = np.zeros_like(strokes)
     ink.ravel()[pixels] = True
     near = blocks_of(pixels, bright.shape)

@@ -50,7 +50,8 @@ def decode_png(data: bytes) -> ImageArray:
     header = chunks[0][1]
     if header[-1]:  # the rows come in seven passes
         return _interlaced_samples(chunks)
-    samples: ImageArray = imagecodecs.png_decode(_without_compression(chunks) or _file(chunks))
+    plain = _without_compression(chunks)
+    samples: ImageArray = imagecodecs.png_decode(_file(chunks) if plain is None else plain)
     return samples
 
 
@@ -62,6 +63,11 @@ def significant_bits(data: bytes) -> int | None:
         if name in (b"IDAT", b"PLTE"):
             return None
     return None
+
+
+def has_chunk(data: bytes, wanted: bytes) -> bool:
+    """Whether a PNG has a chunk of that name, complete; a search through all bytes takes a millisecond a megabyte."""
+    return any(name == wanted for name, _, _ in _chunks(data))
 
 
 def _interlaced_samples(chunks: list[_Chunk]) -> ImageArray:
@@ -126,7 +132,7 @@ def _checksum(name: bytes, body: bytes | memoryview) -> int:
     return int(imagecodecs.deflate_crc32(cast(bytes, body), zlib.crc32(name)))
 
 
-def _without_compression(chunks: list[_Chunk]) -> bytearray | None:
+def _without_compression(chunks: list[_Chunk]) -> np.ndarray | None:
     """The same PNG with its rows as they are; None where it is no ordinary one or libdeflate refuses it."""
     width, height, bits, colour = _HEADER.unpack(chunks[0][1])
     rows_bytes = height * (1 + width * _SAMPLES.get(colour, 0) * bits // 8)
@@ -138,22 +144,23 @@ def _without_compression(chunks: list[_Chunk]) -> bytearray | None:
     blocks = -(-rows_bytes // _BLOCK_BYTES)
     stored_bytes = len(_ZLIB_START) + 5 * blocks + rows_bytes + 4
     begin = len(start) + 8
-    file = bytearray(begin + stored_bytes + 4 + len(_END))
-    with memoryview(file) as view:
-        # The rows are inflated to their end; then each block moves forward a little, behind its length.
-        body = view[begin : begin + stored_bytes]
-        try:
-            rows = imagecodecs.deflate_decode(
-                stream, raw=False, out=body[len(_ZLIB_START) + 5 * blocks : -4]
-            )
-        except imagecodecs.DeflateError:
-            return None
-        if len(rows) != rows_bytes:
-            return None
-        view[:begin] = start + struct.pack(">I4s", stored_bytes, b"IDAT")
-        body[: len(_ZLIB_START)], body[-4:] = _ZLIB_START, stream[-4:]
-        _part_blocks(body[len(_ZLIB_START) : -4], 5 * blocks)
-        view[begin + stored_bytes :] = struct.pack(">I", _checksum(b"IDAT", body)) + _END
+    # Every byte is written below, so none needs to be 0 before.
+    file = np.empty(begin + stored_bytes + 4 + len(_END), dtype=np.uint8)
+    view = file.data
+    # The rows are inflated to their end; then each block moves forward a little, behind its length.
+    body = view[begin : begin + stored_bytes]
+    try:
+        rows = imagecodecs.deflate_decode(
+            stream, raw=False, out=body[len(_ZLIB_START) + 5 * blocks : -4]
+        )
+    except imagecodecs.DeflateError:
+        return None
+    if len(rows) != rows_bytes:
+        return None
+    view[:begin] = start + struct.pack(">I4s", stored_bytes, b"IDAT")
+    body[: len(_ZLIB_START)], body[-4:] = _ZLIB_START, stream[-4:]
+    _part_blocks(body[len(_ZLIB_START) : -4], 5 * blocks)
+    view[begin + stored_bytes :] = struct.pack(">I", _checksum(b"IDAT", body)) + _END
     return file
 
 

@@ -91,8 +91,11 @@ def _find_transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
 
 def _upright(decoded: Decoded, picture: Image.Image, data: bytes) -> Decoded:
     """The picture as every viewer shows it: phones store how they were held (EXIF)."""
-    if picture.format == "PNG" and b"eXIf" not in data:
-        return decoded  # Pillow would decode the whole picture to look behind it
+    if picture.format == "PNG":
+        from device.imageio.png import has_chunk
+
+        if not has_chunk(data, b"eXIf"):
+            return decoded  # Pillow would decode the whole picture to look behind it
     return orient(decoded, picture.getexif().get(_ORIENTATION, 1))
 
 
