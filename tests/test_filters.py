@@ -70,6 +70,15 @@ def test_percentiles_near_the_ends_of_many_values_are_numpys(seed, rows, step, p
     assert filters.percentiles(values, (percent,)) == [np.percentile(values, percent)]
 
 
+@given(seeds, st.integers(16, 70), st.integers(16, 70))
+def test_gaussians_are_those_of_scipy(seed, height, width):
+    image = np.random.default_rng(seed).normal(0, 5, (height, width)).astype(np.float32)
+    sigmas = (0.01, 0.9, 1.5, 1.95)
+    for found, sigma in zip(filters.gaussians(image, sigmas, 3.0), sigmas, strict=True):
+        expected = ndimage.gaussian_filter(image, sigma, truncate=3.0)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
 @given(seeds, shapes, st.booleans(), st.floats(-5, 10))
 def test_peaks_are_the_pixels_that_a_maximum_filter_leaves(seed, shape, whole, above):
     values = numbers(seed, shape, whole)

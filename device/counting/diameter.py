@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import scipy
 
 from device.counting.card import DiameterReader
-from device.counting.filters import count_peaks, percentiles
+from device.counting.filters import count_peaks, gaussians, percentiles
 from device.counting.records import Frame
 from device.counting.view import network_view
 
@@ -120,12 +119,9 @@ def _levels(plane: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for _ in range(octaves):
         if min(base.shape) < SMALLEST_SIDE_PX:
             return
-        smooth = [
-            scipy.ndimage.gaussian_filter(
-                base, (max(sigma**2 - blurred**2, 1e-4)) ** 0.5, truncate=3
-            )
-            for sigma in (FINEST_SIGMA_PX * 2 ** (i / PER_OCTAVE) for i in range(PER_OCTAVE + 1))
-        ]
+        widths = (FINEST_SIGMA_PX * 2 ** (step / PER_OCTAVE) for step in range(PER_OCTAVE + 1))
+        sigmas = tuple(max(sigma**2 - blurred**2, 1e-4) ** 0.5 for sigma in widths)
+        smooth = gaussians(base, sigmas, truncate=3)
         for index in range(PER_OCTAVE):
             yield index, smooth[index] - smooth[index + 1]
         base = _halve(smooth[-1])

@@ -4,14 +4,18 @@ Each stands for one call of a library, and says what it saves: these few calls a
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
+import scipy
 from PIL import Image
 
 MEDIAN_PER_SD = 0.6745
 """The median of the absolute values of a normal variable, in standard deviations."""
 _SAMPLED, _LEAST_STEP = 2000, 8
 """Values that tell where the ends of an array are; smaller arrays are looked at as a whole."""
+_BAND_PX = 16
+"""Rows and columns that are smoothed at a time: what is worked out of them stays in the processor's cache."""
 _FEW_PART = 0.1
 """Of the pixels: more are compared faster in one go."""
 _END_PART = 0.03
@@ -128,6 +132,48 @@ def histogram_quantile(histogram: np.ndarray, part: float) -> float:
     first = int(place)
     low, high = np.searchsorted(below, (first, math.ceil(place)), side="right").tolist()
     return float(low + (high - low) * (place - first))
+
+
+@lru_cache(maxsize=8)
+def _gaussian_matrices(sigmas: tuple[float, ...], truncate: float) -> np.ndarray:
+    """SciPy's kernels as matrices: (widths, _BAND_PX, _BAND_PX + twice the longest reach) float64."""
+    reach = int(truncate * max(sigmas) + 0.5)
+    single = np.eye(_BAND_PX + 2 * reach)
+    smooth = [
+        scipy.ndimage.gaussian_filter1d(single, sigma, axis=0, mode="constant", truncate=truncate)
+        for sigma in sigmas
+    ]
+    return np.stack(smooth)[:, reach : reach + _BAND_PX]
+
+
+def gaussians(image: np.ndarray, sigmas: tuple[float, ...], truncate: float) -> np.ndarray:
+    """scipy.ndimage.gaussian_filter at several widths in half of its time: (widths, height, width) float32.
+
+    Products of matrices in double precision, rounded after each axis as SciPy does.
+
+    Args:
+        image: (height, width) float32, no side shorter than the longest reach.
+        sigmas: of the Gaussians, pixels.
+        truncate: where they end, in sigma.
+    """
+    matrices = _gaussian_matrices(sigmas, truncate)
+    number, band, size = matrices.shape
+    reach, (height, width) = (size - band) // 2, image.shape
+    down, across = -(-height // band), -(-width // band)
+    tall = np.zeros((down * band + 2 * reach, width))
+    tall[: height + 2 * reach] = np.pad(image, ((reach, reach), (0, 0)), mode="symmetric")
+    wide = np.zeros((number, band, across * band + 2 * reach))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, size, axis=2)[:, :, ::band]
+    smooth = np.empty((number, down, band, across, band), dtype=np.float32)
+    for index in range(down):
+        rows = tall[index * band : index * band + size]
+        wide[..., reach : reach + width] = np.matmul(matrices, rows).astype(np.float32)
+        wide[..., :reach] = wide[..., reach : 2 * reach][..., ::-1]
+        wide[..., reach + width : width + 2 * reach] = wide[..., width : reach + width][..., ::-1]
+        parts = np.matmul(windows.transpose(0, 2, 1, 3), matrices.transpose(0, 2, 1)[:, None])
+        smooth[:, index] = parts.transpose(0, 2, 1, 3)
+    whole = smooth.reshape(number, down * band, across * band)
+    return whole[:, :height, :width]
 
 
 def maximum_around(values: np.ndarray) -> np.ndarray:
