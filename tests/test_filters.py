@@ -67,13 +67,13 @@ def test_percentiles_near_the_ends_of_many_values_are_numpys(seed, rows, step, p
     if step:
         values = np.rint(values / step) * step
     values.ravel()[:: values.size // 2000 or 1] *= step
-    assert filters.percentiles(values, (percent,)) == [np.percentile(values, percent)]
+    assert filters.percentiles(values, (percent,)) == np.percentile(values, (percent,)).tolist()
 
 
-@given(seeds, st.integers(16, 70), st.integers(16, 70))
+@given(seeds, st.integers(1, 70), st.integers(1, 70))
 def test_gaussians_are_those_of_scipy(seed, height, width):
     image = np.random.default_rng(seed).normal(0, 5, (height, width)).astype(np.float32)
-    sigmas = (0.01, 0.9, 1.5, 1.95)
+    sigmas = (0.01, 0.9, 1.5, 4.8)
     for found, sigma in zip(filters.gaussians(image, sigmas, 3.0), sigmas, strict=True):
         expected = ndimage.gaussian_filter(image, sigma, truncate=3.0)
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)

@@ -4,6 +4,7 @@ Each stands for one call of a library, and says what it saves: these few calls a
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,8 @@ _SAMPLED, _LEAST_STEP = 2000, 8
 """Values that tell where the ends of an array are; smaller arrays are looked at as a whole."""
 _BAND_PX = 16
 """Rows and columns that are smoothed at a time: what is worked out of them stays in the processor's cache."""
+_SMOOTHED_PX = 4_000_000
+"""Of larger images no copy in double precision is made."""
 _FEW_PART = 0.1
 """Of the pixels: more are compared faster in one go."""
 _END_PART = 0.03
@@ -146,19 +149,23 @@ def _gaussian_matrices(sigmas: tuple[float, ...], truncate: float) -> np.ndarray
     return np.stack(smooth)[:, reach : reach + _BAND_PX]
 
 
-def gaussians(image: np.ndarray, sigmas: tuple[float, ...], truncate: float) -> np.ndarray:
-    """scipy.ndimage.gaussian_filter at several widths in half of its time: (widths, height, width) float32.
+def gaussians(
+    image: np.ndarray, sigmas: tuple[float, ...], truncate: float
+) -> Sequence[np.ndarray]:
+    """scipy.ndimage.gaussian_filter at several widths in half of its time: (height, width) float32 for each.
 
     Products of matrices in double precision, rounded after each axis as SciPy does.
 
     Args:
-        image: (height, width) float32, no side shorter than the longest reach.
+        image: (height, width) float32; SciPy filters those that are narrower than the longest reach or large.
         sigmas: of the Gaussians, pixels.
         truncate: where they end, in sigma.
     """
     matrices = _gaussian_matrices(sigmas, truncate)
     number, band, size = matrices.shape
     reach, (height, width) = (size - band) // 2, image.shape
+    if min(height, width) < reach or image.size > _SMOOTHED_PX:
+        return [scipy.ndimage.gaussian_filter(image, one, truncate=truncate) for one in sigmas]
     down, across = -(-height // band), -(-width // band)
     tall = np.zeros((down * band + 2 * reach, width))
     tall[: height + 2 * reach] = np.pad(image, ((reach, reach), (0, 0)), mode="symmetric")
@@ -173,7 +180,7 @@ def gaussians(image: np.ndarray, sigmas: tuple[float, ...], truncate: float) -> 
         parts = np.matmul(windows.transpose(0, 2, 1, 3), matrices.transpose(0, 2, 1)[:, None])
         smooth[:, index] = parts.transpose(0, 2, 1, 3)
     whole = smooth.reshape(number, down * band, across * band)
-    return whole[:, :height, :width]
+    return list(whole[:, :height, :width])
 
 
 def maximum_around(values: np.ndarray) -> np.ndarray:

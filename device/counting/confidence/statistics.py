@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import scipy
 from PIL import Image
 
 from device.counting.card import CountStatistics, FrameStatistics
 from device.counting.filters import (
     MEDIAN_PER_SD,
     count_codes,
+    gaussians,
     grow,
     histogram_quantile,
     median,
@@ -31,6 +31,8 @@ _SMOOTH_SIGMA = 0.6
 """Takes away the noise of single pixels before structures of cell size are measured."""
 _CELL_SIGMA = 0.8 * STATISTICS_DIAMETER_PX
 """Wider than a cell: what it leaves is the background."""
+_GAUSSIAN_REACH = 4.0
+"""Where their kernels end, in sigma."""
 _FOCUS_PERCENTILE, _CONTRAST_PERCENTILE = 98, 99.5
 """The brightest structures: a few cells cover a fiftieth of a frame, one cell a two-hundredth."""
 _LEAST_CONTRAST_FOR_FOCUS = 8.0
@@ -59,10 +61,12 @@ def frame_statistics(frame: Frame, image: np.ndarray, working_diameter_px: float
     small = np.asarray(picture)
     levels = brightest(small)
     grey, histogram = levels.astype(np.float32), count_codes(levels)
-    fine = grey - scipy.ndimage.gaussian_filter(grey, _FINE_SIGMA)
-    coarse = scipy.ndimage.gaussian_filter(grey, _SMOOTH_SIGMA) - scipy.ndimage.gaussian_filter(
-        grey, _CELL_SIGMA
+    blurred, smooth, background = gaussians(
+        grey, (_FINE_SIGMA, _SMOOTH_SIGMA, _CELL_SIGMA), _GAUSSIAN_REACH
     )
+    fine = grey - blurred
+    del blurred  # of large frames tens of megabytes
+    coarse = smooth - background
     bright, contrast = percentiles(coarse, (_FOCUS_PERCENTILE, _CONTRAST_PERCENTILE))
     noise = median(np.abs(fine)) / MEDIAN_PER_SD
     green, blue = _colour_shares(picture, small[levels >= histogram_quantile(histogram, 0.99)])
