@@ -90,7 +90,7 @@ def _above_background(image: np.ndarray, darkest: list[float]) -> np.ndarray:
 def _compress(above: np.ndarray, top: float) -> np.ndarray:
     """Levels above the background as codes of the plane: uint8, the same shape."""
     bright = np.arcsinh(above / (KNEE * top)) * (255 / np.arcsinh(HEADROOM / KNEE))
-    return np.rint(np.minimum(bright, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.minimum(bright, 255)).astype(np.uint8))
 
 
 def noise_of(image: np.ndarray) -> float:

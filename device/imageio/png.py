@@ -51,7 +51,9 @@ def decode_png(data: bytes) -> ImageArray:
     if header[-1]:  # the rows come in seven passes
         return _interlaced_samples(chunks)
     plain = _without_compression(chunks)
-    samples: ImageArray = imagecodecs.png_decode(_file(chunks) if plain is None else plain)
+    # Any memory will do; the stubs of imagecodecs name three kinds.
+    file = cast(bytes, _file(chunks) if plain is None else plain)
+    samples: ImageArray = imagecodecs.png_decode(file)
     return samples
 
 
