@@ -6,6 +6,7 @@ import tracemalloc
 import warnings
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -34,6 +35,7 @@ from device.imageio import decode_frame
 from device.imageio.decoded import Decoded
 from device.imageio.header import read_header
 from device.imageio.levels import find_levels
+from device.imageio.pixelsize import um_per
 from device.imageio.png import decode_png
 from device.imageio.raster import decode_raster
 
@@ -177,6 +179,108 @@ def test_turned_samples_with_a_tag_that_turns_them_back_are_the_same_frame():
     turned = np.ascontiguousarray(np.rot90(COLOUR))
     data = tiff(turned, extratags=[(274, "H", 1, 6, False)], metadata=None)
     assert np.array_equal(read(data).image, COLOUR)
+
+
+def png_with(part: bytes, body: bytes, damaged: bool, data=None) -> bytes:
+    """A PNG with one more part behind its header."""
+    data = data or png(GREY)
+    checksum = zlib.crc32(part + body) ^ damaged
+    return (
+        data[:33]
+        + struct.pack(">I4s", len(body), part)
+        + body
+        + struct.pack(">I", checksum)
+        + data[33:]
+    )
+
+
+@pytest.mark.parametrize("part", [b"tEXt", b"iCCP", b"tIME"])
+def test_a_damaged_text_in_a_png_costs_no_pixels(part):
+    data = png_with(part, b"Comment\0hello", damaged=True)
+    assert same(read(data))
+    assert read_header(data, "a.png").width == WIDTH
+    palette = png_with(part, b"Comment\0hello", True, pillow(GREY, "PNG", "P"))
+    assert read(palette).width == WIDTH
+    with pytest.raises(InputError, match="damaged"):
+        read(png_with(b"tRNS", b"\0\7", damaged=True))
+
+
+def test_an_animation_is_refused():
+    stream = io.BytesIO()
+    first = Image.fromarray(np.zeros_like(GREY))
+    first.save(stream, "PNG", save_all=True, append_images=[Image.fromarray(GREY)], duration=99)
+    with pytest.raises(InputError, match="2 frames"):
+        read(stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (imagecodecs.jpeg_encode(DEEP, level=98, bitspersample=12), "JPEG of 12 bits a sample"),
+        (imagecodecs.ljpeg_encode(DEEP, bitspersample=16), "JPEG of 16 bits a sample"),
+        (imagecodecs.jpegls_encode(GREY), "JPEG without loss"),
+        (b"\xff\xd8\xff\xc0\0", "beginning cannot be read"),
+        (b"\xff\xd8\xff\xe0\0\0\xff\xe0\0\0", "beginning cannot be read"),
+    ],
+)
+def test_a_jpeg_that_hardly_any_program_reads_is_no_damaged_one(data, sentence):
+    for use in (read, lambda data: read_header(data, "a.tif")):
+        with pytest.raises(InputError, match=f"^a.tif is a .*{sentence}"):
+            use(data)
+
+
+def test_a_header_that_claims_a_huge_size_is_said_to_be_too_large():
+    data = bytearray(png(GREY))
+    data[16:24] = struct.pack(">II", 60000, 60000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with pytest.raises(InputError, match="much larger than the limit of 8000 x 8000"):
+        read_header(bytes(data), "a.png")
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 10**6])
+def test_what_a_header_says_of_the_length_of_plain_pixels_does_not_matter(claimed):
+    stream = io.BytesIO(tiff(DEEP, metadata=None, rowsperstrip=HEIGHT))
+    with tifffile.TiffFile(stream, mode="r+b") as file:
+        file.pages.first.tags["StripByteCounts"].overwrite(claimed)
+    assert np.array_equal(read(stream.getvalue()).image[..., 0], DEEP)
+    with pytest.raises(InputError, match="damaged or incomplete"):
+        read(stream.getvalue()[:-100])
+
+
+def test_a_palette_of_16_bits_keeps_them():
+    ramp = np.tile(np.arange(65536, dtype=np.uint16), (3, 1))
+    frame = read(tiff(DEEP, photometric="palette", colormap=ramp))
+    assert np.array_equal(frame.image[..., 0], DEEP)
+    assert frame.bits == 12
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+def test_a_falling_calibration_of_imagej_is_an_inverted_picture(white):
+    data = imagej((white - DEEP).astype(np.uint16), f"images=1\ncf=0\nc0={white}\nc1=-1\n")
+    assert np.array_equal(read(data).image[..., 0], DEEP)
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "size_um"),
+    [
+        ("inch", 50800, 0.5),
+        ("inch", 2400, None),
+        ("cm", 944.8819, None),
+        ("cm", 20000, 0.5),
+        ("micrometers", 2, 0.5),
+        ("?m", 2, 0.5),
+        ("pixels", 2, None),
+    ],
+)
+def test_units_of_imagej(unit, per_unit, size_um):
+    data = imagej(GREY, f"unit={unit}\n", resolution=(per_unit, per_unit), resolutionunit="NONE")
+    size = read(data).pixel_size_um
+    assert size == (None if size_um is None else pytest.approx(size_um, rel=1e-3))
+
+
+@pytest.mark.parametrize("unit", ["Âµm", "µm\0", "Å", "in"])
+def test_units_that_suffered_on_their_way(unit):
+    assert um_per(unit) == {"Å": 1e-4, "in": 25400.0}.get(unit, 1.0)
 
 
 OME = (

@@ -128,6 +128,13 @@ def check_size(name: str, height: int, width: int) -> None:
         )
 
 
+def far_too_large(name: str) -> InputError:
+    """The sentence for a size that the decoder itself refuses to think about."""
+    return InputError(
+        f"{name} is much larger than the limit of {MAX_SIDE_PX} x {MAX_SIDE_PX} pixels; crop or reduce it."
+    )
+
+
 def check_kind(name: str, kind: np.dtype) -> None:
     """Refuse samples that are no 8- or 16-bit whole numbers.
 
@@ -145,7 +152,9 @@ def check_kind(name: str, kind: np.dtype) -> None:
 def describe_damage(name: str, kind: str, error: Exception) -> InputError:
     """The sentence for a file that starts well and then breaks."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "<" in reason or len(reason) > _LONGEST_REASON:
+    if reason.startswith("cannot identify image file"):
+        reason = "its beginning cannot be read"
+    elif "<" in reason or len(reason) > _LONGEST_REASON:
         reason = type(error).__name__  # addresses of objects and whole headers are of no help
     return InputError(
         f"{name} is a damaged or incomplete {kind} file ({reason}); copy or export it again."

@@ -15,6 +15,7 @@ from device.imageio.decoded import (
     TIFF_STARTS,
     check_size,
     describe_damage,
+    far_too_large,
     not_an_image,
     unreadable,
 )
@@ -67,7 +68,7 @@ def _read(source: Path | bytes, name: str) -> Header:
             if start[:4] in TIFF_STARTS:
                 return _tiff(stream, file_bytes)
             if any(start.startswith(known) for known in RASTER_STARTS):
-                return _raster(stream, file_bytes)
+                return _raster(stream, file_bytes, name)
             suffix = vendor_suffix(start)
             if suffix is not None:
                 height, width = vendor_shape(stream.read(), name, suffix)
@@ -133,12 +134,18 @@ _AFTER_DECODING = 8
 """Bytes per pixel of what is worked out from the samples: brightness, two masks, the numbers of what may be letters."""
 
 
-def _raster(stream: IO[bytes], file_bytes: int) -> Header:
+def _raster(stream: IO[bytes], file_bytes: int, name: str) -> Header:
     from PIL import Image
+
+    from device.imageio.raster import open_picture
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(stream, formats=["PNG", "JPEG"]) as picture:
+        try:
+            opened = open_picture(stream, name, "PNG", "JPEG")
+        except Image.DecompressionBombError:
+            raise far_too_large(name) from None
+        with opened as picture:
             # A 16-bit RGB PNG looks like an 8-bit one to Pillow; its depth is the 25th byte.
             stream.seek(24)
             deep = picture.format == "PNG" and stream.read(1) == b"\x10"

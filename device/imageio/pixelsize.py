@@ -1,6 +1,6 @@
 """How large a pixel is in the sample, as TIFF, ImageJ and OME headers say it; unknown where that cannot be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from device.counting.assay import PIXEL_SIZE_RANGE_UM
@@ -13,12 +13,18 @@ _MOST_PRINT_DPI = 20_000
 _PRINT_TOLERANCE = 2e-4
 """Writers round dots per centimetre."""
 
+_LONGEST_SHORT_UNIT = 3
+"""Letters of a unit that has no plural."""
 _UM_PER_NAMED_UNIT = {
-    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer", "micrometre", "\\u00b5m"), 1.0),
+    **dict.fromkeys(("µm", "μm", "um", "micron", "micrometer", "micrometre", "\\u00b5m"), 1.0),
+    # The same after it was read in the wrong encoding; no other unit begins with a letter that suffers.
+    **dict.fromkeys(("âµm", "î¼m", "?m", "\ufffdm"), 1.0),
+    **dict.fromkeys(("å", "å", "angstrom"), 1e-4),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
     **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
     **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),
     **dict.fromkeys(("m", "meter", "metre"), 1e6),
+    **dict.fromkeys(("in", "inch", "inche"), 25400.0),
 }  # fmt: skip
 
 
@@ -44,19 +50,23 @@ def tiff_size(page: Any, imagej: Mapping[str, Any]) -> PixelSize | None:
     if per_unit == [None, None]:
         return None
     named = um_per(str(imagej.get("unit", "")))
-    if named is not None:
+    # ImageJ keeps the resolution of a figure as a calibration in inches or centimetres.
+    printed = named in _UM_PER_RESOLUTION_UNIT.values()
+    if named is not None and not (printed and _are_print(named, per_unit)):
         found = size_of("ImageJ header", *(_edge(named, value) for value in per_unit))
         if found is not None:
             return found
     unit = _UM_PER_RESOLUTION_UNIT.get(_whole(page.tags.valueof("ResolutionUnit", 2)))
-    if unit is None or any(_is_print(unit, value) for value in per_unit if value):
+    if unit is None or _are_print(unit, per_unit):
         return None
     return size_of("resolution tags", *(_edge(unit, value) for value in per_unit))
 
 
 def um_per(unit: str) -> float | None:
     """Micrometres per unit, by its name as headers have it; None for any other."""
-    return _UM_PER_NAMED_UNIT.get(unit.strip().lower())
+    name = unit.strip(" \t\r\n\0").lower()
+    one = name[:-1] if name.endswith("s") and len(name) > _LONGEST_SHORT_UNIT else name
+    return _UM_PER_NAMED_UNIT.get(one)
 
 
 def number(text: object) -> float | None:
@@ -83,6 +93,10 @@ def _pixels_per_unit(value: Any) -> float | None:
 
 def _edge(unit_um: float, per_unit: float | None) -> float | None:
     return None if per_unit is None else unit_um / per_unit
+
+
+def _are_print(unit_um: float, per_unit: Sequence[float | None]) -> bool:
+    return any(_is_print(unit_um, value) for value in per_unit if value)
 
 
 def _is_print(unit_um: float, per_unit: float) -> bool:

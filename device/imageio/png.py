@@ -72,6 +72,15 @@ def has_chunk(data: bytes, wanted: bytes) -> bool:
     return any(name == wanted for name, _, _ in _chunks(data))
 
 
+def without_damaged_extras(data: bytes) -> bytes:
+    """A PNG less the parts beside its samples (texts, dates, profiles) whose checksum is wrong."""
+    kept: list[bytes | memoryview] = [_SIGNATURE]
+    for name, body, checksum in _chunks(data):
+        if name[:1].isupper() or name == b"tRNS" or _checksum(name, body) == checksum:
+            kept += [struct.pack(">I4s", len(body), name), body, struct.pack(">I", checksum)]
+    return b"".join(kept)
+
+
 def _interlaced_samples(chunks: list[_Chunk]) -> ImageArray:
     """Each of the seven passes is a small PNG of its own: libpng warns of interlaced ones on the terminal."""
     width, height, bits, colour = _HEADER.unpack(chunks[0][1])

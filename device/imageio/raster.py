@@ -3,10 +3,10 @@
 import io
 import warnings
 from dataclasses import replace
-from typing import cast
+from typing import IO, cast
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.counting.records import ImageArray
@@ -16,6 +16,7 @@ from device.imageio.decoded import (
     check_kind,
     check_size,
     describe_damage,
+    far_too_large,
     invisible,
     orient,
 )
@@ -26,6 +27,10 @@ _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _ORIENTATION = 0x0112
 _PNG_DEPTH_OFFSET = 24
 _PNG_PALETTE = 3
+_JPEG_BITS = 8
+_WITHOUT_LOSS = frozenset(b"\xc3\xc7\xcb\xcf\xf7")
+_FRAMES = frozenset(range(0xC0, 0xD0)) - frozenset(b"\xc4\xc8\xcc") | _WITHOUT_LOSS
+"""Second bytes of the markers before which tables and data of programs stand, and bits a sample after them."""
 
 
 def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FILE_SAYS) -> Decoded:
@@ -44,19 +49,61 @@ def decode_raster(data: bytes, name: str, kind: str, asked: Reading = AS_THE_FIL
         with warnings.catch_warnings():
             # The size is checked right below, and a palette with transparency is understood: nothing to warn of.
             warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data), formats=[kind])
+            picture = open_picture(io.BytesIO(data), name, kind)
             check_size(name, picture.height, picture.width)
             if picture.mode == "1":
                 check_kind(name, np.dtype(bool))
+            _check_alone(picture, name)
             return _choose(_upright(_decode(picture, data), picture, data), asked, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
-        raise InputError(
-            f"{name} is much larger than the limit of 8000 x 8000 pixels; crop or reduce it."
-        ) from None
+        raise far_too_large(name) from None
     except Exception as error:  # noqa: BLE001 - decoders raise any exception for a damaged file
         raise describe_damage(name, kind, error) from None
+
+
+def open_picture(stream: IO[bytes], name: str, *kinds: str) -> Image.Image:
+    """Open a PNG or JPEG; a PNG also where a part beside its samples is damaged.
+
+    Raises:
+        InputError: a kind of JPEG that hardly any program reads.
+        Exception: damaged; Pillow raises any.
+    """
+    try:
+        return Image.open(stream, formats=kinds)
+    except UnidentifiedImageError:
+        from device.imageio.png import without_damaged_extras
+
+        stream.seek(0)
+        data = stream.read()
+        if what := _unusual_jpeg(data):
+            raise InputError(
+                f"{name} is a JPEG {what}, and one of 8 bits is expected: save it as PNG or TIFF."
+            ) from None
+        return Image.open(io.BytesIO(without_damaged_extras(data)), formats=kinds)
+
+
+def _unusual_jpeg(data: bytes) -> str:
+    """What kind of JPEG it is; empty for ordinary ones and other files."""
+    place = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while place + 4 < len(data) and data[place] == 0xFF:
+        kind, bits = data[place + 1], data[place + 4]
+        if kind in _FRAMES and bits != _JPEG_BITS:
+            return f"of {bits} bits a sample"
+        if kind in _FRAMES:
+            return "without loss" if kind in _WITHOUT_LOSS else ""
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return ""
+
+
+def _check_alone(picture: Image.Image, name: str) -> None:
+    """Refuse animations; behind a photograph stand only its preview or its other half."""
+    frames = getattr(picture, "n_frames", 1) if picture.format == "PNG" else 1
+    if frames > 1:
+        raise InputError(
+            f"{name} contains {frames} frames of an animation; one image is expected: export a single frame."
+        )
 
 
 def _decode(picture: Image.Image, data: bytes) -> Decoded:

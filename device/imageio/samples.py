@@ -126,7 +126,12 @@ def _palette(samples: np.ndarray, colormap: Any, indexed_data: bool) -> Light:
     """A palette of colours is applied; one of ImageJ's display tables is not, the indices are the data."""
     table = np.asarray(colormap)
     # Old writers fill the 16-bit table with 8-bit values; libtiff and Photoshop take it so as well.
-    table = table.astype(np.uint8) if table.max(initial=0) < 256 else (table >> 8).astype(np.uint8)
+    if table.max(initial=0) < 256:
+        table = table.astype(np.uint8)
+    elif samples.dtype == np.uint8:
+        table = (table >> 8).astype(
+            np.uint8
+        )  # as 256 entries are shown; 65,536 have all 16 bits to say
     if indexed_data and _rises(table):
         return Light(samples)
     colours = np.ascontiguousarray(table.T[np.minimum(samples, table.shape[1] - 1)])

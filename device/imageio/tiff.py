@@ -33,6 +33,7 @@ from device.imageio.samples import (
 from device.imageio.series import Planes
 from device.imageio.tiffheader import (
     calibrated_zero,
+    calibration_falls,
     declared_bits,
     imagej_channels,
     may_hold_channels,
@@ -119,7 +120,8 @@ class _File:
             or self.acquisition.pixel_size
             or tiff_size(page, self.imagej),
             zero=calibrated_zero(self.imagej),
-            inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+            inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+            or calibration_falls(self.imagej),
             lossy=page.compression in LOSSY,
             hidden=tuple(self.hidden.items()),
             channel=chosen.channel,
@@ -261,10 +263,14 @@ class _File:
         places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         absent = [number for number, place in enumerate(places) if place == (0, 0)]
         tiled = bool(page.keyframe.is_tiled)
-        cut = any(
-            offset + count > len(self.data) or (count == 0 and not (tiled and offset == 0))
-            for offset, count in places
-        )
+        if page.is_contiguous and places and places[0][0]:
+            # How much a plain block takes is known; what writers say of it may be 0, or fill the last strip up.
+            cut = places[0][0] + page.keyframe.nbytes > len(self.data)
+        else:
+            cut = any(
+                offset + count > len(self.data) or (count == 0 and not (tiled and offset == 0))
+                for offset, count in places
+            )
         if cut or not places or len(absent) == len(places):
             raise InputError(
                 f"{self.name} is a damaged or incomplete TIFF file (image data is missing); copy it again."

@@ -60,11 +60,21 @@ def declared_bits(page: Any, image: OmeImage | None) -> int | None:
 def calibrated_zero(imagej: Mapping[str, Any]) -> int:
     """The sample that ImageJ's linear calibration c0 + c1 * sample calls 0, where that is a sample; else 0."""
     slope, shift = number(imagej.get("c1", 1)), imagej.get("c0", 0)
+    if calibration_falls(imagej):
+        return 0
     try:
         zero = -float(shift) / (slope or 1.0)
     except (TypeError, ValueError):
         return 0
     return round(zero) if 0 < zero < 65535 and imagej.get("cf", 0) == 0 else 0
+
+
+def calibration_falls(imagej: Mapping[str, Any]) -> bool:
+    """Whether ImageJ's linear calibration makes the smallest sample the brightest, as of an inverted picture."""
+    try:
+        return imagej.get("cf", 0) == 0 and float(imagej.get("c1", 1)) < 0
+    except (TypeError, ValueError):
+        return False
 
 
 def may_hold_channels(key: Any) -> bool:
