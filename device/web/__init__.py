@@ -16,6 +16,7 @@ from device.service import Service
 from device.store import Store
 from device.web import access, errors
 from device.web.api import document
+from device.web.api.account import account
 from device.web.api.administration import administration
 from device.web.api.assays import assays
 from device.web.api.camera import camera
@@ -50,7 +51,7 @@ _MB = 1_000_000
 _BLUEPRINTS = (
     pages, login_pages, health, status, counts, looks, products, corrections, camera, exports, assays, objectives,
     models, studies, study_files, reviews, help_pages, instruments, regions,
-    administration, upkeep,
+    account, administration, upkeep,
 )  # fmt: skip
 
 

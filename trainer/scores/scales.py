@@ -28,7 +28,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         source: name of its set.
         zoom: how many times its own size.
         reference: count at its own size with the right diameter.
-        count, low, high: with the diameter estimated.
+        count, interval: with the diameter estimated.
         flags: codes of the warnings.
         diameter_ratio: estimated per right diameter.
     """
@@ -37,8 +37,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     zoom: float
     reference: int
     count: int
-    low: int
-    high: int | None
+    interval: tuple[int, int | None]
     flags: tuple[str, ...]
     diameter_ratio: float
 
@@ -50,7 +49,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_silently_wrong(self) -> bool:
         """A wrong count without a warning whose interval does not hold the right one."""
-        return not (self.is_near or self.flags or holds((self.low, self.high), self.reference))
+        return not (self.is_near or self.flags or holds(self.interval, self.reference))
 
 
 def zoom_frame(frame: Frame, zoom: float) -> Frame:
@@ -89,14 +88,12 @@ def read_at_scales(
 def _reading(
     example: Example, zoom: float, reference: int, result: CountResult, diameter_px: float
 ) -> Reading:
-    low, high = result.interval
     return Reading(
         source=example.source,
         zoom=zoom,
         reference=reference,
         count=result.count,
-        low=low,
-        high=high,
+        interval=result.interval,
         flags=tuple(flag.code for flag in result.flags),
         diameter_ratio=result.cell_diameter_px / (diameter_px * zoom),
     )

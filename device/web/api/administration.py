@@ -1,4 +1,4 @@
-"""Who may come in: users, their passwords, API tokens."""
+"""Who may come in: users and API tokens; for administrators alone."""
 
 import logging
 from typing import Any
@@ -8,16 +8,16 @@ from flask import Response, request
 from flask_login import current_user
 from werkzeug.security import generate_password_hash
 
-from device.errors import ForbiddenError, InputError
-from device.web.access import require_administrator
-from device.web.admin_inputs import PasswordForm, TokenForm, UserEdit, UserForm
+from device.errors import InputError
+from device.web.access import reserve_for_administrators
+from device.web.admin_inputs import TokenForm, UserEdit, UserForm
 from device.web.admin_records import TokenList, UserList
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
-from device.web.guessing import count_failure, refuse_guessing
-from device.web.login import password_holds, usable_password
+from device.web.login import usable_password
 
 administration = APIBlueprint("administration", __name__, url_prefix="/api/v1")
+reserve_for_administrators(administration)
 _log = logging.getLogger(__name__)
 
 
@@ -25,7 +25,6 @@ _log = logging.getLogger(__name__)
 @answers(administration, ref("UserList"))
 def users() -> Response:
     """Everybody who may log in."""
-    require_administrator()
     return _users()
 
 
@@ -34,7 +33,6 @@ def users() -> Response:
 @answers(administration, ref("UserList"), 409, status=201, text="Added")
 def add_user(form: dict[str, Any]) -> Response:
     """Let another person log in, whose corrections carry that name; answers all."""
-    require_administrator()
     name = _usable_name(form["name"], "Ada Lovelace")
     made = generate_password_hash(usable_password(form["password"]))
     service().require_store().access.add_user(name, made, administrator=form["administrator"])
@@ -47,7 +45,6 @@ def add_user(form: dict[str, Any]) -> Response:
 @answers(administration, ref("UserList"), 404, 409)
 def change_user(name: str, changes: dict[str, Any]) -> Response:
     """Give somebody a new password, which ends that person's sessions, or the right to administer; answers all."""
-    require_administrator()
     password = changes.get("password")
     made = None if password is None else generate_password_hash(usable_password(password))
     service().require_store().access.change_user(
@@ -60,35 +57,15 @@ def change_user(name: str, changes: dict[str, Any]) -> Response:
 @answers(administration, ref("UserList"), 404, 409)
 def remove_user(name: str) -> Response:
     """Remove a user; what the person corrected keeps the name; answers the others."""
-    require_administrator()
     service().require_store().access.remove_user(name)
     _log.info("the user %r was removed from %s", name, request.remote_addr)
     return _users()
-
-
-@administration.post("/password")
-@administration.input(PasswordForm, location="json", arg_name="form")
-@answers(administration, None, 429, status=204, text="Changed; log in again")
-def change_password(form: dict[str, Any]) -> Any:
-    """Change the own password; every session under it ends, this one too."""
-    name = None if request.authorization is not None else current_user.get_id()
-    if name is None:
-        raise ForbiddenError("Only somebody who is logged in has a password to change.")
-    if (too_many := refuse_guessing()) is not None:
-        return too_many
-    if not password_holds(name, form["old"]):
-        count_failure()
-        raise InputError("The present password is wrong; nothing was changed.")
-    made = generate_password_hash(usable_password(form["new"]))
-    service().require_store().access.change_user(name, password_hash=made)
-    return Response(status=204)
 
 
 @administration.get("/tokens")
 @answers(administration, ref("TokenList"))
 def tokens() -> Response:
     """All API tokens, without the tokens themselves."""
-    require_administrator()
     return _tokens()
 
 
@@ -97,7 +74,6 @@ def tokens() -> Response:
 @answers(administration, ref("TokenList"), 409, status=201, text="Created; told only now")
 def add_token(form: dict[str, Any]) -> Response:
     """Create a token for a program; it is told in this answer only."""
-    require_administrator()
     name = _usable_name(form["name"], "plate reader")
     return _tokens(service().require_store().access.create_token(name), 201)
 
@@ -106,7 +82,6 @@ def add_token(form: dict[str, Any]) -> Response:
 @answers(administration, ref("TokenList"), 404)
 def revoke_token(name: str) -> Response:
     """Revoke a token at once; answers the others."""
-    require_administrator()
     service().require_store().access.revoke_token(name)
     return _tokens()
 

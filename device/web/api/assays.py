@@ -21,7 +21,7 @@ assays = APIBlueprint("assays", __name__, url_prefix="/api/v1")
 
 @assays.get("/assays")
 @answers(assays, ref("AssayList"))
-def known() -> Response:
+def list_assays() -> Response:
     """All assays, each in its newest version."""
     newest = service().require_store().assays.newest()
     return json(AssayList(assays=tuple(_entry(assay) for assay in newest), default=DEFAULT))

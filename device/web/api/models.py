@@ -17,7 +17,7 @@ models = APIBlueprint("models", __name__, url_prefix="/api/v1")
 
 @models.get("/models")
 @answers(models, ref("ModelList"), 503)
-def known() -> Response:
+def show_models() -> Response:
     """Every model: those that come with fluocount, and those that were installed with what needs them."""
     return _list()
 

@@ -18,7 +18,7 @@ objectives = APIBlueprint("objectives", __name__, url_prefix="/api/v1")
 
 @objectives.get("/objectives")
 @answers(objectives, ref("ObjectiveList"), 409)
-def known() -> Response:
+def list_objectives() -> Response:
     """Every objective with the size of a pixel, and the assays that name it."""
     return _list()
 

@@ -211,7 +211,7 @@ def log(review_id: str) -> Response:
 
 @reviews.get("/reviews/<review_id>/agreed/<key>")
 @answers(reviews, ref("SharedMarks"), 404, 409)
-def shared(review_id: str, key: str) -> Response:
+def list_marks(review_id: str, key: str) -> Response:
     """What each observer marked on an image; only of a finished review."""
     store = service().require_store()
     marks = tuple(shared_marks(store, review_id, key))

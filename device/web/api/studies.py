@@ -49,7 +49,7 @@ _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 @studies.get("/studies")
 @answers(studies, ref("StudyList"))
-def known() -> Response:
+def list_studies() -> Response:
     """All studies by name."""
     store = service().require_store()
     entries = tuple(

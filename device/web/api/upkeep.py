@@ -1,4 +1,4 @@
-"""Keeping the instrument well: settings, backup, update, self-check, restart."""
+"""Keeping the instrument well: settings, backup, update, self-check, restart; for administrators alone."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from device.doctor import Patient
 from device.doctor.apart import examine_apart
 from device.errors import BusyError
 from device.store.backup import backup_parts
-from device.web.access import require_administrator
+from device.web.access import reserve_for_administrators
 from device.web.admin_inputs import BackupQuery, ReleaseForm
 from device.web.admin_records import DoctorReport, Restarting, SettingsList
 from device.web.api.answers import BINARY, answers, json, ref
@@ -23,6 +23,7 @@ from device.web.release import read_release
 from device.web.restarting import restart
 
 upkeep = APIBlueprint("upkeep", __name__, url_prefix="/api/v1")
+reserve_for_administrators(upkeep)
 _examining = threading.Lock()
 _one_backup = threading.BoundedSemaphore(1)
 
@@ -31,7 +32,6 @@ _one_backup = threading.BoundedSemaphore(1)
 @answers(upkeep, ref("SettingsList"))
 def settings() -> Response:
     """Every setting with its value, its default and what it means."""
-    require_administrator()
     path = default_settings_path()
     found = explain_settings(service().settings)
     return json(SettingsList(settings=found, file=None if path is None else str(path)))
@@ -42,7 +42,6 @@ def settings() -> Response:
 @answers(upkeep, BINARY, 503, media="application/x-tar")
 def backup(query: dict[str, Any]) -> Response:
     """Settings, database, images and results in one file for `fluocount restore`, sent while it is made."""
-    require_administrator()
     store = service().require_store()
     parts = backup_parts(store.data_dir, default_settings_path(), results=query["results"])
     name = time.strftime("fluocount-%Y-%m-%d-%H%M.tar")
@@ -55,7 +54,6 @@ def backup(query: dict[str, Any]) -> Response:
 @answers(upkeep, ref("Release"))
 def check_update(form: dict[str, Any]) -> Response:
     """What a release file contains: its version beside the installed one, and what changed; installs nothing."""
-    require_administrator()
     sent = form["release"]
     return json(read_release(sent.stream, sent.filename or "The file"))
 
@@ -64,7 +62,6 @@ def check_update(form: dict[str, Any]) -> Response:
 @answers(upkeep, ref("DoctorReport"), 503)
 def doctor() -> Response:
     """Run the self-check, which counts a synthetic image; takes up to a minute on a Raspberry Pi."""
-    require_administrator()
     if not _examining.acquire(blocking=False):
         raise BusyError("A check is running already; wait until it ends.")
     try:
@@ -83,6 +80,5 @@ def doctor() -> Response:
 @answers(upkeep, ref("Restarting"), 409, status=202, text="Stopping")
 def restart_service() -> Response:
     """Stop and let systemd start again; images that wait or are being counted are counted afterwards."""
-    require_administrator()
     restart()
     return json(Restarting(text="fluocount restarts; this takes about half a minute."), 202)
