@@ -3,7 +3,13 @@ import stat
 
 import pytest
 
-from device.machine.files import open_atomic, remove_partial, write_atomic, write_beside
+from device.machine.files import (
+    open_atomic,
+    place_whole,
+    remove_partial,
+    write_atomic,
+    write_beside,
+)
 
 
 def test_a_file_is_whole_or_absent(tmp_path):
@@ -31,6 +37,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
 
     assert path.read_bytes() == b"old"
+
+
+def test_what_a_library_writes_is_whole_or_absent(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    for data in (b"first", b"second"):
+        with place_whole(path) as part:
+            part.write_bytes(data)
+            assert part.name.endswith(".weights.h5")
+        assert path.read_bytes() == data
+    with pytest.raises(IsADirectoryError), place_whole(path) as part:
+        part.write_bytes(tmp_path.read_bytes())
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_others_may_read_as_the_umask_says(tmp_path):

@@ -6,12 +6,11 @@ R 4.2.2 printed the figures:
     with(sleep, t.test(extra[group == 2], extra[group == 1], paired = TRUE))
     with(sleep, wilcox.test(extra[group == 2], extra[group == 1], paired = TRUE))  # V = 45 - our smaller rank sum, 0
     friedman.test(x)                    # x: columns ROUND_OUT, NARROW, WIDE; of help(friedman.test)
-    d <- data.frame(y = c(x), s = factor(rep(1:22, 3)), g = factor(rep(1:3, each = 22)))
-    summary(aov(y ~ g + Error(s/g), d))
 """
 
 import numpy as np
 import pytest
+from scipy.stats import f
 
 pytest.importorskip("statsmodels")
 
@@ -55,19 +54,49 @@ def test_friedman_is_that_of_r():
     assert found.freedom == (2,)
 
 
-def test_repeated_measures_are_those_of_r():
+def test_hotelling_is_that_of_the_formula():
     found = compare_paired({"round": ROUND_OUT, "narrow": NARROW, "wide": WIDE}, "means")
-    assert (found.statistic, found.p) == pytest.approx((6.28831, 0.0040841), rel=1e-5)
-    assert found.freedom == (2, 42)
+    differences = np.array([np.subtract(NARROW, ROUND_OUT), np.subtract(WIDE, ROUND_OUT)])
+    mean, number = differences.mean(axis=1), len(ROUND_OUT)
+    squared = number * mean @ np.linalg.solve(np.cov(differences), mean)
+    statistic = (number - 2) / (2 * (number - 1)) * squared
+    assert found.freedom == (2, number - 2)
+    assert (found.statistic, found.p) == pytest.approx((statistic, f.sf(statistic, 2, number - 2)))
 
 
-def test_repeated_measures_of_two_groups_are_the_paired_t_test():
-    from device.studies.pairing import _several, _two
+def test_the_order_of_the_groups_says_nothing():
+    groups = {"round": ROUND_OUT, "narrow": NARROW, "wide": WIDE}
+    forward = compare_paired(groups, "means")
+    assert compare_paired(dict(reversed(groups.items())), "means").p == pytest.approx(forward.p)
 
-    several = _several({name: list(own) for name, own in SLEEP.items()}, "means", ())
-    two = _two(*map(np.array, SLEEP.values()), "means", ())
-    assert several.statistic == pytest.approx(two.statistic**2)
-    assert several.p == pytest.approx(two.p)
+
+def test_differences_that_scatter_unlike_each_other_are_no_evidence():
+    """Without an effect one in twenty is below 0.05, also where one group scatters ten times as much."""
+    rng = np.random.default_rng(3)
+    scatter = np.array([1, 1, 1, 10])[:, None]
+    found = [
+        compare_paired(
+            dict(zip("abcd", rng.normal(0, 1, (4, 10)) * scatter, strict=True)), "means"
+        ).p
+        < 0.05
+        for _ in range(300)
+    ]
+    assert np.mean(found) == pytest.approx(0.05, abs=0.03)  # 0.12 with the analysis of variance
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"a": [1, 2, 4], "b": [2, 5, 3], "c": [9, 8, 7], "d": [3, 1, 4]},
+        {"a": [1, 2, 4, 3], "b": [2, 3, 5, 4], "c": [9, 8, 7, 2]},
+    ],
+    ids=["too few subjects", "differ by the same"],
+)
+def test_what_hotelling_cannot_tell_is_said_and_pairs_are_compared(values):
+    found = compare_paired(values, "means")
+    assert not found.test
+    assert "as many subjects as groups" in found.reason
+    assert found.effects
 
 
 @pytest.mark.parametrize(

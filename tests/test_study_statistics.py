@@ -203,7 +203,7 @@ def methods_of(values, tests="means", *, paired=False):
     return _statistics(Findings(study=study, lines=(), analyses=(analysis,), notes={}))
 
 
-def test_the_methods_say_what_repeated_measures_assume():
+def test_the_methods_say_what_hotelling_does_not_assume():
     groups = {"a": A, "b": B, "c": C}
     assert "sphericity" in methods_of(groups, paired=True)
     assert "sphericity" not in methods_of(groups)

@@ -140,6 +140,27 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+@contextmanager
+def place_whole(path: Path) -> Iterator[Path]:
+    """Where a library that wants a path may write; it becomes `path` only if the block ends without an error.
+
+    Its name ends as `path` does, because some libraries choose the format by that.
+
+    Raises:
+        OSError: as the file system gives it.
+    """
+    part = path.with_name(f"part-{secrets.token_hex(8)}-{path.name}")
+    try:
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
 def remove_partial(root: Path, older_than_s: float = 3600.0) -> int:
     """Remove incomplete files that a killed process left below `root`; returns how many."""
     removed = 0

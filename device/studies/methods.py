@@ -13,7 +13,7 @@ from device.models.card import find_model, load_card
 from device.store import Store
 from device.store.studies import Study, Tests
 from device.studies.analysis import Analysis, Findings
-from device.studies.pairing import REPEATED_MEASURES
+from device.studies.pairing import HOTELLING
 from device.studies.reviewing import AUTOMATIC, ReviewResult
 from device.studies.uncertainty import DRAWS
 from device.studies.values import ImageLine, flag_words
@@ -184,11 +184,8 @@ def _tests(analyses: Sequence[Analysis], tests: list[str], kind: Tests) -> str:
     text = f"Groups were compared by {', '.join(tests)}. " if tests else ""
     if any(one.is_paired for one in analyses):
         text += "The same subjects were in all groups; those that lack a group were left out of the test. "
-    if REPEATED_MEASURES in tests:
-        text += (
-            f"The {REPEATED_MEASURES} assumes that the differences between any two groups scatter alike (sphericity); "
-            "it was not corrected for departures from that. "
-        )
+    if HOTELLING in tests:
+        text += "That test does not assume that the differences between groups scatter alike (no sphericity needed). "
     pairs = [one for one in analyses if one.comparison.effects]
     if any(len(one.comparison.effects) > 1 or not one.comparison.test for one in pairs):
         names = sorted({_PAIRWISE[kind, one.is_paired] for one in pairs})

@@ -19,7 +19,13 @@ from device.studies.values import Subject
 
 _MOST_EXACT = 50
 """R counts all cases below that."""
-REPEATED_MEASURES = "analysis of variance with repeated measures"
+HOTELLING = "Hotelling's T² test of the differences within subjects"
+"""It lets the differences between groups scatter and go together as they like. The analysis of variance with repeated
+measures, which statsmodels does not correct for that (sphericity), finds differences where there are none."""
+_TOO_FEW = (
+    "No test of all groups: it needs as many subjects as groups, and groups whose differences from each other are not "
+    "the same in all subjects."
+)
 Groups = dict[str, list[tuple[Subject, float]]]
 
 
@@ -93,17 +99,14 @@ def _several(
         found = friedmanchisquare(*groups.values())
         freedom = (len(groups) - 1,)
         return overall("Friedman test", "χ²", freedom, found.statistic, found.pvalue, effects)
-    import pandas
-    from statsmodels.stats.anova import AnovaRM
+    table = np.array(list(groups.values()))
+    differences = np.diff(table, axis=0).T
+    if np.linalg.matrix_rank(np.cov(differences.T)) < len(groups) - 1:
+        return Comparison(reason=_TOO_FEW, effects=effects)
+    from statsmodels.stats.multivariate import test_mvmean
 
-    rows = [
-        {"value": value, "group": group, "subject": subject}
-        for group, own in groups.items()
-        for subject, value in enumerate(own)
-    ]
-    table = AnovaRM(pandas.DataFrame(rows), "value", "subject", within=["group"]).fit().anova_table
-    statistic, *freedom, p = table.loc["group", ["F Value", "Num DF", "Den DF", "Pr > F"]]
-    return overall(REPEATED_MEASURES, "F", freedom, statistic, p, effects)
+    found = test_mvmean(differences, mean_null=np.zeros(len(groups) - 1), return_results=True)
+    return overall(HOTELLING, "F", found.df, found.statistic, found.pvalue, effects)
 
 
 def _effect(

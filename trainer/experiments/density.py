@@ -12,14 +12,13 @@ import numpy as np
 from tabulate import tabulate
 
 from device.errors import InputError, SettingsError
-from device.machine.files import write_atomic
+from device.machine.files import place_whole, write_atomic
 from trainer.fitting.density import (
     DensityCounter,
     DensityRecipe,
     density_model,
     fit_density,
     fit_line,
-    save_whole,
 )
 from trainer.fitting.fit import Log
 from trainer.fitting.segmenter import git_commit
@@ -141,7 +140,8 @@ def _repeat(
         if not weights.exists():
             log(f"{frames} frames, repetition {repetition}")
             model = fit_density([dotted[i] for i in chosen], recipe, repetition, before, log)
-            save_whole(model, weights)
+            with place_whole(weights) as part:
+                model.save_weights(part)
         path, before = plan.result(chain, repetition), weights
         if path.exists():
             continue

@@ -206,13 +206,6 @@ def fit_density(
     return model
 
 
-def save_whole(model: keras.Model, path: Path) -> None:
-    """Weights that are whole or absent."""
-    part = path.with_name(f"part-{path.name}")
-    model.save_weights(part)
-    part.replace(path)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class DensityCounter:
     """Counts frames by a density.

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from device.machine.files import place_whole
 from trainer.fitting.averaging import EVERY_STEPS, WeightAverage
 from trainer.fitting.checkpoint import Checkpoint, State, draw_curve, log_epoch
 from trainer.fitting.losses import PixelLoss
@@ -177,7 +178,8 @@ def _epoch(running: _Running, prefetch: Prefetch) -> str:
     watched_loss = loss if running.task.watched is None else _validation_loss(running)
     state.done = state.epoch >= phase.epochs
     if after_epoch(phase.schedule, state, watched_loss) and phase.schedule.kind == "plateau":
-        running.model.save(files.folder / "best.keras")
+        with place_whole(files.folder / "best.keras") as part:
+            running.model.save(part)
     log_epoch(files.log, state, rate, loss, watched_loss)
     files.save(running.trained, state, running.average)
     return (
@@ -220,7 +222,8 @@ def _finish(running: _Running) -> None:
         model.set_weights(running.average.values)
     elif schedule.kind == "plateau" and best.exists():
         model.load_weights(best)
-    model.save(files.final)
+    with place_whole(files.final) as part:
+        model.save(part)
     best.unlink(missing_ok=True)
     draw_curve(files.log, files.folder / "curve.png")
     files.clean()

@@ -10,7 +10,7 @@ import numpy as np
 
 from device.counting.card import DataSource, ModelCard
 from device.errors import InputError, SettingsError
-from device.machine.files import write_atomic
+from device.machine.files import place_whole, write_atomic
 from trainer.fitting.fit import Log, Task, fit, seconds_per_step
 from trainer.fitting.runs import Phase, Run, load_run, to_toml, trains_alike
 from trainer.fitting.sampling import make_pool
@@ -226,9 +226,8 @@ def predict(model: keras.Model, card: ModelCard, examples: list[Example]) -> Map
 
 def save_maps(maps: Maps, path: Path) -> None:
     """One compressed array per frame; whole or absent."""
-    part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, **maps)  # type: ignore[arg-type]  # no frame is called allow_pickle
-    part.replace(path)
+    with place_whole(path) as part:
+        np.savez_compressed(part, **maps)  # type: ignore[arg-type]  # no frame is called allow_pickle
 
 
 def load_maps(path: Path) -> Maps:
