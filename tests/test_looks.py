@@ -72,7 +72,9 @@ def test_what_is_set_is_shown_and_a_size_without_pixels_is_no_reason_to_show_not
         assert (seen["cell_diameter_px"], seen["cell_diameter_from"]) == (px, "set")
     unknown = look(client, NUCLEI.png, assay="9 um").json
     assert unknown["cell_diameter_from"] == "estimated"
-    assert any("how large a pixel is" in note for note in unknown["notes"])
+    assert (
+        "how large a pixel is" in unknown["missing"]
+    )  # which a size that is typed or drawn answers
     sized = look(client, NUCLEI.png, assay="9 um here").json
     assert (sized["pixel_size_um"], sized["pixel_size_from"]) == (0.5, "assay")
 

@@ -29,7 +29,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         channel, plane: as of Taken.
         cell_diameter_px, cell_diameter_from, cell_diameter_range_px: as of CountResult; an estimate of the first look,
             which the count may still refine.
-        notes: sentences about what was chosen without being asked for, or is missing.
+        notes: sentences about what was chosen without being asked for.
+        missing: why the set diameter cannot be used, empty if it can; nothing is missing once a person draws a size.
         picture: JPEG of the full size.
     """
 
@@ -43,6 +44,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     cell_diameter_from: DiameterFrom
     cell_diameter_range_px: tuple[float, float] | None
     notes: tuple[str, ...]
+    missing: str
     picture: bytes
 
 
@@ -71,7 +73,7 @@ def look_at(data: bytes, name: str, options: CountOptions, intake: Intake) -> Lo
 
 
 def _look(frame: Frame, settings: CountSettings, card: ModelCard) -> Look:
-    said_px, problem = _said(settings, frame.pixel_size_um)
+    said_px, missing = _said(settings, frame.pixel_size_um)
     open_settings = msgspec.structs.replace(settings, cell_diameter_px=said_px, assay=None)
     estimated = size_up(frame, said_px, card).estimated
     chosen = resolve(open_settings, card, frame.pixel_size_um, estimated)
@@ -86,16 +88,15 @@ def _look(frame: Frame, settings: CountSettings, card: ModelCard) -> Look:
         cell_diameter_px=chosen.cell_diameter_px,
         cell_diameter_from=chosen.cell_diameter_from,
         cell_diameter_range_px=chosen.cell_diameter_range_px,
-        notes=(*taken.notes, *problem),
+        notes=taken.notes,
+        missing=missing,
         picture=view_jpeg(frame),
     )
 
 
-def _said(
-    settings: CountSettings, pixel_size_um: float | None
-) -> tuple[float | None, tuple[str, ...]]:
+def _said(settings: CountSettings, pixel_size_um: float | None) -> tuple[float | None, str]:
     """The diameter that is set; a size in micrometres without a pixel size is open here: a line can be drawn."""
     try:
-        return set_diameter_px(settings, pixel_size_um), ()
+        return set_diameter_px(settings, pixel_size_um), ""
     except InputError as error:
-        return None, (str(error),)
+        return None, str(error)

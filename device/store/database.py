@@ -233,6 +233,7 @@ class SqliteDatabase:
             made.execute("PRAGMA journal_mode = WAL")
             made.execute(f"PRAGMA synchronous = {synchronous}")
             made.execute("PRAGMA foreign_keys = ON")
+            made.execute("PRAGMA cache_size = -256")  # kB; 2 MB for each thread are too much
             made.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()  # opens the -wal
             made.side_files = self._files.side_files()
         except BaseException:

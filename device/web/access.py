@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from apiflask import APIBlueprint, APIFlask
+from apiflask import APIFlask
 from flask import Response, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, current_user
@@ -131,11 +131,6 @@ def sender() -> str:
     if not current_app.config["NEEDS_LOGIN"]:
         return ""
     return str(g.get("token_name") or current_user.get_id() or "")
-
-
-def reserve_for_administrators(blueprint: APIBlueprint) -> None:
-    """Refuse everybody else at all addresses of a blueprint, also those that are added to it later."""
-    blueprint.before_request(require_administrator)
 
 
 def require_administrator() -> None:

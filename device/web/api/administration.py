@@ -9,7 +9,7 @@ from flask_login import current_user
 from werkzeug.security import generate_password_hash
 
 from device.errors import InputError
-from device.web.access import reserve_for_administrators
+from device.web.access import require_administrator
 from device.web.admin_inputs import TokenForm, UserEdit, UserForm
 from device.web.admin_records import TokenList, UserList
 from device.web.api.answers import answers, json, ref
@@ -17,7 +17,7 @@ from device.web.current import service
 from device.web.login import usable_password
 
 administration = APIBlueprint("administration", __name__, url_prefix="/api/v1")
-reserve_for_administrators(administration)
+administration.before_request(require_administrator)  # of every view, also of those to come
 _log = logging.getLogger(__name__)
 
 

@@ -12,7 +12,7 @@ from device.doctor import Patient
 from device.doctor.apart import examine_apart
 from device.errors import BusyError
 from device.store.backup import backup_parts
-from device.web.access import reserve_for_administrators
+from device.web.access import require_administrator
 from device.web.admin_inputs import BackupQuery, ReleaseForm
 from device.web.admin_records import DoctorReport, Restarting, SettingsList
 from device.web.api.answers import BINARY, answers, json, ref
@@ -23,7 +23,7 @@ from device.web.release import read_release
 from device.web.restarting import restart
 
 upkeep = APIBlueprint("upkeep", __name__, url_prefix="/api/v1")
-reserve_for_administrators(upkeep)
+upkeep.before_request(require_administrator)  # of every view, also of those to come
 _examining = threading.Lock()
 _one_backup = threading.BoundedSemaphore(1)
 

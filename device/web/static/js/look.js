@@ -181,7 +181,7 @@ export class Look {
     this.dialog.querySelector(".zoom").hidden = !this.picture;
     byId("look-estimate").disabled = !seen || !field.value;
     byId("look-estimate").textContent = OTHERWISE[seen?.cell_diameter_from] ?? OTHERWISE.estimated;
-    byId("look-notes").textContent = seen ? [this.#words(), ...seen.notes].join(" ") : "";
+    byId("look-notes").textContent = seen ? [this.#words(), ...seen.notes, field.value ? "" : seen.missing].filter(Boolean).join(" ") : "";
     byId("look-reading").textContent = seen ? this.#size(this.diameter) : "";
     byId("look-from").textContent = seen ? this.#from() : "";
   }
