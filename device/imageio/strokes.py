@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 
 _BLOCK_PX = 8
 """Edge of the blocks that strokes are looked for in first, since most of a frame is dark: one byte of packed bits."""
+_CROWDED_PART = 0.125
+"""Of a frame: more is looked at faster in one go."""
 _COUNTED_AT_ONCE = 1_000_000
 """Pixels."""
 
@@ -97,28 +99,30 @@ def _pieces(
     """Those in a window of the picture, given what lies in it; other arguments as of `find_inked`."""
     # Of a boolean mask cc3d 4.1 numbers some dark pixels too (docs/upstream/connected-components-3d.md).
     labels = cc3d.connected_components(inside.view(np.uint8), connectivity=8)
-    areas = _areas(labels)
-    inked = np.bincount(labels[ink], minlength=len(areas))
+    count = int(labels.max()) + 1
+    # Most of a window is dark: only the strokes are counted.
+    counts = (np.bincount(values, minlength=count) for _, values in _own(labels, inside))
+    areas = sum(counts, np.zeros(count, np.intp))
+    inked = np.bincount(labels[ink], minlength=count)
     inked[0] = 0
     is_wanted = (inked >= least_part * areas.clip(1)) & (areas >= least_px)
     if not is_wanted.any():
         return
-    pixels = np.flatnonzero(is_wanted[labels])
+    pixels = np.concatenate([own[is_wanted[values]] for own, values in _own(labels, inside)])
     pieces, numbers = group_pixels(pixels, labels.ravel()[pixels], labels.shape)
     parts = (inked[numbers] / pieces.areas).tolist()
     for (own, top, left), part in zip(pieces.masks(), parts, strict=True):
         yield Piece(_box(window[0].start + top, window[1].start + left, own), own, part)
 
 
-def _areas(labels: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """(labels + 1,) number of pixels of each label, 0 for the background."""
-    count = int(labels.max()) + 1
-    # NumPy counts in 64 bits: some rows at a time, or a large frame would be copied eightfold.
+def _own(
+    labels: NDArray[np.integer[Any]], inside: Mask
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.integer[Any]]]]:
+    """Flat indices of the pixels of a mask, and their labels; some rows at a time, so that a large frame fits."""
     rows = max(1, _COUNTED_AT_ONCE // labels.shape[1])
-    bands = (labels[top : top + rows].ravel() for top in range(0, len(labels), rows))
-    areas = sum((np.bincount(band, minlength=count) for band in bands), np.zeros(count, np.intp))
-    areas[0] = 0
-    return areas
+    for top in range(0, len(labels), rows):
+        own = np.flatnonzero(inside[top : top + rows])
+        yield own + top * labels.shape[1], labels[top : top + rows].ravel()[own]
 
 
 def _windows(strokes: Mask, near: Mask) -> Iterator[tuple[Box, Mask]]:
@@ -129,7 +133,7 @@ def _windows(strokes: Mask, near: Mask) -> Iterator[tuple[Box, Mask]]:
     areas, _ = group_pixels(blocks, labels.ravel()[blocks], occupied.shape)
     areas = areas.select(areas.touches(near))
     heights, widths = areas.sizes()
-    if (heights * widths).sum() > occupied.size // 2:
+    if (heights * widths).sum() > _CROWDED_PART * occupied.size:
         yield _box(0, 0, strokes), strokes
         return
     for own_blocks, top, left in areas.masks():
