@@ -19,6 +19,7 @@ from device.imageio.inks import find_inks
 from device.imageio.lettering import mark_lettering
 from device.imageio.lossy import mark_lossy
 from device.imageio.runs import LEAST_LINE_PX, Levels, Rectangle, find_ragged, find_rectangles
+from device.imageio.strips import mark_strips
 
 Mask = NDArray[np.bool_]
 
@@ -112,6 +113,10 @@ def find_drawings(
         _mark_ragged(drawn, bright, int(_LOSSY_FULL * top))
         _mark_ragged(drawn.T, bright.T, int(_LOSSY_FULL * top))
         mark_lossy(drawn, possible, samples)
+    else:
+        mark_strips(drawn, samples)
+        for nothing in hidden:
+            drawn &= ~nothing
     certain = _widened(drawn) if drawn.any() else None
     if certain is not None:
         possible &= ~certain
