@@ -11,7 +11,7 @@ import tifffile
 from appliance import png
 from click.testing import CliRunner
 from conftest import FakeSegmenter
-from forms import DEEP, tiff
+from forms import DEEP, GREY, tiff
 from PIL import Image
 from watched import Bench
 
@@ -283,8 +283,22 @@ def test_a_folder_that_is_an_image_is_one_that_cannot_be_read(lab, recursive):
 def test_so_does_an_upload_of_such_a_file(suffix):
     said = f"^slide.{suffix} cannot be read: the pixels of Olympus' .* lie in a folder beside it; .* TIFF"
     for read in (decode_frame, read_header):
-        with pytest.raises(InputError, match=said):
-            read(OIF, f"slide.{suffix}")
+        for data in (
+            OIF,
+            tiff(GREY),
+            png(1),
+        ):  # .vsi begins as a TIFF, .mrxs is a photograph of the slide
+            with pytest.raises(InputError, match=said):
+                read(data, f"slide.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", ["vsi", "mrxs"])
+def test_the_overview_in_such_a_file_is_not_counted(lab, suffix):
+    (lab / f"slide.{suffix}").write_bytes(tiff(GREY))
+    (lab / "a.png").write_bytes(png(1))
+    found = search([lab])
+    assert [item.name for item in found.items] == ["a.png"]
+    assert "lie in a folder beside it" in dict(found.foreign)[f"slide.{suffix}"]
 
 
 def test_own_results_are_no_images(tmp_path):
@@ -344,6 +358,21 @@ def test_the_watch_names_what_it_passes_over_once(bench):
         sum("notes.txt: passed over (no image)." in line for line in bench.said) == 2
     )  # once a run
     assert [line["image"] for line in bench.lines("errors.csv")] == ["slide.vsi"]
+
+
+def test_the_watch_names_folders_that_it_does_not_search_once(bench):
+    for inner in ("mouse1", "mouse2/day1", ".trash", "notes"):
+        (bench.folder / inner).mkdir(parents=True)
+    bench.image("mouse1/a.png")
+    bench.image("mouse2/day1/a.png")
+    bench.image(".trash/a.png")
+    (bench.folder / "notes" / "a.txt").write_text("left eye")
+    bench.once()
+    said = [line for line in bench.said if "--recursive" in line]
+    assert [line.split(":")[0] for line in said] == ["mouse1", "mouse2"]
+    bench.image("notes/a.png")
+    bench.once()
+    assert any(line.startswith("notes: passed over (folder with images") for line in bench.said)
 
 
 def test_the_watch_says_what_to_save_instead_of_an_oif(bench):

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePath
 
 import msgspec
@@ -13,17 +12,11 @@ from device.counting.records import Counted, CountSettings, Frame
 from device.counting.segmenter import Segmenter
 from device.counting.tiles import Progress
 from device.errors import InputError
-from device.imageio import IMAGE_SUFFIXES
-from device.imageio.filenames import Judged, Kind, judge_file, kind_of
-from device.imageio.vendor import VENDOR_SUFFIXES
+from device.imageio.filenames import SEARCH_DEEPER, Judged, Kind, holds_images, judge_file
 from device.machine.clock import Stopwatch
 from device.machine.files import display_name
 from device.machine.provenance import software_versions
 from device.sandbox import read_frame
-
-_SEARCH_DEEPER = "folder with images; --recursive counts them too"
-_MOST_LOOKED_AT = 2000
-"""Files below a folder that are looked at to say so."""
 
 Writer = Callable[[str, Frame, Counted], None]
 """Saves a counted image under a name relative to the output folder."""
@@ -115,7 +108,7 @@ def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) ->
             found.passed.append((name, judged.reason))
     if len(found.items) == before and not found.foreign:
         remedy = "name another folder or a file"
-        if any(reason == _SEARCH_DEEPER for _, reason in found.passed):
+        if any(reason == SEARCH_DEEPER for _, reason in found.passed):
             remedy = "its sub-folders do: --recursive counts them"
         raise InputError(
             f"The folder {display_name(folder)} contains no PNG, JPEG or TIFF images; {remedy}."
@@ -132,16 +125,10 @@ def _judge_other(path: Path, recursive: bool) -> Judged:
     if recursive or path.name.startswith("."):
         return Judged(Kind.OTHER)
     try:
-        below = islice(path.rglob("*"), _MOST_LOOKED_AT)
-        inside = any(_may_be_image(child.relative_to(path.parent)) for child in below)
+        inside = holds_images(path)
     except OSError:
         inside = False
-    return Judged(Kind.OTHER, _SEARCH_DEEPER if inside else "")
-
-
-def _may_be_image(relative: PurePath) -> bool:
-    suffix = relative.suffix.lower()
-    return suffix in IMAGE_SUFFIXES | VENDOR_SUFFIXES and kind_of(relative) is not Kind.OTHER
+    return Judged(Kind.OTHER, SEARCH_DEEPER if inside else "")
 
 
 def _place(path: Path) -> str:

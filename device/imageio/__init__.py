@@ -23,6 +23,7 @@ from device.imageio.decoded import (
     TIFF_STARTS,
     Decoded,
     not_an_image,
+    refuse_kept_apart,
     unreadable,
 )
 from device.imageio.levels import Levels, find_levels
@@ -139,6 +140,7 @@ def _note_taken(
 
 
 def _decode(data: bytes, name: str, reading: Reading) -> Decoded:
+    refuse_kept_apart(name)
     if data[:4] in TIFF_STARTS:
         from device.imageio.tiff import decode_tiff
 

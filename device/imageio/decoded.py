@@ -169,7 +169,8 @@ _APART = {
     ".vsi": ("Olympus' .vsi", "export it as TIFF in the microscope's program"),
     ".mrxs": ("3DHISTECH's .mrxs", "export it as TIFF in the scanner's program"),
 }
-"""Formats whose file is only a list: what it is, and what to do."""
+"""Formats whose file is only a list: what it is, and what to do. It may look like a TIFF (.vsi) or be a photograph of
+the slide (.mrxs)."""
 
 
 def kept_apart(suffix: str) -> str:
@@ -184,11 +185,18 @@ def kept_apart(suffix: str) -> str:
     return f"the pixels of {kind} lie in a folder beside it; {remedy}."
 
 
+def refuse_kept_apart(name: str) -> None:
+    """Raise for a file of such a format, whatever it begins with.
+
+    Raises:
+        InputError: by its name it is one.
+    """
+    if apart := kept_apart(PurePath(name).suffix.lower()):
+        raise InputError(f"{name} cannot be read: {apart}")
+
+
 def not_an_image(name: str, empty: bool) -> InputError:
     """The sentence for a file that is something else."""
-    apart = kept_apart(PurePath(name).suffix.lower())
-    if apart and not empty:
-        return InputError(f"{name} cannot be read: {apart}")
     what = "the file is empty" if empty else "its content is something else"
     return InputError(
         f"{name} is not a PNG, JPEG or TIFF image ({what}); export the image again in one of these formats."

@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from pathlib import Path, PurePath
 
 from device.imageio import IMAGE_SUFFIXES
@@ -26,6 +27,10 @@ _FOREIGN_STARTS = (
     b"BM", b"GIF8", b"RIFF", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS", b"\x89HDF", b"FORM",
 )  # fmt: skip
 _SNIFFED_BYTES = 16
+SEARCH_DEEPER = "folder with images; --recursive counts them too"
+"""Why a sub-folder is passed over."""
+_MOST_LOOKED_AT = 2000
+"""Files below a folder that are looked at to say so."""
 
 _SYSTEM_FOLDERS = frozenset(
     {"@eaDir", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
@@ -83,6 +88,17 @@ def kind_of(path: PurePath) -> Kind:
     if suffix in IMAGE_SUFFIXES:
         return Kind.IMAGE
     return Kind.FOREIGN if suffix in FOREIGN_SUFFIXES | VENDOR_SUFFIXES else Kind.OTHER
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether images lie in a folder, by the names of the first files in it and below.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    below = (path.relative_to(folder.parent) for path in islice(folder.rglob("*"), _MOST_LOOKED_AT))
+    known = IMAGE_SUFFIXES | VENDOR_SUFFIXES
+    return any(path.suffix.lower() in known and kind_of(path) is not Kind.OTHER for path in below)
 
 
 def _is_in_system_folder(relative: PurePath) -> bool:
@@ -151,13 +167,15 @@ def _judge_content(path: Path) -> Judged:
     except OSError:
         start = b""
     suffix = path.suffix.lower()
+    if apart := kept_apart(suffix):
+        return Judged(Kind.FOREIGN, apart)
     if suffix in VENDOR_SUFFIXES:
         missing = missing_reader(suffix)
         return Judged(Kind.FOREIGN, missing) if missing else _COUNTED
     if start[:4] in TIFF_STARTS or any(start.startswith(known) for known in RASTER_STARTS):
         return _COUNTED
     if suffix in FOREIGN_SUFFIXES or start.startswith(_FOREIGN_STARTS) or start[4:8] == b"ftyp":
-        return Judged(Kind.FOREIGN, kept_apart(suffix) or _FOREIGN_REASON)
+        return Judged(Kind.FOREIGN, _FOREIGN_REASON)
     return Judged(Kind.OTHER, "no image")
 
 

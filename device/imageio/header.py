@@ -17,6 +17,7 @@ from device.imageio.decoded import (
     describe_damage,
     far_too_large,
     not_an_image,
+    refuse_kept_apart,
     unreadable,
 )
 from device.imageio.vendor import vendor_shape, vendor_suffix
@@ -61,6 +62,7 @@ def read_header(source: Path | bytes, name: str) -> Header:
 
 def _read(source: Path | bytes, name: str) -> Header:
     """The header as it stands in the file."""
+    refuse_kept_apart(name)
     try:
         with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
             start, file_bytes = stream.read(_START_BYTES), stream.seek(0, io.SEEK_END)

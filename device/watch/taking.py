@@ -12,7 +12,7 @@ import msgspec
 
 from device.errors import ConflictError, InputError
 from device.export.tables import csv_text
-from device.imageio.filenames import Kind, judge_file, judge_name
+from device.imageio.filenames import SEARCH_DEEPER, Kind, holds_images, judge_file, judge_name
 from device.jobs.intake import Intake
 from device.machine.faults import is_of_the_machine
 from device.machine.files import display_name
@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _TURN_S = 5.0
 """How long reading files and writing results alternate."""
 
+_NAMED = -1
 _LOOK = "check its permissions, and the disk."
 
 
@@ -66,6 +67,7 @@ class Taking:
         self._out_dir = plan.out_dir.resolve()
         self._unreadable_since: dict[Path, float] = {}
         self._passed: dict[Path, Version] = {}
+        self._folders: dict[Path, int] = {}
         self.unlisted: set[Path] = set()
         self.settling = Settling(plan.settle_s)
 
@@ -256,8 +258,21 @@ class Taking:
             for entry in entries:
                 if not self._is_folder(entry):
                     yield from self._file(entry)
-                elif self._plan.recursive and not self._in_out(Path(entry.path)):
-                    folders.append(Path(entry.path))
+                elif not self._in_out(Path(entry.path)):
+                    handle = folders.append if self._plan.recursive else self._name_folder
+                    handle(Path(entry.path))
+
+    def _name_folder(self, folder: Path) -> None:
+        """Say once that images in a sub-folder are not counted."""
+        try:
+            changed = folder.stat().st_mtime_ns
+            if self._folders.get(folder) in (changed, _NAMED):
+                return
+            self._folders[folder] = _NAMED if holds_images(folder) else changed
+        except OSError:
+            return  # nothing of it is counted
+        if self._folders[folder] == _NAMED:
+            self._delivery.pass_over(self._name(folder), SEARCH_DEEPER)
 
     @staticmethod
     def _is_folder(entry: os.DirEntry[str]) -> bool:
