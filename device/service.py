@@ -14,7 +14,13 @@ from device import sandbox
 from device.bench.limit import usual_limit_gmac_s
 from device.camera import CameraThread, safe_camera
 from device.config import Settings
-from device.errors import FluocountError, ModelError, SettingsError, StorageError
+from device.errors import (
+    FluocountError,
+    ModelError,
+    SettingsError,
+    StorageError,
+    UnavailableError,
+)
 from device.forward import Forwarder
 from device.jobs import Segmenters
 from device.jobs.counter import Counter, open_counter
@@ -73,6 +79,7 @@ class Service:
         watches: the watched folders in the settings.
         forwarder: sends finished counts to a central page; None without one.
         panel: button, status LED and excitation output; None when the settings have none.
+        waits: the database that several servers share did not answer; with a new start it may.
         last_refusal: why the last press of the button was refused, if it was.
     """
 
@@ -96,6 +103,7 @@ class Service:
         self.last_refusal: Refusal | None = None
         self.watches: list[FolderWatch] = []
         self.forwarder: Forwarder | None = None
+        self.waits = False
         known = {"settings": settings_problem, "camera": unsafe}
         self._failed = {code: text for code, text in known.items() if text is not None}
         self._closers: list[Callable[[], None]] = []
@@ -151,9 +159,10 @@ class Service:
 
         Raises:
             StorageError: the store could not be opened, and why.
+            UnavailableError: its database did not answer yet.
         """
         if self.counter is None:
-            raise StorageError(self._failed["storage"])
+            raise (UnavailableError if self.waits else StorageError)(self._failed["storage"])
         return self.counter
 
     def require_store(self) -> Store:
@@ -264,6 +273,8 @@ class Service:
         except (FluocountError, OSError) as error:
             _log.error("%s: %s", code, error)
             self._failed[code] = str(error)
+            shared = code == "storage" and self.settings.storage.database is not None
+            self.waits |= shared and isinstance(error, UnavailableError)
 
     def _live(self) -> dict[str, str]:
         """Problems that come and go."""

@@ -170,6 +170,51 @@ def service(tmp_path):
     service.stop()
 
 
+_FOLDERS = {"tmp_path", "tmp_path_factory"}
+
+
+def pytest_collection_modifyitems(items):
+    """What is about the SQLite file itself, or has no data folder, does not run a second time with PostgreSQL."""
+    items[:] = [item for item in items if not _needs_another_database(item)]
+
+
+def _needs_another_database(item) -> bool:
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    alone = item.get_closest_marker("sqlite") or not set(item.fixturenames) & _FOLDERS
+    return bool(alone) and values.get("each_database") == "postgresql"
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A real PostgreSQL for the whole run; tests that ask for it are skipped where there is none."""
+    import postgresql
+
+    pytest.importorskip("psycopg", reason="no psycopg; pip install 'fluocount[postgres]'")
+    if postgresql.programs() is None:
+        pytest.skip("no PostgreSQL on this computer; apt install postgresql")
+    with postgresql.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def each_database(request):
+    """Every data folder has its counts in its file, then in a PostgreSQL database of its own."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    from device.store import Store
+
+    server, real = request.getfixturevalue("postgres"), Store.__init__
+
+    def begin(self, data_dir, settings):
+        database = server.database_of(data_dir)
+        real(self, data_dir, msgspec.structs.replace(settings, database=database))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "__init__", begin)
+        yield request.param
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real images; tests that ask for it are skipped where it is absent."""

@@ -10,13 +10,15 @@ from device.config import CameraSettings, ServerSettings
 from device.jobs import counter
 from device.jobs.crew import Crew
 from device.service import Service
+from device.store import leases
 from device.web.server import make_server
 
 
-def run(data_dir: Path, port: int) -> None:
-    """Serve until killed; brightness is the model."""
+def run(data_dir: Path, port: int, database: str | None = None) -> None:
+    """Serve until killed; brightness is the model. With a database, a silent server is soon taken for dead."""
+    leases.LEASE_S, leases._BEAT_S = 6.0, 0.5
     settings = make_settings(data_dir, camera=CameraSettings(kind="none"), port=port)
-    storage = msgspec.structs.replace(settings.storage, max_queue=10_000)
+    storage = msgspec.structs.replace(settings.storage, max_queue=10_000, database=database)
     settings = msgspec.structs.replace(settings, server=ServerSettings(workers=2), storage=storage)
     counter.Crew = lambda store, counting, processes: Crew(
         store, counting, processes, BeginFake(storage)

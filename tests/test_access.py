@@ -16,6 +16,8 @@ from device.service import Service
 from device.web import create_app, login, peer
 from device.web.login import setup_code
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 PASSWORD = "correct horse battery"
 ADDRESSES = ["/", "/upload", "/history", "/status", "/counts/x", "/nowhere", "/api/v1/status"]
 CALLS = ["/api/v1/counts", "/api/v1/camera/preview.jpg", "/api/v1/openapi.json", "/api/v1/nix"]
@@ -55,6 +57,7 @@ def log_in(client, password=PASSWORD, **more):
     return client.post("/login", data=form)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("address", ADDRESSES + CALLS)
 def test_on_the_network_nothing_is_shown_without_login(lan, address):
     answer = lan.test_client().get(address)
@@ -66,6 +69,7 @@ def test_on_the_network_nothing_is_shown_without_login(lan, address):
         assert answer.location == "/setup"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("method", ["post", "patch", "delete", "put"])
 def test_on_the_network_nothing_is_changed_without_login(lan, method):
     for address in ("/api/v1/counts", "/api/v1/counts/x", "/api/v1/captures", "/", "/logout"):
@@ -150,6 +154,7 @@ def test_guessing_from_many_addresses_is_slowed_down_too(lan):
     assert statuses[-1] == 429
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
@@ -158,6 +163,7 @@ def test_login_sends_nobody_to_another_site(lan, target):
     assert log_in(lan.test_client(), next=target).location == "/"
 
 
+@pytest.mark.sqlite
 def test_session_cookies_are_out_of_reach_of_scripts_and_other_sites(lan):
     answer = set_up(lan.test_client(), lan)
     cookie = answer.headers["Set-Cookie"]
@@ -193,6 +199,7 @@ def test_a_token_opens_the_api_until_it_is_revoked(lan):
     assert "not valid" in refused.json["error"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Basic bGFiOng=", "Digest a=b", ""])
 def test_other_credentials_are_worth_nothing(lan, header):
     answer = lan.test_client().get("/api/v1/counts", headers={"Authorization": header})
@@ -206,6 +213,7 @@ def test_a_forgotten_password_ends_sessions(lan):
     assert client.get("/api/v1/counts").status_code == 401
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8080", "192.168.7.7", "localhost.evil.example", "[::2]"]
 )
@@ -215,6 +223,7 @@ def test_on_loopback_other_names_are_refused(local, host):
         assert answer.status_code == 403, address
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
 def test_on_loopback_nobody_logs_in(local, host):
     client = local.test_client()
@@ -242,11 +251,13 @@ def test_what_another_site_sends_is_refused(app_name, headers, request):
     assert store_of(app).counts.search() == []
 
 
+@pytest.mark.sqlite
 def test_a_link_from_another_site_opens_a_page(local):
     answer = local.test_client().get("/history", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 200
 
 
+@pytest.mark.sqlite
 def test_the_page_s_own_origin_is_accepted(local):
     headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     files = {"image": (io.BytesIO(png()), "a.png")}
@@ -254,12 +265,14 @@ def test_the_page_s_own_origin_is_accepted(local):
     assert answer.status_code == 202
 
 
+@pytest.mark.sqlite
 def test_a_forgotten_proxy_setting_does_not_open_the_page(local):
     answer = local.test_client().get("/", headers={"X-Forwarded-For": "10.0.0.5"})
     assert answer.status_code == 403
     assert "A proxy forwards to this page" in answer.get_data(as_text=True)
 
 
+@pytest.mark.sqlite
 def test_behind_a_proxy_and_on_inherited_sockets_a_login_is_needed(tmp_path):
     assert make_service(tmp_path, behind_proxy=True).needs_login()
     assert make_service(tmp_path).needs_login(inherited=True)
@@ -267,11 +280,13 @@ def test_behind_a_proxy_and_on_inherited_sockets_a_login_is_needed(tmp_path):
     assert not make_service(tmp_path, host="::1").needs_login()
 
 
+@pytest.mark.sqlite
 def test_behind_a_proxy_cookies_travel_by_tls_only(tmp_path):
     app = create_app(make_service(tmp_path, behind_proxy=True))
     assert app.config["SESSION_COOKIE_SECURE"] is True
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("address", ["/", "/api/v1/status", "/healthz", "/static/icon.svg", "/nix"])
 def test_every_answer_carries_the_security_headers(local, address):
     headers = local.test_client().get(address).headers
@@ -284,6 +299,7 @@ def test_every_answer_carries_the_security_headers(local, address):
     assert "Access-Control-Allow-Origin" not in headers
 
 
+@pytest.mark.sqlite
 def test_pages_hold_no_inline_script_or_style(local):
     client = local.test_client()
     for address in ("/", "/upload", "/history", "/status", "/counts/x"):
@@ -292,6 +308,7 @@ def test_pages_hold_no_inline_script_or_style(local):
         assert not re.search(r"\son[a-z]+=|\sstyle=|<style", page), address
 
 
+@pytest.mark.sqlite
 def test_without_a_store_the_page_says_what_is_wrong_and_shows_nothing(tmp_path):
     (tmp_path / "fluocount.sqlite").write_bytes(b"damaged" * 100)
     storage = StorageSettings(data_dir=str(tmp_path), warn_free_mb=2, refuse_free_mb=1)
@@ -329,6 +346,7 @@ def served(tmp_path):
         yield server.addresses[0]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "headers", [{"Via": "1.1 x"}, {"X-Real-IP": "1.2.3.4"}, {"X-Forwarded-Host": "x"}]
 )
@@ -336,6 +354,7 @@ def test_every_sign_of_a_proxy_is_seen(local, headers):
     assert local.test_client().get("/", headers=headers).status_code == 403
 
 
+@pytest.mark.sqlite
 def test_a_bare_proxy_pass_is_not_let_in_and_deletes_nothing(served):
     """nginx as it is without any proxy_set_header: HTTP/1.0, its own Host, nothing about the client."""
     host = served.removeprefix("http://")
@@ -355,6 +374,7 @@ def test_a_bare_proxy_pass_is_not_let_in_and_deletes_nothing(served):
 _CALL = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=20).status)"
 
 
+@pytest.mark.sqlite
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for other accounts")
 @pytest.mark.parametrize(("uid", "let_in"), [(33, False), (65534, False), (1000, True), (0, True)])
 def test_on_loopback_people_are_let_in_and_system_accounts_are_not(served, uid, let_in):

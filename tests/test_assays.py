@@ -33,6 +33,8 @@ from device.store import open_store
 from device.watch import plans_from_settings
 from device.web import create_app
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def store(service):
@@ -296,6 +298,7 @@ def test_the_command_line_exports_imports_and_restores(tmp_path):
     assert json.loads(run("export", "mine"))["threshold"] is None
 
 
+@pytest.mark.sqlite
 def test_a_command_finds_stored_shipped_and_exported_assays(tmp_path):
     settings = make_settings(tmp_path / "data")
     assert find_assay(None, settings).name == "default"

@@ -21,6 +21,8 @@ from device.store import open_store
 from device.watch import plans_from_settings
 from device.web import create_app
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 TWENTY = Objective(name="20x/0.75", pixel_size_um=0.65)
 FORTY = Objective(name="40x", pixel_size_um=0.325)
 
@@ -285,6 +287,7 @@ def test_a_name_has_one_limit(client, store):
     assert saved.pixel_size_um == 1
 
 
+@pytest.mark.sqlite
 def test_objectives_on_the_command_line(tmp_path):
     config, image = tmp_path / "fluocount.toml", tmp_path / "a.png"
     config.write_text(f'[storage]\ndata_dir = "{tmp_path / "data"}"\n')

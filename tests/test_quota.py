@@ -13,6 +13,8 @@ from device.service import Service
 from device.store import Filter, NewCount, open_store
 from device.web import create_app
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 def opened(tmp_path, **limits):
     settings = msgspec.structs.replace(make_settings(tmp_path / "data").storage, **limits)

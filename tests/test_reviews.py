@@ -22,6 +22,8 @@ from device.studies.values import image_lines
 from device.web import create_app
 from device.web.api.openings import LISTS
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 CELLS = {
     (group, f"{group}-animal-{n}", str(part)): 3 + n + 2 * part + (group == "torpid")
     for group in ("awake", "torpid")
@@ -31,7 +33,7 @@ CELLS = {
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(tmp_path_factory, each_database):
     service = started(tmp_path_factory.mktemp("lab"))
     make_study(service, CELLS, groups=("awake", "torpid"))
     yield service
@@ -153,6 +155,7 @@ def test_what_is_done_does_not_change_and_a_pause_keeps_the_marks(store):
         store.reviews.save_marks(review.id, key, "Ben", (), done=True)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
@@ -327,6 +330,7 @@ def test_a_consensus_becomes_corrections_and_a_reviewed_count(store):
     assert review_result(store, review.id).pairs[1].bland_altman.mean == 0
 
 
+@pytest.mark.sqlite
 def test_the_report_holds_the_sentence_of_the_review(store):
     pytest.importorskip("statsmodels")
     from device.studies.analysis import analyse

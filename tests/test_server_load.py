@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import threading
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,8 +18,17 @@ from device.config import StorageSettings
 from device.store import open_store
 
 TESTS = Path(__file__).parent
-CLIENTS, IMAGES = 12, 6
+CLIENTS, IMAGES, KILLS = 12, 6, 2
 BOUNDARY = "frontier"
+NOTE_FINISHED = """
+DO $$ BEGIN
+    CREATE TABLE finished (id TEXT);
+    CREATE FUNCTION note_finished() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO finished VALUES (NEW.id); RETURN NULL; END';
+    CREATE TRIGGER counts_finished AFTER UPDATE ON counts FOR EACH ROW
+        WHEN (NEW.status = 'done' AND OLD.status != 'done') EXECUTE FUNCTION note_finished();
+END $$
+"""
 
 
 def free_port() -> int:
@@ -29,8 +39,8 @@ def free_port() -> int:
 class Server:
     """A process that is killed and started again."""
 
-    def __init__(self, context, data_dir: Path, port: int) -> None:
-        self._context, self._arguments = context, (data_dir, port)
+    def __init__(self, context, data_dir: Path, port: int, database: str | None = None) -> None:
+        self._context, self._arguments = context, (data_dir, port, database)
         self.port = port
         self.start()
 
@@ -54,13 +64,34 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def context(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(TESTS.parent)]))
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["serving"])
+    made = get_context("forkserver")
+    made.set_forkserver_preload(["serving"])
+    return made
+
+
+@pytest.fixture
+def server(tmp_path, context):
     made = Server(context, tmp_path, free_port())
     yield made
     made.kill()
+
+
+@pytest.fixture
+def pair(tmp_path, context, postgres):
+    """Two servers of one database, on one folder; every count that is finished is noted each time it is."""
+    url = postgres.database_of(tmp_path)
+    made = [Server(context, tmp_path, free_port(), url) for _ in range(2)]
+    settings = StorageSettings(
+        data_dir=str(tmp_path), database=url, warn_free_mb=1, refuse_free_mb=1
+    )
+    store = open_store(settings)
+    store.database.connection().execute(NOTE_FINISHED)
+    yield made, store
+    store.close()
+    for one in made:
+        one.kill()
 
 
 def body(data: bytes) -> bytes:
@@ -71,9 +102,9 @@ def body(data: bytes) -> bytes:
 class Client(threading.Thread):
     """Hands in its images one after the other; where no answer comes, again with the same key."""
 
-    def __init__(self, port: int, number: int) -> None:
+    def __init__(self, number: int, *ports: int) -> None:
         super().__init__(daemon=True)
-        self.port, self.number = port, number
+        self._ports, self.number = cycle(ports), number
         self.accepted: list[str] = []
         self.statuses: set[int] = set()
 
@@ -85,7 +116,7 @@ class Client(threading.Thread):
                 pass
 
     def _hand_in(self, data: bytes, key: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", next(self._ports), timeout=60)
         headers = {
             "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
             "Idempotency-Key": key,
@@ -93,18 +124,19 @@ class Client(threading.Thread):
         try:
             connection.request("POST", "/api/v1/counts", body(data), headers)
             answer = connection.getresponse()
-            said = json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError):
+            said = json.loads(answer.read())["id"]
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
             return False  # the server is being killed or started
         finally:
             connection.close()
         self.statuses.add(answer.status)
-        self.accepted.append(said["id"])
+        self.accepted.append(said)
         return True
 
 
-def load(server: Server) -> list[Client]:
-    clients = [Client(server.port, number) for number in range(CLIENTS)]
+def load(*servers: Server) -> list[Client]:
+    ports = [server.port for server in servers]
+    clients = [Client(number, *ports) for number in range(CLIENTS)]
     for client in clients:
         client.start()
     return clients
@@ -134,3 +166,25 @@ def done(store) -> set[str]:
     rows = store.counts.search()
     assert not [row.image for row in rows if row.status in ("failed", "cancelled")]
     return {row.id for row in rows if row.status == "done"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_servers_that_share_a_database_and_are_killed_in_turns(pair):
+    servers, store = pair
+    clients = load(*servers)
+    for kill in range(KILLS):
+        some = 12 * (kill + 1)
+        wait_for(lambda some=some: len(done(store)) >= some, 120, "some counts")
+        servers[kill % 2].kill()
+        servers[kill % 2].start()
+    for client in clients:
+        client.join(120)
+    accepted = [count_id for client in clients for count_id in client.accepted]
+    assert len(set(accepted)) == len(accepted) == CLIENTS * IMAGES
+    wait_for(lambda: done(store) == set(accepted), 120, "all counts")
+    finished = store.database.connection().execute("SELECT id FROM finished").fetchall()
+    assert sorted(row["id"] for row in finished) == sorted(accepted)
+    for client in clients:
+        cells = [store.result(count_id).count for count_id in client.accepted]
+        assert cells == [1 + image % 4 for image in range(IMAGES)]

@@ -22,6 +22,8 @@ from device.store.queue import MAX_CRASHES
 from device.store.records import Relabel
 from device.store.sweep import Sweep
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 @pytest.fixture
 def settings(tmp_path) -> StorageSettings:
@@ -145,6 +147,7 @@ def test_below_the_refusal_threshold_nothing_is_accepted(settings):
     assert store.disk().level == "refuse"
 
 
+@pytest.mark.sqlite
 def test_a_failed_insert_leaves_no_folder(store):
     store.database.connection().execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError):
@@ -267,6 +270,7 @@ def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(
     assert store.queue.retry(row.id).status == "queued"
 
 
+@pytest.mark.sqlite
 def test_power_cuts_are_not_held_against_the_image(store, monkeypatch):
     row = store.counts.accept(new())
     for number in range(9):
@@ -280,7 +284,7 @@ def test_a_full_disk_is_not_held_against_the_image(store):
     row = store.counts.accept(new())
     for _ in range(9):
         store.queue.claim()
-        store.queue.requeue_blameless(row.id)
+        store.queue.requeue_blameless(row)
     assert store.counts.get(row.id).status == "queued"
 
 
@@ -313,6 +317,7 @@ def test_only_named_products_are_served(store, name):
         store.folders.product(row.id, 1, name)
 
 
+@pytest.mark.sqlite
 def test_leftovers_go_when_they_were_there_at_two_looks(store, make_result):
     now_s = [0.0]
     sweep = Sweep(store, age_s=300, now_s=lambda: now_s[0])
@@ -376,19 +381,20 @@ def test_relabelling_is_refused_while_corrections_hold(store, make_result):
     store.corrections.add(row.id, result, 1.0, 2.0, "Ada")
     change = Relabel(threshold=0.4, min_area_px=3.0, exclude_border=False, when_s=0.0)
     with pytest.raises(ConflictError, match="corrections by hand"):
-        store.queue.finish_relabelling(row.id, 2, result, change)
-    store.corrections.undo(row.id, "Ada")
-    store.queue.finish_relabelling(row.id, 2, make_result(7), change)
+        store.queue.finish_relabelling(store.counts.get(row.id), 2, result, change)
+    before = store.corrections.undo(row.id, "Ada")
+    store.queue.finish_relabelling(before, 2, make_result(7), change)
     after = store.counts.get(row.id)
     assert (after.count, after.corrected_count, after.revision) == (7, 7, 2)
     assert after.relabels == (change,)
     with pytest.raises(ConflictError, match="changed in the meantime"):
-        store.queue.finish_relabelling(row.id, 2, result, change)
+        store.queue.finish_relabelling(before, 2, result, change)
     with pytest.raises(ConflictError, match="changed in the meantime"):
         store.corrections.remove(row.id, result, 2, "who still saw the old cells")
     assert store.counts.get(row.id).corrected_count == 7
 
 
+@pytest.mark.sqlite
 def test_tokens_are_kept_as_hashes_and_can_be_revoked(store, settings):
     token = store.access.create_token("script")
     assert store.access.token_name(token) == "script"
@@ -421,12 +427,14 @@ def test_secrets_stay_until_the_users_are_forgotten(store):
     assert store.access.password_hash("Ada") == "hers"
 
 
+@pytest.mark.sqlite
 def test_every_commit_waits_for_the_disk(store):
     connection = store.database.connection()
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
+@pytest.mark.sqlite
 def test_a_migration_keeps_the_rows_and_a_copy_of_the_old_file(settings, monkeypatch):
     store = open_store(settings)
     row = store.counts.accept(new())
@@ -446,6 +454,7 @@ def test_a_migration_keeps_the_rows_and_a_copy_of_the_old_file(settings, monkeyp
         open_store(settings)
 
 
+@pytest.mark.sqlite
 def test_a_broken_migration_leaves_the_old_schema_whole(settings, monkeypatch):
     open_store(settings).close()
     known = database_module.migrations()
@@ -459,6 +468,7 @@ def test_a_broken_migration_leaves_the_old_schema_whole(settings, monkeypatch):
     assert store.database.check() == []
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "damage", [b"not a database, not at all" * 100, b"SQLite format 3\0" * 300]
 )

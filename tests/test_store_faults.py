@@ -197,7 +197,7 @@ def test_a_key_with_another_image_or_other_settings_is_a_conflict(tmp_path):
 def test_a_count_deleted_while_a_revision_is_written_leaves_nothing(store):
     row = store.counts.accept(new())
     store.queue.claim()
-    store.queue.fail(row.id, "x")
+    store.queue.fail(row, "x")
 
     class Deletes(dict):
         """Products whose writing is interrupted by the deletion of the count."""

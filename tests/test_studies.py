@@ -22,6 +22,8 @@ from device.studies.naming import Splitter, split_names
 from device.studies.values import find_repeated, image_lines, regions_of, subjects_of
 from device.web import create_app
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 PATTERN = "{group}_{subject}_s{slice}"
 words = st.text("abcXYZ019", min_size=1, max_size=8)
 
@@ -250,6 +252,7 @@ def test_a_table_that_names_two_counts_or_none_changes_nothing(service):
     assert assign_named(store, "torpor", {rows[1].id: place}) == 1
 
 
+@pytest.mark.sqlite
 def test_the_command_line_goes_from_a_folder_to_tables(tmp_path):
     data = tmp_path / "data"
     folder = write_folder(tmp_path / "in", {"a_m1_s1.png": 2, "b_m1_s1.png": 3})
@@ -268,6 +271,7 @@ def test_the_command_line_goes_from_a_folder_to_tables(tmp_path):
     assert "torpor (2 images)" in run("list").output
 
 
+@pytest.mark.sqlite
 def test_the_report_says_the_difference_and_lists_what_it_is_made_of(service, tmp_path):
     pytest.importorskip("statsmodels")
     from device.studies.report import write_report
@@ -297,6 +301,7 @@ def test_the_report_says_the_difference_and_lists_what_it_is_made_of(service, tm
     assert len(prism) == 5
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("density", [False, True])
 def test_a_study_without_images_or_scale_has_a_report_that_says_so(service, tmp_path, density):
     pytest.importorskip("statsmodels")
@@ -328,6 +333,7 @@ def test_a_subject_without_a_sum_is_named_as_not_in_the_figure(service):
     assert told.startswith("m0 (a): 1 of its images")
 
 
+@pytest.mark.sqlite
 def test_figures_are_the_same_bytes_for_the_same_data(service, tmp_path):
     pytest.importorskip("statsmodels")
     from device.studies.report import write_report

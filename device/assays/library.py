@@ -122,7 +122,7 @@ def find_objective(name: str | None, settings: Settings) -> Objective | None:
 
     if name is None:
         return None
-    if not (settings.data_dir / DATABASE_NAME).is_file():
+    if settings.storage.database is None and not (settings.data_dir / DATABASE_NAME).is_file():
         raise NotFoundError(
             f"There is no objective {name!r}: no list of objectives was found in {settings.data_dir}; add it with "
             "`fluocount objective set`."
@@ -136,7 +136,7 @@ def _load_stored(settings: Settings) -> list[Assay]:
     from device.store import DATABASE_NAME
     from device.store.existing import open_existing
 
-    if not (settings.data_dir / DATABASE_NAME).is_file():
+    if settings.storage.database is None and not (settings.data_dir / DATABASE_NAME).is_file():
         return []
     with closing(open_existing(settings.storage)) as store:
         return store.assays.newest()

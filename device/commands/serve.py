@@ -1,7 +1,9 @@
 """`fluocount serve`: the page, the API, the camera, the button and the watched folders."""
 
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import click
 import msgspec
 
 from device.config import ServerSettings, Settings, default_settings_path, load_settings
-from device.errors import SettingsError, StorageError
+from device.errors import SettingsError, StorageError, UnavailableError
 
 if TYPE_CHECKING:
     from device.service import Service
@@ -34,7 +36,7 @@ def command(config: Path | None, server: bool, **chosen: Any) -> None:
     from device.machine.crashes import FILE_NAME, CrashCount
     from device.machine.log import set_up_logging
     from device.service import Service
-    from device.web.restarting import RESTART_STATUS, restart_was_asked
+    from device.web.restarting import RESTART_STATUS, begin_anew, restart_was_asked
 
     settings, problem = _settings(config or default_settings_path())
     settings = _with_options(_as_server(settings) if server else settings, chosen)
@@ -44,6 +46,7 @@ def command(config: Path | None, server: bool, **chosen: Any) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     crashes.forget_later()
     service.start()
+    came = _await_database(service)
     try:
         _serve(service)
     except KeyboardInterrupt:
@@ -53,6 +56,34 @@ def command(config: Path | None, server: bool, **chosen: Any) -> None:
         crashes.forget()
     if restart_was_asked():
         sys.exit(RESTART_STATUS)
+    if service.waits and came.is_set():
+        begin_anew()
+
+
+_DATABASE_POLL_S = 5.0
+"""A person who starts a database looks at the page after some seconds."""
+
+
+def _await_database(service: "Service") -> threading.Event:
+    """Where the database did not answer at the start, begin anew once it does; until then the page says so."""
+    from device.store import open_store
+
+    came = threading.Event()
+
+    def look() -> None:
+        while not came.wait(_DATABASE_POLL_S):
+            try:
+                open_store(service.settings.storage).close()
+            except UnavailableError:
+                continue
+            except StorageError as error:
+                click.echo(f"fluocount: {error}", err=True)
+            came.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    if service.waits:
+        threading.Thread(target=look, name="database", daemon=True).start()
+    return came
 
 
 def _settings(path: Path | None) -> tuple[Settings, str | None]:

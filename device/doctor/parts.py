@@ -7,7 +7,7 @@ from contextlib import closing
 
 from device.doctor import page
 from device.doctor.verdict import Check, Patient, Verdict, failure, ok, warning
-from device.errors import CameraBusyError, CameraError
+from device.errors import CameraBusyError, CameraError, StorageError, UnavailableError
 
 _SEE = "See docs/camera.md; fluocount doctor --camera checks the camera in detail."
 _SELF_COUNT_SEED = 7
@@ -60,6 +60,8 @@ def check_data(patient: Patient) -> Verdict:
             f"{folder} cannot be written by this user",
             "Run sudo fluocount doctor, or check who owns the folder.",
         )
+    if patient.settings.storage.database is not None:
+        return _check_shared(patient)
     path = folder / DATABASE_NAME
     if not path.exists():
         return ok(f"{folder} is empty")
@@ -69,6 +71,21 @@ def check_data(patient: Patient) -> Verdict:
             f"{path} is damaged ({damage})", "Restore a backup with: sudo fluocount restore"
         )
     return ok(f"{folder}: {number} counts, database intact")
+
+
+def _check_shared(patient: Patient) -> Verdict:
+    """The PostgreSQL database answers, and is that of the data folder."""
+    from device.store import open_store
+
+    folder = patient.settings.data_dir
+    try:
+        with closing(open_store(patient.settings.storage)) as store:
+            number = store.counts.number()
+            return ok(f"{folder}: {number} counts; {store.database.name} answers")
+    except UnavailableError as error:
+        return failure(str(error), "Check that PostgreSQL runs and that this computer reaches it.")
+    except StorageError as error:
+        return failure(str(error), "")
 
 
 def _inspect(path: str) -> tuple[str | None, int]:

@@ -102,10 +102,10 @@ class Relabeller:
                 )
             counted = _relabel(held, change)
             result, products = encode_products(held.frame, counted, Stopwatch())
-            revision = held.row.revision + 1
+            revision = self._store.queue.next_revision(held.row)
             self._store.folders.keep_products(count_id, revision, products)
             # Where this fails the products stay for the sweep: the commit may have been made nevertheless.
-            self._store.queue.finish_relabelling(count_id, revision, result, _record_of(result))
+            self._store.queue.finish_relabelling(held.row, revision, result, _record_of(result))
             self._store.folders.drop_revisions(count_id, revision)
         return self._store.counts.get(count_id)
 

@@ -16,7 +16,8 @@ from device.jobs.state import WorkerState
 from device.machine.faults import is_of_the_machine
 from device.machine.processes import WorkerDied
 from device.store import CountRow, Store
-from device.store.lock import WORKER_LOCK, FileLock
+from device.store.leases import Leases
+from device.store.lock import FileLock
 from device.store.queue import MAX_ATTEMPTS
 from device.store.sweep import Sweep
 
@@ -71,7 +72,7 @@ class Worker:
         self._clock_checked_s = 0.0
         self._sweep = Sweep(store)
         self._tidied_s = float("-inf")
-        self._claimed: str | None = None
+        self._claimed: CountRow | None = None
         self._count_row = count or self._count_here
         self._after = after
         self.ready = threading.Event()
@@ -118,7 +119,7 @@ class Worker:
             self._store.close()
 
     def _lead(self) -> None:
-        lock = FileLock(self._store.data_dir / WORKER_LOCK)
+        lock = self._store.worker_lock()
         try:
             while not self._stop.is_set() and not self._acquire(lock):
                 self._sign_of_life()
@@ -132,9 +133,12 @@ class Worker:
             lock.release()
             self._store.close()
 
-    def _acquire(self, lock: FileLock) -> bool:
+    def _acquire(self, lock: FileLock | Leases) -> bool:
         try:
             held = lock.try_acquire()
+        except StorageError as error:
+            self._problem = str(error)
+            return False
         except OSError as error:
             self._problem = (
                 f"The lock of the data folder cannot be taken ({error}); check the disk."
@@ -172,7 +176,7 @@ class Worker:
             self._wake.wait(_POLL_S)
             self._wake.clear()
             return
-        self._doing, self._count_id, self._claimed = "counting", row.id, row.id
+        self._doing, self._count_id, self._claimed = "counting", row.id, row
         try:
             self._count(row)
         finally:
@@ -192,9 +196,9 @@ class Worker:
         try:
             revision, result = self._count_row(row, self._continue)
         except Cancelled:
-            queue.mark_cancelled(row.id)
+            queue.mark_cancelled(row)
         except _Stopped:
-            queue.requeue_blameless(row.id)
+            queue.requeue_blameless(row)
         except WorkerDied:
             _log.error("the process that counted %s died", row.id)
             queue.retry_or_fail(row)
@@ -203,18 +207,20 @@ class Worker:
         except OSError as error:
             self._retry_reading(row, error)
         except FluocountError as error:
-            queue.fail(row.id, str(error))
+            queue.fail(row, str(error))
         except Exception as error:  # noqa: BLE001 - a bug fails one image, not the appliance
             _log.exception("counting %s failed", row.id)
             queue.fail(
-                row.id,
+                row,
                 f"Counting failed because of an unexpected error ({type(error).__name__}: {error}). "
                 "Details are in the log; please report it.",
             )
         else:
             carried = carry_over(self._store, row, result)
-            queue.finish(row.id, revision, result, self._conditions(), carried)
-            self._store.folders.drop_revisions(row.id, revision)
+            if queue.finish(row.id, revision, result, self._conditions(), carried):
+                self._store.folders.drop_revisions(row.id, revision)
+            else:
+                _log.warning("another server took %s over meanwhile", row.id)
 
     def _count_here(self, row: CountRow, go_on: Callable[[], None]) -> tuple[int, CountResult]:
         segmenter = self._segmenters.get(row.model)
@@ -227,10 +233,10 @@ class Worker:
         if row.attempts < MAX_ATTEMPTS:
             _log.warning("%s is tried again: %s", row.id, error)
             self._stop.wait(READ_PAUSE_S)
-            self._store.queue.requeue(row.id)
+            self._store.queue.requeue(row)
             return
         self._store.queue.fail(
-            row.id,
+            row,
             f"The image could not be read, {MAX_ATTEMPTS} times ({error.strerror}); check the disk with "
             "`fluocount doctor`, then count it again.",
         )

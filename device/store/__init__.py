@@ -1,4 +1,4 @@
-"""The stored counts: one SQLite file, and one folder per result in the data folder.
+"""The stored counts: one SQLite file (or a PostgreSQL database), and one folder per result in the data folder.
 
     store = open_store(settings.storage)
     row = store.counts.accept(NewCount(data=..., image="a.tif", origin="watch", model="fast"))
@@ -24,14 +24,15 @@ from device.store.access import Access
 from device.store.assays import Assays
 from device.store.corrections import Corrections
 from device.store.counts import Counts
-from device.store.database import SqliteDatabase
 from device.store.disk import DiskState, disk_state
 from device.store.feed import Feed
 from device.store.forwarded import PICTURES, image_stayed
 from device.store.inbox import Inbox
+from device.store.kind import DATABASE_NAME, open_database
+from device.store.leases import Leases
+from device.store.lock import WORKER_LOCK, FileLock
 from device.store.objectives import Objectives
 from device.store.outbox import Outbox
-from device.store.protocols import Database
 from device.store.queue import JobQueue
 from device.store.records import CountRow, Edit, Filter, NewCount
 from device.store.regions import Regions
@@ -39,9 +40,16 @@ from device.store.results import ResultFolders
 from device.store.reviews import Reviews
 from device.store.studies import Studies
 
-__all__ = ["CountRow", "DiskState", "Edit", "Filter", "NewCount", "Store", "open_store"]
-
-DATABASE_NAME = "fluocount.sqlite"
+__all__ = [
+    "DATABASE_NAME",
+    "CountRow",
+    "DiskState",
+    "Edit",
+    "Filter",
+    "NewCount",
+    "Store",
+    "open_store",
+]
 
 
 class Store:
@@ -67,10 +75,10 @@ class Store:
     def __init__(self, data_dir: Path, settings: StorageSettings) -> None:
         self.data_dir = data_dir
         self.settings = settings
-        self.database: Database = SqliteDatabase(data_dir / DATABASE_NAME)
+        self.database = open_database(data_dir, settings)
         self.folders = ResultFolders(data_dir / "results")
         self.counts = Counts(self.database, self.folders, settings)
-        self.queue = JobQueue(self.database, settings)
+        self.queue = JobQueue(self.database, settings, is_shared=self.is_shared)
         self.corrections = Corrections(self.database)
         self.regions = Regions(self.database)
         self.access = Access(self.database)
@@ -80,6 +88,15 @@ class Store:
         self.studies = Studies(self.database)
         self.reviews = Reviews(self.database)
         self.inbox = Inbox(self.database, self.folders, settings)
+
+    @property
+    def is_shared(self) -> bool:
+        """True where other servers may work on the same results."""
+        return self.settings.database is not None
+
+    def worker_lock(self) -> FileLock | Leases:
+        """Who holds it counts: one process of a data folder, or each of the servers that share a database."""
+        return self.queue.leases or FileLock(self.data_dir / WORKER_LOCK)
 
     def outbox(self, central: str) -> Outbox:
         """What the central page of that address has not got yet."""

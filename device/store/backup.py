@@ -25,6 +25,7 @@ from device.errors import StorageError
 from device.machine.files import sync_folder
 from device.models.card import INSTALLED_NAME
 from device.store import DATABASE_NAME
+from device.store.kind import require_own
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -97,6 +98,7 @@ def write_backup(
 
 
 def _require_database(data_dir: Path) -> Path:
+    require_own(data_dir, "save it with pg_dump, and copy the data folder after that")
     database = data_dir / DATABASE_NAME
     if not database.is_file():
         raise StorageError(

@@ -50,7 +50,7 @@ class SqliteDatabase:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.name = path, f"The database {path}"
         self._local = threading.local()
         self._damage: str | None = None
         self._files = InPlace(path)

@@ -19,7 +19,7 @@ def open_existing(settings: StorageSettings, data_dir: Path | None = None) -> St
     if data_dir is not None:
         settings = msgspec.structs.replace(settings, data_dir=str(data_dir))
     folder = Path(settings.data_dir).expanduser()
-    if not (folder / DATABASE_NAME).is_file():
+    if settings.database is None and not (folder / DATABASE_NAME).is_file():
         raise InputError(
             f"There are no stored counts in {folder}; name the data folder with --data-dir or the "
             "settings file with --config."

@@ -25,8 +25,8 @@ from device.store.forwarded import (
     check_files,
     check_sender,
 )
+from device.store.outcome import result_columns
 from device.store.protocols import Connection, Database
-from device.store.queue import result_columns
 from device.store.regions import check_regions
 from device.store.results import ResultFolders
 

@@ -60,6 +60,10 @@ class Connection(Protocol):
 class Database(Protocol):
     """Connections and transactions; SqliteDatabase describes the methods."""
 
+    @property
+    def name(self) -> str:
+        """What a sentence calls it; without a password."""
+
     def connection(self) -> Connection:
         """This thread's connection; every commit is on the disk when it returns."""
 

@@ -1,5 +1,7 @@
 """The queue of counts: one worker claims, reports and finishes; anybody may cancel."""
 
+import secrets
+
 import msgspec
 
 from device.config import StorageSettings
@@ -9,6 +11,8 @@ from device.machine import clock
 from device.store import rows
 from device.store.corrections import write_marks
 from device.store.counts import NEXT_FIRST
+from device.store.leases import Leases
+from device.store.outcome import result_update, to_json
 from device.store.protocols import Database
 from device.store.records import NOTHING_CARRIED, Carried, CountRow, Relabel
 from device.store.regions import write_regions
@@ -18,6 +22,8 @@ MAX_ATTEMPTS = 3
 MAX_CRASHES = 4
 """The same for ends of the whole program, which somebody may have killed; systemd starts a folder watch five times."""
 
+_REVISIONS = 1_000_000
+"""Servers that label the same count again at one moment must not write to one folder."""
 _POISONOUS = (
     "The program stopped {times} times while it counted this image, most likely because memory ran "
     "out; try again, or use a smaller image."
@@ -33,11 +39,22 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobQueue:
-    """Status changes of counts. Only the process with the worker lock claims, reports and finishes."""
+    """Status changes of counts. Only a process with the worker lock claims, reports and finishes.
 
-    def __init__(self, database: Database, settings: StorageSettings) -> None:
+    What changes a claimed count names its row as it was claimed: a count that another server took over meanwhile, with
+    a higher revision, stays as it is.
+
+    Attributes:
+        leases: where several servers share the database, else None.
+    """
+
+    def __init__(
+        self, database: Database, settings: StorageSettings, *, is_shared: bool = False
+    ) -> None:
         self._database = database
         self._settings = settings
+        poisonous = MAX_CRASHES, _POISONOUS.format(times=MAX_CRASHES)
+        self.leases = Leases(database, poisonous) if is_shared else None
 
     def numbers(self) -> dict[str, int]:
         """How many counts there are of each status that there is."""
@@ -63,6 +80,8 @@ class JobQueue:
         Returns:
             How many are back in the queue.
         """
+        if self.leases is not None:
+            return self.leases.requeue_lost()
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET attempts = attempts - 1 "
@@ -79,29 +98,30 @@ class JobQueue:
                 "WHERE status = 'running'"
             ).rowcount
 
-    def requeue_blameless(self, count_id: str) -> None:
+    def requeue_blameless(self, row: CountRow) -> None:
         """Put a running count back in the queue after a disk problem; this attempt does not count."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL, "
-                "attempts = attempts - 1 WHERE status = 'running' AND id = ?",
-                (count_id,),
+                "attempts = attempts - 1 WHERE status = 'running' AND id = ? AND revision = ?",
+                (row.id, row.revision),
             )
 
-    def requeue(self, count_id: str) -> None:
+    def requeue(self, row: CountRow) -> None:
         """A running count waits again, and this attempt counts."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL WHERE id = ?",
-                (count_id,),
+                "UPDATE counts SET status = 'queued', progress = 0, remaining_s = NULL "
+                "WHERE id = ? AND revision = ?",
+                (row.id, row.revision),
             )
 
     def retry_or_fail(self, row: CountRow) -> None:
         """The process that counted it is gone: it waits again, or fails after MAX_ATTEMPTS."""
         if row.attempts < MAX_ATTEMPTS:
-            self.requeue(row.id)
+            self.requeue(row)
         else:
-            self.fail(row.id, _POISONOUS.format(times=MAX_ATTEMPTS))
+            self.fail(row, _POISONOUS.format(times=MAX_ATTEMPTS))
 
     def retry(self, count_id: str) -> CountRow:
         """Put a failed or cancelled count back in the queue.
@@ -144,6 +164,8 @@ class JobQueue:
                 "attempt_boot_id = ? WHERE id = ?",
                 (clock.now_s(), clock.boot_id(), found["id"]),
             )
+            if self.leases is not None:
+                self.leases.note(connection, found["id"])
             return rows.get(self._database, found["id"])
 
     def report(self, count_id: str, progress: float, remaining_s: float | None) -> bool:
@@ -162,8 +184,11 @@ class JobQueue:
         result: CountResult,
         conditions: dict[str, object] | None,
         carried: Carried = NOTHING_CARRIED,
-    ) -> None:
+    ) -> bool:
         """Mark a count as done; the products of `revision` must be on the disk.
+
+        Returns:
+            False if another server has taken it over: then nothing is changed.
 
         Args:
             count_id: which one.
@@ -173,19 +198,26 @@ class JobQueue:
             carried: corrections and regions that it has from the beginning.
         """
         with self._database.transaction() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE counts SET status = 'done', progress = 1, remaining_s = 0, finished_s = "
                 "?, conditions = ?, "
-                "error = NULL WHERE id = ?",
-                (clock.now_s(), _json(conditions), count_id),
-            )
-            connection.execute(*_result_update(count_id, revision, result))
+                "error = NULL WHERE id = ? AND revision < ?",
+                (clock.now_s(), to_json(conditions), count_id, revision),
+            ).rowcount
+            if not changed:
+                return False
+            connection.execute(*result_update(count_id, revision, result))
             if carried.marks:
                 write_marks(connection, count_id, carried.marks)
             write_regions(connection, count_id, carried.regions)
+        return True
+
+    def next_revision(self, row: CountRow) -> int:
+        """A revision that no other process writes at this moment."""
+        return row.revision + 1 + (0 if self.leases is None else secrets.randbelow(_REVISIONS))
 
     def finish_relabelling(
-        self, count_id: str, revision: int, result: CountResult, change: Relabel
+        self, before: CountRow, revision: int, result: CountResult, change: Relabel
     ) -> None:
         """Make a new revision, labelled with another threshold or size, the automatic result.
 
@@ -194,14 +226,14 @@ class JobQueue:
             InputError: another instrument made it.
         """
         with self._database.transaction() as connection:
-            row = rows.get_own(self._database, count_id)
-            if row.status != "done" or row.revision != revision - 1:
+            row = rows.get_own(self._database, before.id)
+            if row.status != "done" or row.revision != before.revision:
                 raise ConflictError(
                     f"The count of {row.image} has changed in the meantime; reload the page."
                 )
             held = connection.execute(
                 "SELECT COUNT(*) FROM corrections WHERE count_id = ? AND undone_s IS NULL",
-                (count_id,),
+                (before.id,),
             ).fetchone()[0]
             if held:
                 raise ConflictError(
@@ -209,19 +241,19 @@ class JobQueue:
                     "present cells; "
                     "undo them before you save another threshold or size."
                 )
-            connection.execute(*_result_update(count_id, revision, result))
+            connection.execute(*result_update(before.id, revision, result))
             connection.execute(
                 "UPDATE counts SET relabels = ? WHERE id = ?",
-                (_json([*row.relabels, change]), count_id),
+                (to_json([*row.relabels, change]), before.id),
             )
 
-    def fail(self, count_id: str, sentence: str) -> None:
-        """Mark a count as failed, with the reason."""
-        self._end(count_id, "failed", sentence)
+    def fail(self, row: CountRow, sentence: str) -> None:
+        """Mark a claimed count as failed, with the reason."""
+        self._end(row, "failed", sentence)
 
-    def mark_cancelled(self, count_id: str) -> None:
-        """Mark a count as cancelled."""
-        self._end(count_id, "cancelled", None)
+    def mark_cancelled(self, row: CountRow) -> None:
+        """Mark a claimed count as cancelled."""
+        self._end(row, "cancelled", None)
 
     def cancel(self, count_id: str) -> CountRow:
         """Cancel a waiting count at once, a running one at its next tile.
@@ -245,42 +277,10 @@ class JobQueue:
             )
         return rows.get(self._database, count_id)
 
-    def _end(self, count_id: str, status: str, sentence: str | None) -> None:
+    def _end(self, row: CountRow, status: str, sentence: str | None) -> None:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET status = ?, error = ?, remaining_s = NULL, finished_s = ? "
-                "WHERE id = ?",
-                (status, sentence, clock.now_s(), count_id),
+                "WHERE id = ? AND revision = ?",
+                (status, sentence, clock.now_s(), row.id, row.revision),
             )
-
-
-def result_columns(revision: int, result: CountResult) -> dict[str, object]:
-    """The columns of a row that a new result fills; it is not reviewed yet."""
-    low, high = result.interval
-    return {
-        "revision": revision,
-        "count": result.count,
-        "corrected_count": result.count,
-        "interval_low": low,
-        "interval_high": high,
-        "flags": _json(result.flags),
-        "width": result.width,
-        "height": result.height,
-        "threshold": result.threshold,
-        "model_sha256": result.model.sha256,
-        "doubtful": len(result.doubtful),
-        "reviewed_by": None,
-        "reviewed_s": None,
-    }
-
-
-def _result_update(
-    count_id: str, revision: int, result: CountResult
-) -> tuple[str, tuple[object, ...]]:
-    columns = result_columns(revision, result)
-    changes = ", ".join(f"{name} = ?" for name in columns)
-    return f"UPDATE counts SET {changes} WHERE id = ?", (*columns.values(), count_id)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

@@ -23,6 +23,7 @@ from device.store.backup import (
     SETTINGS_MEMBER,
     Manifest,
 )
+from device.store.kind import require_own
 from device.store.lock import WORKER_LOCK, FileLock
 
 _DATABASE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm")
@@ -60,6 +61,7 @@ def restore_backup(
         ConflictError: the service is running, or the data folder has counts that are not in the archive.
         StorageError: it could not be written; the data folder is unchanged.
     """
+    require_own(data_dir, "restore it with pg_restore, and the folder by copying it back")
     scratch = data_dir / ".restore"
     lock = FileLock(data_dir / WORKER_LOCK)
     try:

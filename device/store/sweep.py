@@ -80,7 +80,9 @@ class Sweep:
         for folder in folders:
             row = rows.get(folder.name)
             if row is None:
-                yield folder
+                # Of a shared database an older copy may be back: what it does not know stays.
+                if not self._store.is_shared:
+                    yield folder
             elif row.status not in WAITING:
                 yield from self._store.folders.list_uncommitted(row.id, row.revision)
 

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
+from typing import NoReturn
 
 from device.errors import ConflictError
 
@@ -28,6 +30,13 @@ def restart() -> None:
     later = threading.Timer(_ANSWER_S, os.kill, (os.getpid(), signal.SIGTERM))
     later.daemon = True
     later.start()
+
+
+def begin_anew() -> NoReturn:
+    """End this program, which has closed what it had open, and begin it again."""
+    if _is_service():
+        sys.exit(RESTART_STATUS)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _is_service() -> bool:
