@@ -19,10 +19,11 @@ from device.assays.fitting import (
     choose_least,
     fit_evidence,
     fit_frame_sd,
-    fit_logistic,
+    fit_spreads,
     interval_of,
     left_out,
 )
+from device.assays.regression import fit_logistic
 from device.assays.usual import normal_frame
 from device.counting.card import ModelCard, Range
 from device.counting.confidence.features import FEATURES
@@ -61,6 +62,7 @@ def simulated(frames, objects, frame_sd=0.0, seed=1, folds=5):
                 is_cell=is_cell[counted],
                 plausible=int((log_odds >= 0).sum()),
                 targets=int(is_cell.sum()),
+                doubt=0.0,
                 statistics=USUAL,
             )
         )
@@ -116,6 +118,34 @@ def test_coverage_of_frames_left_out_is_as_promised(frame_sd):
     assert 0.83 <= fitted.coverage <= 1.0
     fresh = simulated(300, 30, frame_sd, seed=9)
     assert 0.86 <= np.mean([interval_of(frame, fitted).inside for frame in fresh]) <= 0.98
+
+
+def of_many_sets(missed_share):
+    """Six sets; in each the last frames are very doubtful, and more cells are missed than any object shows."""
+    frames = []
+    for number in range(6):
+        for index, frame in enumerate(simulated(10, 30, seed=number)):
+            unclear = index >= 10 * (1 - missed_share)
+            targets = 5 * frame.targets + 40 if unclear else frame.targets
+            doubt = 2.5 if unclear else -1.0
+            frames.append(replace(frame, source=f"set {number}", doubt=doubt, targets=targets))
+    return frames
+
+
+def test_what_no_spread_holds_is_left_open_in_doubtful_frames():
+    frames = of_many_sets(missed_share=0.3)
+    fitted = fit_spreads(frames, fit_logistic(frames, make_confidence()))
+    assert -1.0 < fitted.most_doubt < 2.5
+    for frame in frames:
+        assert interval_of(frame, fitted).is_kept(fitted.most_doubt) or frame.doubt < 0
+    sure = [interval_of(frame, fitted) for frame in frames if frame.doubt < 0]
+    assert np.mean([own.inside for own in sure]) >= 0.85
+
+
+def test_teaching_knows_the_doubt_of_the_frames_that_it_saw():
+    frames = [replace(frame, doubt=3.0) for frame in simulated(12, 30)]
+    assert fit_spreads(frames, make_confidence(most_doubt=1.5)).most_doubt == 3.0
+    assert fit_spreads(frames, make_confidence(most_doubt=None)).most_doubt is None
 
 
 def test_no_frame_is_judged_by_a_fit_that_saw_its_fold():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import draw_discs, make_card, make_confidence, make_frame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from device.counting.confidence.promise import (
     interval_words,
     limit_promise,
 )
-from device.counting.pipeline import count_frame
+from device.counting.pipeline import count_frame, relabel
 from device.counting.readings import SCALE_FLAG
 from device.counting.records import CountSettings, Flag
 from device.export.tables import counts_header, counts_row
@@ -71,6 +72,18 @@ def test_two_intervals_in_one(one, other, count):
 )
 def test_words(interval, words):
     assert interval_words(interval) == words
+
+
+@pytest.mark.parametrize(("code", "is_unsure"), [(120, True), (250, False)])
+def test_where_the_network_is_unsure_nothing_is_promised_above(code, is_unsure):
+    card = make_card(confidence=make_confidence(most_doubt=1.5))
+    frame = make_frame(np.full((120, 120), 90, np.uint8))
+    probability = np.where(draw_discs((120, 120), [(60, 60, 37)]) > 0, code, 0).astype(np.uint8)
+    settings = CountSettings(cell_diameter_px=37.0, threshold=0.4)
+    result = relabel(frame, probability, card, settings).result
+    assert ("unsure" in {flag.code for flag in result.flags}) == is_unsure
+    assert (result.interval[1] is None) == is_unsure
+    assert result.count == 1
 
 
 def test_a_stain_that_the_model_does_not_know_is_never_a_sure_zero():

@@ -55,6 +55,7 @@ class Evidence:
         is_cell: (n,) whether an object was matched with a target.
         plausible: number of objects that threshold and least peak admit.
         targets: number of target objects.
+        doubt: of the network about the whole frame (device.counting.confidence.features).
         statistics: of the frame, and of the objects that threshold and least peak admit.
     """
 
@@ -65,6 +66,7 @@ class Evidence:
     is_cell: npt.NDArray[np.bool_]
     plausible: int
     targets: int
+    doubt: float
     statistics: MeasuredCount
     source: str = ""
 
@@ -105,6 +107,7 @@ def gather_known(known: Known, card: ModelCard) -> Evidence:
         is_cell=match_objects(known, objects),
         plausible=objects.plausible,
         targets=len(known.targets),
+        doubt=seen.doubt,
         statistics=count_statistics(
             seen.statistics, cells, known.frame, seen.settings.cell_diameter_px
         ),

@@ -7,34 +7,31 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 
 from device.assays.evidence import Evidence, candidate_threshold
+from device.assays.regression import fit_logistic, is_balanced
 from device.assays.usual import normal_frame
-from device.counting.card import Confidence, ModelCard, ObjectFeature
-from device.counting.confidence.features import FEATURES, FRAME_FEATURE, GREY_LEVEL_FEATURES
+from device.counting.card import Confidence, ModelCard
 from device.counting.confidence.probabilities import (
     COVERAGE,
     cell_probabilities,
     count_distribution,
     count_interval,
-    sigmoid,
 )
 
 ERROR_WEIGHT = 0.01
 """One cell of error per frame weighs as much as 0.01 of F1."""
-EXPOSURE_SD = 0.1
-"""Standard deviation of the log of the exposures at which objects are seen by the fit."""
-_NODES, _GAIN_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-_GAINS = EXPOSURE_SD * _NODES
-_RIDGE = 1.0
-MANY_SETS = 6
-"""From so many sets of frames on, each weighs alike."""
 FEW_CELLS = 5
 """Widths of intervals are compared per cell, of so many at least."""
-LEAST_COVERAGE = 0.86
-"""In every set, of many: frames that the fit has not seen fall a few percent short of its own, and an interval must
-hold the truth in four of five."""
+LEAST_COVERAGE = 0.9
+"""In every set, of many: frames that the fit has not seen fall a tenth short of its own where a set has a dozen
+frames, and an interval must hold the truth in four of five."""
+OPEN_WIDTH = 4.0
+"""An interval without an upper end, relative to the number of cells: wider than those that hold the truth in tissue."""
+MOST_DOUBTS = (1.25, 1.5, 1.75, 2.0)
+"""Doubts of a frame (log odds) that are tried; one with more has no upper end. Cultured nuclei have -2 to 0, tissue up
+to 1.5; from 2 on (seven eighths of what is seen are unclear) most frames have far more cells than are found."""
 FRAME_SDS = (0.6, 0.9, 1.2, 1.6)
 """Spreads between frames that are tried with many sets."""
 COUNT_SDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -53,7 +50,10 @@ def fit_evidence(
         leasts: least probabilities to choose from; none: the network alone decides what is counted.
     """
     fitted = fit_part(evidence, card, leasts)
-    held = [interval_of(frame, other).inside for frame, other in left_out(evidence, card, leasts)]
+    held = [
+        interval_of(frame, own).is_kept(np.inf if own.most_doubt is None else own.most_doubt)
+        for frame, own in left_out(evidence, card, leasts)
+    ]
     folds = len({frame.fold for frame in evidence})
     return msgspec.structs.replace(
         fitted,
@@ -87,6 +87,16 @@ class Interval:
         """Whether it contains the true count."""
         return self.low <= self.frame.targets <= self.high
 
+    def is_kept(self, most_doubt: float) -> bool:
+        """Whether what is promised is true: a frame with more doubt has no upper end."""
+        return self.low <= self.frame.targets if self.frame.doubt > most_doubt else self.inside
+
+    def width(self, most_doubt: float) -> float:
+        """Of what is promised, relative to the number of cells."""
+        if self.frame.doubt > most_doubt:
+            return OPEN_WIDTH
+        return (self.high - self.low) / max(self.frame.targets, FEW_CELLS)
+
 
 def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
     """The frame's count and interval under a confidence section."""
@@ -118,40 +128,60 @@ def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] 
 def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
     """Spreads with which intervals hold the truth often enough, sets weighing alike.
 
-    Of few sets the likeliest spread between frames stays, and that of the count is the smallest that suffices. Of many
-    sets both are open, and the narrowest intervals that suffice in every set are taken: each judged by a regression
-    that has not seen this set, as the next laboratory's will be.
+    Of few sets the likeliest spread between frames stays, that of the count is the smallest that suffices, and a frame
+    is too doubtful if all of these and the model's own were less so. Of many sets all three are open, and the narrowest
+    intervals that suffice in every set are taken: each judged by a regression that has not seen this set, as the next
+    laboratory's will be.
     """
-    many = is_balanced(evidence)
-    crossed = _cross_fit(evidence, fitted, by="source" if many else "fold")
-    tried = product(FRAME_SDS if many else (fitted.frame_sd,), COUNT_SDS)
-    seen = {spreads: _coverage_and_width(crossed, spreads) for spreads in tried}
-    if many:
-        enough = [spreads for spreads, (held, _) in seen.items() if min(held) >= LEAST_COVERAGE]
-        enough = [own for own in enough if np.mean(seen[own][0]) >= COVERAGE]
-        best = min(
-            enough or seen, key=lambda own: seen[own][1] if enough else -np.mean(seen[own][0])
-        )
-    else:
-        enough = [own for own, (held, _) in seen.items() if np.mean(held) >= COVERAGE]
-        best = enough[0] if enough else (fitted.frame_sd, COUNT_SDS[-1])
-    return msgspec.structs.replace(fitted, frame_sd=best[0], count_sd=best[1])
+    if is_balanced(evidence):
+        return _fit_many(_cross_fit(evidence, fitted, by="source"), fitted)
+    if fitted.most_doubt is not None:
+        most = max(fitted.most_doubt, *(frame.doubt for frame in evidence))
+        fitted = msgspec.structs.replace(fitted, most_doubt=most)
+    crossed = _cross_fit(evidence, fitted)
+    held = (
+        np.mean([own.inside for own in _intervals(crossed, fitted.frame_sd, count_sd)])
+        for count_sd in COUNT_SDS
+    )
+    pairs = zip(COUNT_SDS, held, strict=True)
+    enough = (count_sd for count_sd, share in pairs if share >= COVERAGE)
+    return msgspec.structs.replace(fitted, count_sd=next(enough, COUNT_SDS[-1]))
 
 
-def _coverage_and_width(
-    crossed: list[tuple[Evidence, Confidence]], spreads: tuple[float, float]
-) -> tuple[list[float], float]:
-    """Part of each set's frames whose interval holds the truth, and the mean relative width over the sets."""
-    held: dict[str, list[bool]] = {}
+def _fit_many(crossed: list[tuple[Evidence, Confidence]], fitted: Confidence) -> Confidence:
+    """`fit_spreads` of many sets, each frame with a regression that has not seen its set."""
+    spreads = product(FRAME_SDS, COUNT_SDS)
+    tried = {
+        (own, most): _shortfall_and_cost(intervals, most)
+        for own, intervals in ((own, _intervals(crossed, *own)) for own in spreads)
+        for most in MOST_DOUBTS
+    }
+    (frame_sd, count_sd), most_doubt = min(tried, key=lambda choice: tried[choice])
+    return msgspec.structs.replace(
+        fitted,
+        frame_sd=frame_sd,
+        count_sd=count_sd,
+        most_doubt=most_doubt,
+    )
+
+
+def _intervals(
+    crossed: list[tuple[Evidence, Confidence]], frame_sd: float, count_sd: float
+) -> list[Interval]:
+    spreads = {"frame_sd": frame_sd, "count_sd": count_sd}
+    return [interval_of(frame, msgspec.structs.replace(own, **spreads)) for frame, own in crossed]
+
+
+def _shortfall_and_cost(intervals: list[Interval], most_doubt: float) -> tuple[float, float]:
+    """By how much too seldom the truth is held, in the worst set or on average; and the mean relative width."""
+    kept: dict[str, list[bool]] = {}
     widths: dict[str, list[float]] = {}
-    for frame, own in crossed:
-        known = msgspec.structs.replace(own, frame_sd=spreads[0], count_sd=spreads[1])
-        interval = interval_of(frame, known)
-        held.setdefault(frame.source, []).append(interval.inside)
-        width = (interval.high - interval.low) / max(frame.targets, FEW_CELLS)
-        widths.setdefault(frame.source, []).append(width)
-    coverage = [float(np.mean(own)) for own in held.values()]
-    return coverage, float(np.mean([np.mean(own) for own in widths.values()]))
+    for own in intervals:
+        kept.setdefault(own.frame.source, []).append(own.is_kept(most_doubt))
+        widths.setdefault(own.frame.source, []).append(own.width(most_doubt))
+    coverage = [float(np.mean(one)) for one in kept.values()]
+    shortfall = max(0.0, LEAST_COVERAGE - min(coverage), COVERAGE - float(np.mean(coverage)))
+    return shortfall, float(np.mean([np.mean(one) for one in widths.values()]))
 
 
 def choose_least(
@@ -187,21 +217,6 @@ def _worth_over_sets(evidence: list[Evidence], confidence: Confidence) -> float:
     return float(np.mean([worth([f for f in evidence if f.source == s], confidence) for s in sets]))
 
 
-def is_balanced(evidence: list[Evidence]) -> bool:
-    """Whether sets weigh alike: those of a model for many stains, of which the largest would decide alone."""
-    return len({frame.source for frame in evidence}) >= MANY_SETS
-
-
-def _balance(evidence: list[Evidence]) -> np.ndarray:
-    """(n,) weights of all objects, mean 1."""
-    sizes = np.array([len(frame.features) for frame in evidence])
-    sources = np.repeat([frame.source for frame in evidence], sizes)
-    if not is_balanced(evidence) or not len(sources):
-        return np.ones(len(sources))
-    names, which, number = np.unique(sources, return_inverse=True, return_counts=True)
-    return np.asarray(len(sources) / (len(names) * number[which]))
-
-
 def _cross_fit(
     evidence: list[Evidence], whole: Confidence, by: Literal["fold", "source"] = "fold"
 ) -> list[tuple[Evidence, Confidence]]:
@@ -214,58 +229,6 @@ def _cross_fit(
         for part in kept_apart
     }
     return [(frame, fits[getattr(frame, by)]) for frame in evidence]
-
-
-def fit_logistic(evidence: list[Evidence], base: Confidence) -> Confidence:
-    """Ridge logistic regression of "is a cell" on the standardised features, into a copy of `base`.
-
-    Each object is seen at several exposures, so that brightness decides no more than it has to: all frames we have were
-    taken with one microscope's settings, and the next one will not be.
-    """
-    features = np.concatenate([frame.features for frame in evidence])
-    if not is_balanced(evidence):
-        # The frames of one stain are too few and too alike to tell what a frame's doubt means.
-        features[:, FEATURES.index(FRAME_FEATURE)] = 0
-    is_cell = np.concatenate([frame.is_cell for frame in evidence])
-    mean, sd = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
-    if len(features):
-        mean, sd = features.mean(axis=0), features.std(axis=0)
-        sd[sd < 1e-6] = 1.0
-    exposures = [(_expose(features, gain) - mean) / sd for gain in _GAINS]
-    balance = _balance(evidence)
-    shares = np.concatenate([part * balance for part in _GAIN_WEIGHTS / _GAIN_WEIGHTS.sum()])
-    standardised = np.concatenate(exposures)
-    weights = fit_regression(standardised, np.tile(is_cell, len(exposures)), shares)
-    terms = {
-        name: ObjectFeature(mean=float(mean[i]), sd=float(sd[i]), coefficient=float(weights[i + 1]))
-        for i, name in enumerate(FEATURES)
-    }
-    return msgspec.structs.replace(base, intercept=float(weights[0]), **terms)
-
-
-def _expose(features: np.ndarray, log_gain: float) -> np.ndarray:
-    """(n, 7) features as they were with another exposure: what is measured in grey levels is multiplied."""
-    in_grey_levels = [name in GREY_LEVEL_FEATURES for name in FEATURES]
-    return features + log_gain * np.array(in_grey_levels)
-
-
-def fit_regression(standardised: np.ndarray, is_cell: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """(1 + k,) intercept and coefficients for (n, k) features that weigh (n,) shares.
-
-    One more, average object that is half a cell keeps the fit finite if all objects are of one kind.
-    """
-    design = np.column_stack((np.ones(len(standardised)), standardised))
-
-    def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        log_odds = design @ weights
-        penalty = np.concatenate(([0], weights[1:])) * _RIDGE
-        loss = shares @ (np.logaddexp(0, log_odds) - log_odds * is_cell)
-        loss += np.logaddexp(0, weights[0]) - 0.5 * weights[0] + 0.5 * penalty @ weights
-        slope = design.T @ (shares * (sigmoid(log_odds) - is_cell)) + penalty
-        slope[0] += sigmoid(weights[0]) - 0.5
-        return float(loss), slope
-
-    return np.asarray(minimize(cost, np.zeros(design.shape[1]), jac=True).x)
 
 
 def fit_frame_sd(probabilities: list[np.ndarray], targets: list[int]) -> float:

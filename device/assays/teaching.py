@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from device.assays.evidence import Evidence, Known, candidate_threshold, gather_known
-from device.assays.fitting import choose_least, fit_logistic, fit_part, interval_of, worth
+from device.assays.fitting import choose_least, fit_part, interval_of, worth
+from device.assays.regression import fit_logistic
 from device.counting.assay import Assay, Taught
 from device.counting.card import ModelCard
 from device.counting.confidence.flags import LEAST_COVERAGE

@@ -206,6 +206,8 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         frame_sd: standard deviation, between frames, of a shift of all log odds.
         count_sd: standard deviation of the count, as a part of it, by cells that are no object of their own (merged,
             missed) or several; 0 where there is no such spread.
+        most_doubt: a frame of which the network doubts more (device.counting.confidence.features) is flagged; None
+            where no frame is.
         normal_frame: outside these ranges a frame is flagged.
     """
 
@@ -225,6 +227,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     doubt: ObjectFeature = ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0)
     frame_sd: float
     count_sd: float = 0.0
+    most_doubt: float | None = None
     normal_frame: NormalFrame
 
 

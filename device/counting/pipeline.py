@@ -13,7 +13,13 @@ from device.counting.blocks import Owns, find_in_blocks, is_large, owns_all
 from device.counting.card import ModelCard, NormalFrame
 from device.counting.choice import choose
 from device.counting.confidence.features import measure_doubt, measure_with_doubt
-from device.counting.confidence.flags import file_flags, frame_flags, model_flags, size_flags
+from device.counting.confidence.flags import (
+    doubt_flags,
+    file_flags,
+    frame_flags,
+    model_flags,
+    size_flags,
+)
 from device.counting.confidence.probabilities import count_interval
 from device.counting.confidence.promise import limit_promise
 from device.counting.confidence.statistics import count_statistics, frame_statistics
@@ -171,6 +177,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
     statistics = count_statistics(seen.statistics, found.cells, frame, settings.cell_diameter_px)
     flags = (
         *model_flags(seen.card),
+        *doubt_flags(seen.doubt, confidence),
         *file_flags(frame.taken),
         *size_flags(settings.objective, settings.assay, frame),
         *frame_flags(statistics, usual_frame(seen)),

@@ -86,7 +86,7 @@ def settle(
     """
     if card.diameter_reader is None:
         return count_at(size.estimated)
-    counted = _warn_of_coarseness(_settle(frame, said_px, card, size, count_at), card)
+    counted = warn_of_coarseness(_settle(frame, said_px, card, size, count_at), card)
     return counted if said_px is not None else _warn_of_smallness(counted)
 
 
@@ -107,8 +107,13 @@ def _settle(
     return _holding_both(first, other, _set_flag(first.result, other))
 
 
-def _warn_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
-    """The count, with a warning where its cells have too few pixels for the network."""
+def warn_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
+    """The count, with a warning where its cells have too few pixels for the network.
+
+    Args:
+        counted: with any diameter.
+        card: of the model that counted.
+    """
     used = counted.result.cell_diameter_px
     if MOST_ENLARGED * used >= card.cell_diameter_px:
         return counted

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from device.assays.fitting import fit_regression
+from device.assays.regression import fit_regression
 from device.counting.card import Joining, ModelCard
 from device.counting.labelling.join import find_neighbours, measure_pairs, measure_parts
 from device.counting.labelling.objects import find_objects

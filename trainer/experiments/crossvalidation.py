@@ -6,7 +6,8 @@ from pathlib import Path
 import keras
 import msgspec
 
-from device.assays.fitting import MANY_SETS, choose_least, fit_logistic
+from device.assays.fitting import choose_least
+from device.assays.regression import MANY_SETS, fit_logistic
 from device.counting.card import Metrics, ModelCard
 from trainer.confidence.evidence import UnseenFrame, fit_confidence, gather
 from trainer.confidence.joining import add_joining, add_joining_by_fold

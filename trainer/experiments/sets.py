@@ -7,6 +7,7 @@ from tabulate import tabulate
 from device.assays.fitting import left_out
 from device.counting.card import ModelCard
 from device.counting.confidence.promise import holds
+from device.counting.readings import warn_of_coarseness
 from device.counting.records import Counted
 from device.errors import SettingsError
 from trainer.confidence.evidence import fit_confidence, gather
@@ -49,7 +50,7 @@ def sets_table(training: Training) -> str:
     for own, confidence in left_out(evidence, card, training.run.least_probabilities):
         frame = by_name[own.name]
         judged = msgspec.structs.replace(cards[frame.fold], confidence=confidence)
-        counted = recount(frame.example, frame.probability, judged)
+        counted = warn_of_coarseness(recount(frame.example, frame.probability, judged), judged)
         rows.setdefault(own.source, []).append(_see(frame.example, counted))
     return _table(rows)
 

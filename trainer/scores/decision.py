@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from device.assays.evidence import UNJUDGED
-from device.assays.fitting import ERROR_WEIGHT, MANY_SETS
+from device.assays.fitting import ERROR_WEIGHT
+from device.assays.regression import MANY_SETS
 from device.counting.card import ModelCard
 from device.counting.labelling.objects import find_objects
 from device.counting.pipeline import see_again

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from device.counting.assay import Assay, Objective
-from device.counting.card import CountStatistics, ModelCard, NormalFrame, Range
+from device.counting.card import Confidence, CountStatistics, ModelCard, NormalFrame, Range
 from device.counting.confidence.statistics import MeasuredCount, MeasuredFrame
 from device.counting.records import Flag, Frame, Taken
 
@@ -38,6 +38,22 @@ def model_flags(card: ModelCard) -> tuple[Flag, ...]:
         "not trained on. Use another model for results."
     )
     return (Flag(code="untested_model", text=text),)
+
+
+def doubt_flags(doubt: float, confidence: Confidence) -> tuple[Flag, ...]:
+    """Warn where the network doubts more of a frame than of those in which it misses few cells.
+
+    Args:
+        doubt: of the frame (device.counting.confidence.features).
+        confidence: says how much is too much.
+    """
+    if confidence.most_doubt is None or doubt <= confidence.most_doubt:
+        return ()
+    text = (
+        "The model is unsure about most of what it sees in this image: it may not know this kind of cell, and many "
+        "may be missing. Look at the outlines; if cells are missing, correct a few images and teach the assay."
+    )
+    return (Flag(code="unsure", text=text),)
 
 
 def file_flags(taken: Taken | None) -> tuple[Flag, ...]:

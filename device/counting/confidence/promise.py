@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from device.counting.records import CountInterval, Flag
 
-MISSING = frozenset({"coarse", "crowded", "dim", "out_of_focus", "saturated", "wrong_stain"})
+MISSING = frozenset(
+    {"coarse", "crowded", "dim", "out_of_focus", "saturated", "unsure", "wrong_stain"}
+)
 """Warnings with which cells are missed or melted together: the count is at least so many."""
 UNTESTED = frozenset(
     {

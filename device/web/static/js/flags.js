@@ -14,6 +14,7 @@ const REMEDIES = {
   unreliable_interval: LOOK,
   untested_model: ASSAY,
   crowded: LOOK,
+  unsure: LOOK,
   saturated: CAMERA,
   blank: CAMERA,
   unusual_brightness: CAMERA,
