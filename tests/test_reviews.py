@@ -220,10 +220,12 @@ def test_who_is_sent_to_the_login_opened_nothing(store, lab):
 
 
 SILENT = {
-    "assays.known", "assays.look_at", "assays.versions", "camera.state", "camera.preview", "studies.capturing",
+    "assays.list_assays", "assays.look_at", "assays.versions", "camera.state", "camera.preview", "studies.capturing",
     "counts.changes",  # notes the counts that it tells one by one
-    "counts.samples", "instruments.list_all", "models.known", "objectives.known", "openapi.spec", "reviews.state",
-    "reviews.picture", "reviews.log", "reviews.following", "status.about", "studies.known", "reviews.of_study",
+    "counts.samples", "instruments.list_all", "models.show_models", "objectives.list_objectives", "openapi.spec",
+    "reviews.state",
+    "reviews.picture", "reviews.log", "reviews.following", "status.about", "studies.list_studies",
+    "reviews.of_study",
     "reviews.size", "administration.users", "administration.tokens", "upkeep.settings",
 }  # fmt: skip
 """Calls that tell no count of an image."""

@@ -16,7 +16,7 @@ LISTS = frozenset(
     | {f"exports.{name}" for name in ("table", "archive", "export", "regions", "training")}
     | {f"studies.{name}" for name in ("look_at", "results", "report", "figure", "table")}
     | {
-        f"reviews.{name}" for name in ("results", "agreement", "shared")
+        f"reviews.{name}" for name in ("results", "agreement", "list_marks")
     }  # of another review, with the same images
 )
 """Calls without the id of a count that tell counts."""
