@@ -21,6 +21,7 @@ from device.jobs import Segmenters, Worker, worker
 from device.service import Service
 from device.store import DATABASE_NAME, NewCount, database, open_store
 from device.store.connection import translate
+from device.store.sweep import Sweep
 from device.watch import FolderWatch
 from device.web import create_app
 
@@ -151,6 +152,41 @@ def test_an_error_after_the_commit_keeps_the_image_of_the_row(store, monkeypatch
         store.counts.accept(new())
     (row,) = store.counts.search()
     assert store.counts.original_path(row).read_bytes() == b"image"
+
+
+def test_a_disk_that_keeps_what_was_refused_hides_no_fault_and_the_sweep_ends_it(
+    store, monkeypatch
+):
+    def refuse(*arguments):
+        raise UnavailableError("the disk is read-only")
+
+    def resist(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as sick:
+        sick.setattr(store.counts, "_insert", refuse)
+        sick.setattr(Path, "rename", resist)
+        with pytest.raises(UnavailableError, match="the disk is read-only"):
+            store.counts.accept(new())
+    assert len(list(store.folders.folders())) == 1
+    sweep = Sweep(store, age_s=0.0)
+    sweep.run()
+    sweep.run()
+    assert list(store.folders.folders()) == []
+
+
+def test_a_deletion_that_the_disk_resists_is_a_deletion(store, monkeypatch):
+    row = store.counts.accept(new())
+
+    def resist(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as sick:
+        sick.setattr(Path, "rename", resist)
+        store.counts.delete(row.id)
+    assert store.counts.search() == []
+    Sweep(store, age_s=0.0).run()
+    assert list(store.folders.folders()) == []
 
 
 def test_two_images_under_one_new_key_at_once(store):

@@ -4,6 +4,7 @@ A revision is one set of products that belong together (a count, or a later re-l
 is written under a hidden name, synced and renamed; the database row names the valid revision.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from device.errors import NotFoundError, StorageError
 from device.machine.files import sync_folder, write_atomic
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 PRODUCTS = (
@@ -146,11 +149,17 @@ class ResultFolders:
                 shutil.rmtree(path, ignore_errors=True)
 
     def remove(self, count_id: str) -> None:
-        """Remove a count's folder. Whoever writes to it at this moment finds it gone, and leaves nothing behind."""
+        """Remove a count's folder. Whoever writes to it at this moment finds it gone, and leaves nothing behind.
+
+        What a sick disk does not let go is left to the sweep: no row stands for it any more.
+        """
         leaving = self.root / f"{_LEAVING}{count_id}"
         try:
             self.folder(count_id).rename(leaving)
         except FileNotFoundError:
+            return
+        except OSError as error:
+            _log.warning("the folder of the count %s could not be removed: %s", count_id, error)
             return
         shutil.rmtree(leaving, ignore_errors=True)
 
