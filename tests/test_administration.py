@@ -207,7 +207,8 @@ def test_every_setting_is_shown_with_its_meaning_and_no_secret(lan, admin, monke
 
     service = lan.extensions["fluocount"]
     forward = replace(service.settings.forward, token="flc_secret")
-    service.settings = replace(service.settings, forward=forward)
+    storage = replace(service.settings.storage, database="postgresql://lab:secret@db/counts")
+    service.settings = replace(service.settings, forward=forward, storage=storage)
     shown = admin.get("/api/v1/settings").json["settings"]
     known = {(part, key) for part in Settings.__struct_fields__
              for key in getattr(Settings(), part).__struct_fields__}  # fmt: skip

@@ -165,6 +165,9 @@ def test_what_was_taught_counts_only_with_its_model():
     assert (adapted.threshold, adapted.postprocessing.min_peak) == (0.3, 0.1)
     assert adapted.confidence.least_probability == 0.2
     assert adapt_card(card, None) is card
+    doubting = make_card(confidence=make_confidence(most_doubt=1.5))
+    later = adapt_card(doubting, Assay(name="a", taught=taught(doubting)))
+    assert later.confidence.most_doubt == 1.5
     with pytest.raises(InputError, match="taught with another model"):
         adapt_card(make_card(sha256="1" * 64), Assay(name="a", taught=taught(card)))
 

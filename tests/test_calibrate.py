@@ -146,6 +146,8 @@ def test_teaching_knows_the_doubt_of_the_frames_that_it_saw():
     frames = [replace(frame, doubt=3.0) for frame in simulated(12, 30)]
     assert fit_spreads(frames, make_confidence(most_doubt=1.5)).most_doubt == 3.0
     assert fit_spreads(frames, make_confidence(most_doubt=None)).most_doubt is None
+    missed = replace(frames[0], doubt=9.0, targets=10_000)
+    assert fit_spreads([*frames, missed], make_confidence(most_doubt=1.5)).most_doubt == 3.0
 
 
 def test_no_frame_is_judged_by_a_fit_that_saw_its_fold():

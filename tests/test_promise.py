@@ -9,6 +9,7 @@ import pytest
 from conftest import draw_discs, make_card, make_confidence, make_frame
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from device.counting.confidence.promise import (
     MISSING,
@@ -19,9 +20,10 @@ from device.counting.confidence.promise import (
     limit_promise,
 )
 from device.counting.pipeline import count_frame, relabel
-from device.counting.readings import SCALE_FLAG
+from device.counting.readings import SCALE_FLAG, SETTLING_FLAGS
 from device.counting.records import CountSettings, Flag
 from device.export.tables import counts_header, counts_row
+from device.jobs.relabelling import keep_known
 from device.models.card import find_model
 from device.models.interpreter import load_segmenter
 from device.synthetic import SyntheticSettings
@@ -72,6 +74,26 @@ def test_two_intervals_in_one(one, other, count):
 )
 def test_words(interval, words):
     assert interval_words(interval) == words
+
+
+def test_all_that_only_the_run_of_a_network_tells_is_known():
+    text = (ROOT / "device" / "counting" / "readings.py").read_text(encoding="utf-8")
+    raised = set(re.findall(r'code="(\w+)"', text)) | {SCALE_FLAG}
+    assert raised == SETTLING_FLAGS
+
+
+@pytest.mark.parametrize("code", sorted(SETTLING_FLAGS))
+def test_who_labels_again_promises_no_more_than_the_count_did(code):
+    card, settings = make_card(), CountSettings(cell_diameter_px=37.0, threshold=0.4)
+    probability = np.where(draw_discs((120, 120), [(60, 60, 37)]) > 0, 250, 0).astype(np.uint8)
+    frame = make_frame(np.full((120, 120), 90, np.uint8))
+    again = relabel(frame, probability, card, settings).result
+    doubts = flags(code)
+    wide = limit_promise((0, 50), doubts)
+    kept = keep_known(again, replace_struct(again, flags=doubts, interval=wide))
+    assert code in {flag.code for flag in kept.flags}
+    assert hold_both(kept.interval, again.interval) == kept.interval
+    assert kept.interval[1] is None if code in MISSING else kept.interval == wide
 
 
 @pytest.mark.parametrize(("code", "is_unsure"), [(120, True), (250, False)])

@@ -129,23 +129,21 @@ def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
     """Spreads with which intervals hold the truth often enough, sets weighing alike.
 
     Of few sets the likeliest spread between frames stays, that of the count is the smallest that suffices, and a frame
-    is too doubtful if all of these and the model's own were less so. Of many sets all three are open, and the narrowest
-    intervals that suffice in every set are taken: each judged by a regression that has not seen this set, as the next
-    laboratory's will be.
+    is too doubtful if all whose interval held the truth, and the model's own, were less so. Of many sets all three are
+    open, and the narrowest intervals that suffice in every set are taken: each judged by a regression that has not seen
+    this set, as the next laboratory's will be.
     """
     if is_balanced(evidence):
         return _fit_many(_cross_fit(evidence, fitted, by="source"), fitted)
-    if fitted.most_doubt is not None:
-        most = max(fitted.most_doubt, *(frame.doubt for frame in evidence))
-        fitted = msgspec.structs.replace(fitted, most_doubt=most)
     crossed = _cross_fit(evidence, fitted)
-    held = (
-        np.mean([own.inside for own in _intervals(crossed, fitted.frame_sd, count_sd)])
-        for count_sd in COUNT_SDS
-    )
-    pairs = zip(COUNT_SDS, held, strict=True)
-    enough = (count_sd for count_sd, share in pairs if share >= COVERAGE)
-    return msgspec.structs.replace(fitted, count_sd=next(enough, COUNT_SDS[-1]))
+    for count_sd in COUNT_SDS:
+        held = [own for own in _intervals(crossed, fitted.frame_sd, count_sd) if own.inside]
+        if len(held) >= COVERAGE * len(evidence):
+            break
+    most = fitted.most_doubt
+    if most is not None:
+        most = max([most, *(own.frame.doubt for own in held)])
+    return msgspec.structs.replace(fitted, count_sd=count_sd, most_doubt=most)
 
 
 def _fit_many(crossed: list[tuple[Evidence, Confidence]], fitted: Confidence) -> Confidence:

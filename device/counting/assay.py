@@ -161,9 +161,12 @@ def _taught(card: ModelCard, name: str, taught: Taught) -> ModelCard:
             f"The assay {name} was taught with another model than {card.name} {card.version}; choose the model it was "
             "taught with, go back to a version of the assay before the teaching, or teach it again."
         )
+    confidence = taught.confidence
+    if confidence.most_doubt is None:  # the model did not know its doubt yet when it was taught
+        confidence = msgspec.structs.replace(confidence, most_doubt=card.confidence.most_doubt)
     return msgspec.structs.replace(
         card,
         threshold=taught.threshold,
         postprocessing=msgspec.structs.replace(card.postprocessing, min_peak=taught.min_peak),
-        confidence=taught.confidence,
+        confidence=confidence,
     )

@@ -34,6 +34,9 @@ MOST_WORKING_PX = 4_000_000
 SCALE_FLAG = "scale"
 """Code of the warning that the cells may have another size than assumed."""
 
+SETTLING_FLAGS = frozenset({SCALE_FLAG, "coarse"})
+"""Codes of the warnings that only `settle` gives: who labels a map again keeps them."""
+
 CountAt = Callable[[Diameter | None], Counted]
 """Counts the frame with an estimated diameter; None: with the one that was set."""
 
@@ -128,7 +131,7 @@ def warn_of_coarseness(counted: Counted, card: ModelCard) -> Counted:
 def _warn_of_smallness(counted: Counted) -> Counted:
     """The count, with a warning where the image is too small to tell the cells' size from it."""
     height, width = counted.result.height, counted.result.width
-    is_flagged = {flag.code for flag in counted.result.flags} & {SCALE_FLAG, "coarse"}
+    is_flagged = SETTLING_FLAGS & {flag.code for flag in counted.result.flags}
     if min(height, width) >= LEAST_SIDE_PX or is_flagged:
         return counted
     flag = Flag(

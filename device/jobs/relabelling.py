@@ -10,9 +10,9 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from device.counting.card import ModelCard
-from device.counting.confidence.promise import hold_both
+from device.counting.confidence.promise import hold_both, limit_promise
 from device.counting.pipeline import relabel
-from device.counting.readings import SCALE_FLAG
+from device.counting.readings import SCALE_FLAG, SETTLING_FLAGS
 from device.counting.records import (
     Counted,
     CountResult,
@@ -176,20 +176,28 @@ def _relabel(held: Held, change: Change) -> Counted:
     wanted = {name: value for name, value in asdict(change).items() if value is not None}
     settings = replace(settings_of(held.result), **wanted)
     counted = relabel(held.frame, held.probability, held.card, settings)
-    return dataclasses.replace(counted, result=_as_known_before(counted.result, held.result))
+    return dataclasses.replace(counted, result=keep_known(counted.result, held.result))
 
 
-def _as_known_before(result: CountResult, before: CountResult) -> CountResult:
-    """The result with what only the network's run could tell: model, diameter, and doubts about the diameter."""
-    doubts = tuple(flag for flag in before.flags if flag.code == SCALE_FLAG)
-    interval = hold_both(result.interval, before.interval) if doubts else result.interval
+def keep_known(result: CountResult, before: CountResult) -> CountResult:
+    """The result with what only the network's run could tell: model, diameter, and doubts about the diameter.
+
+    Args:
+        result: of the map, labelled again.
+        before: of the count that made the map.
+    """
+    doubts = tuple(flag for flag in before.flags if flag.code in SETTLING_FLAGS)
+    interval = result.interval
+    if SCALE_FLAG in {flag.code for flag in doubts}:
+        interval = hold_both(interval, before.interval)
+    flags = (*result.flags, *doubts)
     return msgspec.structs.replace(
         result,
         model_reason=before.model_reason,
         cell_diameter_from=before.cell_diameter_from,
         cell_diameter_range_px=before.cell_diameter_range_px,
-        interval=interval,
-        flags=(*result.flags, *doubts),
+        interval=limit_promise(interval, flags),
+        flags=flags,
     )
 
 

@@ -23,8 +23,8 @@ HOTELLING = "Hotelling's T² test of the differences within subjects"
 """It lets the differences between groups scatter and go together as they like. The analysis of variance with repeated
 measures, which statsmodels does not correct for that (sphericity), finds differences where there are none."""
 _TOO_FEW = (
-    "No test of all groups: it needs as many subjects as groups, and groups whose differences from each other are not "
-    "the same in all subjects."
+    "No test of all groups: it needs as many subjects as groups, and differences between groups that vary among "
+    "subjects."
 )
 Groups = dict[str, list[tuple[Subject, float]]]
 

@@ -11,7 +11,7 @@ from device.config import Settings
 from device.web.admin_records import SettingView
 from device.web.help import DOCS
 
-_SECRET = frozenset({("forward", "token")})
+_SECRET = frozenset({("forward", "token"), ("storage", "database")})
 """Told only whether they are set."""
 _HEADING = re.compile(r"## \[(\w+)\]")
 _ROW = re.compile(r"\| `(\w+)` \| `?(.*?)`? \| (\S.*) \|$")
