@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -24,6 +25,7 @@ from device.imageio import decode_frame
 from device.imageio.filenames import Kind, judge_file, kind_of
 from device.imageio.header import read_header
 from device.watch.growth import continues
+from device.watch.unsearched import Unsearched
 
 
 @pytest.fixture
@@ -118,6 +120,8 @@ def test_images_are_known_by_content_and_others_are_named(lab):
         "a_nuclei_mask_1.tif",
         "a.png_thumb.jpg",
         "a_scalebar.png",
+        "a_Probabilities 2.tif",
+        "a_flows.tif",
     ],
 )
 def test_masks_and_thumbnails_beside_an_image_are_no_images(lab, name):
@@ -129,7 +133,20 @@ def test_masks_and_thumbnails_beside_an_image_are_no_images(lab, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["result_a.png", "MAX_a.png", "a_2.png", "mask_b.png", "a_cells.png"]
+    "name",
+    [
+        "result_a.png",
+        "MAX_a.png",
+        "a_2.png",
+        "mask_b.png",
+        "a_cells.png",
+        "a_label2.png",
+        "a_flow 3.png",
+        "a-flow-01.tif",
+        "a_seg2.png",
+        "a_binary 1.png",
+        "a_overlay1.jpg",
+    ],
 )
 def test_other_images_of_like_names_are_counted(lab, name):
     (lab / "a.png").write_bytes(png(1))
@@ -373,6 +390,17 @@ def test_the_watch_names_folders_that_it_does_not_search_once(bench):
     bench.image("notes/a.png")
     bench.once()
     assert any(line.startswith("notes: passed over (folder with images") for line in bench.said)
+
+
+def test_images_that_come_deep_into_a_sub_folder_are_named_within_a_minute(tmp_path):
+    deep = tmp_path / "mouse1" / "plate1" / "day1"
+    deep.mkdir(parents=True)
+    unsearched = Unsearched()
+    found = partial(unsearched.finds_images, tmp_path / "mouse1")
+    assert not found(0.0)
+    (deep / "a.png").write_bytes(png(1))
+    assert not found(59.0)  # many small files are not listed all the time
+    assert [found(60.0), found(120.0), found(1e9)] == [True, False, False]
 
 
 def test_the_watch_says_what_to_save_instead_of_an_oif(bench):

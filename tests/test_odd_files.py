@@ -36,7 +36,7 @@ from device.imageio.decoded import Decoded
 from device.imageio.header import read_header
 from device.imageio.levels import find_levels
 from device.imageio.pixelsize import um_per
-from device.imageio.png import decode_png
+from device.imageio.png import decode_png, significant_bits
 from device.imageio.raster import decode_raster
 
 SMALL = np.asarray(Image.fromarray(GREY).resize((75, 55), Image.Resampling.BOX))
@@ -203,6 +203,35 @@ def test_a_damaged_text_in_a_png_costs_no_pixels(part):
     assert read(palette).width == WIDTH
     with pytest.raises(InputError, match="damaged"):
         read(png_with(b"tRNS", b"\0\7", damaged=True))
+
+
+@pytest.mark.parametrize(
+    ("body", "damaged", "bits"),
+    [(b"\x0c", False, 12), (b"\x08", True, 16), (b"\x1c", False, 16), (b"", False, 16)],
+)
+def test_bits_of_a_camera_are_believed_where_they_can_be(body, damaged, bits):
+    values = (DEEP // 32).astype(np.uint16)
+    values[::20, ::20] = np.random.default_rng(1).integers(2**12, 2**16, (11, 15))  # many hot ones
+    data = png_with(b"sBIT", body, damaged, png(values))
+    assert read(data).bits == bits
+
+
+def test_the_bits_of_transparency_are_not_those_of_the_camera():
+    opaque = np.dstack([DEEP, np.full_like(DEEP, 65535)])
+    assert significant_bits(png_with(b"sBIT", b"\x0c\x10", False, png(opaque)), 1) == 12
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_png_is_turned_by_what_is_sound_alone(damaged, behind):
+    turned = Image.Exif()
+    turned[274] = 3
+    body = turned.tobytes().removeprefix(b"Exif\0\0")
+    data = png_with(b"eXIf", body, damaged)
+    if behind:
+        part = data[33 : 33 + 12 + len(body)]
+        data = data[:33] + data[33 + len(part) : -12] + part + data[-12:]
+    assert same(read(data), GREY if damaged else GREY[::-1, ::-1])
 
 
 def test_an_animation_is_refused():

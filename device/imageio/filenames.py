@@ -45,12 +45,14 @@ _COMPANION = re.compile(
     r"^(?:(?:count[ _])?masks?|labels?|seg|outlines?|overlay|drawing|result|thumb|thumbnail|preview|tn)"
     r"(?:[ _]of[ _]|(?<!drawing)(?<!result)[ _.-]+)(?P<of>.+)$"
     r"|^(?P<by>.+?)[ _.-]+(?:(?:cp|nuclei|cells?)_)?"
-    r"(?:masks?|(?:simple )?segmentation|segmented|seg|labels?|outlines?|overlay|annotated|scale[ _-]?bar|binary"
-    r"|probabilities|(?:object )?predictions?|flows?|cp_output|thumb|thumbnail|preview)(?:[ _-]?\d+)?$",
+    r"(?:(?:masks?|(?:simple )?segmentation|segmented|outlines?|annotated|scale[ _-]?bar|probabilities"
+    r"|(?:object )?predictions?|cp_output|thumb|thumbnail)(?:[ _-]?\d+)?"
+    r"|labels?|flows?|seg|binary|overlay|preview)$",
     re.IGNORECASE,
 )
 """What programs call a mask, a small copy of an image or one that was drawn on: ImageJ, CellProfiler, Cellpose, ilastik
-and file managers."""
+and file managers. A number follows only words that mean nothing else: `mouse1_label2` may be a second stain, `seg 3` a
+segment, `flow 3` a sample, and an image is rather counted than lost."""
 _COMPANION_FOLDER = re.compile(
     r"masks?|labels?|seg|segmentations?|outlines?|overlays?|thumbs?|thumbnails?", re.IGNORECASE
 )

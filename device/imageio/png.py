@@ -57,19 +57,26 @@ def decode_png(data: bytes) -> ImageArray:
     return samples
 
 
-def significant_bits(data: bytes) -> int | None:
-    """The sBIT chunk of a sound PNG: how many bits of the 16 the camera filled; None where it has none."""
-    for name, body, _ in _chunks(data):
-        if name == b"sBIT":
-            return max(body)
-        if name in (b"IDAT", b"PLTE"):
-            return None
+def significant_bits(data: bytes, colours: int) -> int | None:
+    """The sBIT chunk of a PNG: how many bits of the 16 the camera filled.
+
+    Args:
+        data: the file.
+        colours: samples of a pixel without alpha, whose bits say nothing of the camera.
+
+    Returns:
+        8 to 16; None where the chunk is absent, damaged or says something else.
+    """
+    bits = max((read_extra(data, b"sBIT") or b"")[:colours], default=0)
+    return bits if 8 <= bits <= 16 else None
+
+
+def read_extra(data: bytes, wanted: bytes) -> bytes | None:
+    """The content of a chunk beside the samples; None where there is none whose checksum is right."""
+    for name, body, checksum in _chunks(data):
+        if name == wanted and _checksum(name, body) == checksum:
+            return bytes(body)
     return None
-
-
-def has_chunk(data: bytes, wanted: bytes) -> bool:
-    """Whether a PNG has a chunk of that name, complete; a search through all bytes takes a millisecond a megabyte."""
-    return any(name == wanted for name, _, _ in _chunks(data))
 
 
 def without_damaged_extras(data: bytes) -> bytes:

@@ -139,11 +139,14 @@ def _find_transparent(alpha: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
 def _upright(decoded: Decoded, picture: Image.Image, data: bytes) -> Decoded:
     """The picture as every viewer shows it: phones store how they were held (EXIF)."""
     if picture.format == "PNG":
-        from device.imageio.png import has_chunk
+        from device.imageio.png import read_extra
 
-        if not has_chunk(data, b"eXIf"):
-            return decoded  # Pillow would decode the whole picture to look behind it
-    return orient(decoded, picture.getexif().get(_ORIENTATION, 1))
+        # Pillow would decode the whole picture to look behind it, and believe a damaged part there.
+        exif = Image.Exif()
+        exif.load(read_extra(data, b"eXIf") or b"")
+    else:
+        exif = picture.getexif()
+    return orient(decoded, exif.get(_ORIENTATION, 1))
 
 
 def _decode_png(data: bytes, depth: int) -> Decoded:
@@ -151,16 +154,16 @@ def _decode_png(data: bytes, depth: int) -> Decoded:
 
     samples = decode_png(data)
     hidden: tuple[tuple[str, np.ndarray], ...] = ()
+    grey = samples.ndim == 2 or samples.shape[2] <= 2
     if samples.ndim == 3:
         # 2 and 4 channels end in alpha.
         if samples.shape[2] in (2, 4):
             hidden = _find_transparent(samples[..., -1])
-        grey = samples.shape[2] <= 2
         samples = cast(
             ImageArray, samples[..., 0] if grey else np.ascontiguousarray(samples[..., :3])
         )
     return Decoded(
         samples=samples,
-        declared_bits=significant_bits(data) if depth == 16 else None,
+        declared_bits=significant_bits(data, 1 if grey else 3) if depth == 16 else None,
         hidden=hidden,
     )

@@ -12,7 +12,7 @@ import msgspec
 
 from device.errors import ConflictError, InputError
 from device.export.tables import csv_text
-from device.imageio.filenames import SEARCH_DEEPER, Kind, holds_images, judge_file, judge_name
+from device.imageio.filenames import SEARCH_DEEPER, Kind, judge_file, judge_name
 from device.jobs.intake import Intake
 from device.machine.faults import is_of_the_machine
 from device.machine.files import display_name
@@ -29,13 +29,13 @@ from device.watch.settling import (
     look,
     version_of,
 )
+from device.watch.unsearched import Unsearched
 
 _log = logging.getLogger(__name__)
 
 _TURN_S = 5.0
 """How long reading files and writing results alternate."""
 
-_NAMED = -1
 _LOOK = "check its permissions, and the disk."
 
 
@@ -67,7 +67,7 @@ class Taking:
         self._out_dir = plan.out_dir.resolve()
         self._unreadable_since: dict[Path, float] = {}
         self._passed: dict[Path, Version] = {}
-        self._folders: dict[Path, int] = {}
+        self._unsearched = Unsearched()
         self.unlisted: set[Path] = set()
         self.settling = Settling(plan.settle_s)
 
@@ -259,19 +259,14 @@ class Taking:
                 if not self._is_folder(entry):
                     yield from self._file(entry)
                 elif not self._in_out(Path(entry.path)):
-                    handle = folders.append if self._plan.recursive else self._name_folder
-                    handle(Path(entry.path))
+                    if self._plan.recursive:
+                        folders.append(Path(entry.path))
+                    else:
+                        self._name_folder(Path(entry.path), now_s)
 
-    def _name_folder(self, folder: Path) -> None:
+    def _name_folder(self, folder: Path, now_s: float) -> None:
         """Say once that images in a sub-folder are not counted."""
-        try:
-            changed = folder.stat().st_mtime_ns
-            if self._folders.get(folder) in (changed, _NAMED):
-                return
-            self._folders[folder] = _NAMED if holds_images(folder) else changed
-        except OSError:
-            return  # nothing of it is counted
-        if self._folders[folder] == _NAMED:
+        if self._unsearched.finds_images(folder, now_s):
             self._delivery.pass_over(self._name(folder), SEARCH_DEEPER)
 
     @staticmethod
