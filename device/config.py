@@ -38,7 +38,7 @@ class StorageSettings(_Section, frozen=True):
     """`[storage]`: where results are stored and when the disk counts as full."""
 
     data_dir: str = msgspec.field(default_factory=_default_data_dir)
-    database: Annotated[str, msgspec.Meta(pattern="^postgres(ql)?://")] | None = None
+    database: str | None = None
     warn_free_mb: PositiveInt = 2000
     refuse_free_mb: PositiveInt = 500
     max_queue: PositiveInt = 200

@@ -13,17 +13,17 @@ from appliance import make_settings, png, wait_for
 from test_server_load import free_port
 from test_store import finish, new, result_of
 
-from device.config import Settings
+from device.config import Settings, load_settings
 from device.doctor.parts import check_data
 from device.doctor.verdict import Patient
 from device.errors import ConflictError, StorageError, UnavailableError
 from device.service import Service
-from device.store import open_store
+from device.store import leases, open_store
 from device.store.backup import write_backup
 from device.store.database import migrations
 from device.store.kind import DATABASE_NAME, SHARED_NAME
-from device.store.leases import LEASE_S
 from device.store.protocols import ConstraintError
+from device.store.queue import MAX_CRASHES
 from device.store.restore import restore_backup
 from device.store.sweep import Sweep
 from device.web import create_app
@@ -116,7 +116,7 @@ def test_what_was_rolled_back_is_not_taken_for_written(stores):
 def end_lease(store) -> None:
     """As if every server had been silent for long."""
     with store.database.transaction() as connection:
-        connection.execute("UPDATE servers SET heard_s = heard_s - ?", (LEASE_S + 1,))
+        connection.execute("UPDATE servers SET heard_s = heard_s - ?", (leases.LEASE_S + 1,))
 
 
 def test_what_a_silent_server_had_begun_is_counted_by_another_and_has_one_result(stores):
@@ -126,10 +126,13 @@ def test_what_a_silent_server_had_begun_is_counted_by_another_and_has_one_result
         assert quick.worker_lock().try_acquire()
         row = slow.counts.accept(new())
         mine = slow.queue.claim()
-        assert quick.queue.requeue_interrupted() == 0, "it lives"
+        assert not slow.queue.report(mine, 0.5, None)
+        assert quick.queue.leases.requeue_lost() == 0, "it lives"
         end_lease(slow)
-        assert quick.queue.requeue_interrupted() == 1
+        assert quick.queue.leases.requeue_lost() == 1
         again = quick.queue.claim()
+        assert slow.queue.report(mine, 0.9, None), "it need not go on"
+        assert quick.counts.get(row.id).progress == 0
         slow.queue.fail(mine, "too late")
         slow.queue.requeue(mine)
         slow.queue.mark_cancelled(mine)
@@ -150,7 +153,77 @@ def test_a_server_that_ends_leaves_nothing_to_wait_for(stores):
     here.counts.accept(new())
     here.queue.claim()
     here.worker_lock().release()
-    assert there.queue.requeue_interrupted() == 1
+    assert there.queue.leases.requeue_lost() == 1
+
+
+def test_a_server_that_starts_lets_the_others_say_first_that_they_live(stores, monkeypatch):
+    there, here = stores
+    assert there.worker_lock().try_acquire()
+    row = there.counts.accept(new())
+    there.queue.claim()
+    end_lease(there)  # the database was away: nobody could say anything
+    monkeypatch.setattr(leases, "_BEAT_S", 0.02)
+    assert here.worker_lock().try_acquire()
+    try:
+        assert here.queue.requeue_interrupted() == 0
+        assert there.counts.get(row.id).status == "running"
+        monkeypatch.setattr(leases, "LEASE_S", 0.2)
+        wait_for(lambda: there.counts.get(row.id).status == "queued", 10, "the end of the grace")
+    finally:
+        for store in stores:
+            store.worker_lock().release()
+
+
+def test_an_image_that_ends_every_server_fails_in_the_end(stores):
+    store = stores[0]
+    row = store.counts.accept(new())
+    for _ in range(MAX_CRASHES - 1):
+        store.queue.claim()
+        end_lease(store)
+        assert store.queue.leases.requeue_lost() == 1
+    store.queue.claim()
+    end_lease(store)
+    assert store.queue.leases.requeue_lost() == 0
+    assert store.counts.get(row.id).status == "failed"
+
+
+def test_a_server_lives_on_while_a_dump_is_restored(stores, monkeypatch, caplog):
+    monkeypatch.setattr(leases, "_BEAT_S", 0.02)
+    connection = stores[0].database.connection()
+    lock = stores[1].worker_lock()
+    assert lock.try_acquire()
+    try:
+        connection.execute("ALTER TABLE servers RENAME TO restored")
+        wait_for(lambda: "could not say that it lives" in caplog.text, 10, "the log")
+        connection.execute("UPDATE restored SET heard_s = 0")
+        connection.execute("ALTER TABLE restored RENAME TO servers")
+        heard = "SELECT 1 FROM servers WHERE heard_s > 0"
+        wait_for(lambda: connection.execute(heard).fetchone(), 10, "the next sign of life")
+    finally:
+        lock.release()
+
+
+def test_a_sentence_of_the_database_stays_readable_without_a_password(monkeypatch):
+    psycopg = pytest.importorskip("psycopg", reason="no psycopg")
+    from device.store.postgres import PostgresDatabase
+
+    monkeypatch.setattr(PostgresDatabase, "_migrate", lambda self: None)
+    for url, said in (("ada@host", "no s3cret here"), ("ada:s3cret@host", "no *** here")):
+        database = PostgresDatabase(f"postgresql://{url}/counts")
+        error = database.translate(psycopg.OperationalError("no s3cret\n\there"))
+        assert f"({said})" in str(error)
+
+
+@pytest.mark.parametrize("address", ["mysql://ada:s3cret@host/counts", "host/counts", ""])
+def test_another_kind_of_address_gets_a_sentence(address, tmp_path):
+    pytest.importorskip("psycopg", reason="no psycopg")
+    config = tmp_path / "fluocount.toml"
+    config.write_text(f'[storage]\ndata_dir = "{tmp_path / "data"}"\ndatabase = "{address}"\n')
+    with pytest.raises(
+        StorageError, match="it is postgresql://NAME:PASSWORD@HOST/DATABASE"
+    ) as told:
+        open_store(load_settings(config).storage)
+    assert "s3cret" not in str(told.value)
 
 
 def test_two_servers_that_label_again_write_to_different_folders(stores):

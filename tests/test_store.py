@@ -257,6 +257,7 @@ def test_counts_of_another_boot_are_not_marked(store, monkeypatch):
     assert store.counts.mark_clock_steps() == 0
 
 
+@pytest.mark.sqlite
 def test_interrupted_counts_wait_again_and_a_poisonous_one_is_failed_in_the_end(store):
     row = store.counts.accept(new())
     for _ in range(MAX_CRASHES - 1):
@@ -293,7 +294,7 @@ def test_cancel_at_once_or_at_the_next_report(store):
     assert store.queue.claim().id == running.id
     assert store.queue.cancel(waiting.id).status == "cancelled"
     assert store.queue.cancel(running.id).status == "running"
-    assert store.queue.report(running.id, 0.5, 1.0) is True
+    assert store.queue.report(running, 0.5, 1.0) is True
     with pytest.raises(ConflictError):
         store.queue.cancel(waiting.id)
 
@@ -308,6 +309,17 @@ def test_half_written_products_are_never_seen(store, monkeypatch):
     store.folders.keep_products(row.id, 1, {"result.json": b"whole"})
     assert store.folders.product(row.id, 1, "result.json").read_bytes() == b"whole"
     assert not partial.exists()
+
+
+@pytest.mark.sqlite
+def test_only_older_revisions_go_when_a_new_one_is_valid(store):
+    row = store.counts.accept(new())
+    folder = store.folders.folder(row.id)
+    for name in ("1", "9", ".3.part", "10", ".10.part", "500001", ".500002.part"):
+        (folder / name).mkdir()
+    store.folders.drop_revisions(row.id, below=10)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"original.png", "10", ".10.part", "500001", ".500002.part"}
 
 
 @pytest.mark.parametrize("name", ["../original.png", "/etc/passwd", "nothing.png"])

@@ -19,8 +19,10 @@ from device.config import WatchSettings
 from device.errors import ConflictError, NotFoundError, StorageError, UnavailableError
 from device.jobs import Segmenters, Worker, worker
 from device.service import Service
-from device.store import DATABASE_NAME, NewCount, database, open_store
+from device.store import DATABASE_NAME, NewCount, database, open_store, rows
+from device.store.adopting import ForeignCount, ForeignStudy, adopt
 from device.store.connection import translate
+from device.store.studies import Study
 from device.store.sweep import Sweep
 from device.watch import FolderWatch
 from device.web import create_app
@@ -152,6 +154,38 @@ def test_an_error_after_the_commit_keeps_the_image_of_the_row(store, monkeypatch
         store.counts.accept(new())
     (row,) = store.counts.search()
     assert store.counts.original_path(row).read_bytes() == b"image"
+
+
+@pytest.mark.parametrize("moment", ["before", "after", "after, and nobody can be asked"])
+def test_a_study_from_elsewhere_keeps_its_images_when_the_answer_is_lost(
+    store, tmp_path, monkeypatch, moment
+):
+    with closing(open_store(make_settings(tmp_path / "elsewhere").storage)) as other:
+        row = other.counts.accept(new())
+        foreign = ForeignCount(row=row, corrections=(), folder=other.folders.folder(row.id))
+    real = store.database.transaction
+
+    @contextmanager
+    def lose(*arguments):
+        with real() as connection:
+            yield connection
+            if moment == "before":
+                raise UnavailableError("lost")
+        if moment.endswith("asked"):
+            monkeypatch.setattr(rows, "find", refuse)
+        raise UnavailableError("lost")
+
+    def refuse(*arguments):
+        raise UnavailableError("still lost")
+
+    with monkeypatch.context() as away:
+        away.setattr(store.database, "transaction", lose)
+        with pytest.raises(UnavailableError):
+            adopt(store, ForeignStudy(study=Study(name="torpor"), places={}), [foreign], [])
+    monkeypatch.undo()
+    kept = store.counts.search()
+    assert len(kept) == (moment != "before") == len(list(store.folders.folders()))
+    assert all(store.counts.original_path(one).read_bytes() == b"image" for one in kept)
 
 
 def test_a_disk_that_keeps_what_was_refused_hides_no_fault_and_the_sweep_ends_it(

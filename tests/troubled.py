@@ -75,7 +75,7 @@ class BeginFake:
         def count(row: CountRow) -> tuple[int, CountResult]:
             if row.image == "kills.png":
                 os.kill(os.getpid(), signal.SIGKILL)
-            report = Report(store, row.id, lambda: None)
+            report = Report(store, row, lambda: None)
             while row.image == "waits.png":
                 time.sleep(0.05)
                 report(0, 1)

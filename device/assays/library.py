@@ -117,12 +117,12 @@ def find_objective(name: str | None, settings: Settings) -> Objective | None:
         NotFoundError: there is none of that name.
         StorageError: the store cannot be read.
     """
-    from device.store import DATABASE_NAME
     from device.store.existing import open_existing
+    from device.store.kind import may_exist
 
     if name is None:
         return None
-    if settings.storage.database is None and not (settings.data_dir / DATABASE_NAME).is_file():
+    if not may_exist(settings.storage):
         raise NotFoundError(
             f"There is no objective {name!r}: no list of objectives was found in {settings.data_dir}; add it with "
             "`fluocount objective set`."
@@ -133,10 +133,10 @@ def find_objective(name: str | None, settings: Settings) -> Objective | None:
 
 def _load_stored(settings: Settings) -> list[Assay]:
     """The newest version of every assay in the store, if there is one; the store is opened only here."""
-    from device.store import DATABASE_NAME
     from device.store.existing import open_existing
+    from device.store.kind import may_exist
 
-    if settings.storage.database is None and not (settings.data_dir / DATABASE_NAME).is_file():
+    if not may_exist(settings.storage):
         return []
     with closing(open_existing(settings.storage)) as store:
         return store.assays.newest()

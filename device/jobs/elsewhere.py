@@ -33,7 +33,7 @@ class Begin:
         memory_mb.resize(self.counting.max_memory_mb - PROGRAM_MB)
 
         def count(row: CountRow) -> Outcome:
-            report = Report(store, row.id, lambda: None)
+            report = Report(store, row, lambda: None)
             return run_count(store, row, segmenters.get(row.model), report)
 
         return count

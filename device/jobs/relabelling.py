@@ -106,7 +106,7 @@ class Relabeller:
             self._store.folders.keep_products(count_id, revision, products)
             # Where this fails the products stay for the sweep: the commit may have been made nevertheless.
             self._store.queue.finish_relabelling(held.row, revision, result, _record_of(result))
-            self._store.folders.drop_revisions(count_id, revision)
+            self._store.folders.drop_revisions(count_id, below=revision)
         return self._store.counts.get(count_id)
 
     @contextmanager

@@ -31,13 +31,13 @@ class Report:
 
     Args:
         store: receives the progress.
-        count_id: the count.
+        row: the count as it was claimed.
         after_tile: called after each tile; may raise to end the count.
     """
 
-    def __init__(self, store: Store, count_id: str, after_tile: Callable[[], None]) -> None:
+    def __init__(self, store: Store, row: CountRow, after_tile: Callable[[], None]) -> None:
         self._store = store
-        self._id = count_id
+        self._row = row
         self._after_tile = after_tile
         self._begin_s = time.monotonic()
         self._told_s = 0.0
@@ -50,7 +50,7 @@ class Report:
             return
         self._told_s = now_s
         remaining_s = (now_s - self._begin_s) / done * (total - done) if done else None
-        if self._store.queue.report(self._id, done / total, remaining_s):
+        if self._store.queue.report(self._row, done / total, remaining_s):
             raise Cancelled
 
 

@@ -218,13 +218,13 @@ class Worker:
         else:
             carried = carry_over(self._store, row, result)
             if queue.finish(row.id, revision, result, self._conditions(), carried):
-                self._store.folders.drop_revisions(row.id, revision)
+                self._store.folders.drop_revisions(row.id, below=revision)
             else:
-                _log.warning("another server took %s over meanwhile", row.id)
+                _log.warning("%s was taken over or deleted meanwhile", row.id)
 
     def _count_here(self, row: CountRow, go_on: Callable[[], None]) -> tuple[int, CountResult]:
         segmenter = self._segmenters.get(row.model)
-        return run_count(self._store, row, segmenter, Report(self._store, row.id, go_on))
+        return run_count(self._store, row, segmenter, Report(self._store, row, go_on))
 
     def _retry_reading(self, row: CountRow, error: OSError) -> None:
         """One failed read is tried again; what stays unreadable fails with its cause, so that others get their turn."""

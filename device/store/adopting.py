@@ -10,7 +10,7 @@ from device.machine import clock
 from device.store import Store, rows
 from device.store.protocols import Connection
 from device.store.records import Correction, CountRow
-from device.store.results import PRODUCTS
+from device.store.results import PRODUCTS, remove_unaccepted
 from device.store.reviews import Marked, Review
 from device.store.studies import Place, Study
 
@@ -61,7 +61,7 @@ def adopt(
 
     Raises:
         ConflictError: there is a study of that name, or a count of another image under the same id.
-        StorageError: it could not be written; nothing is left.
+        StorageError: it could not be written; nothing is left, but for what may be committed all the same.
     """
     known = {study.name for study in store.studies.all()}
     if foreign.study.name in known:
@@ -82,7 +82,7 @@ def adopt(
                 _insert_review(connection, review)
     except BaseException:
         for count_id in written:
-            store.folders.remove(count_id)
+            remove_unaccepted(store.database, store.folders, count_id)
         raise
     return len(new)
 

@@ -3,23 +3,21 @@
 import hashlib
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-
-import msgspec
 
 from device.config import StorageSettings
 from device.counting.records import CountSettings
-from device.errors import ConflictError, QueueFullError, StorageError
+from device.errors import ConflictError, QueueFullError
 from device.machine import clock
 from device.store import rows
 from device.store.disk import require_space
 from device.store.forwarded import image_stayed
 from device.store.lists import CountLists
+from device.store.outcome import to_json
 from device.store.protocols import Connection, Database
 from device.store.quota import require_quota
 from device.store.records import WAITING, CountRow, Edit, NewCount
-from device.store.results import ResultFolders, safe_suffix
+from device.store.results import ResultFolders, remove_unaccepted, safe_suffix
 from device.store.studies import require_free
 
 _PRIORITY = "CASE origin WHEN 'capture' THEN 0 WHEN 'upload' THEN 0 ELSE 1 END"
@@ -55,7 +53,7 @@ class Counts(CountLists):
         try:
             row = self._insert(new, count_id, suffix, sha256)
         except BaseException:
-            self._remove_unless_accepted(count_id)
+            remove_unaccepted(self._database, self._folders, count_id)
             raise
         if row.id != count_id:  # another process accepted the same once_key first
             self._folders.remove(count_id)
@@ -107,7 +105,7 @@ class Counts(CountLists):
             "AND status IN ('queued', 'running', 'done') AND instrument IS NULL "
             "AND (? IS NULL OR model_sha256 IS NULL OR model_sha256 = ?) ORDER BY sequence DESC "
             "LIMIT 1",
-            (image_sha256, model, _json(settings), model_sha256, model_sha256),
+            (image_sha256, model, to_json(settings), model_sha256, model_sha256),
         )
         row = found.fetchone()
         return None if row is None else rows.to_row(row)
@@ -200,12 +198,6 @@ class Counts(CountLists):
                 "nothing was accepted, send the image again later."
             )
 
-    def _remove_unless_accepted(self, count_id: str) -> None:
-        """An error may come after the commit: what a row stands for stays, and so does what is unknown."""
-        with suppress(StorageError):
-            if rows.find(self._database.connection(), "id", count_id) is None:
-                self._folders.remove(count_id)
-
     def _insert(self, new: NewCount, count_id: str, suffix: str, sha256: str) -> CountRow:
         values = {
             "id": count_id,
@@ -217,10 +209,10 @@ class Counts(CountLists):
             "image_bytes": len(new.data),
             "suffix": suffix,
             "model": new.model,
-            "settings": _json(new.settings),
-            "capture": None if new.capture is None else _json(new.capture),
+            "settings": to_json(new.settings),
+            "capture": None if new.capture is None else to_json(new.capture),
             "version_of": new.version_of,
-            "needs": None if new.needs is None else _json(new.needs),
+            "needs": None if new.needs is None else to_json(new.needs),
             "sample": new.sample,
             "notes": new.notes,
             "owner": new.owner,
@@ -265,7 +257,3 @@ def require_same(known: CountRow, image_sha256: str, settings: CountSettings) ->
             f"This key was already used for {known.image!r} with other settings; use a new key."
         )
     return known
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

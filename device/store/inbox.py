@@ -3,14 +3,13 @@
 import secrets
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from device.config import StorageSettings
 from device.counting.records import CountResult
-from device.errors import StorageError, UnavailableError
+from device.errors import UnavailableError
 from device.machine import clock
 from device.store import rows
 from device.store.corrections import write_log
@@ -25,10 +24,10 @@ from device.store.forwarded import (
     check_files,
     check_sender,
 )
-from device.store.outcome import result_columns
+from device.store.outcome import result_columns, to_json
 from device.store.protocols import Connection, Database
 from device.store.regions import check_regions
-from device.store.results import ResultFolders
+from device.store.results import ResultFolders, remove_unaccepted
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +85,7 @@ class Inbox:
                     sender.name,
                     sender.version,
                     sender.waiting,
-                    _json(sender.problems),
+                    to_json(sender.problems),
                     now_s,
                     now_s,
                 ),
@@ -184,9 +183,9 @@ class Inbox:
             self._write(sender, count, known, _Kept(count_id, result))
         except BaseException:
             if known is None:
-                self._remove_unless_kept(count_id)
+                remove_unaccepted(self._database, self._folders, count_id)
             raise
-        self._folders.drop_revisions(count_id, count.stamp)
+        self._folders.drop_revisions(count_id, below=count.stamp)
 
     def _write(
         self,
@@ -202,12 +201,6 @@ class Inbox:
             write_log(connection, kept.count_id, count.corrections)
             _note(connection, sender, count, _Known(kept.count_id, count.stamp, count.revision))
             _join_versions(connection, sender, count, kept.count_id)
-
-    def _remove_unless_kept(self, count_id: str) -> None:
-        """An error may come after the commit: what a row stands for stays, and so does what is unknown."""
-        with suppress(StorageError):
-            if rows.find(self._database.connection(), "id", count_id) is None:
-                self._folders.remove(count_id)
 
 
 class _Known(NamedTuple):
@@ -279,7 +272,3 @@ def _write_row(
         f"INSERT INTO counts ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}",
         values,
     )
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

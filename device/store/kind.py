@@ -16,6 +16,12 @@ SHARED_NAME = "database.id"
 """In a data folder whose counts are in a PostgreSQL database: that database's own id."""
 
 
+def may_exist(settings: StorageSettings) -> bool:
+    """False where no count can be stored yet: neither a file in the data folder nor another database keeps them."""
+    folder = Path(settings.data_dir).expanduser()
+    return settings.database is not None or (folder / DATABASE_NAME).is_file()
+
+
 def open_database(data_dir: Path, settings: StorageSettings) -> Database:
     """The database of a data folder; made or brought up to date if necessary.
 

@@ -16,8 +16,8 @@ from device.machine import clock
 from device.store.protocols import Connection, Database
 
 _BEAT_S = 5.0
-LEASE_S = 30.0
-"""A server that was silent for so long is dead: several beats, and longer than one wait for another writer."""
+LEASE_S = 60.0
+"""A server that was silent for so long is dead: twice as long as it may wait for another writer."""
 _FORGOTTEN_S = 86_400.0
 _NOW = "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
 """By the clock of the database, since those of the servers differ."""
@@ -104,6 +104,8 @@ class Leases:
                     self._look()
                 except StorageError as error:
                     _log.warning("%s", error)
+                except Exception:  # noqa: BLE001 - tables may be missing while a dump is restored
+                    _log.exception("this server could not say that it lives")
         finally:
             self._database.close()
 
@@ -121,7 +123,7 @@ class Leases:
             connection.execute(f"DELETE FROM servers WHERE heard_s < {_NOW} - ?", (_FORGOTTEN_S,))
 
     def _look(self) -> None:
-        """Not right after the database was away: then all were silent, and the living need time to say so."""
+        """Not right after the start, or after the database was away: all may be silent, and the living need time."""
         if time.monotonic() - self._steady_s < LEASE_S:
             return
         if waiting := self.requeue_lost():

@@ -139,7 +139,8 @@ class PostgresDatabase:
 
     def translate(self, error: psycopg.Error) -> Exception:
         """What an error of PostgreSQL means here; `error` itself where it is a mistake of the program."""
-        said = " ".join(str(error).replace(self._secret or "\n", "***").split())
+        whole = str(error)
+        said = " ".join((whole.replace(self._secret, "***") if self._secret else whole).split())
         if isinstance(error, psycopg.IntegrityError):
             return ConstraintError(said)
         if error.sqlstate == _LOCK_HELD:
@@ -205,6 +206,8 @@ def _describe(url: str) -> tuple[str, str | None]:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except (ValueError, psycopg.Error):
         raise unusable from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise unusable
     if parts.netloc.count("@") > 1 or "@" in parts.path + parts.fragment:
         raise unusable
     password = given.get("password")

@@ -75,13 +75,14 @@ class JobQueue:
     def requeue_interrupted(self) -> int:
         """Put counts that a dead worker left running back in the queue, or fail them after MAX_CRASHES.
 
-        An attempt that a power cut or restart ended does not count.
+        An attempt that a power cut or restart ended does not count. Where several servers share the database the leases
+        do this, once the others had time to say that they live.
 
         Returns:
             How many are back in the queue.
         """
         if self.leases is not None:
-            return self.leases.requeue_lost()
+            return 0
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE counts SET attempts = attempts - 1 "
@@ -168,14 +169,14 @@ class JobQueue:
                 self.leases.note(connection, found["id"])
             return rows.get(self._database, found["id"])
 
-    def report(self, count_id: str, progress: float, remaining_s: float | None) -> bool:
-        """Store progress (0 to 1); returns True if the count was cancelled."""
+    def report(self, row: CountRow, progress: float, remaining_s: float | None) -> bool:
+        """Store progress (0 to 1) of a claimed count; returns True if it was cancelled, deleted or taken over."""
         connection = self._database.hasty_connection()
-        row = connection.execute(
-            "UPDATE counts SET progress = ?, remaining_s = ? WHERE id = ? RETURNING cancel_asked",
-            (progress, remaining_s, count_id),
+        found = connection.execute(
+            "UPDATE counts SET progress = ?, remaining_s = ? WHERE id = ? AND revision = ? RETURNING cancel_asked",
+            (progress, remaining_s, row.id, row.revision),
         ).fetchone()
-        return bool(row is None or row["cancel_asked"])
+        return bool(found is None or found["cancel_asked"])
 
     def finish(
         self,
@@ -188,7 +189,7 @@ class JobQueue:
         """Mark a count as done; the products of `revision` must be on the disk.
 
         Returns:
-            False if another server has taken it over: then nothing is changed.
+            False if it was taken over or deleted: then nothing is changed.
 
         Args:
             count_id: which one.

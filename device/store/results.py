@@ -14,6 +14,8 @@ from pathlib import Path
 
 from device.errors import NotFoundError, StorageError
 from device.machine.files import sync_folder, write_atomic
+from device.store import rows
+from device.store.protocols import Database
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ PRODUCTS = (
 
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_REVISION = re.compile(r"\.?([0-9]+)(?:\.part)?")
 _LEAVING = ".deleted-"
 
 
@@ -142,10 +145,14 @@ class ResultFolders:
                 raise NotFoundError("This count was deleted meanwhile.") from None
             raise _not_kept(folder, error) from error
 
-    def drop_revisions(self, count_id: str, except_revision: int) -> None:
-        """Remove every revision but one, and half-written ones; what resists is left to the sweep."""
+    def drop_revisions(self, count_id: str, below: int) -> None:
+        """Remove the revisions before one that is valid, and half-written ones; what resists is left to the sweep.
+
+        A later one stays: another server may have made it valid meanwhile.
+        """
         for path in _entries(self.folder(count_id)):
-            if path.name != str(except_revision) and path.is_dir():
+            number = _REVISION.fullmatch(path.name)
+            if number is not None and int(number[1]) < below and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
 
     def remove(self, count_id: str) -> None:
@@ -181,6 +188,16 @@ class ResultFolders:
             for path in _entries(self.folder(count_id))
             if path.name != keep and (path.name.startswith(".") or path.name.isdecimal())
         ]
+
+
+def remove_unaccepted(database: Database, folders: ResultFolders, count_id: str) -> None:
+    """Remove the folder of a count whose writing failed, if no row stands for it.
+
+    An error may come after the commit: what a row stands for stays, and so does what cannot be asked now.
+    """
+    with suppress(StorageError):
+        if rows.find(database.connection(), "id", count_id) is None:
+            folders.remove(count_id)
 
 
 def _entries(folder: Path) -> Iterator[Path]:
