@@ -145,7 +145,9 @@ def test_a_photo_with_a_second_picture_is_lossy_as_any_photo():
     stream = io.BytesIO()
     first = Image.fromarray(COLOUR)
     first.save(stream, "MPO", save_all=True, append_images=[first])
-    assert decode_raster(stream.getvalue(), "a.jpg", "JPEG").lossy
+    decoded = decode_raster(stream.getvalue(), "a.jpg", "JPEG")
+    assert decoded.lossy
+    assert decoded.notes == ("The file holds 2 pictures; the first was counted.",)
 
 
 def test_an_image_that_stands_behind_its_preview_is_counted():
@@ -336,6 +338,16 @@ def test_a_header_that_contradicts_itself_costs_no_pixels_and_is_said(data):
     frame = read(data)
     assert same(frame)
     assert "contradicts itself" in " ".join(frame.taken.notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_an_ome_header_of_two_bytes_a_letter_gives_the_pixel_size(encoding):
+    sized = OME.replace("<Channel", '<Channel Name="CTb"', 1)
+    sized = sized.replace("SizeC", 'PhysicalSizeX="0.65" PhysicalSizeXUnit="µm" SizeC', 1)
+    for text in (sized, '<?xml version="1.0" encoding="UTF-16"?>' + sized):
+        frame = read(ome_xml(text.encode(encoding), GREY))
+        assert same(frame)
+        assert frame.pixel_size_um == 0.65
 
 
 def test_several_pages_under_such_a_header_must_be_chosen_from():

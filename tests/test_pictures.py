@@ -185,6 +185,12 @@ class TestChannels:
             assert frame.taken.channel == "GFP"
         assert "it has 3 channels" in refusal(data, channel="CTb")
 
+    def test_two_channels_of_one_name_are_chosen_by_number(self):
+        data = ome(STACK, "CYX", Channel={"Name": ["DAPI", "CTb", "ctb"]})
+        said = refusal(data, channel="CTb")
+        assert "2 channels called 'CTb'; choose one by its number (1 DAPI, 2 CTb, 3 ctb)" in said
+        assert same(read(data, channel="2"))
+
     def test_the_one_that_is_the_stain_is_taken_and_said(self):
         frame = read(ome(STACK, "CYX", Channel={"Name": ["DAPI", "CTb", "Cy5"]}))
         assert same(frame)

@@ -2,11 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 
 from device.imageio.pictures import Channel
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0}
+
+
+_DESCRIPTION = 270
+_WIDE_STARTS = {
+    b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be",
+}  # fmt: skip
+
+
+def understand_wide_header(page: Any, data: bytes) -> None:
+    """Put an XML header in UTF-16 right, which tifffile reads as one byte a letter and so does not recognise.
+
+    Args:
+        page: the file's first, as tifffile has it.
+        data: the file.
+    """
+    tag = page.tags.get(_DESCRIPTION)
+    if tag is None:
+        return
+    stored = data[tag.valueoffset : tag.valueoffset + tag.count]
+    encoding = _WIDE_STARTS.get(stored[:2])
+    if encoding:
+        # Half of the last letter may be missing: it was taken for the zero that ends a text.
+        padded = stored + bytes(len(stored) % 2)
+        page.description = padded.decode(encoding, errors="replace").rstrip("\0").strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,10 @@ def _find_channel(picture: Picture, asked: str, name: str) -> int:
     if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
         return int(wanted) - 1
     called = [f"{i} {channel.name}".strip() for i, channel in enumerate(picture.channels, start=1)]
-    raise InputError(
-        f"{name} has no channel {asked!r}; it has {_number(len(names), 'channel')} ({_enumerate(called)})."
-    )
+    problem = f"no channel {asked!r}; it has {_number(len(names), 'channel')}"
+    if names.count(wanted) > 1:
+        problem = f"{names.count(wanted)} channels called {asked!r}; choose one by its number"
+    raise InputError(f"{name} has {problem} ({_enumerate(called)}).")
 
 
 def _places(

@@ -126,7 +126,9 @@ def _choose(decoded: Decoded, asked: Reading, name: str) -> Decoded:
 def _decode_picture(picture: Image.Image) -> Decoded:
     samples = np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
     if picture.mode not in _ALPHA_MODES and "transparency" not in picture.info:
-        return Decoded(samples=samples, lossy=picture.format != "PNG")
+        pictures = getattr(picture, "n_frames", 1)
+        notes = (f"The file holds {pictures} pictures; the first was counted.",)
+        return Decoded(samples, lossy=picture.format != "PNG", notes=notes if pictures > 1 else ())
     alpha = np.asarray(picture.convert("RGBA"))[..., 3]
     return Decoded(samples=samples, hidden=_find_transparent(alpha))
 

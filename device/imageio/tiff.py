@@ -16,7 +16,7 @@ from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
 from device.imageio.acquisition import Acquisition, read_acquisition
 from device.imageio.decoded import Decoded, check_kind, check_size, describe_damage, orient
-from device.imageio.ome import OmeImage, read_ome
+from device.imageio.ome import OmeImage, read_ome, understand_wide_header
 from device.imageio.pages import all_pages, data_pages, find_page
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
@@ -102,6 +102,7 @@ class _File:
             raise InputError(
                 f"{self.name} contains more than {_MAX_PAGES} pages; export a single plane."
             )
+        understand_wide_header(self.file.pages.first, self.data)
         ome = read_ome(self.file.ome_metadata) if self.file.is_ome else ()
         if ome is None:
             self.notes.append(_OME_UNREADABLE)
