@@ -1,4 +1,4 @@
-"""A server with two counting processes, made to be run and killed as a process of its own."""
+"""A server with counting processes, made to be run and killed as a process of its own."""
 
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from device.web.server import make_server
 
 def run(data_dir: Path, port: int, database: str | None = None) -> None:
     """Serve until killed; brightness is the model. With a database, a silent server is soon taken for dead."""
-    leases.LEASE_S, leases._BEAT_S = 6.0, 0.5
+    workers = 2 if database is None else 1  # each takes seconds to start
+    leases.LEASE_S, leases._BEAT_S = 4.0, 0.4
     settings = make_settings(data_dir, camera=CameraSettings(kind="none"), port=port)
     storage = msgspec.structs.replace(settings.storage, max_queue=10_000, database=database)
-    settings = msgspec.structs.replace(settings, server=ServerSettings(workers=2), storage=storage)
+    settings = msgspec.structs.replace(
+        settings, server=ServerSettings(workers=workers), storage=storage
+    )
     counter.Crew = lambda store, counting, processes: Crew(
         store, counting, processes, BeginFake(storage)
     )

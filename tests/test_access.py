@@ -78,6 +78,7 @@ def test_on_the_network_nothing_is_changed_without_login(lan, method):
     assert store_of(lan).counts.search() == []
 
 
+@pytest.mark.sqlite
 def test_health_needs_no_login_and_tells_no_secret(lan):
     answer = lan.test_client().get("/healthz")
     assert answer.json == {"status": "ok"}
@@ -95,6 +96,7 @@ def test_set_up_then_login_then_logout(lan):
     assert client.get("/api/v1/counts").status_code == 200
 
 
+@pytest.mark.sqlite
 def test_the_set_up_code_is_taken_without_dashes_and_asked_once(lan):
     client, code = lan.test_client(), setup_code(store_of(lan))
     refused = set_up(client, lan, password_again="something else")
@@ -129,6 +131,7 @@ def quick_hash(monkeypatch):
     monkeypatch.setattr(login, "check_password_hash", lambda stored, given: given == PASSWORD)
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("quick_hash")
 def test_wrong_passwords_are_slowed_down_even_for_the_right_one(lan):
     set_up(lan.test_client(), lan)
@@ -143,6 +146,7 @@ def test_wrong_passwords_are_slowed_down_even_for_the_right_one(lan):
     assert log_in(elsewhere).status_code == 302
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("quick_hash")
 def test_guessing_from_many_addresses_is_slowed_down_too(lan):
     set_up(lan.test_client(), lan)
@@ -172,6 +176,7 @@ def test_session_cookies_are_out_of_reach_of_scripts_and_other_sites(lan):
     assert "Expires=" in cookie
 
 
+@pytest.mark.sqlite
 def test_a_session_needs_the_csrf_token_to_change_anything(lan):
     client = lan.test_client()
     set_up(client, lan)
@@ -231,6 +236,7 @@ def test_on_loopback_nobody_logs_in(local, host):
     assert client.get("/api/v1/status", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("app_name", ["local", "lan"])
 @pytest.mark.parametrize(
     "headers",
@@ -388,6 +394,7 @@ def test_on_loopback_people_are_let_in_and_system_accounts_are_not(served, uid, 
     assert ("403" in done.stderr) is not let_in
 
 
+@pytest.mark.sqlite
 def test_a_token_opens_the_loopback_page_to_any_program(local, monkeypatch):
     monkeypatch.setattr(peer, "socket_owners", lambda *_: {33})
     client, system = local.test_client(), {"REMOTE_PORT": "1", "SERVER_PORT": "2"}
@@ -412,6 +419,7 @@ def test_logging_out_ends_the_session_on_the_server(lan):
     assert other.get("/api/v1/counts").status_code == 200, "only this session was ended"
 
 
+@pytest.mark.sqlite
 def test_a_forged_cookie_that_remembers_is_refused_with_a_sentence(lan):
     set_up(lan.test_client(), lan)
     for value in ("lab|1", "lab|\xe4", "|", "lab|" + "0" * 128):
@@ -429,6 +437,7 @@ def test_a_session_ends_when_it_was_idle_too_long(lan, monkeypatch):
     assert client.get("/api/v1/counts").status_code == 401
 
 
+@pytest.mark.sqlite
 def test_a_cookie_signed_with_the_right_secret_is_no_session(lan):
     """What an old backup with the secret would allow."""
     set_up(lan.test_client(), lan)
@@ -438,6 +447,7 @@ def test_a_cookie_signed_with_the_right_secret_is_no_session(lan):
     assert thief.get("/api/v1/counts").status_code == 401
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("quick_hash")
 def test_strangers_cannot_lock_out_a_known_browser(lan):
     known = lan.test_client()
@@ -454,6 +464,7 @@ def test_strangers_cannot_lock_out_a_known_browser(lan):
     assert log_in(known).status_code == 302
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("quick_hash")
 def test_a_known_browser_may_not_guess_for_ever_and_a_forged_one_is_unknown(lan):
     known = lan.test_client()
@@ -470,6 +481,7 @@ def test_a_known_browser_may_not_guess_for_ever_and_a_forged_one_is_unknown(lan)
     assert statuses[-1] == 429
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("quick_hash")
 def test_the_set_up_cannot_be_locked_by_strangers(lan):
     for number in range(6):

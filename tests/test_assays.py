@@ -93,6 +93,7 @@ def test_what_is_no_assay_gets_a_sentence(bad):
         decode_assay(bad, "x.json")
 
 
+@pytest.mark.sqlite
 def test_three_assays_are_shipped_for_models_that_are_shipped(tmp_path):
     shipped = shipped_assays()
     assert len(shipped) == 3
@@ -117,6 +118,7 @@ def test_every_change_is_a_version_and_none_is_lost(store):
         store.assays.get("yours")
 
 
+@pytest.mark.sqlite
 def test_the_settings_file_makes_the_default_and_changes_only_what_it_changes(tmp_path):
     settings = make_settings(tmp_path)
     store = open_store(settings.storage)
@@ -172,6 +174,7 @@ def test_what_was_taught_counts_only_with_its_model():
         adapt_card(make_card(sha256="1" * 64), Assay(name="a", taught=taught(card)))
 
 
+@pytest.mark.sqlite
 def test_a_result_keeps_its_assay_and_replays_the_same_after_the_assay_changed(service, store):
     saved = store.assays.save(Assay(name="mine", threshold=0.35, taught=taught()), "ann")
     count_id = count(service, assay="mine")
@@ -184,12 +187,14 @@ def test_a_result_keeps_its_assay_and_replays_the_same_after_the_assay_changed(s
     assert (again.assay.version, again.threshold) == (2, 0.9)
 
 
+@pytest.mark.sqlite
 def test_without_a_name_the_default_counts(service, store):
     assert store.result(count(service)).assay == store.assays.get("default")
     with pytest.raises(NotFoundError, match="no such thing"):
         count(service, assay="nobody's")
 
 
+@pytest.mark.sqlite
 def test_a_second_try_means_the_assay_of_the_first(service, store):
     options = CountOptions(once_key="k")
     first = service.counter.intake.accept(png(2), "a.png", "upload", options)
@@ -198,6 +203,7 @@ def test_a_second_try_means_the_assay_of_the_first(service, store):
     assert service.counter.intake.accept(png(2), "a.png", "upload", options).id == first.id
 
 
+@pytest.mark.sqlite
 def test_the_camera_exposes_as_the_assay_says(service, store):
     wait_for(lambda: service.camera.status.state == "ready")
     exposure = Exposure(exposure_s=0.002, blue_gain=1.5)
@@ -228,6 +234,7 @@ def make_disc_frame():
     return lambda **values: make_frame(draw_discs((120, 200), [(60, 60, 37)]), **values)
 
 
+@pytest.mark.sqlite
 def test_folders_have_assays_of_their_own(tmp_path):
     folders = (str(tmp_path / "a"), str(tmp_path / "b"))
     watch = WatchSettings(folders=folders, assays={folders[1]: "DAPI nuclei"})
@@ -235,6 +242,7 @@ def test_folders_have_assays_of_their_own(tmp_path):
     assert [plan.assay for plan in plans_from_settings(settings)] == [None, "DAPI nuclei"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("what", ["assay", "objective", "study"])
 def test_nothing_is_set_for_a_folder_that_is_not_watched(tmp_path, what):
     table = {"assay": "assays", "objective": "objectives", "study": "studies"}[what]
@@ -245,6 +253,7 @@ def test_nothing_is_set_for_a_folder_that_is_not_watched(tmp_path, what):
         plans_from_settings(settings)
 
 
+@pytest.mark.sqlite
 def test_the_page_lists_saves_and_goes_back(service, store):
     client = create_app(service).test_client()
     assert len(client.get("/api/v1/assays").json["assays"]) == 4
@@ -269,6 +278,7 @@ def test_the_page_lists_saves_and_goes_back(service, store):
     assert client.get("/api/v1/assays/nobody/versions").status_code == 404
 
 
+@pytest.mark.sqlite
 def test_an_upload_names_its_assay(service, store):
     import io
 
@@ -281,6 +291,7 @@ def test_an_upload_names_its_assay(service, store):
     assert client.post("/api/v1/counts", data=form).status_code == 404
 
 
+@pytest.mark.sqlite
 def test_the_command_line_exports_imports_and_restores(tmp_path):
     runner, place = CliRunner(), ["--data-dir", str(tmp_path / "data")]
 

@@ -61,6 +61,7 @@ def flags(result):
     return {flag.code for flag in result.flags}
 
 
+@pytest.mark.sqlite
 def test_what_wins_is_the_file_then_the_objective_then_the_assay(service, store):
     store.assays.save(Assay(name="mine", objective="20x/0.75"), "ann")
     sizes = {}
@@ -78,6 +79,7 @@ def test_what_wins_is_the_file_then_the_objective_then_the_assay(service, store)
     assert sizes["nothing"] == (None, "")
 
 
+@pytest.mark.sqlite
 def test_a_result_keeps_its_objective_and_replay_says_same_after_a_change(service, store, tmp_path):
     row, result = count(service, objective="40x")
     assert result.objective == row.settings.objective == FORTY
@@ -90,6 +92,7 @@ def test_a_result_keeps_its_objective_and_replay_says_same_after_a_change(servic
     assert replay(past_of_file(path, tmp_path / "a.tif"), FakeSegmenter()).differences == ()
 
 
+@pytest.mark.sqlite
 def test_a_relabelled_count_keeps_its_objective(service, store):
     from device.jobs.relabelling import Change
 
@@ -100,6 +103,7 @@ def test_a_relabelled_count_keeps_its_objective(service, store):
     assert replay(past_of_count(store, row.id), FakeSegmenter()).differences == ()
 
 
+@pytest.mark.sqlite
 def test_a_contradiction_is_flagged(service, store):
     store.assays.save(Assay(name="mine", objective="20x/0.75"), "ann")
     _, fits = count(service, sized_tiff(0.66), objective="20x/0.75")
@@ -111,6 +115,7 @@ def test_a_contradiction_is_flagged(service, store):
     assert "the assay mine was made for 0.65" in " ".join(flag.text for flag in mixed.flags)
 
 
+@pytest.mark.sqlite
 def test_a_diameter_in_micrometres_is_counted_with_the_objective(service, store):
     store.assays.save(Assay(name="um", cell_diameter_um=13), "ann")
     with pytest.raises(InputError, match="how large a pixel is"):
@@ -148,6 +153,7 @@ def test_an_objective_that_is_needed_stays(store):
         store.objectives.get("40x")
 
 
+@pytest.mark.sqlite
 def test_counting_again_keeps_the_objective_or_takes_another(service, store):
     row, _ = count(service, objective="40x")
     store.assays.save(Assay(name="other", cell_diameter_px=30), "ann")
@@ -200,6 +206,7 @@ def test_objectives_over_the_api(client, store):
     ]
 
 
+@pytest.mark.sqlite
 def test_an_upload_names_its_objective(client, service, store):
     def send(path, **form):
         return client.post(f"/api/v1{path}", data={"image": (io.BytesIO(png(3)), "a.png"), **form})
@@ -219,6 +226,7 @@ def test_an_upload_names_its_objective(client, service, store):
     assert differs == ["assay: mine, version 1, before default, version 1"]
 
 
+@pytest.mark.sqlite
 def test_a_watched_folder_has_an_objective_and_waits_while_it_is_missing(bench):
     bench.store.objectives.save(FORTY, "ann")
     bench.image("a.png", 1)
@@ -239,6 +247,7 @@ def test_a_watched_folder_has_an_objective_and_waits_while_it_is_missing(bench):
     assert bench.lines("errors.csv") == []
 
 
+@pytest.mark.sqlite
 def test_the_folders_of_the_settings_have_objectives(tmp_path):
     folders = tuple(str(tmp_path / name) for name in ("20x", "40x"))
     watch = WatchSettings(folders=folders, objectives={folders[1]: "40x"})
@@ -258,6 +267,7 @@ def calibrated(tmp_path):
     service.stop()
 
 
+@pytest.mark.sqlite
 def test_a_capture_names_its_objective_which_wins_over_the_camera_s_setting(calibrated):
     client = create_app(calibrated).test_client()
 
@@ -277,6 +287,7 @@ def test_a_capture_names_its_objective_which_wins_over_the_camera_s_setting(cali
     assert "no objective '63x'" in refused.json["error"]
 
 
+@pytest.mark.sqlite
 def test_a_name_has_one_limit(client, store):
     longest = "x" * MAX_OBJECTIVE_CHARS
     for name, status in ((longest, 200), (longest + "x", 400)):

@@ -65,6 +65,7 @@ def test_the_second_try_of_an_accepted_image_is_never_refused(tmp_path):
     store.close()
 
 
+@pytest.mark.sqlite
 def test_an_upload_is_of_who_is_logged_in(tmp_path):
     admin, ada = people(tmp_path)
     for who, name in ((admin, "theirs.png"), (ada, "mine.png")):
@@ -75,6 +76,7 @@ def test_an_upload_is_of_who_is_logged_in(tmp_path):
     assert images(ada, "") == ["mine.png", "theirs.png"]
 
 
+@pytest.mark.sqlite
 def test_who_counts_again_owns_the_new_count(tmp_path):
     admin, ada = people(tmp_path, gb_per_person=1.5e-9 * len(png(2)))
     assert upload(ada, "a.png") == 202

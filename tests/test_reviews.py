@@ -73,6 +73,7 @@ def finished_review(store, *observers: str, change=lambda points: points, **draw
     return review
 
 
+@pytest.mark.sqlite
 def test_a_review_through_the_interface_leaks_neither_name_nor_group_nor_count(store, client):
     lines = image_lines(store, "torpor")
     said = []
@@ -209,6 +210,7 @@ def test_a_count_that_is_opened_during_the_review_stands_in_its_log_once(store, 
     assert len(review_result(store, review.id).opened) == 2
 
 
+@pytest.mark.sqlite
 def test_who_is_sent_to_the_login_opened_nothing(store, lab):
     review = begin_review(store, "torpor", ("Anna",), number=8, seed=8)
     count_id = next(iter(review.keys.values()))
@@ -231,6 +233,7 @@ SILENT = {
 """Calls that tell no count of an image."""
 
 
+@pytest.mark.sqlite
 def test_every_call_that_tells_counts_stands_in_the_log_of_a_blinded_review(client):
     """A new call of the interface belongs to one or the other."""
     rules = client.application.url_map.iter_rules()
@@ -285,6 +288,7 @@ def test_the_neighbours_of_a_count_are_opened_too(store, client):
     assert len(sha256) > 1
 
 
+@pytest.mark.sqlite
 def test_what_a_page_asks_every_second_is_logged_where_it_tells_a_count_of_the_review(
     store, client
 ):
@@ -296,6 +300,7 @@ def test_what_a_page_asks_every_second_is_logged_where_it_tells_a_count_of_the_r
     assert set(opened_in(store, review)) == set(review.keys)
 
 
+@pytest.mark.sqlite
 def test_agreement_is_that_of_the_marks(store):
     review = finished_review(store, "Anna", "Ben", change=lambda points: points[:-1])
     found = review_result(store, review.id)

@@ -299,6 +299,7 @@ def test_cancel_at_once_or_at_the_next_report(store):
         store.queue.cancel(waiting.id)
 
 
+@pytest.mark.sqlite
 def test_half_written_products_are_never_seen(store, monkeypatch):
     row = store.counts.accept(new())
     partial = store.folders.folder(row.id) / ".1.part"
@@ -322,6 +323,7 @@ def test_only_older_revisions_go_when_a_new_one_is_valid(store):
     assert left == {"original.png", "10", ".10.part", "500001", ".500002.part"}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("name", ["../original.png", "/etc/passwd", "nothing.png"])
 def test_only_named_products_are_served(store, name):
     row = store.counts.accept(new())

@@ -129,6 +129,7 @@ def test_a_folder_is_shown_then_stored_and_twice_is_once(service, tmp_path):
     assert all(row.keep for row in (store.counts.get(row.id) for row in first.rows))
 
 
+@pytest.mark.sqlite
 def test_nothing_is_stored_when_one_name_is_not_understood(service, tmp_path):
     folder = write_folder(tmp_path / "images", {"a_m1_s1.png": 1, "c_m1_s1.png": 1, "odd.png": 1})
     store = service.require_store()
@@ -162,6 +163,7 @@ def test_a_removed_study_leaves_its_counts(service):
     store.studies.save(Study(name="torpor"), new=True)
 
 
+@pytest.mark.sqlite
 def test_a_group_that_the_study_does_not_have_is_refused(service):
     make_study(service, {("a", "m1", "1"): 2}, groups=("a",))
     store = service.require_store()
@@ -230,6 +232,7 @@ def test_captures_go_to_their_place_and_the_slice_counts_up(service):
     assert len(store.studies.images("torpor")) == 2
 
 
+@pytest.mark.sqlite
 def test_a_watched_file_whose_name_does_not_fit_is_listed_not_lost(service):
     store = service.require_store()
     store.studies.save(Study(name="torpor", pattern=PATTERN, groups=("sham",)))
@@ -240,6 +243,7 @@ def test_a_watched_file_whose_name_does_not_fit_is_listed_not_lost(service):
     assert regions_of(image_lines(store, "torpor")) == [""]
 
 
+@pytest.mark.sqlite
 def test_a_table_that_names_two_counts_or_none_changes_nothing(service):
     store = service.require_store()
     store.studies.save(Study(name="torpor"))
@@ -315,6 +319,7 @@ def test_a_study_without_images_or_scale_has_a_report_that_says_so(service, tmp_
         assert said in report.read_text()
 
 
+@pytest.mark.sqlite
 def test_a_subject_without_a_sum_is_named_as_not_in_the_figure(service):
     from device.studies.analysis import analyse
 
@@ -347,6 +352,7 @@ def test_figures_are_the_same_bytes_for_the_same_data(service, tmp_path):
             assert left.read_bytes() == right.read_bytes(), left.name
 
 
+@pytest.mark.sqlite
 def test_the_api_sets_up_assigns_and_answers(service):
     pytest.importorskip("statsmodels")
     client = create_app(service).test_client()
@@ -376,6 +382,7 @@ def test_the_api_sets_up_assigns_and_answers(service):
     assert client.post(f"{path}/take-out", json={"ids": [row.id]}).json["images"] == 0
 
 
+@pytest.mark.sqlite
 def test_the_api_says_where_the_next_capture_goes(tmp_path):
     service = make_service(tmp_path)
     service.require_store().studies.save(Study(name="torpor", groups=("a",)))
