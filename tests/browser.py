@@ -212,5 +212,11 @@ def expect_text(page, selector: str, text: str | re.Pattern) -> None:
     expect(page.locator(selector)).to_have_text(text, timeout=PATIENCE_MS)
 
 
+def expect_value(page, selector: str, value: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_value(value, timeout=PATIENCE_MS)
+
+
 def ready(page) -> None:
     expect_text(page, "#readiness", "Ready")

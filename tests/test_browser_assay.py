@@ -5,7 +5,14 @@ import re
 import msgspec
 import numpy as np
 import pytest
-from browser import PATIENCE_MS, expect_text, serving, settings_for, shoot
+from browser import (
+    PATIENCE_MS,
+    expect_text,
+    expect_value,
+    serving,
+    settings_for,
+    shoot,
+)
 from dapi import NUCLEUS_PX, dapi_frame
 from reviewed import show_result
 from test_installed_models import real
@@ -124,7 +131,7 @@ def test_the_form_shows_what_an_assay_holds_and_changes_nothing_else(tmp_path, o
         served.store.assays.save(held, "ann")
         page = open_page(f"{served.url}/assays", {"width": 1366, "height": 768})
         page.locator("#assay").select_option("mine")
-        page.get_by_role("button", name="Save as version 2").wait_for()
+        expect_value(page, "#new-name", "mine")
         page.locator("#assay-form summary").click()
         page.get_by_label("Blue gain").fill("1.25")
         page.get_by_label("Exposure").fill("300")
@@ -143,6 +150,24 @@ def test_the_form_shows_what_an_assay_holds_and_changes_nothing_else(tmp_path, o
         assert (other.threshold, other.exclude_border) == (None, True)
         expect_text(page, "#assay-versions", re.compile("^Version 1: today"))
         shoot(page, "assay-form", full=True)
+        page.close()
+
+
+def test_an_answer_that_comes_late_does_not_fill_the_form_of_another_assay(tmp_path, open_page):
+    with serving(settings_for(tmp_path)) as served:
+        served.store.assays.save(Assay(name="mine"), "ann")
+        page = open_page(f"{served.url}/assays", {"width": 1366, "height": 768})
+        expect_value(page, "#new-name", "default")
+        late = []
+        page.route("**/api/v1/assays/mine", lambda route: late.append(route))
+        page.locator("#assay").select_option("mine")
+        page.locator("#assay-form[inert]").wait_for(state="attached")
+        page.locator("#assay").select_option("default")
+        page.locator("#assay-form:not([inert])").wait_for(state="attached")
+        with page.expect_response("**/api/v1/assays/mine"):
+            late[0].continue_()
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        expect_value(page, "#new-name", "default")
         page.close()
 
 

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
 import { AssayForm } from "./assay-form.js";
-import { author, byId, element, memory, pairs, toast } from "./dom.js";
+import { author, byId, element, lastOnly, memory, pairs, toast } from "./dom.js";
 import { moment, number, person, significant } from "./format.js";
 import "./header.js";
 import { keepPossible } from "./possible.js";
@@ -17,6 +17,8 @@ const tell = (text, level) => { say(text); toast(text, level); };
 const PROJECTIONS = { max: "brightest of all planes", mean: "mean of all planes", focus: "sharpest plane" };
 let assay = null;
 let proposed = null;
+let refills = false;
+const ask = lastOnly();
 
 function showValues() {
   const reading = assay.reading ?? {};
@@ -45,8 +47,7 @@ function showValues() {
   ]));
 }
 
-async function showVersions() {
-  const { versions } = await api.get(path("/versions"));
+function showVersions(versions) {
   byId("assay-versions").replaceChildren(...versions.map((one, place) => element("li", {},
     `Version ${one.version}: ${moment(one.when)}, ${person(one.who)}${one.taught_frames ? `, taught by ${one.taught_frames} images` : ""} `,
     place > 0 && element("button", { class: "button small", type: "button", onclick: () => change(() => api.post(path("/restore"), { version: one.version, who: author() })) }, "Use again"))));
@@ -63,16 +64,24 @@ function showLesson(lesson) {
     element("td", {}, frame.after === frame.before ? number(frame.after) : element("strong", {}, number(frame.after))))));
 }
 
-/** The chosen assay; what a person is typing in the form may stay. */
+/** The chosen assay; what a person is typing in the form may stay. Until it has come, nothing can be saved. */
 async function show(refill = true) {
+  const isLast = ask();
+  refills ||= refill;
+  byId("assay-form").inert = refills;
   showLesson(null);
   try {
-    assay = await api.get(path());
+    const [found, { versions }] = await Promise.all([api.get(path()), api.get(path("/versions"))]);
+    if (!isLast()) return;
+    assay = found;
     showValues();
-    await showVersions();
-    if (refill) await form.show(assay);
+    showVersions(versions);
+    if (refills) await form.show(assay);
+    if (!isLast()) return;
+    refills = false;
+    byId("assay-form").inert = false;
   } catch (error) {
-    say(error.message);
+    if (isLast()) say(error.message);
   }
 }
 

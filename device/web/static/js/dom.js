@@ -63,6 +63,16 @@ export function saveBlob(data, name) {
 
 export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
+/** Each call gives a question: was this the last call so far? An answer that comes late is then left out. */
+export function lastOnly() {
+  let calls = 0;
+  return () => {
+    calls += 1;
+    const mine = calls;
+    return () => mine === calls;
+  };
+}
+
 export function debounce(milliseconds, action) {
   let timer = null;
   return (...values) => {

@@ -1,8 +1,9 @@
 // The models on the page of the assays: export for training, install, use, remove.
 import * as api from "./api.js";
-import { author, byId, element, saveBlob } from "./dom.js";
+import { author, byId, element, lastOnly, saveBlob } from "./dom.js";
 
 const field = byId("assay");
+const ask = lastOnly();
 const say = (text) => { byId("model-note").textContent = text; };
 const assayPath = (rest = "") => `/assays/${encodeURIComponent(field.value)}${rest}`;
 
@@ -20,7 +21,10 @@ function show({ models }) {
 
 /** The choice stands on the model that the assay has now. */
 async function showChosen() {
-  if (field.value) byId("model-choice").value = (await api.get(assayPath())).model;
+  const isLast = ask();
+  if (!field.value) return;
+  const { model } = await api.get(assayPath());
+  if (isLast()) byId("model-choice").value = model;
 }
 
 /** Changes something, and says what came of it. */

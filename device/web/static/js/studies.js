@@ -1,7 +1,7 @@
 // The page of the studies: set up, put counts into one, look at figure and report.
 import * as api from "./api.js";
 import { offerAssays } from "./assay-choice.js";
-import { byId, element, memory } from "./dom.js";
+import { byId, element, lastOnly, memory } from "./dom.js";
 import { interval, number, plural, significant } from "./format.js";
 import "./header.js";
 import { showBundles } from "./study-bundles.js";
@@ -13,6 +13,7 @@ import { countPage } from "./root.js";
 const field = byId("study");
 const path = (rest = "") => `/studies/${encodeURIComponent(field.value)}${rest}`;
 const say = (text) => { byId("study-note").textContent = text; };
+const ask = lastOnly();
 let study = null;
 let present = null;
 
@@ -62,7 +63,7 @@ function showNotes(notes) {
     element("summary", {}, `${heading} (${told.length})`), element("ul", {}, ...told.map((text) => element("li", {}, text))))));
 }
 
-async function showResults(images) {
+async function showResults(images, isLast) {
   byId("study-results").hidden = !images.some((one) => one.count !== null);
   if (byId("study-results").hidden) { showNotes({}); return; }
   const density = byId("density").checked || undefined;
@@ -70,10 +71,12 @@ async function showResults(images) {
   if (!byId("regions").childElementCount) byId("regions").replaceChildren(element("p", { class: "hint" }, "Being calculated…"));
   try {
     const regions = await api.get(path("/results"), { density });
+    if (!isLast()) return;
     byId("regions").replaceChildren(...regions.map(regionPart));
     showNotes(regions[0]?.notes ?? {});
     trouble.hidden = true;
   } catch (error) {
+    if (!isLast()) return;
     byId("regions").replaceChildren();
     trouble.textContent = error.message;
     trouble.hidden = false;
@@ -88,8 +91,10 @@ async function showResults(images) {
 async function show() {
   if (!field.value) return;
   memory.write("study", field.value);
+  const isLast = ask();
   try {
     const found = await api.get(path());
+    if (!isLast()) return;
     present = found;
     study = found.study;
     offerGroups(study);
@@ -98,9 +103,9 @@ async function show() {
     byId("images").replaceChildren(...found.images.map(imageRow));
     byId("images-empty").hidden = found.images.length > 0;
     showBundles(path, found);
-    await Promise.all([showResults(found.images), showCapturing(), showReviews(path)]);
+    await Promise.all([showResults(found.images, isLast), showCapturing(), showReviews(path, isLast)]);
   } catch (error) {
-    say(error.message);
+    if (isLast()) say(error.message);
   }
 }
 
@@ -148,7 +153,11 @@ async function setCapturing(study_name) {
   }
 }
 
-field.addEventListener("change", () => { byId("study-split").hidden = true; show(); });
+field.addEventListener("change", () => {
+  byId("study-split").hidden = true;
+  byId("regions").replaceChildren();
+  show();
+});
 byId("density").addEventListener("change", show);
 byId("study-form").addEventListener("submit", save);
 byId("add-show").addEventListener("click", () => showSplit(present, path, show));

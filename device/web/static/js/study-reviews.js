@@ -13,8 +13,9 @@ function line(one) {
     ` ${one.finished ? "finished" : "running, blinded"}`);
 }
 
-export async function showReviews(path) {
+export async function showReviews(path, isLast = () => true) {
   const { reviews } = await api.get(path("/reviews"));
+  if (!isLast()) return;
   byId("reviews").replaceChildren(...reviews.map(line));
 }
 
