@@ -18,7 +18,7 @@ from studied import make_study, started
 
 from device.studies.analysis import analyse
 from device.studies.comparing import compare
-from device.studies.pairing import compare_paired
+from device.studies.pairing import compare_paired, compare_several
 from device.studies.report import report_html
 
 SLEEP = {
@@ -75,8 +75,8 @@ def test_differences_that_scatter_unlike_each_other_are_no_evidence():
     rng = np.random.default_rng(3)
     scatter = np.array([1, 1, 1, 10])[:, None]
     found = [
-        compare_paired(
-            dict(zip("abcd", rng.normal(0, 1, (4, 10)) * scatter, strict=True)), "means"
+        compare_several(
+            dict(zip("abcd", rng.normal(0, 1, (4, 10)) * scatter, strict=True)), "means", ()
         ).p
         < 0.05
         for _ in range(300)

@@ -77,7 +77,7 @@ def compare_paired(values: Mapping[str, Sequence[float]], tests: Tests) -> Compa
     effects = pair_effects(groups, partial(_effect, tests=tests))
     if len(groups) == 2:
         return _two(table[0], table[1], tests, effects)
-    return _several(groups, tests, effects)
+    return compare_several(groups, tests, effects)
 
 
 def _two(first: Any, second: Any, tests: Tests, effects: tuple[Effect, ...]) -> Comparison:
@@ -90,9 +90,16 @@ def _two(first: Any, second: Any, tests: Tests, effects: tuple[Effect, ...]) -> 
     return overall("paired t test", "t", (found.df,), found.statistic, found.pvalue, effects)
 
 
-def _several(
+def compare_several(
     groups: dict[str, list[float]], tests: Tests, effects: tuple[Effect, ...]
 ) -> Comparison:
+    """Test three or more groups of the same subjects at once.
+
+    Args:
+        groups: one value a subject, the same subjects in the same order.
+        tests: by means (Hotelling's T²) or by ranks (Friedman).
+        effects: of each pair of groups, for the result.
+    """
     if tests == "ranks":
         from scipy.stats import friedmanchisquare
 
