@@ -244,7 +244,9 @@ def _join_versions(
         asked = (sender.id, count.version_of, count_id, count.version_of)
         first = connection.execute(of, asked).fetchone()
         if first is not None and first[0] != count_id:
-            connection.execute("UPDATE counts SET version_of = ? WHERE id = ?", (first[0], count_id))
+            connection.execute(
+                "UPDATE counts SET version_of = ? WHERE id = ?", (first[0], count_id)
+            )
     own = connection.execute(
         "SELECT COALESCE(version_of, id) FROM counts WHERE id = ?", (count_id,)
     ).fetchone()[0]

@@ -170,7 +170,11 @@ def _came(name: str) -> Any:
         body = request.get_json(silent=True) if request.is_json else None
         said = body if isinstance(body, dict) else {}
         return said.get(name, request.values.get(name))
-    except (FluocountError, HTTPException, RecursionError):  # a damaged or too deep body where none was expected
+    except (
+        FluocountError,
+        HTTPException,
+        RecursionError,
+    ):  # a damaged or too deep body where none was expected
         return None
 
 
