@@ -15,6 +15,8 @@ The figures of R were printed by:
     anova(lme(y ~ g, random = ~1 | s, data = d))
 """
 
+import math
+
 import numpy as np
 import pytest
 
@@ -226,3 +228,12 @@ def test_the_methods_name_the_test_behind_every_p_value(tests, paired, said):
     assert said in text
     assert "No test was made" not in text
     assert "No test was made" in methods_of({"a": [1, 1, 1], "b": [2, 2, 2]}, tests, paired=paired)
+
+
+def test_ranks_are_counted_exactly_as_r_does_also_in_larger_groups():
+    """wilcox.test(11:20, 1:10)$p.value: of all ways to deal 20 subjects out, 2 are as extreme."""
+    apart = {"a": list(range(1, 11)), "b": list(range(11, 21))}
+    assert compare(apart, "ranks").p == pytest.approx(2 / math.comb(20, 10), rel=1e-9)
+    tied = {"a": [0.3, *range(2, 11)], "b": [0.1 + 0.2, *range(11, 20)]}
+    same = {"a": [0.3, *range(2, 11)], "b": [0.3, *range(11, 20)]}
+    assert compare(tied, "ranks").p == compare(same, "ranks").p
