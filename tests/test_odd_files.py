@@ -1,6 +1,7 @@
 """Files as other programs write them: turned, hidden behind a thumbnail, with headers that somebody edited."""
 
 import io
+import re
 import struct
 import tracemalloc
 import warnings
@@ -380,3 +381,45 @@ def test_thousands_of_pages_are_not_parsed_to_learn_the_size(monkeypatch):
     assert decode_frame(data, "a.tif", Reading(page=3001)).height == GREY.shape[0]
     with pytest.raises(InputError, match="contains 3001 pages, and page 3002"):
         decode_frame(data, "a.tif", Reading(page=3002))
+
+
+with tifffile.TiffFile(io.BytesIO(ome(GREY, "YX", PhysicalSizeX=0.5))) as _written:
+    SIZED = _written.ome_metadata
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ('SizeT="1"', 'SizeT="1000000000"'),
+        ('SizeZ="1"', 'SizeZ="99999999999999999999"'),
+        ('SizeX="300"', 'SizeX="3000000000000"'),
+        ("<TiffData", '<TiffData PlaneCount="1000000000" FirstC="0"'),
+    ],
+)
+def test_planes_that_only_a_header_has_cost_neither_time_nor_memory(said, instead):
+    header = re.sub(r' PlaneCount="1"| IFD="0"', "", SIZED)
+    assert said in header
+    data = ome_xml(header.replace(said, instead).encode(), GREY)
+    tracemalloc.start()
+    frame = read(data)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert same(frame)
+    assert peak_bytes < 50_000_000
+    assert len(frame.taken.notes) == 1
+
+
+@pytest.mark.parametrize("left", [60, len(SIZED) // 2, len(SIZED) - 3])
+def test_an_ome_header_that_was_cut_off_is_said(left):
+    frame = read(ome_xml(SIZED[:left].encode(), GREY))
+    assert same(frame)
+    assert "OME header cannot be read" in frame.taken.notes[0]
+
+
+@pytest.mark.parametrize("picture", [GREY, DEEP, COLOUR])
+def test_samples_without_a_word_on_their_meaning_are_light(picture):
+    data = bytearray(tiff(picture, metadata=None))
+    (start,) = struct.unpack_from("<I", data, 4)
+    place = data.index(struct.pack("<HH", 262, 3), start)
+    struct.pack_into("<H", data, place, 263)  # Threshholding, which says nothing of it
+    assert np.array_equal(read(bytes(data)).image, read(tiff(picture)).image)

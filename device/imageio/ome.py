@@ -1,5 +1,7 @@
 """What an OME-XML header says, as far as it can be read: metadata is an extra, the pixels are not."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,9 @@ from device.imageio.pictures import Channel
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0}
 
 
+_OME_START = re.compile(r"<(\w+:)?OME[\s>]")
+_LONGEST_PREAMBLE = 2000
+"""Letters of declarations and comments before it."""
 _DESCRIPTION = 270
 _WIDE_STARTS = {
     b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be",
@@ -34,6 +39,11 @@ def understand_wide_header(page: Any, data: bytes) -> None:
         page.description = padded.decode(encoding, errors="replace").rstrip("\0").strip()
 
 
+def begins_as_ome(description: str) -> bool:
+    """Whether a description starts an OME header, whatever comes after."""
+    return _OME_START.search(description[:_LONGEST_PREAMBLE]) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class OmeImage:
     """One Image element.
@@ -42,17 +52,29 @@ class OmeImage:
         name: may be empty.
         pixels: attributes of its Pixels element.
         channels: in order.
+        blocks: planes of each block of them that the header announces.
     """
 
     name: str
     pixels: Mapping[str, str]
     channels: tuple[Channel, ...]
+    blocks: tuple[int, ...] = ()
 
     @property
     def significant_bits(self) -> int | None:
         """As declared; None where that is no number from 8 to 16."""
         text = self.pixels.get("SignificantBits", "")
         return int(text) if text.isdecimal() and 8 <= int(text) <= 16 else None
+
+    def count_planes(self, page_px: int) -> int:
+        """How many planes the header describes, with pages of that many pixels; nothing says that they are there."""
+        sizes = [_whole(self.pixels.get(f"Size{axis}")) for axis in "XYCZT"]
+        return max(math.prod(sizes) // page_px, *self.blocks, 1)
+
+
+def _whole(text: str | None) -> int:
+    """A count in a header; 1 for what is none."""
+    return int(text) if text is not None and text.isdecimal() else 1
 
 
 def read_ome(text: str | None) -> tuple[OmeImage, ...] | None:
@@ -74,9 +96,11 @@ def _image(image: ElementTree.Element) -> OmeImage:
         return OmeImage(image.get("Name", ""), {}, ())
     exposures = {plane.get("TheC"): _seconds(plane) for plane in pixels if _tag(plane) == "Plane"}
     channels = [child for child in pixels if _tag(child) == "Channel"]
+    blocks = [child for child in pixels if _tag(child) == "TiffData"]
     return OmeImage(
         name=image.get("Name", ""),
         pixels=dict(pixels.attrib),
+        blocks=tuple(_whole(block.get("PlaneCount") or block.get("NumPlanes")) for block in blocks),
         channels=tuple(
             Channel(channel.get("Name", ""), _rgb(channel.get("Color")), exposures.get(str(number)))
             for number, channel in enumerate(channels)

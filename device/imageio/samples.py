@@ -13,6 +13,7 @@ from device.errors import InputError
 from device.imageio.decoded import invisible
 
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
+_PHOTOMETRIC_TAG = 262
 _ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
 LOSSY = {
     tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG_2000_LOSSY,
@@ -38,6 +39,13 @@ class Light:
 
 LightOf = Callable[[int, Mapping[str, int]], Light]
 """From a channel and a place along each axis of a stack to a page."""
+
+
+def assume_light(page: Any) -> None:
+    """Take a page that does not say what its samples mean as libtiff does: three are a colour, and 0 is no light."""
+    if _PHOTOMETRIC_TAG not in page.tags:
+        colour = page.samplesperpixel == 3
+        page.photometric = _PHOTOMETRIC.RGB if colour else _PHOTOMETRIC.MINISBLACK
 
 
 def check_photometric(page: Any, name: str) -> None:

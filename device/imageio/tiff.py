@@ -16,7 +16,7 @@ from device.counting.reading import AS_THE_FILE_SAYS, Reading
 from device.errors import InputError
 from device.imageio.acquisition import Acquisition, read_acquisition
 from device.imageio.decoded import Decoded, check_kind, check_size, describe_damage, orient
-from device.imageio.ome import OmeImage, read_ome, understand_wide_header
+from device.imageio.ome import OmeImage, begins_as_ome, read_ome, understand_wide_header
 from device.imageio.pages import all_pages, data_pages, find_page
 from device.imageio.pictures import Channel, Picture, choose
 from device.imageio.pixelsize import ome_size, tiff_size
@@ -24,6 +24,7 @@ from device.imageio.samples import (
     LOSSY,
     Light,
     LightOf,
+    assume_light,
     check_photometric,
     missing_tiles,
     reader,
@@ -48,6 +49,8 @@ _AXES = {"Z": "z", "T": "t", "I": "page", "Q": "page", "R": "page", "P": "page",
 _DESCRIBED = frozenset({"ome", "imagej", "lsm", "stk", "fluoview", "micromanager", "shaped"})
 """Kinds of files whose header says which axis the pages lie along."""
 _MAX_PAGES = 20_000
+_MAX_DESCRIBED = 50_000
+"""Planes of a set that a header may describe; each takes time and memory, whether it is there or not."""
 _OME_UNREADABLE = "The OME header cannot be read; pixel size and channel names are unknown."
 _HEADER_UNREADABLE = "The header contradicts itself; the image was read without what it says about planes and channels."
 
@@ -103,7 +106,8 @@ class _File:
                 f"{self.name} contains more than {_MAX_PAGES} pages; export a single plane."
             )
         understand_wide_header(self.file.pages.first, self.data)
-        ome = read_ome(self.file.ome_metadata) if self.file.is_ome else ()
+        assume_light(self.file.pages.first)
+        ome = read_ome(self.file.ome_metadata) if self._claims_ome() else ()
         if ome is None:
             self.notes.append(_OME_UNREADABLE)
         found = (self._list_described(ome) if ome is not None else []) or [self._plain(asked)]
@@ -134,6 +138,10 @@ class _File:
             return decoded  # programs that know these headers show the rows as they are stored
         return orient(decoded, page.tags.valueof("Orientation", 1))
 
+    def _claims_ome(self) -> bool:
+        """Whether there is an OME header; one that was cut off does not end as tifffile expects it."""
+        return self.file.is_ome or begins_as_ome(self.file.pages.first.description)
+
     @cached_property
     def acquisition(self) -> Acquisition:
         """What the program of the microscope says beside the tags."""
@@ -144,9 +152,13 @@ class _File:
         """ImageJ's header; empty where there is none."""
         return (self.file.imagej_metadata or {}) if self.file.is_imagej else {}
 
-    def _series(self) -> list[Any]:
+    def _series(self, ome: Sequence[OmeImage]) -> list[Any]:
         """What a header makes of the pages; nothing where it contradicts itself, the pages are there all the same."""
+        key = self.file.pages.first
+        page_px = max(1, key.imagelength * key.imagewidth)
         try:
+            if any(image.count_planes(page_px) > _MAX_DESCRIBED for image in ome):
+                raise ValueError
             return [one for one in self.file.series if one.kind not in ("generic", "uniform")]
         except Exception:  # noqa: BLE001 - tifffile raises any exception for a header that somebody edited
             self.notes.append(_HEADER_UNREADABLE)
@@ -154,7 +166,7 @@ class _File:
 
     def _list_described(self, ome: Sequence[OmeImage]) -> list[_Found]:
         """The pictures that a header describes; none where there is no such header or it does not fit the file."""
-        series = self._series()
+        series = self._series(ome)
         # Zeiss puts a thumbnail beside each image, in a series of its own.
         series = [one for one in series if not one.keyframe.is_reduced] or series
         if not series or (series[0].kind == "shaped" and len(self.file.series) > 1):
