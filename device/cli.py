@@ -10,6 +10,7 @@ from device.errors import FluocountError
 
 COMMANDS = {
     "count": "Count the cells in images and folders.",
+    "join": "Join the tables of a count that was shared out.",
     "serve": "Start the page, the API, the camera and the button.",
     "watch": "Count every new image that appears in a folder.",
     "assay": "List, show, export, import and teach assays.",

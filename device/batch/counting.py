@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from device import sandbox
 from device.batch.items import Item, count_item
+from device.batch.remote import fetched
 from device.counting.assay import adapt_card
 from device.counting.card import ModelCard
 from device.counting.records import Counted, CountResult, CountSettings, Frame
@@ -50,7 +51,15 @@ class ItemCounter:
     max_memory_mb: float
 
     def count(self, item: Item, segmenter: Segmenter, progress: Progress | None = None) -> Done:
-        """Read, count and save one image."""
+        """Fetch, read, count and save one image."""
+        with ExitStack() as stack:
+            try:
+                here = stack.enter_context(fetched(item))
+            except InputError as error:
+                return Done(item, error=str(error))
+            return self._count(here, segmenter, progress)
+
+    def _count(self, item: Item, segmenter: Segmenter, progress: Progress | None) -> Done:
         if self.resume and (done := self._take_over(item, segmenter)):
             return done
         try:

@@ -1,12 +1,14 @@
 """The images of a batch: found in folders, counted and saved one by one."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NoReturn
 
 import msgspec
 
+from device.batch.spool import Found, Item, Spool
 from device.counting.pipeline import count_frame
 from device.counting.records import Counted, CountSettings, Frame
 from device.counting.segmenter import Segmenter
@@ -18,16 +20,19 @@ from device.machine.files import display_name
 from device.machine.provenance import software_versions
 from device.sandbox import read_frame
 
+__all__ = [
+    "Found",
+    "Item",
+    "Outcome",
+    "Search",
+    "count_item",
+    "find_images",
+    "search",
+    "search_into",
+]
+
 Writer = Callable[[str, Frame, Counted], None]
 """Saves a counted image under a name relative to the output folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An image to count, and the name of its results relative to the output folder."""
-
-    path: Path
-    name: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,18 @@ def find_images(paths: Iterable[Path], *, recursive: bool = False) -> list[Item]
 def search(paths: Iterable[Path], *, recursive: bool = False) -> Search:
     """`find_images`, with every file that is passed over.
 
+    Raises:
+        InputError: a folder without images.
+    """
+    with Spool() as spool:
+        search_into(spool, paths, recursive=recursive)
+        foreign, passed = spool.others(Kind.FOREIGN), spool.others(Kind.OTHER)
+        return Search(list(spool.items()), list(foreign), list(passed))
+
+
+def search_into(spool: Spool, paths: Iterable[Path], *, recursive: bool = False) -> None:
+    """Find the images of folders; memory does not grow with their number.
+
     An image goes by its name within its folder. Where several folders are named, or two files of one name, it goes by
     its place below the folder that holds them all: the tables say which is which.
 
@@ -73,13 +90,19 @@ def search(paths: Iterable[Path], *, recursive: bool = False) -> Search:
         InputError: a folder without images.
     """
     named = list({_place(path): path for path in reversed(list(paths))}.values())[::-1]
-    found = Search([], [], [])
-    for path, name in zip(named, _prefixes(named), strict=True):
-        if path.is_dir():
-            _search_folder(path, name, recursive, found)
-        else:
-            found.items.append(Item(path, name))
-    return Search(_unique_names(found.items), found.foreign, found.passed)
+    for number, (path, name) in enumerate(zip(named, _prefixes(named), strict=True)):
+        if not path.is_dir():
+            spool.add(number, Found(Item(path, name), place=_place(path)))
+            continue
+        images = False
+        deeper = False
+        for found in _search_folder(path, name, recursive):
+            images = images or found.kind is not Kind.OTHER
+            deeper = deeper or found.reason == SEARCH_DEEPER
+            if found.kind is not Kind.OTHER or found.reason:
+                spool.add(number, found)
+        if not images:
+            _refuse_folder(path, deeper=deeper)
 
 
 def _prefixes(paths: list[Path]) -> list[str]:
@@ -94,25 +117,38 @@ def _prefixes(paths: list[Path]) -> list[str]:
     return [str(place.relative_to(common)) for place in places]
 
 
-def _search_folder(folder: Path, prefix: str, recursive: bool, found: Search) -> None:
-    before = len(found.items)
-    for path in sorted(folder.rglob("*") if recursive else folder.glob("*")):
+def _search_folder(folder: Path, prefix: str, recursive: bool) -> Iterator[Found]:
+    for path in _walk(folder, recursive):
         relative = path.relative_to(folder)
         judged = judge_file(folder, relative) if path.is_file() else _judge_other(path, recursive)
-        name = str(PurePath(prefix) / relative)
-        if judged.kind is Kind.IMAGE:
-            found.items.append(Item(path, name))
-        elif judged.kind is Kind.FOREIGN:
-            found.foreign.append((name, judged.reason))
-        elif judged.reason:
-            found.passed.append((name, judged.reason))
-    if len(found.items) == before and not found.foreign:
-        remedy = "name another folder or a file"
-        if any(reason == SEARCH_DEEPER for _, reason in found.passed):
-            remedy = "its sub-folders do: --recursive counts them"
+        item = Item(path, str(PurePath(prefix) / relative))
+        place = _place(path) if judged.kind is Kind.IMAGE else ""
+        yield Found(item, judged.kind, judged.reason, place)
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Files and folders, in no order; links to folders are not followed, and folders that cannot be read are empty."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield folder / entry.name
+                if recursive and entry.is_dir(follow_symlinks=False):
+                    yield from _walk(folder / entry.name, recursive)
+    except PermissionError:  # lost+found of every disk, for one
+        return
+    except OSError as error:
         raise InputError(
-            f"The folder {display_name(folder)} contains no PNG, JPEG or TIFF images; {remedy}."
-        )
+            f"The folder {display_name(folder)} cannot be read ({error.strerror}); check the disk or the connection."
+        ) from None
+
+
+def _refuse_folder(folder: Path, *, deeper: bool) -> NoReturn:
+    remedy = (
+        "its sub-folders do: --recursive counts them" if deeper else "name another folder or a file"
+    )
+    raise InputError(
+        f"The folder {display_name(folder)} contains no PNG, JPEG or TIFF images; {remedy}."
+    )
 
 
 def _judge_other(path: Path, recursive: bool) -> Judged:
@@ -136,18 +172,6 @@ def _place(path: Path) -> str:
     if path.is_dir():
         return os.path.realpath(path)
     return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118 - realpath gives no Path
-
-
-def _unique_names(items: list[Item]) -> list[Item]:
-    """A file named twice is counted once; different files of the same name get a number."""
-    seen: dict[str, int] = {}
-    unique: list[Item] = []
-    first = {_place(item.path): item for item in reversed(items)}
-    for item in reversed(first.values()):
-        seen[item.name] = seen.get(item.name, 0) + 1
-        number = seen[item.name]
-        unique.append(item if number == 1 else Item(item.path, f"{item.name}~{number}"))
-    return unique
 
 
 def count_item(

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from device.batch.items import Item, Search
+from device.batch.spool import Item, Spool
 from device.counting.confidence.promise import interval_words
 from device.counting.records import CountResult
 from device.export.tables import (
@@ -17,6 +17,7 @@ from device.export.tables import (
     csv_lines,
     csv_text,
 )
+from device.imageio.filenames import Kind
 from device.machine.clock import local_time
 from device.machine.files import display_name, one_line, open_atomic, write_atomic
 
@@ -40,7 +41,8 @@ class BatchReport:
         self.counted = 0
         self.taken_over = 0
         self.failures: list[tuple[str, str]] = []
-        self._passed: list[tuple[str, str]] = []
+        self._passed: dict[str, list[str]] = {}
+        self._passed_more: Counter[str] = Counter()
         self._cells = 0
         self._models: Counter[str] = Counter()
         self._lines = TemporaryFile()  # noqa: SIM115 - as long as the report
@@ -65,11 +67,16 @@ class BatchReport:
         if len(self._table) < _MOST_SHOWN:
             self._table.append(_table_row(name, result))
 
-    def pass_over(self, found: Search) -> None:
+    def pass_over(self, found: Spool) -> None:
         """Images that cannot be read are failures; what is no image is named at the end."""
-        for name, reason in found.foreign:
+        for name, reason in found.others(Kind.FOREIGN):
             self.failures.append((display_name(name), f"{display_name(name)}: {reason}"))
-        self._passed += [(display_name(name), reason) for name, reason in found.passed]
+        for name, reason in found.others(Kind.OTHER):
+            names = self._passed.setdefault(reason, [])
+            if len(names) < _MOST_NAMED:
+                names.append(one_line(display_name(name)))
+            else:
+                self._passed_more[reason] += 1
 
     def sentences(self) -> list[str]:
         """What could not be counted, a sentence each, on one line."""
@@ -77,14 +84,11 @@ class BatchReport:
 
     def describe_passed_over(self) -> str:
         """What was no image to count, with the reasons; empty where there was nothing."""
-        by_reason: dict[str, list[str]] = {}
-        for name, reason in self._passed:
-            by_reason.setdefault(reason, []).append(one_line(name))
         lines = []
-        for reason, names in by_reason.items():
-            more = len(names) - _MOST_NAMED
-            rest = f" and {more} more" if more > 0 else ""
-            lines.append(f"Passed over ({reason}): {', '.join(names[:_MOST_NAMED])}{rest}")
+        for reason, names in self._passed.items():
+            more = self._passed_more[reason]
+            rest = f" and {more} more" if more else ""
+            lines.append(f"Passed over ({reason}): {', '.join(names)}{rest}")
         return "\n".join(lines)
 
     def fail(self, item: Item, reason: str) -> None:
@@ -134,9 +138,15 @@ class BatchReport:
             return
         now = local_time(time.time())
         rows = [
-            [csv_text(name), csv_text(display_name(text)), "", now] for name, text in self.failures
+            [csv_text(name), csv_text(display_name(text)), "", now]
+            for name, text in sorted(self.failures, key=_place_in_order)
         ]
         write_atomic(errors, csv_lines([ERRORS_COLUMNS, *rows]).encode())
+
+
+def _place_in_order(failure: tuple[str, str]) -> list[str]:
+    """As the images are counted: the files of a folder before what comes behind it."""
+    return failure[0].split("/")
 
 
 def _table_row(name: str, result: CountResult) -> tuple[str | int, ...]:

@@ -3,7 +3,7 @@
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,11 @@ from device.batch.counting import (
     open_quietly,
     without_native_chatter,
 )
-from device.batch.items import Item, search
+from device.batch.gather import gather
 from device.batch.report import BatchReport
+from device.batch.run import Run, write_run
 from device.batch.sidebyside import in_order
+from device.batch.spool import Item, Shard, Spool
 from device.bench.limit import int8_limit_gmac_s
 from device.commands.options import (
     assay_option,
@@ -51,8 +53,26 @@ _STEPS = 100
 """Steps of the bar per image."""
 
 
+def _read_shard(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> Shard | None:
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+        return Shard(int(number), int(of))
+    raise click.BadParameter(f"{text} is no part I/N; the parts of three are 1/3, 2/3 and 3/3.")
+
+
 @click.command("count")
-@click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
+@click.argument("places", nargs=-1, type=click.Path(), metavar="PATH...")
+@click.option(
+    "--list",
+    "listed",
+    type=_PATH,
+    metavar="FILE",
+    help="Count what FILE names, a path a line; - reads standard input.",
+)
 @click.option("--out", "out_dir", type=_PATH, help="Write overlays, labels and tables here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image and line.")
 @click.option("--model", help="Name of a shipped model or path of a .tflite.")
@@ -68,36 +88,34 @@ _STEPS = 100
     metavar="N",
     help="Count in N processes of their own; each may take the memory that the settings allow.",
 )
+@click.option(
+    "--shard",
+    callback=_read_shard,
+    metavar="I/N",
+    help="Count only part I of N; the parts share no image, and `fluocount join` joins their tables.",
+)
 @click.option("--config", type=_PATH, help="Settings file (TOML).")
-def command(paths: tuple[Path, ...], out_dir: Path | None, **chosen: Any) -> None:
-    """Count the cells in images (PNG, JPEG, TIFF) or in all images of folders."""
+def command(places: tuple[str, ...], out_dir: Path | None, **chosen: Any) -> None:
+    """Count the cells in images (PNG, JPEG, TIFF), in all images of folders, or at an address such as s3://..."""
     if chosen["resume"] and out_dir is None:
         raise InputError("Name the output folder of the interrupted run with --out.")
-    found = search(paths, recursive=chosen["recursive"])
-    items, configured = found.items, settings_with_models(chosen["config"])
+    shard: Shard | None = chosen["shard"]
+    configured = settings_with_models(chosen["config"])
     assay = find_assay(chosen["assay"], configured)
     asked = msgspec.structs.replace(
         take_settings(chosen, AS_THE_FILE_SAYS),
         objective=find_objective(chosen["objective"], configured),
     )
     settings = with_assay(asked, assay)
-    room_mb = configured.counting.max_memory_mb
-    counter = ItemCounter(settings, out_dir, chosen["resume"], room_mb)
-    crew = _hire(chosen["model"] or assay.model, counter, configured, len(items), chosen["workers"])
-    batch = _Batch(crew, counter, chosen["as_json"])
-    batch.report.pass_over(found)
-    batch.announce(items)
-    try:
-        with closing(crew):
-            batch.count(items)
-        _finish(batch.report, out_dir, with_table=not chosen["as_json"])
-    except KeyboardInterrupt:
-        _stop(batch.report, out_dir)
-    except OSError as error:
-        raise StorageError(
-            f"{error.filename or out_dir} cannot be written ({error.strerror}); fix that and continue "
-            "with --resume."
-        ) from None
+    model = chosen["model"] or assay.model
+    counter = ItemCounter(settings, out_dir, chosen["resume"], configured.counting.max_memory_mb)
+    with gather(places, chosen["listed"], shard, recursive=chosen["recursive"]) as spool:
+        crew = _hire(model, counter, configured, spool.images, chosen["workers"])
+        run = Run(asked=model, model=crew.card.ref, settings=settings).covers(spool, shard)
+        batch = _Batch(crew, counter, chosen["as_json"], run)
+        batch.report.pass_over(spool)
+        batch.announce(spool)
+        batch.carry_out(spool)
 
 
 class _Crew:
@@ -112,7 +130,7 @@ class _Crew:
         self._workers = workers
         self._work = work
 
-    def count(self, items: list[Item], progress: Progress) -> Iterator[Done]:
+    def count(self, items: Iterable[Item], progress: Progress) -> Iterator[Done]:
         """The outcomes in the order of the items."""
         return in_order(items, self._workers, self._work, progress)
 
@@ -150,12 +168,30 @@ class _Batch:
     crew: _Crew
     counter: ItemCounter
     as_json: bool
+    run: Run
     report: BatchReport = field(default_factory=BatchReport)
 
-    def count(self, items: list[Item]) -> None:
+    def carry_out(self, spool: Spool) -> None:
+        """Count, then write tables and summary; also after Ctrl-C."""
+        out_dir = self.counter.out_dir
+        try:
+            if out_dir is not None:
+                write_run(out_dir, self.run, finished=False)
+            with closing(self.crew):
+                self._count(spool)
+            self._finish(out_dir)
+        except KeyboardInterrupt:
+            _stop(self.report, out_dir)
+        except OSError as error:
+            raise StorageError(
+                f"{error.filename or out_dir} cannot be written ({error.strerror}); fix that and continue "
+                "with --resume."
+            ) from None
+
+    def _count(self, spool: Spool) -> None:
         """Count several images at once; on a terminal show a bar with the remaining time."""
         bar = click.progressbar(
-            length=len(items) * _STEPS,
+            length=spool.images * _STEPS,
             label="Counting",
             file=sys.stderr,
             show_pos=False,
@@ -166,15 +202,17 @@ class _Batch:
             bar.update(bar.pos // _STEPS * _STEPS + (_STEPS - 1) * done // total - bar.pos)
 
         with bar:
-            for number, done in enumerate(self.crew.count(items, progress), start=1):
+            for number, done in enumerate(self.crew.count(spool.items(), progress), start=1):
                 self._keep(done)
                 bar.update(number * _STEPS - bar.pos, done.item.name)
 
-    def announce(self, items: list[Item]) -> None:
+    def announce(self, spool: Spool) -> None:
         """Show what the largest file will need; a file that cannot be used is reported later, in its turn."""
-        if not items:  # nothing but files that cannot be read
+        largest = max(spool.items(), key=_file_bytes, default=None)
+        if (
+            largest is None or largest.url
+        ):  # nothing but files that cannot be read, or are not here yet
             return
-        largest = max(items, key=_file_bytes)
         try:
             needed = self.counter.require_memory(largest, self.crew.card)
         except InputError:
@@ -185,6 +223,23 @@ class _Batch:
             f"{display_name(largest.name)}: about {needed.memory_mb:.0f} MB and {seconds:.2g} s on one core",
             err=True,
         )
+
+    def _finish(self, out_dir: Path | None) -> None:
+        """The tables, what could not be counted, the summary and the exit status."""
+        report = self.report
+        if not self.as_json and (table := report.table()):
+            click.echo(table)
+        if out_dir is not None:
+            report.write(out_dir)
+            write_run(out_dir, self.run, finished=True)
+            click.echo(f"Overlays, label images and tables are in {out_dir}", err=True)
+        for sentence in report.sentences():
+            click.echo(f"fluocount: {sentence}", err=True)
+        if passed := report.describe_passed_over():
+            click.echo(passed, err=True)
+        click.echo(report.summary(), err=True)
+        if report.failures:
+            sys.exit(1)
 
     def _keep(self, done: Done) -> None:
         if done.result is None:
@@ -208,22 +263,6 @@ def _file_bytes(item: Item) -> int:
 
 def _bar_text(name: str | None) -> str | None:
     return None if name is None else display_name(name)
-
-
-def _finish(report: BatchReport, out_dir: Path | None, *, with_table: bool) -> None:
-    """The tables, what could not be counted, the summary and the exit status."""
-    if with_table and (table := report.table()):
-        click.echo(table)
-    if out_dir is not None:
-        report.write(out_dir)
-        click.echo(f"Overlays, label images and tables are in {out_dir}", err=True)
-    for sentence in report.sentences():
-        click.echo(f"fluocount: {sentence}", err=True)
-    if passed := report.describe_passed_over():
-        click.echo(passed, err=True)
-    click.echo(report.summary(), err=True)
-    if report.failures:
-        sys.exit(1)
 
 
 def _stop(report: BatchReport, out_dir: Path | None) -> NoReturn:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -61,7 +62,8 @@ _BESIDE_COMPANIONS = ("", "images", "Images", "raw")
 _NAMED_THUMBNAIL = re.compile(r"_thumb[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 """MetaXpress gives the image and its thumbnail two unequal numbers."""
 _OWN_OUTPUT = re.compile(
-    r"\.(overlay\.jpg|outlines\.png|labels\.tif|cells\.csv|result\.json)$|^(counts|errors|duplicates)(-\d+)?\.csv$",
+    r"\.(overlay\.jpg|outlines\.png|labels\.tif|cells\.csv|result\.json)$|^(counts|errors|duplicates)(-\d+)?\.csv$"
+    r"|^run\.json$",
     re.IGNORECASE,
 )
 _LONGEST_NAME_BYTES = 200
@@ -162,13 +164,33 @@ def judge_file(folder: Path, relative: PurePath) -> Judged:
     return judged or _judge_content(folder / relative)
 
 
+def judge_remote(relative: PurePath, exists: Callable[[PurePath], bool]) -> Judged:
+    """Judge a file elsewhere, by its name alone.
+
+    Args:
+        relative: its path below the folder that is counted.
+        exists: whether there is such a file, by its path below that folder.
+    """
+    judged = judge_name(relative)
+    if judged is not None and judged.kind is Kind.OTHER:
+        return judged
+    if _NAMED_THUMBNAIL.search(relative.stem):
+        return Judged(Kind.OTHER, "small copy that MetaXpress keeps of each image")
+    if (original := _companion_of(relative, relative, exists)) is not None:
+        return Judged(Kind.OTHER, f"mask or small copy of {original}")
+    return judged or _judge_start(relative.suffix.lower(), b"")
+
+
 def _judge_content(path: Path) -> Judged:
     try:
         with path.open("rb") as stream:
             start = stream.read(_SNIFFED_BYTES)
     except OSError:
         start = b""
-    suffix = path.suffix.lower()
+    return _judge_start(path.suffix.lower(), start)
+
+
+def _judge_start(suffix: str, start: bytes) -> Judged:
     if apart := kept_apart(suffix):
         return Judged(Kind.FOREIGN, apart)
     if suffix in VENDOR_SUFFIXES:
@@ -181,7 +203,13 @@ def _judge_content(path: Path) -> Judged:
     return Judged(Kind.OTHER, "no image")
 
 
-def _companion_of(path: Path, relative: PurePath) -> str | None:
+def _is_file(path: PurePath) -> bool:
+    return Path(path).is_file()
+
+
+def _companion_of(
+    path: PurePath, relative: PurePath, exists: Callable[[PurePath], bool] = _is_file
+) -> str | None:
     """Name of the image that a mask, thumbnail or drawn copy belongs to, if that lies beside it or its folder."""
     found = _COMPANION.match(path.stem)
     stems = [found["of"] or found["by"]] if found else []
@@ -192,19 +220,21 @@ def _companion_of(path: Path, relative: PurePath) -> str | None:
         folders.append(path.parent)
     for folder in folders:
         for stem in stems:
-            original = _find_image(folder, stem, path)
+            original = _find_image(folder / stem, path, exists)
             if original is not None:
                 return original.name
     return None
 
 
-def _find_image(folder: Path, stem: str, other: Path) -> Path | None:
+def _find_image(
+    stem: PurePath, other: PurePath, exists: Callable[[PurePath], bool]
+) -> PurePath | None:
     """The image of that name, with any suffix or its own; not `other`."""
     for suffix in ("", *sorted(IMAGE_SUFFIXES | VENDOR_SUFFIXES)):
         for written in {suffix: None, suffix.upper(): None}:
-            original = folder / (stem + written)
+            original = stem.with_name(stem.name + written)
             known = original.suffix.lower() in IMAGE_SUFFIXES | VENDOR_SUFFIXES
-            if known and original != other and original.is_file():
+            if known and original != other and exists(original):
                 return original
     return None
 
