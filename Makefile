@@ -14,13 +14,13 @@ sample: $(VENV)/.device
 	$(BIN)/fluocount count device/samples --out out/sample
 
 test: $(VENV)/.dev lint
-	$(PYTEST) --dist loadfile
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
 
 test-browser: $(VENV)/.dev
 	$(PYTEST) --dist loadfile -m "browser and not slow"
 
 test-slow: $(VENV)/.dev
-	$(PYTEST) --maxschedchunk 1 -m slow
+	$(PYTEST) --dist loadgroup -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -44,8 +44,8 @@ $(VENV)/.device: pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.device
-	./tests/install_browser.sh
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	./tests/install_browser.sh & browser=$$!; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && wait $$browser
 	touch $@
 
 clean:

@@ -65,13 +65,13 @@ resolve trixie 3.13 device
 "$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" "${wheel}[device]"
 # Test tools that do not touch what is pinned.
 "$work/venv/bin/pip" install --quiet --constraint "constraints/$release.txt" \
-    pytest pytest-timeout hypothesis
+    pytest pytest-timeout pytest-xdist hypothesis
 "$work/venv/bin/pip" check
 # Tests that need neither training nor tools outside the device's own requirements.
 tests=$(grep -LE '^ *(from|import) (trainer|convert|tensorflow|keras|pandas|schemathesis|playwright|shapely|geojson|requests|browser|test_)' \
     tests/test_*.py)
 # -P: import the installed wheel, not this folder.
 # shellcheck disable=SC2086  # one word per file
-"$work/venv/bin/python" -P -m pytest -p no:cacheprovider \
+"$work/venv/bin/python" -P -m pytest -p no:cacheprovider -n 2 --dist loadfile \
     -m 'not slow and not browser and not data' $tests
 echo "constraints: device tests pass with constraints/$release.txt on Python $version"

@@ -13,6 +13,9 @@ from device.service import Service
 from device.store import CountRow, Edit
 from device.web.server import make_server
 
+LONGEST_PAUSE_S = 0.2
+"""Between two tries to send."""
+
 
 def hurry() -> None:
     """Pauses of a test instead of a lab."""
@@ -20,7 +23,7 @@ def hurry() -> None:
         "POLL": 0.05,
         "HELLO": 0.5,
         "FIRST_PAUSE": 0.02,
-        "LONGEST_PAUSE": 0.2,
+        "LONGEST_PAUSE": LONGEST_PAUSE_S,
     }.items():
         setattr(device.forward, f"_{name}_S", value)
 

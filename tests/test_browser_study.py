@@ -29,7 +29,12 @@ from device.store.studies import Place, Study
 from device.studies.loading import load, plan_folder
 from device.studies.values import image_lines
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("study in a browser"),  # in one process, so that it is counted once
+]
 
 GROUPS = {"control": 4, "torpor": 7, "recovery": 5}
 """Cells that a slice of each group has on average."""

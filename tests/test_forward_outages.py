@@ -166,7 +166,7 @@ def cut_something(network: BadNetwork, rng: random.Random) -> None:
     before = network.cuts
     network.cut_after = rng.choice([0, 0, 500, 2000, 5000, 15_000])
     with suppress(AssertionError):
-        wait_for(lambda: network.cuts > before, 2)
+        wait_for(lambda: network.cuts > before, 5 * forwarding.LONGEST_PAUSE_S)
     if network.cuts == before:
         network.cut_after = 0
         wait_for(lambda: network.cuts > before, 120, "traffic")

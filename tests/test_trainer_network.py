@@ -203,6 +203,10 @@ def test_unknown_keys_are_refused():
         msgspec.convert({"name": "x", "finetune": {"sources": [], "epoch": 3}}, type=Run)
 
 
+TINY = msgspec.structs.replace(SMALL, widths=(4,), bottleneck_filters=4)
+"""Every layer kind once: what is trained is soon compiled."""
+
+
 def tiny_training(folder, log=lambda line: None, precision="float32"):
     keras.utils.set_random_seed(1)
     stack = np.zeros((48, 48, 5), np.float32)
@@ -211,11 +215,20 @@ def tiny_training(folder, log=lambda line: None, precision="float32"):
     schedule = Schedule(kind="cosine", learning_rate=0.01, ema=0.9, weight_decay=0.01)
     phase = Phase(sources=(), epochs=3, epoch_steps=6, batch=2, crop_px=32, schedule=schedule)
     task = Task(pool=pool, watched=None, phase=phase, seed=1, precision=precision)
-    return fit(build_network(SMALL), task, folder, log)
+    return fit(build_network(TINY), task, folder, log)
 
 
-def test_a_training_stopped_twice_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
-    whole = tiny_training(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A training from start to end, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return tiny_training(folder), folder
+
+
+def test_a_training_stopped_twice_ends_with_the_weights_of_an_undisturbed_one(
+    undisturbed, tmp_path
+):
+    whole, _ = undisturbed
 
     def stop(line):
         if line.startswith("epoch"):
@@ -233,11 +246,11 @@ def test_a_training_stopped_twice_ends_with_the_weights_of_an_undisturbed_one(tm
     assert not list((tmp_path / "stopped").glob("checkpoint-*"))
 
 
-def test_a_training_in_bfloat16_leaves_a_float32_network(tmp_path):
-    whole = tiny_training(tmp_path / "whole")
+def test_a_training_in_bfloat16_leaves_a_float32_network(undisturbed, tmp_path):
+    whole, folder = undisturbed
     half = tiny_training(tmp_path / "half", precision="mixed_bfloat16")
     losses = [
-        float(read_log(tmp_path / name / "log.csv")[-1]["loss"]) for name in ("whole", "half")
+        float(read_log(place / "log.csv")[-1]["loss"]) for place in (folder, tmp_path / "half")
     ]
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
     assert {weight.dtype for weight in half.weights} == {"float32"}

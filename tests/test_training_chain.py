@@ -23,7 +23,11 @@ from device.synthetic import SyntheticSettings, make_frame
 from trainer.cli import cli as train_cli
 from trainer.fitting.checkpoint import read_log
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.xdist_group("training chain"),  # in one process, so that the run is trained once
+]
 
 RECIPE = """
 name = "smoke"

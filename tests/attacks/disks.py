@@ -20,7 +20,7 @@ from attacks.uploads import Uploads, check, wait_until_counted
 
 DEFAULT_SIZE = 60
 """Uploads for each of the four sicknesses."""
-_SICK_S = 3.0
+SICK_S = 3.0
 _SLOW_S = 0.2
 """Each sync of the slow disk takes so long."""
 
@@ -78,7 +78,7 @@ def _page_is_watched(server: Server, figures: Figures) -> Iterator[None]:
 def _full(disk: Disk, server: Server) -> None:
     del server
     ballast = disk.fill()
-    time.sleep(_SICK_S)
+    time.sleep(SICK_S)
     ballast.unlink()
 
 
@@ -95,7 +95,7 @@ def _failing(disk: Disk, server: Server) -> None:
 
 def _exchange(disk: Disk, server: Server) -> None:
     """Such a disk is repaired or exchanged, and the service restarted."""
-    time.sleep(_SICK_S)
+    time.sleep(SICK_S)
     server.kill()
     disk.unmount()
     disk.mount()
@@ -104,4 +104,4 @@ def _exchange(disk: Disk, server: Server) -> None:
 
 def _slow(disk: Disk, server: Server) -> None:
     del disk, server
-    time.sleep(_SICK_S)
+    time.sleep(SICK_S)
