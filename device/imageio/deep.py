@@ -6,6 +6,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from device.counting.filters import maximum_around
 from device.imageio.copies import LEAST_AREA_PX
 
 Mask = NDArray[np.bool_]
@@ -20,6 +21,7 @@ _LEAST_LIGHT = 16
 """Levels between the darkest and the brightest of the rest; with fewer there is no picture that a mark could hide."""
 _EDGE_PART = 0.95
 """Part of that edge beside which the sample begins: from full to a sixteenth in one pixel is what few lenses do."""
+_ROWS_AT_ONCE = 128
 
 
 def mark_beyond_range(possible: Mask, bright: NDArray[Any], top: int) -> None:
@@ -37,13 +39,9 @@ def mark_beyond_range(possible: Mask, bright: NDArray[Any], top: int) -> None:
     count = np.count_nonzero(above)
     if not LEAST_AREA_PX <= count <= _MOST_SHARE * above.size:
         return
-    edge = np.argwhere(above & (bright < int(_FULL_SHARE * top)))
-    beside = np.pad(~above, 1)
-    steps = [(down, right) for down in range(3) for right in range(3)]
-    near = np.zeros(len(edge), dtype=bool)
-    for down, right in steps:
-        near |= beside[edge[:, 0] + down, edge[:, 1] + right]
-    if np.count_nonzero(near) < _EDGE_PART * len(edge):
+    edge = bright < int(_FULL_SHARE * top)
+    edge &= above
+    if _is_soft(above, edge):
         return
     if int(bright[~above].max()) < _LEAST_LIGHT:
         return
@@ -51,3 +49,17 @@ def mark_beyond_range(possible: Mask, bright: NDArray[Any], top: int) -> None:
     labels = cc3d.connected_components(above.view(np.uint8), connectivity=8)
     if np.bincount(labels[above]).max() >= LEAST_AREA_PX:
         possible |= above
+
+
+def _is_soft(above: Mask, edge: Mask) -> bool:
+    """Whether too much of an edge is no neighbour of what is not above; one band tells it of most pictures."""
+    near = np.count_nonzero(edge)
+    least = _EDGE_PART * near
+    for begin in range(0, len(edge), _ROWS_AT_ONCE):
+        end = begin + _ROWS_AT_ONCE
+        first = max(0, begin - 1)
+        beside = maximum_around(~above[first : end + 1])[begin - first :][:_ROWS_AT_ONCE]
+        near -= np.count_nonzero(edge[begin:end] & ~beside)
+        if near < least:
+            return True
+    return False

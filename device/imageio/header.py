@@ -6,7 +6,6 @@ import os
 import warnings
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any
 
 from device.errors import InputError
@@ -48,34 +47,35 @@ class Header:
     decode_bytes: int
 
 
-def read_header(source: Path | bytes, name: str) -> Header:
-    """Read the header of an image file, or of one in memory.
+def read_header(source: IO[bytes] | bytes, name: str) -> Header:
+    """Read the header of an image file that is open, or of one in memory; the rest is not read.
 
     Raises:
         InputError: missing, unreadable, not an image, or one of a size that is not counted. What a header claims is
             refused here, before anybody plans tiles or memory for it.
     """
-    header = _read(source, name)
+    header = _read(io.BytesIO(source) if isinstance(source, bytes) else source, name)
     check_size(name, header.height, header.width)
     return header
 
 
-def _read(source: Path | bytes, name: str) -> Header:
+def _read(stream: IO[bytes], name: str) -> Header:
     """The header as it stands in the file."""
     refuse_kept_apart(name)
     try:
-        with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
-            start, file_bytes = stream.read(_START_BYTES), stream.seek(0, io.SEEK_END)
-            stream.seek(0)
-            if start[:4] in TIFF_STARTS:
-                return _tiff(stream, file_bytes)
-            if any(start.startswith(known) for known in RASTER_STARTS):
-                return _raster(stream, file_bytes, name)
-            suffix = vendor_suffix(start)
-            if suffix is not None:
-                height, width = vendor_shape(stream.read(), name, suffix)
-                decoded = _VENDOR_BYTES * height * width
-                return Header(height, width, 1, 2, file_bytes, file_bytes + decoded)
+        file_bytes = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        start = stream.read(_START_BYTES)
+        stream.seek(0)
+        if start[:4] in TIFF_STARTS:
+            return _tiff(stream, file_bytes)
+        if any(start.startswith(known) for known in RASTER_STARTS):
+            return _raster(stream, file_bytes, name)
+        suffix = vendor_suffix(start)
+        if suffix is not None:
+            height, width = vendor_shape(stream.read(), name, suffix)
+            decoded = _VENDOR_BYTES * height * width
+            return Header(height, width, 1, 2, file_bytes, file_bytes + decoded)
     except InputError:
         raise
     except OSError as error:
@@ -92,7 +92,8 @@ def _tiff(stream: IO[bytes], file_bytes: int) -> Header:
 
     from device.imageio.pages import all_pages
 
-    with tifffile.TiffFile(stream) as file:
+    # tifffile takes a file's number, which is the name of one without a path, for no name.
+    with tifffile.TiffFile(stream, name="image") as file:
         # Which page is counted is decided later; none needs more memory than the largest.
         pages: list[Any] = [page.keyframe for page in islice(all_pages(file), _MOST_PAGES)]
         if not pages:

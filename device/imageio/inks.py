@@ -50,8 +50,10 @@ def find_inks(bright: NDArray[Any], top: int) -> list[Ink]:
         bright: (height, width), the brightest channel.
         top: the highest value in it.
     """
-    is_near = bright >= int(_COUNTED_SHARE * top)
-    histogram = _bright_histogram(bright, is_near, top)
+    near, values = _near(bright, int(_COUNTED_SHARE * top))
+    histogram = count_levels(values)
+    if np.count_nonzero(histogram[: int(_INK_SHARE * top)]) < _BESIDE // 2:
+        histogram = count_levels(bright)  # some levels below the darkest ink are needed
     # A picture that was stretched has only every second or third level: levels that do not occur are left out.
     levels = np.flatnonzero(histogram)
     counts = histogram[levels]
@@ -67,24 +69,21 @@ def find_inks(bright: NDArray[Any], top: int) -> list[Ink]:
     wanted = [ink for ink in inks[:_MOST_INKS] if histogram[ink[0] : ink[1] + 1].sum() <= most]
     if not wanted:
         return []
-    if _FEW * np.count_nonzero(is_near) > bright.size:
+    if near is None:
         return [Ink(*ink, np.flatnonzero(_is_between(bright, *ink))) for ink in wanted]
     # All inks are near: the others need not be looked at once more.
-    near = np.flatnonzero(is_near)
-    values = bright.ravel()[near]
     return [Ink(*ink, near[_is_between(values, *ink)]) for ink in wanted]
+
+
+def _near(bright: NDArray[Any], least: int) -> tuple[NDArray[np.intp] | None, NDArray[Any]]:
+    """Flat indices of the pixels of `least` or more if they are few, and the values of at least these pixels."""
+    is_near = bright >= least
+    count = np.count_nonzero(is_near)
+    if _FEW * count <= bright.size:
+        near = np.flatnonzero(is_near)
+        return near, bright.ravel()[near]
+    return None, bright[is_near] if 2 * count < bright.size else bright
 
 
 def _is_between(values: NDArray[Any], low: int, high: int) -> NDArray[np.bool_]:
     return np.asarray(values == low if low == high else (values >= low) & (values <= high))
-
-
-def _bright_histogram(
-    bright: NDArray[Any], is_near: NDArray[np.bool_], top: int
-) -> NDArray[np.intp]:
-    """How often each level occurs, from some levels below the darkest ink on; `is_near` says which pixels have them."""
-    if 2 * np.count_nonzero(is_near) < bright.size:
-        histogram = count_levels(bright[is_near])
-        if np.count_nonzero(histogram[: int(_INK_SHARE * top)]) >= _BESIDE // 2:
-            return histogram
-    return count_levels(bright)

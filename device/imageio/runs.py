@@ -88,25 +88,29 @@ def find_ragged(bright: Levels, top: int) -> list[Rectangle]:
 
 
 def _all_runs(bright: Levels, top: int) -> Runs:
-    """`_runs` of a whole picture."""
+    """Row, first and last column (half-open) of the longest runs of _LEAST_RUN_PX or more that are no background."""
     begins = range(0, len(bright), _ROWS_AT_ONCE)
-    bands = [_runs(bright[begin : begin + _ROWS_AT_ONCE], begin, top) for begin in begins]
-    rows, left, right = (np.concatenate(parts) for parts in zip(*bands, strict=True))
+    # What is worked out of a band stays in the processor's cache.
+    bands = [_lines(bright[begin : begin + _ROWS_AT_ONCE], top) + begin for begin in begins]
+    lines = np.concatenate(bands)
+    parts = [
+        _runs(bright, lines[begin : begin + _ROWS_AT_ONCE], top)
+        for begin in range(0, max(1, len(lines)), _ROWS_AT_ONCE)
+    ]
+    rows, left, right = (np.concatenate(part) for part in zip(*parts, strict=True))
     return rows, left, right
 
 
-def _runs(band: Levels, begin: int, top: int) -> Runs:
-    """Row, first and last column (half-open) of the longest runs of _LEAST_RUN_PX or more that are no background.
-
-    Args:
-        band: some rows of the picture; what is worked out of them stays in the processor's cache.
-        begin: the number of the first.
-        top: brighter is as bright as that.
-    """
+def _lines(band: Levels, top: int) -> NDArray[np.intp]:
+    """Which rows may hold a run."""
     # Of every third pixel a run holds three beside each other: few rows have such, no other needs a closer look.
     pairs = _equal_pairs(band[:, ::_LOOK_STEP_PX].copy(order="K"), top)
-    lines = np.flatnonzero((pairs[:, :-1] & pairs[:, 1:]).any(axis=1))
-    full = _equal_pairs(band[lines], top)
+    return np.flatnonzero((pairs[:, :-1] & pairs[:, 1:]).any(axis=1))
+
+
+def _runs(bright: Levels, lines: NDArray[np.intp], top: int) -> Runs:
+    """Those of some rows of a picture."""
+    full = _equal_pairs(bright[lines], top)
     # Then: whether this pixel and the following ones are equal, as many as a run must have.
     length = 1
     while length < _LEAST_RUN_PX - 1:
@@ -117,7 +121,7 @@ def _runs(band: Levels, begin: int, top: int) -> Runs:
     change = np.diff(np.pad(full[has_run], ((0, 0), (1, 1))).view(np.int8), axis=1)
     rows, left = np.nonzero(change == 1)
     _, behind = np.nonzero(change == -1)
-    return begin + lines[has_run][rows], left, behind + _LEAST_RUN_PX - 1
+    return lines[has_run][rows], left, behind + _LEAST_RUN_PX - 1
 
 
 def _equal_pairs(levels: Levels, top: int) -> NDArray[np.bool_]:

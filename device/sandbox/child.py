@@ -81,13 +81,14 @@ def _answer(job: Job, file: int) -> tuple[Answer, int | None]:
 
 
 def _work(job: Job, file: int) -> tuple[Answer, int | None]:
+    if job.what == "header":
+        with os.fdopen(os.dup(file), "rb") as stream:
+            header = read_header(stream, job.name)
+        return Answer(resident_bytes=_resident_bytes(), header=header), None
     try:
         data = _read(file)
     except OSError as error:
         raise unreadable(job.name, error) from None
-    if job.what == "header":
-        header = read_header(data, job.name)
-        return Answer(resident_bytes=_resident_bytes(), header=header), None
     frame = decode_frame(data, job.name, job.reading)
     del data
     fields, arrays, memory = pack_frame(frame)
