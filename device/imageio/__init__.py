@@ -6,6 +6,7 @@ frame.taken                                             # what was taken, and ho
 """
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -58,13 +59,20 @@ def read_frame(path: Path, reading: Reading = AS_THE_FILE_SAYS) -> Frame:
     return decode_frame(data, name, reading)
 
 
-def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) -> Frame:
+def decode_frame(
+    data: bytes,
+    name: str,
+    reading: Reading = AS_THE_FILE_SAYS,
+    look_ahead: Callable[[ImageArray], None] | None = None,
+) -> Frame:
     """Decode an image that is already in memory.
 
     Args:
         data: the file's bytes.
         name: for results and messages.
         reading: which of its pictures, and the range of its samples.
+        look_ahead: called in a thread with samples (height, width) or (height, width, 3) that the frame's image will
+            have unless they need a change, while it is found out what they show.
 
     Raises:
         InputError: as `read_frame`.
@@ -73,7 +81,11 @@ def decode_frame(data: bytes, name: str, reading: Reading = AS_THE_FILE_SAYS) ->
     with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(hashlib.sha256, data)
         decoded = _decode(data, name, reading)
-        return _frame(decoded, name, digest, reading)
+        seen = None if look_ahead is None else pool.submit(look_ahead, decoded.samples)
+        frame = _frame(decoded, name, digest, reading)
+        if seen is not None:
+            seen.result()
+    return frame
 
 
 def _frame(decoded: Decoded, name: str, digest: Future[Any], reading: Reading) -> Frame:

@@ -17,7 +17,7 @@ from device.errors import InputError
 from device.imageio import decode_frame
 from device.imageio.decoded import unreadable
 from device.imageio.header import read_header
-from device.sandbox.messages import Answer, Job, pack_frame, receive, send
+from device.sandbox.messages import Answer, FrameMemory, Job, receive, send
 
 _DESCRIPTORS = 64
 _DECODERS = (
@@ -89,12 +89,17 @@ def _work(job: Job, file: int) -> tuple[Answer, int | None]:
         data = _read(file)
     except OSError as error:
         raise unreadable(job.name, error) from None
-    frame = decode_frame(data, job.name, job.reading)
-    del data
-    fields, arrays, memory = pack_frame(frame)
+    memory = FrameMemory()
+    try:
+        frame = decode_frame(data, job.name, job.reading, memory.write_ahead)
+        del data
+        fields, arrays = memory.pack(frame)
+    except BaseException:
+        os.close(memory.descriptor)
+        raise
     del frame
     answer = Answer(resident_bytes=_resident_bytes(), fields=fields, arrays=arrays)
-    return answer, memory
+    return answer, memory.descriptor
 
 
 def _read(file: int) -> bytes:
