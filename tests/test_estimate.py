@@ -45,8 +45,24 @@ def test_the_header_tells_the_size_before_decoding(kind, channels, tmp_path):
     assert found == Header(70, 110, channels, 1, len(data), found.decode_bytes)
     assert found.decode_bytes >= 70 * 110 * channels
     (tmp_path / "x").write_bytes(data)
-    with open(os.open(tmp_path / "x", os.O_RDONLY), "rb") as stream:
+    with os.fdopen(os.open(tmp_path / "x", os.O_RDONLY), "rb") as stream:
         assert read_header(stream, "x") == found
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_only_the_header_of_a_large_file_is_read(kind, tmp_path):
+    noise = np.random.default_rng(3).integers(0, 256, (700, 1100, 3), np.uint8)
+    (tmp_path / "x").write_bytes(encoded(noise, kind))
+    with os.fdopen(os.open(tmp_path / "x", os.O_RDONLY), "rb", buffering=0) as file:
+        taken = []
+
+        class Counted(io.BufferedReader):
+            def read(self, size=-1):
+                taken.append(super().read(size))
+                return taken[-1]
+
+        assert read_header(Counted(file), "x").width == 1100
+    assert sum(map(len, taken)) < 0.2 * (tmp_path / "x").stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

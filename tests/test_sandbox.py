@@ -17,9 +17,10 @@ import pytest
 from appliance import make_service, png, wait_for
 
 from device import imageio, sandbox
+from device.counting.records import Frame, as_three_channels
 from device.errors import BusyError, InputError
 from device.sandbox import files, messages, open_image
-from device.sandbox.messages import Answer, Array
+from device.sandbox.messages import Answer, Array, FrameMemory
 from device.sandbox.pool import decoders
 from device.sandbox.process import DecodingProcess
 from device.sandbox.room import Room
@@ -58,6 +59,7 @@ def fresh():
         imagecodecs.png_encode(GREY),
         imagecodecs.png_encode(RGB),
         imagecodecs.png_encode(GREY.astype(np.uint8)),
+        imagecodecs.png_encode(GREY // 4 + np.uint16(100)),  # its offset is taken off
         hostile.many_samples(3, 100, 70),
     ],
 )
@@ -256,6 +258,21 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("ahead", [GREY, RGB, np.vstack((RGB, RGB)), GREY[::2], None])
+@pytest.mark.parametrize("image", [as_three_channels(GREY), RGB])
+def test_what_was_written_ahead_is_taken_only_if_it_is_the_image(image, ahead):
+    frame = Frame(image=image, source="a", sha256="", ignored=image[..., 0] > 100)
+    memory = FrameMemory()
+    if ahead is not None:
+        memory.write_ahead(ahead)
+    fields, arrays = memory.pack(frame)
+    answer = Answer(resident_bytes=0, fields=fields, arrays=arrays)
+    there = messages.unpack_frame(answer, memory.descriptor)
+    os.close(memory.descriptor)
+    assert np.array_equal(there.image, image)
+    assert np.array_equal(there.ignored, frame.ignored)
 
 
 def test_memory_that_can_still_change_is_not_taken():

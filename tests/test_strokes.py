@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from device.imageio import inks, strokes
+from device.imageio import deep, inks, runs, strokes
 
 seeds = st.integers(0, 10**6)
 sides = st.integers(1, 70)
@@ -83,3 +83,38 @@ def test_levels_are_inks_whether_or_not_dark_pixels_are_counted(seed, kind, step
     for ink in found:
         is_ink = (bright >= ink.low) & (bright <= ink.high)
         np.testing.assert_array_equal(ink.pixels, np.flatnonzero(is_ink))
+
+
+def runs_of(bright, top):
+    """Row, first and last column of each run, pixel by pixel."""
+    levels = np.minimum(bright, top)
+    dark = int(runs._DARK_SHARE * top)
+    for row, line in enumerate(levels.tolist()):
+        begin = 0
+        for place in range(1, len(line) + 1):
+            if place == len(line) or line[place] != line[begin]:
+                if place - begin >= runs._LEAST_RUN_PX and line[begin] > dark:
+                    yield row, begin, place
+                begin = place
+
+
+@given(seeds, st.integers(32, 60), st.integers(32, 60), st.integers(2, 9))
+def test_runs_are_found_in_every_row_whatever_the_bands(seed, height, width, at_once):
+    numbers = np.random.default_rng(seed)
+    bright = numbers.integers(0, 60, (height, width)).astype(np.uint8)
+    for row, left, length in zip(*numbers.integers(0, 32, (3, 40)), strict=True):
+        bright[row, left : left + length] = numbers.integers(0, 60)
+    with mock.patch.object(runs, "_ROWS_AT_ONCE", at_once):
+        for picture in (bright, bright.T):
+            rows, left, right = runs._all_runs(picture, 50)
+            assert list(zip(rows, left, right, strict=True)) == list(runs_of(picture, 50))
+
+
+@given(seeds, st.integers(1, 40), sides, st.floats(0.01, 0.99), st.integers(1, 9))
+def test_an_edge_is_soft_where_too_much_of_it_lies_inside(seed, height, width, part, at_once):
+    above = ndimage.binary_dilation(speckled(seed, height, width, part))
+    edge = above & speckled(seed + 1, height, width, 0.5)
+    near = edge & ndimage.binary_dilation(~above, np.ones((3, 3)))
+    with mock.patch.object(deep, "_ROWS_AT_ONCE", at_once):
+        soft = deep._is_soft(above, edge)
+    assert soft == (np.count_nonzero(near) < deep._EDGE_PART * np.count_nonzero(edge))

@@ -25,7 +25,7 @@ _PACKET_BYTES = 150_000
 """Below the kernel's usual limit for one packet (212,992)."""
 _ALIGNED_BYTES = 64
 _AHEAD_BYTES = 12_000_000
-"""Samples of a larger picture would be in memory twice while what is drawn on it is looked for, which takes much too."""
+"""More would be in memory twice while what is drawn on a picture is looked for, which takes memory too."""
 _KINDS = typing.get_type_hints(Frame)
 """Of its fields; looking them up takes half a millisecond, which no image needs to pay."""
 
@@ -110,7 +110,7 @@ class FrameMemory:
         self._written: np.ndarray | None = None
 
     def write_ahead(self, samples: np.ndarray) -> None:
-        """Write what is probably the image, in a thread: 2 of 33 ms of 1.9 Mpx are then beside something else."""
+        """Write what is probably the image, from a thread: 2 of 36 ms that 1.9 Mpx take are then beside others."""
         if samples.flags.c_contiguous and samples.nbytes <= _AHEAD_BYTES:
             _write(self.descriptor, _bytes(samples))
             self._written = samples
