@@ -27,6 +27,7 @@ COMMANDS = {
     "token": "Create, list and revoke API tokens.",
     "backup": "Save settings, images and results to one file.",
     "restore": "Restore a backup.",
+    "move": "Move the counts of a data folder into a PostgreSQL database.",
 }
 
 

@@ -17,6 +17,7 @@ from device.config import Settings, load_settings
 from device.doctor.parts import check_data
 from device.doctor.verdict import Patient
 from device.errors import ConflictError, StorageError, UnavailableError
+from device.machine import clock
 from device.service import Service
 from device.store import leases, open_store
 from device.store.backup import write_backup
@@ -175,16 +176,34 @@ def test_a_server_that_starts_lets_the_others_say_first_that_they_live(stores, m
 
 
 def test_an_image_that_ends_every_server_fails_in_the_end(stores):
-    store = stores[0]
+    store, other = stores
     row = store.counts.accept(new())
-    for _ in range(MAX_CRASHES - 1):
+    for number in range(MAX_CRASHES):
         store.queue.claim()
         end_lease(store)
-        assert store.queue.leases.requeue_lost() == 1
-    store.queue.claim()
-    end_lease(store)
-    assert store.queue.leases.requeue_lost() == 0
+        assert other.worker_lock().try_acquire()  # the program starts again on the same machine
+        lost = store.queue.leases.requeue_lost()
+        assert lost == (number < MAX_CRASHES - 1)
+        other.worker_lock().release()
     assert store.counts.get(row.id).status == "failed"
+
+
+def test_an_attempt_that_a_power_cut_ended_does_not_count(settings, monkeypatch):
+    for number in range(MAX_CRASHES + 2):
+        monkeypatch.setattr(clock, "boot_id", lambda run=f"run-{number}": run)
+        with contextlib.closing(open_store(settings.storage)) as store:
+            if number == 0:
+                row = store.counts.accept(new())
+            end_lease(store)
+            lock = store.worker_lock()
+            assert lock.try_acquire()
+            try:
+                assert store.queue.leases.requeue_lost() == (number > 0)
+                claimed = store.queue.claim()
+                assert (claimed.id, claimed.attempts) == (row.id, 1)
+            finally:
+                lock._stop.set()  # the power is cut: nobody says goodbye
+                lock._thread.join()
 
 
 def test_a_server_lives_on_while_a_dump_is_restored(stores, monkeypatch, caplog):

@@ -35,17 +35,27 @@ def open_database(data_dir: Path, settings: StorageSettings) -> Database:
     if (data_dir / DATABASE_NAME).exists():
         raise StorageError(
             f"{data_dir} has counts in a file of its own, {DATABASE_NAME}, which the database in the settings does not "
-            "know; name another data folder, or remove [storage] database."
+            "know; move them there with `fluocount move`, name another data folder, or remove [storage] database."
         )
+    database = open_postgres(settings.database)
+    _require_same(database, database.name, data_dir)
+    return database
+
+
+def open_postgres(url: str) -> Database:
+    """A PostgreSQL database, whatever it holds; its tables are made if it has none.
+
+    Raises:
+        StorageError: it cannot be used.
+        UnavailableError: it does not answer now.
+    """
     try:
         from device.store.postgres import PostgresDatabase
     except ImportError as error:
         raise StorageError(
             f"PostgreSQL cannot be used ({error}); install pip install 'fluocount[postgres]'."
         ) from None
-    database = PostgresDatabase(settings.database)
-    _require_same(database, database.name, data_dir)
-    return database
+    return PostgresDatabase(url)
 
 
 def require_own(data_dir: Path, instead: str) -> None:

@@ -25,6 +25,12 @@ _LOST = (
     "status = 'running' AND NOT EXISTS (SELECT 1 FROM claims JOIN servers ON servers.id = claims.server "
     f"WHERE claims.count_id = counts.id AND servers.heard_s > {_NOW} - ?)"
 )
+_SWITCHED_OFF = (
+    f"attempts > 0 AND {_LOST} AND NOT EXISTS (SELECT 1 FROM servers "
+    f"WHERE starts_with(servers.id, counts.attempt_boot_id) AND servers.heard_s > {_NOW} - ?)"
+)
+"""Lost with its machine, as far as anybody can tell: after a mere crash of the program systemd starts it again there,
+and it says so before the lease ends."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +45,8 @@ class Leases:
     def __init__(self, database: Database, poisonous: tuple[int, str]) -> None:
         self._database = database
         self._most, self._sentence = poisonous
-        self._id = secrets.token_hex(8)
+        # With the run of the machine: who finds this server silent can tell whether the machine still runs.
+        self._id = f"{clock.boot_id()}-{secrets.token_hex(8)}"
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._steady_s = float("inf")
@@ -76,13 +83,20 @@ class Leases:
         )
 
     def requeue_lost(self) -> int:
-        """Let what silent servers had begun wait again, or fail; returns how many wait."""
+        """Let what silent servers had begun wait again, or fail; returns how many wait.
+
+        An attempt that a power cut or restart of the machine ended does not count.
+        """
         lost = self._database.connection().execute(
             f"SELECT 1 FROM counts WHERE {_LOST} LIMIT 1", (LEASE_S,)
         )
         if lost.fetchone() is None:
             return 0
         with self._database.transaction() as connection:
+            connection.execute(
+                f"UPDATE counts SET attempts = attempts - 1 WHERE {_SWITCHED_OFF}",
+                (LEASE_S, LEASE_S),
+            )
             connection.execute(
                 "UPDATE counts SET status = 'failed', finished_s = ?, error = ?, revision = revision + 1 "
                 f"WHERE attempts >= ? AND {_LOST}",
