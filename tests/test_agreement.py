@@ -17,7 +17,7 @@ R's figures were printed by base R alone (irr and psych use the same formulas):
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from device.studies.agreement import bland_altman, intraclass_correlation, match, match_points
@@ -90,3 +90,21 @@ def test_f1_is_one_for_the_same_marks_and_falls_with_each_that_differs():
     assert match(marks, marks[:2], 10).f1 == pytest.approx(4 / 5)
     assert match([], [], 10).f1 == 1
     assert match(marks, [], 10).f1 == 0
+
+
+counts = st.integers(2, 4).flatmap(
+    lambda raters: st.lists(
+        st.lists(st.integers(0, 4), min_size=raters, max_size=raters), min_size=2, max_size=5
+    )
+)
+
+
+@example(table=[[1, 3], [3, 1]])
+@example(table=[[0, 1], [0, 1]])
+@example(table=[[0, 2], [1, 1]])
+@example(table=[[0, 1], [0, 1], [1, 0]])
+@given(table=counts)
+def test_few_images_have_a_finite_correlation_or_none(table):
+    found = intraclass_correlation(table)
+    assert all(one is None or np.isfinite(one) for one in (found.value, found.low, found.high))
+    assert found.low is None or found.low <= found.high + 1e-9

@@ -17,6 +17,7 @@ from device.export.archive import archive_parts
 from device.export.stored import export_file, load_count
 from device.jobs.correcting import add_cell
 from device.store import Edit, Filter
+from device.web import create_app
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,18 @@ def test_the_same_key_makes_a_correction_once(served, row):
     for _ in range(2):
         store.corrections.undo(row.id, "AB", second.id)
     assert [one.id for one in store.corrections.in_force(row.id)] == [first.id]
+
+
+def test_a_click_on_a_cell_of_another_labelling_is_refused(served, row):
+    """A page that was offline sends its clicks when somebody has saved another threshold: the numbers moved on."""
+    client = create_app(served.service, needs_login=False).test_client()
+    path, seen = f"/api/v1/counts/{row.id}", row.revision
+    late = {"action": "remove", "cell_id": 1, "revision": seen}
+    assert client.post(f"{path}/relabel", json={"min_area_px": 2.0}).status_code == 200
+    answer = client.post(f"{path}/corrections", json=late)
+    assert (answer.status_code, served.store.corrections.of(row.id)) == (409, [])
+    now = {**late, "revision": served.store.counts.get(row.id).revision}
+    assert client.post(f"{path}/corrections", json=now).status_code == 200
 
 
 def test_judging_a_doubtful_object_is_kept_and_can_be_turned_round(served, row):

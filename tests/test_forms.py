@@ -118,3 +118,22 @@ def test_a_broken_form_is_a_mistake_of_the_client(tmp_path, content_type):
     client = create_app(make_service(tmp_path)).test_client()
     answer = client.post("/api/v1/counts", data=HEAD + b"x" + END, content_type=content_type)
     assert (answer.status_code, list(answer.json)) == (400, ["error"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("/api/v1/assays", b"x", "multipart/form-data"),
+        ("/api/v1/studies", b"x", "multipart/form-data; boundary="),
+        ("/api/v1/assays", b"--a\r\nnothing", "multipart/form-data; boundary=a"),
+        ("/api/v1/counts", b"[" * 50_000, "application/json"),
+        ("/api/v1/looks", b"[" * 50_000, "application/json"),
+    ],
+)
+def test_a_damaged_body_where_another_kind_was_expected_gets_a_sentence(tmp_path, path, body, kind):
+    service = make_service(tmp_path)
+    client = create_app(service, needs_login=False).test_client()
+    answer = client.post(path, data=body, content_type=kind)
+    service.stop()
+    assert answer.status_code in (400, 415, 422), answer.json
+    assert answer.json["error"]

@@ -190,6 +190,32 @@ def test_counts_of_one_image_find_each_other_in_any_order(resting, tmp_path):
     assert newest.version_of == oldest.id
 
 
+def test_counts_of_one_image_find_each_other_although_the_first_was_deleted(resting, tmp_path):
+    """On either side: there the later ones still belong together, here the next one becomes the first."""
+    pi, outbox = resting
+    store = pi.require_store()
+    first = store.counts.search()[0]
+    inbox = make_service(tmp_path / "central").require_store().inbox
+    send_all(outbox, inbox)
+    make_service(tmp_path / "central").require_store().counts.delete(inbox_rows(tmp_path)[0].id)
+    for diameter_px in (30.0, 32.0):
+        pi.require_counter().recounter.recount([first], Again(cell_diameter_px=diameter_px))
+    wait_for(lambda: len(store.counts.search(Filter(status="done"))) == 3)
+    send_all(outbox, inbox)
+    newest, oldest = inbox_rows(tmp_path)
+    assert (oldest.version_of, newest.version_of) == (None, oldest.id)
+    store.counts.delete(first.id)
+    send_all(outbox, inbox)
+    newest, oldest = inbox_rows(tmp_path)
+    assert (oldest.version_of, newest.version_of) == (None, oldest.id)
+
+
+def send_all(outbox, inbox):
+    while (parcel := outbox.next(False)) is not None:
+        inbox.receive(SENDER, *pack(parcel))
+        outbox.mark_passed(parcel)
+
+
 def inbox_rows(tmp_path):
     return make_service(tmp_path / "central").require_store().counts.search()
 

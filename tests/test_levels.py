@@ -20,6 +20,11 @@ def segmenter():
     return load_segmenter(find_model("fast"), 2)
 
 
+BRIGHT = np.minimum(DEEP.astype(np.uint32) * 4095 // int(np.percentile(DEEP, 99.5)), 4095)
+BRIGHT = BRIGHT.astype(np.uint16)
+"""Its brightest cells are at full scale."""
+
+
 def read(data, **reading):
     return decode_frame(data, "a.tif", Reading(**reading))
 
@@ -67,9 +72,8 @@ def test_every_form_of_the_same_light_is_the_same_light(data):
 
 @pytest.mark.parametrize("offset", [100, 300])
 def test_a_camera_offset_does_not_push_a_frame_into_the_next_range(offset):
-    bright = np.minimum(DEEP.astype(np.uint32) * 4095 // int(np.percentile(DEEP, 99.5)), 4095)
-    plain = read(tiff(bright.astype(np.uint16)))
-    frame = read(tiff((bright + offset).astype(np.uint16)))
+    plain = read(tiff(BRIGHT))
+    frame = read(tiff(BRIGHT + np.uint16(offset)))
     assert frame.taken.full_scale == plain.taken.full_scale == 4095
     assert frame.taken.offset == pytest.approx(offset, abs=40)
     assert np.abs(as_shown(frame).astype(int) - as_shown(plain)).max() <= 3
@@ -117,3 +121,51 @@ def test_bits_of_a_header_are_an_upper_bound_only():
     assert read(ome(hot(DEEP, 200, 9000), "YX", SignificantBits=12)).bits == 12
     dark = np.full((40, 50), 90, np.uint16)
     assert read(ome(dark, "YX", SignificantBits=12)).bits == 10  # no camera of 12 bits gives 8
+
+
+@pytest.mark.parametrize("value", [(4096, 16000), (65535, 65536), (0, 1)])
+@pytest.mark.parametrize("share", [5e-4, 5e-3])
+def test_hot_and_dead_pixels_do_not_count_however_many_there_are(value, share):
+    image = BRIGHT + np.uint16(300)
+    spoilt = RNG.random(image.shape) < share
+    image[spoilt] = RNG.integers(*value, np.count_nonzero(spoilt))
+    taken = read(tiff(image)).taken
+    assert taken.full_scale == 4095
+    assert taken.offset == pytest.approx(300, abs=40)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_hot_pixels_do_not_make_a_dim_frame_bright(depth):
+    image = (GREY // 6).astype(depth) * depth(1 if depth == np.uint8 else 16)
+    image[::31, ::13] = 255 if depth == np.uint8 else 4095
+    assert flags(read(tiff(image))) == ["dim"]
+
+
+def test_a_dim_frame_of_8_bits_promises_nothing_above_its_count(segmenter):
+    result = count_frame(read(png(COLOUR // 8)), segmenter, CountSettings()).result
+    assert [flag.code for flag in result.flags][:1] == ["dim"]
+    assert result.interval[1] is None
+    assert flags(read(png(COLOUR))) == []
+    assert file_flags(read(png(COLOUR // 8)).taken, "grey") == ()
+
+
+@pytest.mark.parametrize("offset", [1, 100, 1000])
+def test_multiples_of_a_number_fit_the_range_of_the_samples(offset):
+    wide = (BRIGHT.astype(np.uint32) * 14 + 2 * offset).astype(np.uint16)
+    frame = read(tiff(wide))
+    assert frame.taken.full_scale == 65535
+    assert frame.taken.used_share > 0.65
+
+
+def test_an_offset_is_subtracted_from_multiples_of_a_number():
+    frame = read(tiff(BRIGHT * np.uint16(4) + np.uint16(1000)))
+    assert frame.taken.full_scale == 4 * 4095
+    assert frame.taken.offset == pytest.approx(1000, abs=100)
+
+
+def test_the_empty_corners_of_a_mosaic_do_not_hide_the_offset():
+    image = BRIGHT + np.uint16(400)
+    image[:40, :60] = image[-30:, -90:] = 0
+    taken = read(tiff(image)).taken
+    assert taken.full_scale == 4095
+    assert taken.offset >= 400

@@ -13,6 +13,7 @@ from device.jobs.intake import CountOptions
 from device.jobs.recounting import Again, carry_marks
 from device.store import Filter
 from device.store.records import Correction
+from device.store.studies import Place, Study
 from device.web import create_app
 from device.web.records import CountState
 
@@ -165,3 +166,18 @@ def test_what_is_said_of_a_count_hides_nothing_of_its_result():
     )
     both = state.keys() & result.keys()
     assert {name: state[name] for name in both} == {name: result[name] for name in both}
+
+
+def test_what_was_counted_again_stays_one_image_when_its_first_count_is_deleted(service):
+    store = service.store
+    first = count(service)
+    second, third = again(service, [first], cell_diameter_px=30.0), again(service, [first])
+    store.counts.delete(first.id)
+    rows = [store.counts.get(one.id) for one in (*second, *third)]
+    assert [row.version_of for row in rows] == [None, rows[0].id]
+    assert [row.id for row in store.counts.search(Filter(newest=True))] == [rows[1].id]
+    store.studies.save(Study(name="torpor"))
+    store.studies.assign("torpor", {rows[1].id: Place(group="a", subject="m1")})
+    (image,) = store.studies.images("torpor")
+    assert (image.row.id, image.versions) == (rows[1].id, 2)
+    assert store.studies.places_of(rows[0]) == store.studies.places_of(rows[1]) != {}

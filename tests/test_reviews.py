@@ -337,6 +337,35 @@ def test_a_consensus_becomes_corrections_and_a_reviewed_count(store):
     assert review_result(store, review.id).pairs[1].bland_altman.mean == 0
 
 
+def test_a_consensus_corrects_the_count_that_the_study_reads(store, lab):
+    review = finished_review(store, "Anna", number=8)
+    key = review.order("Anna")[0]
+    lab.require_counter().recounter.recount(
+        [store.counts.get(review.keys[key])], Again(cell_diameter_px=32)
+    )
+    wait_for(lambda: all_done(lab), what="the counts")
+    marks = cells_of(store, review.keys[key])[1:]
+    assert agree(store, review.id, key, marks, "lead") == len(marks)
+    newest = store.counts.versions(
+        store.counts.get(review.keys[key]).version_of or review.keys[key]
+    )[-1]
+    (line,) = [one for one in image_lines(store, "torpor") if one.count_id == newest.id]
+    assert (line.count, line.reviewed_by) == (len(marks), "agreed by Anna")
+
+
+def test_who_marks_under_another_name_stands_in_the_log(store, lab):
+    review = begin_review(store, "torpor", ("Anna",), number=8, seed=12)
+    key = review.order("Anna")[0]
+    bearer = {"Authorization": f"Bearer {store.access.create_token('plate reader')}"}
+    client = create_app(lab, needs_login=True).test_client()
+    marks = {"observer": "Anna", "image": key, "points": [[1, 2]]}
+    sent = client.post(f"/api/v1/reviews/{review.id}/marks", json=marks, headers=bearer)
+    assert sent.status_code == 200
+    (line,) = [one for one in store.reviews.log(review.id) if one.what == "marked"]
+    assert (line.who, line.detail["account"]) == ("Anna", "plate reader")
+    assert store.reviews.faults(review.id) == []
+
+
 @pytest.mark.sqlite
 def test_the_report_holds_the_sentence_of_the_review(store):
     pytest.importorskip("statsmodels")

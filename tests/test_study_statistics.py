@@ -15,17 +15,21 @@ The figures of R were printed by:
     anova(lme(y ~ g, random = ~1 | s, data = d))
 """
 
+import math
+
 import numpy as np
 import pytest
 
 pytest.importorskip("statsmodels")
 
+from device.store.reviews import Marked, Review
 from device.store.studies import Place, Study
-from device.studies.analysis import Analysis, Findings
-from device.studies.comparing import compare
+from device.studies.analysis import Analysis, Findings, SubjectValue
+from device.studies.comparing import Comparison, compare
 from device.studies.methods import _statistics
-from device.studies.notes import outliers
+from device.studies.notes import notes_of, outliers
 from device.studies.pairing import compare_paired
+from device.studies.statement import SeenImage, sampling_sentence
 from device.studies.uncertainty import carry, draw_counts
 from device.studies.values import ImageLine, Subject, value_of, values_by_group
 
@@ -193,6 +197,36 @@ def test_an_outlier_is_named_and_a_steady_group_has_none():
     assert outliers({"a": [10, 60, 10]}) == []
 
 
+def test_large_numbers_stand_as_people_write_them():
+    values = [10_000.0, 10_100.0, 9_900.0, 10_050.0, 61_234.0]
+    dots = tuple(
+        SubjectValue(group="a", subject=f"m{n}", value=value, slices=1, missing=0, uncertainty=0)
+        for n, value in enumerate(values)
+    )
+    dense = Analysis(
+        region="", unit="cells per mm²", values=dots, groups=(), comparison=Comparison()
+    )
+    study = Study(name="torpor")
+    assert notes_of(study, [], [], [dense])["Outliers"] == ("subject m4 (a): 61234 cells per mm²",)
+    keys = {"k1": "1", "k2": "2"}
+    review = Review(id="r", study="torpor", observers=("ann",), seed=1, of={"all": 11}, keys=keys)
+    marks = {(key, "ann"): Marked(points=(), done=True) for key in keys}
+    seen = [
+        SeenImage(
+            key=key,
+            count_id=key,
+            image=key,
+            automatic=((1.0, 1.0),) * cells,
+            reach_px=5,
+            stratum="all",
+        )
+        for key, cells in (("k1", 10), ("k2", 200))
+    ]
+    sentence = sampling_sentence(review, marks, seen)
+    assert "e+" not in sentence
+    assert "± 1" in sentence
+
+
 def methods_of(values, tests="means", *, paired=False):
     """What the methods section says about the statistics of these groups."""
     comparison = (compare_paired if paired else compare)(values, tests)
@@ -226,3 +260,12 @@ def test_the_methods_name_the_test_behind_every_p_value(tests, paired, said):
     assert said in text
     assert "No test was made" not in text
     assert "No test was made" in methods_of({"a": [1, 1, 1], "b": [2, 2, 2]}, tests, paired=paired)
+
+
+def test_ranks_are_counted_exactly_as_r_does_also_in_larger_groups():
+    """wilcox.test(11:20, 1:10)$p.value: of all ways to deal 20 subjects out, 2 are as extreme."""
+    apart = {"a": list(range(1, 11)), "b": list(range(11, 21))}
+    assert compare(apart, "ranks").p == pytest.approx(2 / math.comb(20, 10), rel=1e-9)
+    tied = {"a": [0.3, *range(2, 11)], "b": [0.1 + 0.2, *range(11, 20)]}
+    same = {"a": [0.3, *range(2, 11)], "b": [0.3, *range(11, 20)]}
+    assert compare(tied, "ranks").p == compare(same, "ranks").p

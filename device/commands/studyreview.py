@@ -128,6 +128,7 @@ def _sample_size(opened: Opened) -> click.Command:
         from device.studies.reviewing import error_sd
         from device.studies.sampling import sample_size
         from device.studies.values import image_lines
+        from device.studies.words import number_text
 
         with opened(settings) as store:
             store.studies.get(name)
@@ -136,7 +137,7 @@ def _sample_size(opened: Opened) -> click.Command:
             needed = sample_size(sd, precision or 1.0, images)
         click.echo(
             f"{needed} of {images} images give the mean error to within {precision or 1.0:g} cells (the error of one "
-            f"image is expected to scatter by {sd:.2g} cells)."
+            f"image is expected to scatter by {number_text(sd, 2)} cells)."
         )
 
     return size

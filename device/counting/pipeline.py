@@ -178,7 +178,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
     flags = (
         *model_flags(seen.card),
         *doubt_flags(seen.doubt, confidence),
-        *file_flags(frame.taken),
+        *file_flags(frame.taken, seen.card.view),
         *size_flags(settings.objective, settings.assay, frame),
         *frame_flags(statistics, usual_frame(seen)),
     )

@@ -32,6 +32,10 @@ _MISDECLARED_SHARE = 0.01
 _LEAST_LEVELS = 32
 """Fewer values may have a common divisor by chance."""
 _MAX_SAMPLED = 1_000_000
+_GLANCED_AT = 100_000
+"""Samples that tell how bright a picture of 8 bits is."""
+_PADDING_GAP = 32
+"""No sample between 0 and this: zeros are the empty corners of a mosaic, not the camera's darkest value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +68,8 @@ def find_levels(decoded: Decoded, asked: Reading, counted: np.ndarray | None = N
         decoded = _turn_round(decoded, asked, counted)
     samples = decoded.samples
     if samples.dtype == np.uint8 and asked.full_scale is None and asked.offset is None:
-        return Levels(samples, 0, 255, "samples", 1.0, 8)
+        top, _ = _ends(_histogram(samples, counted, _GLANCED_AT))
+        return Levels(samples, 0, 255, "samples", top / 255, 8)
     histogram = _histogram(samples, counted)
     decoded = replace(decoded, declared_bits=_check_declared_bits(decoded, histogram))
     found = (
@@ -142,13 +147,19 @@ def _guess(decoded: Decoded, histogram: np.ndarray) -> _Range:
         return _Range(_SIGNED_ZERO, _full(top - _SIGNED_ZERO, declared), "values")
     divisor = _common_divisor(histogram)
     if divisor > 1:
-        return _Range(0, divisor * _full(top // divisor, None), "values")
-    full = _full(top, declared)
-    source = "header" if declared and full == 2**declared - 1 else "values"
-    without = _full(top - floor, declared)
+        offset, full = _fit(top // divisor, floor // divisor, None)
+        return _Range(divisor * offset, min(divisor * full, len(histogram) - 1), "values")
+    offset, full = _fit(top, floor, declared)
+    from_header = declared and not offset and full == 2**declared - 1
+    return _Range(offset, full, "header" if from_header else "values")
+
+
+def _fit(top: int, floor: int, declared: int | None) -> tuple[int, int]:
+    """Offset and full scale; the floor is taken off where that makes the range smaller."""
+    full, without = _full(top, declared), _full(top - floor, declared)
     if without < full and floor <= _LARGEST_OFFSET * without:
-        return _Range(floor, without, "values")
-    return _Range(0, full, source)
+        return floor, without
+    return 0, full
 
 
 def _full(top: int, declared_bits: int | None) -> int:
@@ -168,12 +179,19 @@ def _light(samples: ImageArray, found: _Range) -> ImageArray:
     return cast(ImageArray, np.maximum(samples, offset) - offset)
 
 
-def _histogram(samples: ImageArray, counted: np.ndarray | None) -> np.ndarray:
-    """How often each value occurs, on a grid of at most a million samples."""
-    step = max(1, int(np.ceil(np.sqrt(samples.size / _MAX_SAMPLED))))
-    seen = samples[::step, ::step]
+def _histogram(
+    samples: ImageArray, counted: np.ndarray | None, most: int = _MAX_SAMPLED
+) -> np.ndarray:
+    """How often each value occurs, on a grid of at most that many samples.
+
+    Each is the middle one of three neighbours, so that hot and dead pixels do not count however many there are.
+    """
+    step = max(1, int(np.ceil(np.sqrt(samples.size / most))))
+    left, seen, right = (samples[::step, first : first - 2 or None : step] for first in range(3))
+    seen = np.maximum(np.minimum(left, seen), np.minimum(np.maximum(left, seen), right))
     if counted is not None and counted.any():
-        seen = seen[counted[::step, ::step]]
+        chosen = counted[::step, 1:-1:step]
+        seen = seen[chosen] if chosen.any() else seen
     found = np.bincount(seen.ravel(), minlength=int(np.iinfo(samples.dtype).max) + 1)
     return _without_drawn(found)
 
@@ -207,7 +225,10 @@ def _ends(histogram: np.ndarray) -> tuple[int, int]:
     top = (
         len(histogram) - 1 - int(np.searchsorted(above, _allow_hot_pixels(histogram), side="right"))
     )
-    return max(top, 0), _first_above(histogram, round(_FLOOR_SHARE * total))
+    inside = histogram
+    if not histogram[1:_PADDING_GAP].any() and histogram[0] < total:
+        inside = np.concatenate(([0], histogram[1:]))
+    return max(top, 0), _first_above(inside, round(_FLOOR_SHARE * int(inside.sum())))
 
 
 def _first_above(histogram: np.ndarray, left_out: int) -> int:

@@ -134,7 +134,7 @@ def carry_over(store: Store, row: CountRow, result: CountResult) -> Carried:
     except FluocountError as error:
         _log.warning("corrections and regions of %s are not carried over: %s", before.id, error)
         return Carried()
-    if _picture(earlier) != _picture(result):
+    if picture_of(earlier) != picture_of(result):
         return Carried()
     return Carried(marks=carry_marks(log, result), regions=before.regions)
 
@@ -175,7 +175,7 @@ def _version_before(store: Store, row: CountRow) -> CountRow | None:
     return done[-1] if done else None
 
 
-def _picture(result: CountResult) -> tuple[object, ...]:
-    """Which picture of the file was counted."""
+def picture_of(result: CountResult) -> tuple[object, ...]:
+    """Which picture of the file was counted: equal where places in one are places in the other."""
     taken, asked = result.taken, result.taken.asked
     return taken.channel, taken.plane, asked.scene, result.width, result.height

@@ -164,6 +164,7 @@ class Counts(CountLists):
                     f"The count of {row.image} is running; cancel it before you delete it."
                 )
             require_free(connection, row)
+            rows.hand_on(connection, count_id)
             connection.execute("DELETE FROM counts WHERE id = ?", (count_id,))
         self._folders.remove(count_id)
 

@@ -235,18 +235,26 @@ def _note(connection: Connection, sender: Instrument, count: ForwardedCount, kno
 def _join_versions(
     connection: Connection, sender: Instrument, count: ForwardedCount, count_id: str
 ) -> None:
-    """Counts of one image find each other whichever came first."""
+    """Counts of one image find each other whichever came first, and whichever was deleted here."""
+    of = """
+        SELECT COALESCE(counts.version_of, counts.id) FROM received JOIN counts ON counts.id = count_id
+        WHERE received.instrument = ? AND ? IN (remote_id, received.version_of) AND counts.id != ?
+        ORDER BY remote_id = ? DESC, sequence LIMIT 1"""
+    if count.version_of is not None:
+        asked = (sender.id, count.version_of, count_id, count.version_of)
+        first = connection.execute(of, asked).fetchone()
+        if first is not None and first[0] != count_id:
+            connection.execute(
+                "UPDATE counts SET version_of = ? WHERE id = ?", (first[0], count_id)
+            )
+    own = connection.execute(
+        "SELECT COALESCE(version_of, id) FROM counts WHERE id = ?", (count_id,)
+    ).fetchone()[0]
     connection.execute(
-        "UPDATE counts SET version_of = ? WHERE id IN "
+        "UPDATE counts SET version_of = ? WHERE id != ? AND id IN "
         "(SELECT count_id FROM received WHERE instrument = ? AND version_of = ?)",
-        (count_id, sender.id, count.id),
+        (own, own, sender.id, count.id),
     )
-    first = connection.execute(
-        "SELECT count_id FROM received WHERE instrument = ? AND remote_id = ?",
-        (sender.id, count.version_of),
-    ).fetchone()
-    if first is not None:
-        connection.execute("UPDATE counts SET version_of = ? WHERE id = ?", (first[0], count_id))
 
 
 _SAID = (

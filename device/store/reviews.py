@@ -162,9 +162,9 @@ class Reviews:
         return {(row["key"], row["observer"]): _read_marked(row) for row in found}
 
     def save_marks(
-        self, review_id: str, key: str, observer: str, points: Points, *, done: bool
+        self, review_id: str, key: str, observer: str, points: Points, *, done: bool, **detail: str
     ) -> None:
-        """Keep what an observer marked.
+        """Keep what an observer marked; `detail` goes into the log with it.
 
         Raises:
             ConflictError: the image is done, or the review is finished.
@@ -184,7 +184,8 @@ class Reviews:
                 (key, observer, encoded, done),
             )
             what = "done" if done else "marked"
-            append(connection, review_id, observer, what, image=key, marks=points_digest(points))
+            digest = points_digest(points)
+            append(connection, review_id, observer, what, image=key, marks=digest, **detail)
 
     def note(self, review_id: str, who: str, what: str, **detail: str) -> None:
         """Add a line to the log: started, paused, agreed.

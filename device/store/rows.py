@@ -54,6 +54,15 @@ def family(connection: Connection, first_id: str) -> list[CountRow]:
     return [to_row(row) for row in found]
 
 
+def hand_on(connection: Connection, first_id: str) -> None:
+    """Before the first count of an image is deleted, the next of those made by counting it again becomes the first."""
+    heirs = [row.id for row in family(connection, first_id) if row.id != first_id]
+    if heirs:
+        sql = "UPDATE counts SET version_of = ? WHERE version_of = ?"
+        connection.execute(sql, (heirs[0], first_id))
+        connection.execute("UPDATE counts SET version_of = NULL WHERE id = ?", (heirs[0],))
+
+
 def get_own(database: Database, count_id: str) -> CountRow:
     """The row of a count that was made here, to be changed.
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 LIMITS_SD = 1.96
 """The limits of agreement hold 95 % of the differences (Bland and Altman 1986)."""
+_NOTHING = 1e-9
+"""A variance of whole counts below this is rounding."""
 Values = Sequence[float] | npt.NDArray[np.float64]
 Points = Sequence[tuple[float, float]]
 
@@ -37,7 +39,7 @@ class BlandAltman(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Icc(msgspec.Struct, frozen=True, kw_only=True):
-    """Intraclass correlation with its 95 % interval; None where the images do not differ."""
+    """Intraclass correlation with its 95 % interval; None where too little differs to tell it."""
 
     value: float | None
     low: float | None
@@ -94,27 +96,44 @@ def intraclass_correlation(table: npt.ArrayLike) -> Icc:
     Args:
         table: (images, raters) counts; at least two of each.
     """
-    from scipy.stats import f
-
     counts = np.asarray(table, dtype=float)
     images, raters = counts.shape
     if images < 2 or raters < 2 or np.ptp(counts) == 0:
         return Icc(value=None, low=None, high=None)
     between, columns, rest = _mean_squares(counts)
     lower_part = between + (raters - 1) * rest + raters * (columns - rest) / images
+    if lower_part < _NOTHING:  # two images, exchanged: no variance is left to share out
+        return Icc(value=None, low=None, high=None)
     value = (between - rest) / lower_part
     if value >= 1 or rest + columns == 0:
-        return Icc(value=float(value), low=None, high=None)
-    a = raters * value / (images * (1 - value))
-    b = 1 + raters * value * (images - 1) / (images * (1 - value))
-    freedom = (a * columns + b * rest) ** 2 / (
-        (a * columns) ** 2 / (raters - 1) + (b * rest) ** 2 / ((images - 1) * (raters - 1))
-    )
-    below, above = f.ppf(0.975, images - 1, freedom), f.ppf(0.975, freedom, images - 1)
-    scatter = raters * columns + (raters * images - raters - images) * rest
-    low = images * (between - below * rest) / (below * scatter + images * between)
-    high = images * (above * between - rest) / (scatter + images * above * between)
-    return Icc(value=float(value), low=float(low), high=float(high))
+        return Icc(value=value, low=None, high=None)
+    low, high = _icc_interval(value, counts.shape, (between, columns, rest))
+    if not np.isfinite([low, high]).all():
+        return Icc(value=value, low=None, high=None)
+    return Icc(value=value, low=low, high=high)
+
+
+def _icc_interval(
+    value: float, shape: tuple[int, ...], squares: tuple[float, float, float]
+) -> tuple[float, float]:
+    """The interval of McGraw and Wong; not finite where images or raters do not differ, as few images may not."""
+    from scipy.stats import f
+
+    images, raters = shape
+    between, columns, rest = np.array(
+        squares
+    )  # NumPy's numbers: a division by nothing is no exception
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a = raters * value / (images * (1 - value))
+        b = 1 + raters * value * (images - 1) / (images * (1 - value))
+        freedom = (a * columns + b * rest) ** 2 / (
+            (a * columns) ** 2 / (raters - 1) + (b * rest) ** 2 / ((images - 1) * (raters - 1))
+        )
+        below, above = f.ppf(0.975, images - 1, freedom), f.ppf(0.975, freedom, images - 1)
+        scatter = raters * columns + (raters * images - raters - images) * rest
+        low = images * (between - below * rest) / (below * scatter + images * between)
+        high = images * (above * between - rest) / (scatter + images * above * between)
+    return float(low), float(high)
 
 
 def match_points(first: Points, second: Points, reach_px: float) -> list[tuple[int, int]]:

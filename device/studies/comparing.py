@@ -19,6 +19,8 @@ LEAST_SUBJECTS = 3
 CONFIDENCE = 0.95
 NO_SCATTER = 1e-9
 """A scatter below this is rounding: a test would call any difference certain."""
+MOST_EXACT = 50
+"""R counts all cases of a test by ranks below that."""
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,9 +119,7 @@ def compare(
 def _two(values: dict[str, list[float]], tests: Tests, effects: tuple[Effect, ...]) -> Comparison:
     first, second = values.values()
     if tests == "ranks":
-        from scipy.stats import mannwhitneyu
-
-        found = mannwhitneyu(second, first)
+        found = _mann_whitney(first, second)
         return overall("Mann-Whitney U test", "U", (), found.statistic, found.pvalue, effects)
     statistic, p, freedom = _means(first, second).ttest_ind(usevar="unequal")
     return overall("Welch's t test", "t", (freedom,), statistic, p, effects)
@@ -234,9 +234,7 @@ def _effect(
     means = _means(first, second)
     low, high = means.tconfint_diff(alpha=alpha, usevar="unequal")
     if tests == "ranks":
-        from scipy.stats import mannwhitneyu
-
-        p, standardized = mannwhitneyu(second, first).pvalue, _above(first, second)
+        p, standardized = _mann_whitney(first, second).pvalue, _above(first, second)
     else:
         p, standardized = means.ttest_ind(usevar="unequal")[1], _hedges(first, second)
     return Effect(
@@ -252,6 +250,20 @@ def _effect(
         standardized_low=standardized[1],
         standardized_high=standardized[2],
     )
+
+
+def _mann_whitney(first: Sequence[float], second: Sequence[float]) -> Any:
+    """As R has it: exact for few subjects without ties, else the normal approximation corrected for continuity.
+
+    SciPy alone is exact only where a group has eight subjects or fewer.
+    """
+    from scipy.stats import mannwhitneyu
+
+    values = np.round([*first, *second], 9)  # 0.1 + 0.2 is 0.3, too
+    is_tied = np.unique(values).size < values.size
+    exact = not is_tied and max(len(first), len(second)) < MOST_EXACT
+    one, two = values[: len(first)], values[len(first) :]
+    return mannwhitneyu(two, one, method="exact" if exact else "asymptotic")
 
 
 def _means(first: Sequence[float], second: Sequence[float]) -> Any:

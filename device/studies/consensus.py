@@ -2,9 +2,10 @@
 
 import msgspec
 
-from device.errors import NotFoundError
+from device.errors import ConflictError, NotFoundError
 from device.export.stored import stored_labels
 from device.jobs.marking import marks_of_points
+from device.jobs.recounting import picture_of
 from device.store import Edit, Store
 from device.store.reviews import Points
 from device.studies.agreement import match_points
@@ -52,15 +53,17 @@ def shared_marks(store: Store, review_id: str, key: str) -> list[Shared]:
 def agree(store: Store, review_id: str, key: str, points: Points, who: str) -> int:
     """Store the marks that the observers agreed on as corrections of the count; returns the corrected count.
 
+    Where the image was counted again since, they correct its newest count, which is the one that the study reads.
+
     Raises:
-        ConflictError: the review is still blinded.
+        ConflictError: the review is still blinded, or the newest count is of another channel or plane.
         NotFoundError: there is no such review or image.
         InputError: a point lies outside the image.
     """
     review = store.reviews.require_finished(review_id)
     if key not in review.keys:
         raise NotFoundError("There is no such image in this review.")
-    count_id = review.keys[key]
+    count_id = _newest_of_picture(store, review.keys[key])
     result = store.result(count_id)
     by = f"agreed by {', '.join(review.observers)}"[:_MAX_AUTHOR_CHARS]
     found = marks_of_points(points, result, stored_labels(store, count_id), by, sure=True)
@@ -68,6 +71,18 @@ def agree(store: Store, review_id: str, key: str, points: Points, who: str) -> i
     row = store.counts.edit(count_id, Edit(reviewed_by=by))
     store.reviews.note(review_id, who, "agreed", image=key)
     return row.corrected_count or 0
+
+
+def _newest_of_picture(store: Store, count_id: str) -> str:
+    row = store.counts.get(count_id)
+    family = store.counts.versions(row.version_of or row.id)
+    newest = [one for one in family if one.status == "done"][-1]
+    if picture_of(store.result(newest.id)) != picture_of(store.result(count_id)):
+        raise ConflictError(
+            f"{row.image} was counted again since the review, in another channel or plane: the marks do not fit the "
+            "count that the study reads. Count it again as it was reviewed, then agree."
+        )
+    return newest.id
 
 
 def _middle(points: list[tuple[float, float]]) -> tuple[float, float]:

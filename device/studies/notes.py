@@ -8,6 +8,7 @@ import numpy as np
 from device.store.studies import Study
 from device.studies.comparing import Values
 from device.studies.values import ImageLine, Subject, find_repeated, flag_words
+from device.studies.words import number_text
 
 if TYPE_CHECKING:
     from device.studies.analysis import Analysis, SubjectValue
@@ -95,7 +96,9 @@ def _outlier_notes(subjects: Sequence[Subject], analyses: Sequence["Analysis"]) 
         numbers = {group: [one.value for one in own] for group, own in by_group.items()}
         for group, at in outliers(numbers):
             one = by_group[group][at]
-            told.append(f"subject {one.subject} ({group}): {one.value:.4g} {analysis.unit}")
+            told.append(
+                f"subject {one.subject} ({group}): {number_text(one.value, 4)} {analysis.unit}"
+            )
     for subject in subjects:
         counts = {subject.name: [float(line.count or 0) for line in subject.lines]}
         for _, at in outliers(counts):

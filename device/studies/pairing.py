@@ -9,6 +9,7 @@ import numpy as np
 from device.store.studies import Tests
 from device.studies.comparing import (
     LEAST_SUBJECTS,
+    MOST_EXACT,
     NO_SCATTER,
     Comparison,
     Effect,
@@ -17,8 +18,6 @@ from device.studies.comparing import (
 )
 from device.studies.values import Subject
 
-_MOST_EXACT = 50
-"""R counts all cases below that."""
 HOTELLING = "Hotelling's T² test of the differences within subjects"
 """It lets the differences between groups scatter and go together as they like. The analysis of variance with repeated
 measures, which statsmodels does not correct for that (sphericity), finds differences where there are none."""
@@ -151,5 +150,5 @@ def _wilcoxon(first: Any, second: Any) -> Any:
 
     differences = np.round(np.subtract(second, first), 9)  # 0.3 - 0.1 is 0.2, too
     is_tied = np.unique(np.abs(differences)).size < differences.size or not differences.all()
-    method = "asymptotic" if is_tied or differences.size >= _MOST_EXACT else "exact"
+    method = "asymptotic" if is_tied or differences.size >= MOST_EXACT else "exact"
     return wilcoxon(differences, correction=True, method=method)

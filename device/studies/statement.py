@@ -5,6 +5,7 @@ import numpy as np
 
 from device.store.reviews import Marked, Points, Review
 from device.studies.sampling import mean_precision
+from device.studies.words import number_text
 
 
 class SeenImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ def sampling_sentence(review: Review, marks: Marks, images: list[SeenImage]) -> 
     if spread is None:
         return f"{text}."
     reach = mean_precision(spread, len(images), total)
-    return f"{text}; they tell the mean error to within ± {reach:.2g} cells (95 % confidence)."
+    return f"{text}; they tell the mean error to within ± {number_text(reach, 2)} cells (95 % confidence)."
 
 
 def _error(review: Review, marks: Marks, images: list[SeenImage]) -> tuple[float, float | None]:

@@ -8,6 +8,7 @@ from typing import Any
 from apiflask import APIFlask, HTTPError
 from flask import Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
 from device.errors import (
     BusyError,
@@ -164,10 +165,17 @@ def _flatten(detail: Any, name: str = "") -> str:
 
 
 def _came(name: str) -> Any:
-    """What the request said there, None if that cannot be known."""
-    body = request.get_json(silent=True) if request.is_json else None
-    said = body if isinstance(body, dict) else {}
-    return said.get(name, request.values.get(name))
+    """What the request said there, None if that cannot be known: no error may come out of the answer to one."""
+    try:
+        body = request.get_json(silent=True) if request.is_json else None
+        said = body if isinstance(body, dict) else {}
+        return said.get(name, request.values.get(name))
+    except (
+        FluocountError,
+        HTTPException,
+        RecursionError,
+    ):  # a damaged or too deep body where none was expected
+        return None
 
 
 _LOCATIONS = frozenset({"json", "query", "form", "files", "form_and_files", "headers"})

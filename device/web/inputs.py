@@ -158,14 +158,14 @@ class OutlinesQuery(RelabelQuery):
 
 
 class CorrectionForm(Strict):
-    """`add` needs x and y; `remove`, `accept` and `reject` need cell_id; `undo` reverts the last correction in force,
-    or the one given by correction_id."""
+    """`add` needs x and y; `undo` may name a correction_id; others need a cell_id, best with its revision."""
 
     action = String(required=True, validate=OneOf(["add", "remove", "accept", "reject", "undo"]))
     x = Float(validate=Range(-_LARGEST, _LARGEST))
     y = Float(validate=Range(-_LARGEST, _LARGEST))
     cell_id = Integer(validate=Range(0, _LARGEST))
     correction_id = Integer(validate=Range(0, _LARGEST))
+    revision = Integer(validate=Range(0, _LARGEST))
     who = text_field(100)
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 
 from device.counting.assay import Assay, Objective
-from device.counting.card import Confidence, CountStatistics, ModelCard, NormalFrame, Range
+from device.counting.card import Confidence, CountStatistics, ModelCard, NormalFrame, Range, View
 from device.counting.confidence.statistics import MeasuredCount, MeasuredFrame
 from device.counting.records import Flag, Frame, Taken
 
 DIM_SHARE = 0.65
 """At two thirds of the light the models still find three cells of four, at half of it every other one."""
+
+DIM_8_BIT_SHARE = 0.35
+"""Of 8 bits nothing is assumed, and frames of dim tissue are usual; below a third of them real frames lose every other
+cell."""
 
 LEAST_COVERAGE = 0.7
 """Honest 90 % intervals fall below it by chance in one of twelve tests with five frames, in one of eighty with ten."""
@@ -56,14 +60,26 @@ def doubt_flags(doubt: float, confidence: Confidence) -> tuple[Flag, ...]:
     return (Flag(code="unsure", text=text),)
 
 
-def file_flags(taken: Taken | None) -> tuple[Flag, ...]:
-    """What the file leaves in doubt: range, shape of the pixels, and what is no picture of the sample."""
+def file_flags(taken: Taken | None, view: View = "colour") -> tuple[Flag, ...]:
+    """What the file leaves in doubt: range, shape of the pixels, and what is no picture of the sample.
+
+    Args:
+        taken: what is known of the file; None for a camera's frame.
+        view: what the network sees; in the grey one a dim frame of 8 bits is as bright as any.
+    """
     if taken is None:
         return ()
-    return tuple(_doubts(taken))
+    return (*_dim(taken, view), *_doubts(taken))
 
 
-def _doubts(taken: Taken) -> Iterator[Flag]:
+def _dim(taken: Taken, view: View) -> Iterator[Flag]:
+    if taken.range_from == "samples" and view == "colour" and taken.used_share < DIM_8_BIT_SHARE:
+        yield Flag(
+            code="dim",
+            text=f"The brightest parts of the frame reach only {taken.used_share:.0%} of full light: cells may be "
+            "missed, and an empty field looks the same. Expose longer; if the image was made from one of more bits, "
+            "count that one.",
+        )
     if taken.range_from != "samples" and taken.used_share < DIM_SHARE:
         source = {"values": "the values in the file", "header": "the file's header"}.get(
             taken.range_from, "the settings"
@@ -74,6 +90,9 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
             f"{source}: faint cells may be missed. If the camera's full scale is another one, say so (Full "
             "scale on the page, --full-scale in a command), else expose longer.",
         )
+
+
+def _doubts(taken: Taken) -> Iterator[Flag]:
     if "annotations" in taken.ignored_for:
         yield Flag(
             code="annotations",

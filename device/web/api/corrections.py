@@ -6,12 +6,13 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from device.drawing.overlay import outline_png
-from device.errors import InputError
+from device.errors import ConflictError, InputError
 from device.export.stored import stored_labels
 from device.imageio.points import read_points
 from device.jobs.correcting import add_cell
 from device.jobs.marking import marks_of_points
 from device.jobs.relabelling import Change
+from device.store import Store
 from device.web.access import who
 from device.web.api.answers import answers, json, ref
 from device.web.current import service
@@ -52,6 +53,7 @@ def correct(count_id: str, form: dict[str, Any], headers: dict[str, Any]) -> Res
     """Add or remove a cell, accept or reject a doubtful object, or undo; the same key makes it once."""
     found = service().require_store()
     log, name, key = found.corrections, who(form.get("who")), headers.get("idempotency_key")
+    _require_revision(found, count_id, form)
     if form["action"] == "undo":
         row = log.undo(count_id, name, form.get("correction_id"))
     elif form["action"] == "add":
@@ -81,6 +83,15 @@ def preview_outlines(count_id: str, query: dict[str, Any]) -> Response:
     """The outlines of a preview."""
     counted = service().require_counter().relabeller.preview(count_id, Change(**query))
     return Response(outline_png(counted.labels), mimetype="image/png")
+
+
+def _require_revision(store: Store, count_id: str, form: dict[str, Any]) -> None:
+    """A click that comes late, from a page that was offline, must not mean another cell."""
+    if "revision" in form and form["revision"] != store.counts.get(count_id).revision:
+        raise ConflictError(
+            "The cells have other numbers since another threshold or size was saved, so nobody knows which one was "
+            "meant; reload the page and click again."
+        )
 
 
 def _need(form: dict[str, Any], *names: str) -> list[Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
 from device.errors import InputError, NotFoundError
 from device.store import Store
@@ -109,11 +109,9 @@ def step(review_id: str, form: dict[str, Any]) -> Response:
     """An observer starts, goes on or pauses."""
     store = service().require_store()
     review = store.reviews.get(review_id)
-    observer, account = form["observer"], own_name()
+    observer = form["observer"]
     review.require_observer(observer)
-    # Whoever marks under the name of somebody else stands in the log with the own one, too.
-    other = {"account": account} if account and account != observer else {}
-    store.reviews.note(review_id, observer, form["what"], **other)
+    store.reviews.note(review_id, observer, form["what"], **_account(observer))
     return json(_state(store, review))
 
 
@@ -162,7 +160,8 @@ def mark(review_id: str, form: dict[str, Any]) -> Response:
     review = store.reviews.get(review_id)
     key = form["image"]
     _require_inside(store, review, key, points := _points(form["points"]))
-    store.reviews.save_marks(review_id, key, form["observer"], points, done=form.get("done", False))
+    observer, done = form["observer"], form.get("done", False)
+    store.reviews.save_marks(review_id, key, observer, points, done=done, **_account(observer))
     return json(_state(store, review))
 
 
@@ -229,6 +228,12 @@ def settle(review_id: str, key: str, form: dict[str, Any]) -> Response:
     points = _points(form["points"])
     count = agree(service().require_store(), review_id, key, points, who(form.get("who")))
     return json(AgreedView(corrected_count=count))
+
+
+def _account(observer: str) -> dict[str, str]:
+    """Whoever marks under the name of somebody else stands in the log with the own one, too."""
+    account = own_name() or g.get("token_name")
+    return {"account": account} if account and account != observer else {}
 
 
 def _points(sent: list[list[float]]) -> tuple[tuple[float, float], ...]:

@@ -74,7 +74,9 @@ export class Corrections {
   #say(body, { redo = false } = {}) {
     if (!redo) this.redoable = [];
     const who = this.who.value.trim();
-    this.queue.push(who ? { ...body, who } : body);
+    // A number means a cell of this labelling only, however late the click arrives.
+    const seen = "cell_id" in body ? { revision: this.count.revision } : {};
+    this.queue.push({ ...body, ...seen, ...(who ? { who } : {}) });
   }
 
   /** A click whose answer is not there yet: taken out of the queue, or undone as soon as it is saved. */
