@@ -35,15 +35,14 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         asked: what was asked for.
         channel: name or number of the channel; empty where the file has one picture in colour or grey.
         plane: which plane or projection in words, such as "z 3 of 12"; empty where there is one.
-        offset: sample value of no light; it was subtracted.
-        full_scale: sample value of full light after that.
+        offset, full_scale: sample values of no light, which was subtracted, and of full light after that.
         range_from: where the range is from: "samples" (their type), "values" (of the frame), "header" or "settings".
         used_share: part of the range that the brightest pixels reach, a few hot ones aside; 0 to 1.
         pixel_size_from: what the pixel size was taken from; empty where it is unknown.
         pixel_aspect: height of a pixel per width.
-        ignored_px: pixels left out, drawn on the picture or transparent.
-        ignored_for: why: any of "annotations", "transparent", "missing".
+        ignored_px, ignored_for: how many pixels were left out, and why: "annotations", "transparent", "missing".
         maybe_drawn: (x, y) of the middle of what may be drawn; it was not left out.
+        label_image: whether the picture looks like a mask or label image, not like light.
         exposure_s: where the file says so.
         notes: sentences about what could not be read or was chosen without being asked for.
     """
@@ -60,6 +59,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     ignored_px: int = 0
     ignored_for: tuple[str, ...] = ()
     maybe_drawn: tuple[tuple[int, int], ...] = ()
+    label_image: bool = False
     exposure_s: float | None = None
     notes: tuple[str, ...] = ()
 

@@ -27,6 +27,7 @@ from device.imageio.decoded import (
     refuse_kept_apart,
     unreadable,
 )
+from device.imageio.labels import is_label_image
 from device.imageio.levels import Levels, find_levels
 from device.imageio.raster import decode_raster
 from device.imageio.vendor import decode_vendor, vendor_suffix
@@ -146,6 +147,7 @@ def _note_taken(
         ignored_px=0 if ignored is None else int(ignored.sum()),
         ignored_for=reasons,
         maybe_drawn=drawn.places(),
+        label_image=is_label_image(decoded.samples),
         exposure_s=decoded.exposure_s,
         notes=decoded.notes,
     )

@@ -101,6 +101,12 @@ def _doubts(taken: Taken) -> Iterator[Flag]:
         )
     if taken.maybe_drawn:
         yield Flag(code="possible_annotations", text=_maybe_drawn(taken.maybe_drawn))
+    if taken.label_image:
+        yield Flag(
+            code="label_image",
+            text="The picture consists of even areas without any noise: it looks like a mask or label image, not like "
+            "one from a camera. Leave it out, and count the image that it was made from.",
+        )
     if "transparent" in taken.ignored_for:
         yield Flag(
             code="transparent",

@@ -16,6 +16,7 @@ UNTESTED = frozenset(
     {
         "blank",
         "cell_size",
+        "label_image",
         "pixel_shape",
         "pixel_size",
         "possible_annotations",

@@ -24,6 +24,7 @@ const REMEDIES = {
   dim: { label: "Upload it again with its full scale", page: "/upload#full-scale" },
   annotations: { label: "Upload the image without drawings", page: "/upload" },
   possible_annotations: { label: "Upload the image without drawings", page: "/upload" },
+  label_image: { label: "Upload the image that it was made from", page: "/upload" },
   pixel_shape: { label: "Upload an image with square pixels", page: "/upload" },
   transparent: { label: "Upload the whole image", page: "/upload" },
   missing_tiles: { label: "Upload the whole image", page: "/upload" },
