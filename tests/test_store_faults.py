@@ -188,6 +188,29 @@ def test_a_study_from_elsewhere_keeps_its_images_when_the_answer_is_lost(
     assert all(store.counts.original_path(one).read_bytes() == b"image" for one in kept)
 
 
+def test_two_who_take_in_the_same_study_at_once_leave_each_others_images_alone(
+    store, tmp_path, monkeypatch
+):
+    with closing(open_store(make_settings(tmp_path / "elsewhere").storage)) as other:
+        row = other.counts.accept(new())
+        foreign = ForeignCount(row=row, corrections=(), folder=other.folders.folder(row.id))
+    study = ForeignStudy(study=Study(name="torpor"), places={})
+    real = store.database.transaction
+
+    @contextmanager
+    def while_another_begins(*arguments):
+        monkeypatch.undo()
+        with pytest.raises(StorageError, match="try again in a minute"):
+            adopt(store, study, [foreign], [])
+        with real() as connection:
+            yield connection
+
+    monkeypatch.setattr(store.database, "transaction", while_another_begins)
+    assert adopt(store, study, [foreign], []) == 1
+    (kept,) = store.counts.search()
+    assert store.counts.original_path(kept).read_bytes() == b"image"
+
+
 def test_a_disk_that_keeps_what_was_refused_hides_no_fault_and_the_sweep_ends_it(
     store, monkeypatch
 ):

@@ -72,8 +72,9 @@ def adopt(
     written: list[str] = []
     try:
         for one in new:
-            written.append(one.row.id)
-            _write_files(store, one)
+            _keep_original(store, one)
+            written.append(one.row.id)  # from here on its folder is this call's own
+            _keep_products(store, one)
         with store.database.transaction() as connection:
             for one in new:
                 _insert_count(connection, one)
@@ -98,10 +99,13 @@ def _is_new(store: Store, row: CountRow) -> bool:
     return found is None
 
 
-def _write_files(store: Store, one: ForeignCount) -> None:
+def _keep_original(store: Store, one: ForeignCount) -> None:
+    original = one.folder / f"original{one.row.suffix}"
+    store.folders.keep_original(one.row.id, one.row.suffix, original.read_bytes())
+
+
+def _keep_products(store: Store, one: ForeignCount) -> None:
     row = one.row
-    original = one.folder / f"original{row.suffix}"
-    store.folders.keep_original(row.id, row.suffix, original.read_bytes())
     if row.status == "done":
         products = {name: (one.folder / name).read_bytes() for name in PRODUCTS}
         store.folders.keep_products(row.id, row.revision, products)

@@ -94,11 +94,18 @@ class ResultFolders:
         """Write the bytes of the image; they are on the disk when this returns.
 
         Raises:
-            StorageError: it could not be written; no file is left.
+            StorageError: it could not be written; no file is left, but for those of another who has begun that count.
         """
         folder = self.folder(count_id)
         try:
             folder.mkdir()
+        except FileExistsError:
+            raise StorageError(
+                f"{folder} is there already: another program takes the same count in; try again in a minute."
+            ) from None
+        except OSError as error:
+            raise _not_kept(folder, error) from error
+        try:
             write_atomic(self.original(count_id, suffix), data)
             sync_folder(self.root)
         except OSError as error:
