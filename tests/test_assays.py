@@ -119,6 +119,24 @@ def test_every_change_is_a_version_and_none_is_lost(store):
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pixel_size_um": float("inf")},
+        {"pixel_size_um": 1e300},
+        {"cell_diameter_px": float("inf")},
+        {"cell_diameter_px": 0.5},
+        {"cell_diameter_um": 1e300},
+        {"min_area_px": float("inf")},
+    ],
+)
+def test_an_assay_that_counts_nothing_is_not_kept(service, store, odd):
+    """A number without end would be stored as none at all, a huge smallest cell would make every count 0."""
+    with pytest.raises(InputError, match="of the assay odd must be"):
+        store.assays.save(Assay(name="odd", **odd), "AB")
+    assert store.assays.find("odd") is None
+
+
 def test_the_settings_file_makes_the_default_and_changes_only_what_it_changes(tmp_path):
     settings = make_settings(tmp_path)
     store = open_store(settings.storage)

@@ -1,6 +1,7 @@
 """Uploads arrive byte for byte, wherever the reads cut the form."""
 
 import io
+import json
 
 import pytest
 from appliance import make_service, png
@@ -137,3 +138,35 @@ def test_a_damaged_body_where_another_kind_was_expected_gets_a_sentence(tmp_path
     service.stop()
     assert answer.status_code in (400, 415, 422), answer.json
     assert answer.json["error"]
+
+
+@pytest.fixture
+def client(tmp_path):
+    service = make_service(tmp_path)
+    yield create_app(service, needs_login=False).test_client()
+    service.stop()
+
+
+def test_a_second_image_in_one_request_is_not_lost_without_a_word(client):
+    images = [(io.BytesIO(png(cells)), f"{cells}.png") for cells in (2, 3)]
+    answer = client.post("/api/v1/counts", data={"image": images})
+    assert (answer.status_code, "image 2 times" in answer.json["error"]) == (400, True)
+    assert client.get("/api/v1/counts").json["total"] == 0
+    twice = {"image": (io.BytesIO(png(2)), "a.png"), "threshold": ["0.4", "0.6"]}
+    assert client.post("/api/v1/counts", data=twice).status_code == 400
+    assert client.get("/api/v1/counts?status=done&status=failed").status_code == 400
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0b"])
+def test_texts_that_cannot_be_stored_are_refused_wherever_they_stand(client, text):
+    assay = client.get("/api/v1/assays/default").json | {"name": "mine"}
+    bodies = [
+        ("/api/v1/assays", {"assay": assay | {"about": text}}),
+        ("/api/v1/assays", {"assay": assay | {"reading": {"channel": text}}}),
+        ("/api/v1/studies", {"name": "torpor", "question": text}),
+        ("/api/v1/studies", {"name": "torpor", "groups": [text]}),
+    ]
+    for address, body in bodies:
+        answer = client.post(address, data=json.dumps(body), content_type="application/json")
+        assert (answer.status_code, bool(answer.json["error"])) == (400, True), body
+    assert client.post("/api/v1/assays", json={"assay": assay}).status_code == 200

@@ -353,6 +353,12 @@ def test_a_consensus_corrects_the_count_that_the_study_reads(store, lab):
     assert (line.count, line.reviewed_by) == (len(marks), "agreed by Anna")
 
 
+@pytest.mark.sqlite
+def test_nobody_reviews_under_the_name_of_the_automatic_count(store):
+    with pytest.raises(InputError, match="name of a person"):
+        begin_review(store, "torpor", ("Anna", " Automatic count"), number=8)
+
+
 def test_who_marks_under_another_name_stands_in_the_log(store, lab):
     review = begin_review(store, "torpor", ("Anna",), number=8, seed=12)
     key = review.order("Anna")[0]

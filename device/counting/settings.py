@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from device.counting.assay import Assay, Objective
+from device.counting.assay import PIXEL_SIZE_RANGE_UM, Assay, Objective
 from device.counting.card import ModelCard, Postprocessing
 from device.counting.diameter import Diameter
 from device.counting.records import CountSettings, DiameterFrom, disc_area
@@ -116,6 +116,26 @@ def _diameter(
 T = TypeVar("T", bool, float)
 
 _NO_ASSAY = Assay(name="none")
+
+
+def require_sane(assay: Assay) -> None:
+    """Raise for an assay that no image could be counted with, before it is kept.
+
+    Raises:
+        InputError: a number outside its range.
+    """
+    (low_um, high_um), (low, high) = PIXEL_SIZE_RANGE_UM, DIAMETER_RANGE_PX
+    ranges = (
+        ("pixel size", assay.pixel_size_um, low_um, high_um, "µm"),
+        ("cell diameter", assay.cell_diameter_px, low, high, "px"),
+        ("cell diameter", assay.cell_diameter_um, low * low_um, high * high_um, "µm"),
+        ("smallest cell", assay.min_area_px, 0, disc_area(high), "px²"),
+    )
+    for name, value, least, most, unit in ranges:
+        if value is not None and not least <= value <= most:
+            raise InputError(
+                f"The {name} of the assay {assay.name} must be {least:g} to {most:.6g} {unit}, not {value:g}."
+            )
 
 
 def _first(chosen: T | None, assays: T | None, cards: T) -> T:

@@ -6,6 +6,7 @@ import msgspec
 
 from device.counting.assay import Assay, Objective
 from device.counting.records import DECODE_ERRORS
+from device.counting.settings import require_sane
 from device.errors import DamagedError, InputError, NotFoundError
 from device.machine import clock
 from device.store.protocols import Connection, Database, Row
@@ -74,8 +75,9 @@ class Assays:
         What changes nothing makes no new version. An objective of the list brings its pixel size.
 
         Raises:
-            InputError: the assay gives its objective another pixel size than the list does.
+            InputError: the assay gives its objective another pixel size than the list does, or has an odd number.
         """
+        require_sane(assay)
         with self._database.transaction() as connection:
             return add_version(connection, _with_listed_size(connection, assay), who)
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import msgspec
 import numpy as np
 
-from device.errors import FluocountError
+from device.errors import FluocountError, InputError
 from device.jobs.marking import REACH
 from device.machine.clock import local_time
 from device.store import Store
@@ -98,9 +98,11 @@ def begin_review(
 
     Raises:
         NotFoundError: there is no such study.
-        InputError: nothing to review, no observer, or a precision that is not above 0.
+        InputError: nothing to review, no observer or one called as the automatic count, or a precision not above 0.
     """
     store.studies.get(study)
+    if AUTOMATIC in (name.strip().lower() for name in observers):
+        raise InputError(f"No observer can be called {AUTOMATIC!r}; give the name of a person.")
     lines = [line for line in image_lines(store, study) if line.count is not None]
     if number is None:
         number = len(lines)

@@ -36,7 +36,7 @@ from device.web.api.studies import studies
 from device.web.api.study_files import study_files
 from device.web.api.upkeep import upkeep
 from device.web.compress import compress_static
-from device.web.forms import FormRequest
+from device.web.forms import FormRequest, refuse_repeated
 from device.web.guessing import new_limiter
 from device.web.help import help_pages
 from device.web.login import login_pages
@@ -85,6 +85,7 @@ def create_app(service: Service, *, needs_login: bool | None = None) -> APIFlask
     app.config.update(_flask_settings(service))
     errors.install(app)
     access.install(app, needs_login=needs_login)
+    app.before_request(refuse_repeated)
     document.configure(app)
     app.after_request(compress_static)
     watch_openings(app)

@@ -2,7 +2,8 @@
 
 from apiflask.fields import Boolean, File
 
-from device.web.inputs import Strict, text_field
+from device.web.fields import text_field
+from device.web.inputs import Strict
 
 MAX_USER_CHARS = 60
 

@@ -5,15 +5,17 @@ just before its last hyphen: one upload in 65,536 lengths is stored with other b
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, Any
 
-from flask import Request
+from flask import Request, request
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.datastructures import FileStorage, Headers, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from device.errors import InputError
+from device.web.words import label
 
 _READ_BYTES = 64 * 1024
 
@@ -89,6 +91,25 @@ def _whole(
     file.seek(0)
     headers = Headers(segment.headerlist)
     return FileStorage(file, segment.filename, segment.name, headers=headers)
+
+
+def refuse_repeated() -> None:
+    """One value of two that were sent would be used, and one image of two be lost, without a word.
+
+    Raises:
+        InputError: a parameter, field or file came more than once.
+    """
+    if request.endpoint is None or not request.path.startswith("/api/"):
+        return
+    lists = chain.from_iterable(
+        sent.lists() for sent in (request.args, request.form, request.files)
+    )
+    for name, values in lists:
+        if len(values) > 1:
+            raise InputError(
+                f"This request has {label(name)} {len(values)} times, of which only one would be used; send each in a "
+                "request of its own."
+            )
 
 
 class FormRequest(Request):

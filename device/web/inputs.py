@@ -3,9 +3,9 @@
 from typing import Any, get_args
 
 from apiflask import Schema
-from apiflask.fields import Boolean, Dict, File, Float, Integer, List, String
+from apiflask.fields import Boolean, File, Float, Integer, List, String
 from apiflask.validators import Length, OneOf, Range
-from marshmallow import ValidationError, pre_load
+from marshmallow import pre_load
 
 from device.counting.assay import MAX_OBJECTIVE_CHARS
 from device.counting.settings import DIAMETER_RANGE_PX, THRESHOLD_RANGE
@@ -14,6 +14,7 @@ from device.store.forwarded import ORIGINAL
 from device.store.records import Order
 from device.store.region import MAX_CORNERS, MAX_NAME_CHARS, MIN_CORNERS
 from device.store.results import PRODUCTS
+from device.web.fields import record_field, text_field
 
 _LARGEST = 2**53
 _THRESHOLDS = Range(*THRESHOLD_RANGE, min_inclusive=False, max_inclusive=False)
@@ -22,19 +23,6 @@ MAX_PAGE = 1000
 MAX_EXPORTED = 5000
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 """Excel opens a table by double-click only with the separator of the country it is set to."""
-
-
-def _encodable(text: str) -> None:
-    """JSON can contain lone surrogates, which files and databases cannot store."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValidationError("Not valid Unicode text.") from None
-
-
-def text_field(longest: int, **options: Any) -> String:
-    """A text of at most so many characters that can be stored."""
-    return String(validate=[Length(max=longest), _encodable], **options)
 
 
 class Strict(Schema):
@@ -221,7 +209,7 @@ class CameraForm(Strict):
 class AssayForm(Strict):
     """An assay as it is exported; it becomes the newest version of its name."""
 
-    assay = Dict(required=True, keys=String())
+    assay = record_field()
     who = text_field(100)
 
 

@@ -4,7 +4,8 @@ from apiflask.fields import Boolean, Float
 from apiflask.validators import Range
 
 from device.counting.assay import MAX_OBJECTIVE_CHARS, PIXEL_SIZE_RANGE_UM
-from device.web.inputs import Strict, text_field
+from device.web.fields import text_field
+from device.web.inputs import Strict
 
 
 class ObjectiveForm(Strict):

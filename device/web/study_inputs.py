@@ -6,7 +6,8 @@ from apiflask.fields import Boolean, Float, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
 from device.store.studies import MAX_PLACE_CHARS
-from device.web.inputs import MAX_EXPORTED, Strict, text_field
+from device.web.fields import text_field
+from device.web.inputs import MAX_EXPORTED, Strict
 
 MAX_TABLE_CHARS = 150_000
 
