@@ -27,6 +27,7 @@ from studied import all_done
 
 from device.store.studies import Place, Study
 from device.studies.loading import load, plan_folder
+from device.studies.reviewing import begin_review
 from device.studies.values import image_lines
 
 pytestmark = [
@@ -238,6 +239,33 @@ def test_a_place_is_corrected_and_given_by_hand(study, open_page):
     row.get_by_role("button", name="take out").click()
     row.wait_for(state="detached")
     assert odd.id not in {line.count_id for line in image_lines(served.store, "torpor study")}
+
+
+def test_the_last_mark_is_kept_when_the_page_is_left_at_once(study, open_page):
+    served, _ = study
+    served.store.studies.save(Study(name="small", groups=("control", "none")))
+    line = image_lines(served.store, "torpor study")[0]
+    served.store.studies.assign("small", {line.count_id: Place(group="control", subject="c0")})
+    review = begin_review(served.store, "small", ("Anna",))
+    page = open_page(f"{served.url}/reviews/{review.id}", WIDE)
+    page.get_by_role("button", name="Anna").click()
+    page.wait_for_function("() => !document.querySelector('#done').disabled")
+    row = served.store.counts.get(line.count_id)
+    page.mouse.click(*ImageOnCanvas(page, row.width, row.height).at(60, 60))
+    page.goto(f"{served.url}/status")
+    wait_for(
+        lambda: any(one.points for one in served.store.reviews.marks(review.id).values()),
+        what="the mark",
+    )
+
+
+def test_a_group_without_subjects_has_no_mean(study, open_page):
+    served, _ = study
+    served.store.studies.save(Study(name="half", groups=("control", "none")))
+    line = image_lines(served.store, "torpor study")[0]
+    served.store.studies.assign("half", {line.count_id: Place(group="control", subject="c0")})
+    page = open_page(f"{served.url}/studies?study=half", WIDE)
+    expect_text(page, "#regions .hint", re.compile("none: n = 0, mean –"))
 
 
 def true_error(served: Served, review_id: str, truth: dict[str, int]) -> float:

@@ -78,7 +78,7 @@ async function sent(method, path, { json, body, signal, parameters, key, keepali
 const asJson = async (response) => (response.status === 204 ? null : response.json());
 
 export const get = async (path, parameters, signal) => asJson(await call("GET", path, { parameters, signal }));
-export const post = async (path, json, key) => asJson(await call("POST", path, { json: json ?? {}, key }));
+export const post = async (path, json, key, { keepalive } = {}) => asJson(await call("POST", path, { json: json ?? {}, key, keepalive }));
 export const patch = async (path, json, { keepalive } = {}) => asJson(await call("PATCH", path, { json, keepalive }));
 export const sendForm = async (path, form, signal) => asJson(await call("POST", path, { body: form, signal }));
 export const remove = async (path) => asJson(await call("DELETE", path));

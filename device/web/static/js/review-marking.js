@@ -23,16 +23,26 @@ function keepSoon() {
   timer = setTimeout(() => keep(false), SAVE_MS);
 }
 
+const marked = (done) => ({ observer, image: current.key, points: canvas.marks.map((mark) => [mark.x, mark.y]), done });
+
 /** Saves in order: a later save never arrives before an earlier one. */
 function keep(done) {
   clearTimeout(timer);
   timer = null;
   if (!current) return saving;
-  const { key } = current;
-  const points = canvas.marks.map((mark) => [mark.x, mark.y]);
-  saving = saving.catch(() => {}).then(() => api.post(path("/marks"), { observer, image: key, points, done }));
+  const body = marked(done);
+  saving = saving.catch(() => {}).then(() => api.post(path("/marks"), body));
   saving.then(() => trouble("marking-note", null), (error) => trouble("marking-note", `Not saved: ${error.message}`));
   return saving;
+}
+
+/** Whoever leaves at once has not lost the last mark. */
+function leave() {
+  if (!timer || !current) return;
+  clearTimeout(timer);
+  timer = null;
+  api.post(path("/marks"), marked(false), undefined, { keepalive: true })
+    .catch((error) => trouble("marking-note", `Not saved: ${error.message}`));
 }
 
 function observerButton(one) {
@@ -109,6 +119,8 @@ async function done() {
   }
 }
 
+window.addEventListener("pagehide", leave);
+document.addEventListener("visibilitychange", () => { if (document.hidden) leave(); });
 byId("done").addEventListener("click", done);
 byId("pause").addEventListener("click", () => pause("Paused."));
 byId("undo").addEventListener("click", () => canvas.undo());

@@ -53,7 +53,7 @@ function regionPart(region, place) {
   return element("section", {}, region.region && element("h3", {}, region.region),
     ...words.map((text) => element("p", { class: "finding" }, text)),
     element("img", { class: "study-figure", src: api.url(path("/figure.svg"), query), alt: `Subjects by group, ${region.unit}` }),
-    element("p", { class: "hint" }, region.groups.map((one) => `${one.group}: n = ${one.subjects}, mean ${significant(one.mean ?? 0)}`).join("; ")),
+    element("p", { class: "hint" }, region.groups.map((one) => `${one.group}: n = ${one.subjects}, mean ${significant(one.mean)}`).join("; ")),
     element("p", { class: "actions" }, ...[["figure.svg", "Figure (SVG)"], ["figure.png", "Figure (PNG)"], ["prism.csv", "Table for Prism"]].map(([name, text]) => element("a", { class: "button small", href: api.url(path(`/${name}`), query), download: name }, text))));
 }
 
