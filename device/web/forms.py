@@ -101,9 +101,8 @@ def refuse_repeated() -> None:
     """
     if request.endpoint is None or not request.path.startswith("/api/"):
         return
-    lists = chain.from_iterable(
-        sent.lists() for sent in (request.args, request.form, request.files)
-    )
+    arrived: tuple[Form, ...] = (request.args, request.form, request.files)
+    lists = chain.from_iterable(sent.lists() for sent in arrived)
     for name, values in lists:
         if len(values) > 1:
             raise InputError(
