@@ -24,7 +24,7 @@ from device.store import NewCount
 from device.web import create_app
 from device.web.records import DOCUMENTED
 
-EXAMPLES = int(os.environ.get("FLUOCOUNT_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("FLUOCOUNT_EXAMPLES", "60"))
 """Generated calls per operation."""
 DOCUMENT = "/api/v1/openapi.json"
 CHECKS = [

@@ -223,8 +223,8 @@ def drive(lab: Lab, total: int, kills: int, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_hundred_files_and_eight_kills(lab):
-    drive(lab, total=200, kills=8, seed=2)
+def test_three_hundred_files_and_fifteen_kills(lab):
+    drive(lab, total=300, kills=15, seed=2)
 
 
 def fill_and_free(lab: Lab, disk: Path, total: int) -> None:
