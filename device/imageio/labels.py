@@ -41,7 +41,10 @@ def is_label_image(samples: ImageArray) -> bool:
 def _rows(samples: ImageArray, first: int) -> NDArray[np.unsignedinteger]:
     """Every eighth row from the given one, the brightest channel of each pixel."""
     rows = samples[first : samples.shape[0] - 2 + first : _ROW_STEP]
-    return rows if rows.ndim == 2 else rows.max(axis=2)
+    if rows.ndim == 2:
+        return rows
+    # A maximum along an axis of three takes ten times as long.
+    return np.maximum(np.maximum(rows[..., 0], rows[..., 1]), rows[..., 2])
 
 
 def _most_frequent(values: NDArray[np.unsignedinteger]) -> int:
