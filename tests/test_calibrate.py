@@ -142,6 +142,24 @@ def test_what_no_spread_holds_is_left_open_in_doubtful_frames():
     assert np.mean([own.inside for own in sure]) >= 0.85
 
 
+def test_a_clear_frame_is_promised_more_exactly_than_a_doubtful_one():
+    rng, frames = np.random.default_rng(4), []
+    for number in range(6):
+        for index, frame in enumerate(simulated(12, 40, seed=number)):
+            doubt = -1.5 if index % 2 else 1.0
+            factor = 1.0 if doubt < 0 else rng.choice([0.5, 1.0, 1.7])
+            targets = round(factor * frame.targets)
+            frames.append(replace(frame, source=f"set {number}", doubt=doubt, targets=targets))
+    fitted = fit_spreads(frames, fit_logistic(frames, make_confidence()))
+    assert fitted.count_slope > 0
+    intervals = [interval_of(frame, fitted) for frame in frames]
+    assert np.mean([own.inside for own in intervals]) >= 0.9
+    clear, doubtful = (
+        [own.width(9.0) for own in intervals if own.frame.doubt == d] for d in (-1.5, 1.0)
+    )
+    assert 2 * np.median(clear) < np.median(doubtful)
+
+
 def test_teaching_knows_the_doubt_of_the_frames_that_it_saw():
     frames = [replace(frame, doubt=3.0) for frame in simulated(12, 30)]
     assert fit_spreads(frames, make_confidence(most_doubt=1.5)).most_doubt == 3.0

@@ -8,12 +8,17 @@ from appliance import make_settings, wait_for
 from conftest import FakeSegmenter, draw_discs, make_card, make_confidence
 from PIL import Image
 
+from device.assays.evidence import Known
 from device.assays.teaching import LEAST_FRAMES
 from device.batch.replay import past_of_count, replay
 from device.counting.assay import Assay
 from device.counting.confidence.flags import model_flags
+from device.counting.pipeline import count_frame
+from device.counting.records import CountSettings, settings_of
 from device.errors import ConflictError, InputError
+from device.imageio import decode_frame
 from device.jobs.intake import CountOptions
+from device.jobs.teaching import judge_before
 from device.service import Service
 from device.store.records import Edit
 from device.store.studies import Study
@@ -33,6 +38,26 @@ def frame(seed):
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue(), places[6:]
+
+
+def test_what_was_promised_before_is_what_the_count_said():
+    image = decode_frame(frame(1)[0], "a.png")
+    confidence = make_confidence(frame_sd=0.6, count_sd=0.4, count_slope=0.5)
+    segmenter = FakeSegmenter(card=make_card(confidence=confidence))
+    counted = count_frame(image, segmenter, CountSettings())
+    known = Known(
+        name="a.png",
+        fold=0,
+        frame=image,
+        probability=counted.probability,
+        settings=settings_of(counted.result),
+        targets=np.zeros((0, 2)),
+        radius_px=10.0,
+    )
+    assay = Assay(name="mine", model="fast")
+    count, _, low, high = judge_before(known, segmenter.card, assay)
+    assert (count, (low, high)) == (counted.result.count, counted.result.interval)
+    assert high - low > count / 2
 
 
 @pytest.fixture

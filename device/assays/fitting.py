@@ -17,7 +17,10 @@ from device.counting.confidence.probabilities import (
     COVERAGE,
     cell_probabilities,
     count_distribution,
-    count_interval,
+    count_spread,
+    frame_interval,
+    objects_interval,
+    widen_interval,
 )
 
 ERROR_WEIGHT = 0.01
@@ -29,13 +32,17 @@ LEAST_COVERAGE = 0.9
 frames, and an interval must hold the truth in four of five."""
 OPEN_WIDTH = 4.0
 """An interval without an upper end, relative to the number of cells: wider than those that hold the truth in tissue."""
-MOST_DOUBTS = (1.25, 1.5, 1.75, 2.0)
+LEAST_WIDTH = 0.01
+"""Narrower intervals are worth no more."""
+MOST_DOUBTS = (1.25, 1.5, 1.75)
 """Doubts of a frame (log odds) that are tried; one with more has no upper end. Cultured nuclei have -2 to 0, tissue up
-to 1.5; from 2 on (seven eighths of what is seen are unclear) most frames have far more cells than are found."""
-FRAME_SDS = (0.6, 0.9, 1.2, 1.6)
+to 1.5; among frames with more (six sevenths of what is seen are unclear) are some of which a third is found."""
+FRAME_SDS = (0.3, 0.6, 0.9, 1.2)
 """Spreads between frames that are tried with many sets."""
 COUNT_SDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-"""Spreads of the count that are tried."""
+"""Spreads of the count that are tried, of a frame of doubt 0."""
+COUNT_SLOPES = (0.0, 0.25, 0.5, 0.75)
+"""Tried with many sets. The last makes the spread of the clearest cultures (doubt -2) a quarter of that at doubt 0."""
 _LARGEST_FRAME_SD = 4.0
 
 
@@ -101,9 +108,7 @@ class Interval:
 def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
     """The frame's count and interval under a confidence section."""
     judged = frame.judge(confidence)
-    low, high = count_interval(
-        judged.probabilities, confidence.frame_sd, judged.count, confidence.count_sd
-    )
+    low, high = frame_interval(judged.probabilities, judged.count, frame.doubt, confidence)
     return Interval(frame, judged.count, low, high)
 
 
@@ -136,8 +141,10 @@ def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
     if is_balanced(evidence):
         return _fit_many(_cross_fit(evidence, fitted, by="source"), fitted)
     crossed = _cross_fit(evidence, fitted)
+    outlooks = [_look_ahead(frame, own, fitted.frame_sd) for frame, own in crossed]
     for count_sd in COUNT_SDS:
-        held = [own for own in _intervals(crossed, fitted.frame_sd, count_sd) if own.inside]
+        spread = msgspec.structs.replace(fitted, count_sd=count_sd)
+        held = [own for own in (one.spread(spread) for one in outlooks) if own.inside]
         if len(held) >= COVERAGE * len(evidence):
             break
     most = fitted.most_doubt
@@ -148,30 +155,47 @@ def fit_spreads(evidence: list[Evidence], fitted: Confidence) -> Confidence:
 
 def _fit_many(crossed: list[tuple[Evidence, Confidence]], fitted: Confidence) -> Confidence:
     """`fit_spreads` of many sets, each frame with a regression that has not seen its set."""
-    spreads = product(FRAME_SDS, COUNT_SDS)
-    tried = {
-        (own, most): _shortfall_and_cost(intervals, most)
-        for own, intervals in ((own, _intervals(crossed, *own)) for own in spreads)
-        for most in MOST_DOUBTS
-    }
-    (frame_sd, count_sd), most_doubt = min(tried, key=lambda choice: tried[choice])
-    return msgspec.structs.replace(
-        fitted,
-        frame_sd=frame_sd,
-        count_sd=count_sd,
-        most_doubt=most_doubt,
-    )
+    tried = {}
+    for frame_sd in FRAME_SDS:
+        outlooks = [_look_ahead(frame, own, frame_sd) for frame, own in crossed]
+        for count_sd, slope in product(COUNT_SDS, COUNT_SLOPES):
+            spread = msgspec.structs.replace(
+                fitted, frame_sd=frame_sd, count_sd=count_sd, count_slope=slope
+            )
+            intervals = [own.spread(spread) for own in outlooks]
+            for most in MOST_DOUBTS:
+                choice = msgspec.structs.replace(spread, most_doubt=most)
+                tried[choice] = _shortfall_and_cost(intervals, most)
+    return min(tried, key=lambda choice: tried[choice])
 
 
-def _intervals(
-    crossed: list[tuple[Evidence, Confidence]], frame_sd: float, count_sd: float
-) -> list[Interval]:
-    spreads = {"frame_sd": frame_sd, "count_sd": count_sd}
-    return [interval_of(frame, msgspec.structs.replace(own, **spreads)) for frame, own in crossed]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outlook:
+    """A judged frame before the spread of its count is known: what `widen_interval` takes."""
+
+    frame: Evidence
+    objects: tuple[int, int]
+    expected: float
+    count: int
+
+    def spread(self, confidence: Confidence) -> Interval:
+        spread = count_spread(self.frame.doubt, confidence)
+        low, high = widen_interval(self.objects, self.expected, self.count, spread)
+        return Interval(self.frame, self.count, low, high)
+
+
+def _look_ahead(frame: Evidence, confidence: Confidence, frame_sd: float) -> _Outlook:
+    judged = frame.judge(confidence)
+    objects = objects_interval(judged.probabilities, frame_sd)
+    return _Outlook(frame, objects, float(judged.probabilities.sum()), judged.count)
 
 
 def _shortfall_and_cost(intervals: list[Interval], most_doubt: float) -> tuple[float, float]:
-    """By how much too seldom the truth is held, in the worst set or on average; and the mean relative width."""
+    """By how much too seldom the truth is held, in the worst set or on average; and the mean width.
+
+    The mean is that of the logarithms: an interval half as wide is worth the same in cultures, where it is narrow, as
+    in tissue.
+    """
     kept: dict[str, list[bool]] = {}
     widths: dict[str, list[float]] = {}
     for own in intervals:
@@ -179,7 +203,8 @@ def _shortfall_and_cost(intervals: list[Interval], most_doubt: float) -> tuple[f
         widths.setdefault(own.frame.source, []).append(own.width(most_doubt))
     coverage = [float(np.mean(one)) for one in kept.values()]
     shortfall = max(0.0, LEAST_COVERAGE - min(coverage), COVERAGE - float(np.mean(coverage)))
-    return shortfall, float(np.mean([np.mean(one) for one in widths.values()]))
+    mean = np.array([np.mean(one) for one in widths.values()])
+    return shortfall, float(np.log(mean.clip(LEAST_WIDTH)).mean())
 
 
 def choose_least(

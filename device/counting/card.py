@@ -205,7 +205,8 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         intercept, score, size, contrast, brightness, detail, blob, doubt: log odds that an object is a cell.
         frame_sd: standard deviation, between frames, of a shift of all log odds.
         count_sd: standard deviation of the count, as a part of it, by cells that are no object of their own (merged,
-            missed) or several; 0 where there is no such spread.
+            missed) or several, in a frame of doubt 0; 0 where there is no such spread.
+        count_slope: the spread of the count grows with the frame's doubt as exp(count_slope x doubt).
         most_doubt: a frame of which the network doubts more (device.counting.confidence.features) is flagged; None
             where no frame is.
         normal_frame: outside these ranges a frame is flagged.
@@ -227,6 +228,7 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     doubt: ObjectFeature = ObjectFeature(mean=0.0, sd=1.0, coefficient=0.0)
     frame_sd: float
     count_sd: float = 0.0
+    count_slope: float = 0.0
     most_doubt: float | None = None
     normal_frame: NormalFrame
 

@@ -20,7 +20,7 @@ from device.counting.confidence.flags import (
     model_flags,
     size_flags,
 )
-from device.counting.confidence.probabilities import count_interval
+from device.counting.confidence.probabilities import frame_interval
 from device.counting.confidence.promise import limit_promise
 from device.counting.confidence.statistics import count_statistics, frame_statistics
 from device.counting.diameter import Diameter
@@ -182,9 +182,7 @@ def _result(seen: Segmented, found: Found) -> CountResult:
         *size_flags(settings.objective, settings.assay, frame),
         *frame_flags(statistics, usual_frame(seen)),
     )
-    interval = count_interval(
-        found.judged.probabilities, confidence.frame_sd, count, confidence.count_sd
-    )
+    interval = frame_interval(found.judged.probabilities, count, seen.doubt, confidence)
     return CountResult(
         image=frame.source,
         image_sha256=frame.sha256,

@@ -34,6 +34,8 @@ _LEAST_LEVELS = 32
 _MAX_SAMPLED = 1_000_000
 _GLANCED_AT = 100_000
 """Samples that tell how bright a picture of 8 bits is."""
+_HOT_GLANCES = 2
+"""Of these the brightest do not count; more would hide the only cell of a small picture."""
 _PADDING_GAP = 32
 """No sample between 0 and this: zeros are the empty corners of a mosaic, not the camera's darkest value."""
 
@@ -68,7 +70,7 @@ def find_levels(decoded: Decoded, asked: Reading, counted: np.ndarray | None = N
         decoded = _turn_round(decoded, asked, counted)
     samples = decoded.samples
     if samples.dtype == np.uint8 and asked.full_scale is None and asked.offset is None:
-        top, _ = _ends(_histogram(samples, counted, _GLANCED_AT))
+        top = _top(_histogram(samples, counted, _GLANCED_AT), _HOT_GLANCES)
         return Levels(samples, 0, 255, "samples", top / 255, 8)
     histogram = _histogram(samples, counted)
     decoded = replace(decoded, declared_bits=_check_declared_bits(decoded, histogram))
@@ -218,17 +220,19 @@ def _allow_hot_pixels(histogram: np.ndarray) -> int:
 
 def _ends(histogram: np.ndarray) -> tuple[int, int]:
     """The highest value but for some hot pixels, and the lowest but for some dead ones."""
-    total = int(histogram.sum())
-    if total == 0:
+    if not histogram.any():
         return 0, 0
-    above = np.cumsum(histogram[::-1])
-    top = (
-        len(histogram) - 1 - int(np.searchsorted(above, _allow_hot_pixels(histogram), side="right"))
-    )
+    total = int(histogram.sum())
     inside = histogram
     if not histogram[1:_PADDING_GAP].any() and histogram[0] < total:
         inside = np.concatenate(([0], histogram[1:]))
-    return max(top, 0), _first_above(inside, round(_FLOOR_SHARE * int(inside.sum())))
+    top = _top(histogram, _allow_hot_pixels(histogram))
+    return top, _first_above(inside, round(_FLOOR_SHARE * int(inside.sum())))
+
+
+def _top(histogram: np.ndarray, hot: int) -> int:
+    above = np.cumsum(histogram[::-1])
+    return max(0, len(histogram) - 1 - int(np.searchsorted(above, hot, side="right")))
 
 
 def _first_above(histogram: np.ndarray, left_out: int) -> int:

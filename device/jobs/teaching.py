@@ -9,9 +9,9 @@ from device.assays.evidence import Known, match_objects
 from device.assays.matching import Points, match
 from device.assays.selection import list_looked_through
 from device.assays.teaching import LEAST_CELLS, LEAST_FRAMES, Lesson, Pupil, see, teach
-from device.counting.assay import Assay, adapt_card
+from device.counting.assay import Assay
 from device.counting.card import ModelCard
-from device.counting.confidence.probabilities import count_interval
+from device.counting.confidence.probabilities import frame_interval
 from device.counting.judge import judge
 from device.counting.labelling.objects import find_objects
 from device.counting.pipeline import measure_for_calibration, see_again
@@ -161,6 +161,5 @@ def judge_before(known: Known, card: ModelCard, assay: Assay) -> tuple[int, int,
         seen.least_probability,
     )
     found = int((judged.counted & match_objects(known, objects)).sum())
-    spread = adapt_card(card, assay).confidence.frame_sd
-    low, high = count_interval(judged.probabilities, spread, judged.count)
+    low, high = frame_interval(judged.probabilities, judged.count, seen.doubt, seen.card.confidence)
     return judged.count, found, low, high

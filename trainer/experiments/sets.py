@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 from tabulate import tabulate
 
-from device.assays.fitting import left_out
+from device.assays.fitting import FEW_CELLS, left_out
 from device.counting.card import ModelCard
 from device.counting.confidence.promise import holds
 from device.counting.readings import warn_of_coarseness
@@ -24,15 +24,19 @@ from trainer.scores.evaluate import FrameScore, count_example, pool_scores, reco
 
 HEAD = (
     "frames of", "frames", "cells", "F1", "precision", "recall", "AP at IoU 0.5", "MAE", "MedAE", "bias",
-    "median relative error", "interval holds", "flagged",
+    "median relative error", "interval holds", "median width", "flagged",
 )  # fmt: skip
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One frame: its score, and whether the interval held the truth and a warning was given."""
+    """One frame: its score, and whether the interval held the truth and a warning was given.
+
+    `width` is the interval's, relative to the true count (of `FEW_CELLS` at least); None without an upper end.
+    """
 
     score: FrameScore
     is_inside: bool
+    width: float | None
     is_flagged: bool
 
 
@@ -99,8 +103,10 @@ def without_set(run: Run, path: str) -> tuple[Run, Source]:
 
 
 def _see(example: Example, counted: Counted) -> Seen:
+    low, high = counted.result.interval
+    width = None if high is None else (high - low) / max(example.count, FEW_CELLS)
     is_inside = holds(counted.result.interval, example.count)
-    return Seen(score(example, counted), is_inside, bool(counted.result.flags))
+    return Seen(score(example, counted), is_inside, width, bool(counted.result.flags))
 
 
 def _table(rows: dict[str, list[Seen]]) -> str:
@@ -130,5 +136,10 @@ def _row(name: str, seen: list[Seen]) -> list[str]:
         f"{pooled.bias:+.2f}",
         f"{pooled.relative_error:.0%}",
         f"{np.mean([own.is_inside for own in seen]):.0%}",
+        _median_width([own.width for own in seen if own.width is not None]),
         f"{np.mean([own.is_flagged for own in seen]):.0%}",
     ]
+
+
+def _median_width(widths: list[float]) -> str:
+    return f"{np.median(widths):.2f}" if widths else "open"

@@ -72,6 +72,19 @@ def _poisson_binomial(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(pieces[:, 0, : objects + 1])
 
 
+def frame_interval(
+    probabilities: np.ndarray, count: int, doubt: float, confidence: Confidence
+) -> tuple[int, int]:
+    """`count_interval` of a frame under a calibration; `doubt` as of `measure_doubt`, the others as there."""
+    spread = count_spread(doubt, confidence)
+    return count_interval(probabilities, confidence.frame_sd, count, spread)
+
+
+def count_spread(doubt: float, confidence: Confidence) -> float:
+    """Standard deviation of a frame's count as a part of it: clear frames are counted more exactly."""
+    return confidence.count_sd * math.exp(confidence.count_slope * doubt)
+
+
 def count_interval(
     probabilities: np.ndarray, frame_sd: float, count: int, count_sd: float = 0.0
 ) -> tuple[int, int]:
@@ -83,15 +96,23 @@ def count_interval(
         count: of the objects that are counted.
         count_sd: standard deviation of the count itself as a part of it: cells that are no object of their own.
     """
-    low, high = _objects_interval(probabilities, frame_sd)
-    middle = min(max(float(probabilities.sum()), low), high)
+    objects = objects_interval(probabilities, frame_sd)
+    return widen_interval(objects, float(probabilities.sum()), count, count_sd)
+
+
+def widen_interval(
+    objects: tuple[int, int], expected: float, count: int, count_sd: float
+) -> tuple[int, int]:
+    """`objects_interval` with the spread of the count itself; `expected` is the sum of the probabilities."""
+    low, high = objects
+    middle = min(max(expected, low), high)
     reach = _NORMAL_TAIL * count_sd * middle
     low = math.floor(middle - math.hypot(middle - low, reach) + 1e-9)
     high = math.ceil(middle + math.hypot(high - middle, reach) - 1e-9)
     return max(0, min(low, count)), max(high, count)
 
 
-def _objects_interval(probabilities: np.ndarray, frame_sd: float) -> tuple[int, int]:
+def objects_interval(probabilities: np.ndarray, frame_sd: float) -> tuple[int, int]:
     """The 90 % interval of how many of the objects are cells."""
     below = np.cumsum(count_distribution(probabilities, frame_sd))
     tail = (1 - COVERAGE) / 2
