@@ -74,9 +74,10 @@ def with_storage(settings: Settings, **changes) -> Settings:
 
 
 def png(cells: int = 2, shape: tuple[int, int] = (120, 400), shade: int = 255) -> bytes:
-    """A PNG with that many bright discs; `shade` makes images differ."""
+    """A PNG with that many bright discs; `shade` makes images differ, and the ground is a camera's, never even."""
     discs = [(30 + 60 * (i % 6), 30 + 60 * (i // 6), 37) for i in range(cells)]
-    pixels = np.minimum(draw_discs(shape, discs), shade).astype(np.uint8)
+    discs_only = np.minimum(draw_discs(shape, discs), shade).astype(np.uint8)
+    pixels = np.maximum(discs_only, np.random.default_rng(0).integers(0, 4, shape, np.uint8))
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
