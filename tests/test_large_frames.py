@@ -32,7 +32,8 @@ else:
     segmenter = load_segmenter(find_model(model), 2)
 # c-resunet works at full size: at its own diameter the frame itself is shown to it, at an estimated one a copy.
 settings = CountSettings(cell_diameter_px=37.0 if model == "c-resunet" else None)
-promised = estimate(read_header(image, image.name), segmenter.card, settings)
+with image.open("rb") as file:
+    promised = estimate(read_header(file, image.name), segmenter.card, settings)
 outcome = count_item(
     Item(image, image.name), segmenter, settings, write=folder_writer(image.parent / "out")
 )
