@@ -110,7 +110,7 @@ class FrameMemory:
         self._written: np.ndarray | None = None
 
     def write_ahead(self, samples: np.ndarray) -> None:
-        """Write what is probably the image, from a thread: 2 of 36 ms that 1.9 Mpx take are then beside others."""
+        """Write what is probably the image; a thread does it while it is found out what is drawn there."""
         if samples.flags.c_contiguous and samples.nbytes <= _AHEAD_BYTES:
             _write(self.descriptor, _bytes(samples))
             self._written = samples
