@@ -6,9 +6,10 @@ import io
 import msgspec
 import numpy as np
 import pytest
-from appliance import make_settings, png
+from appliance import make_settings
 from conftest import FakeSegmenter, make_card
 from dapi import NUCLEUS_PX, dapi_frame
+from forms import png as encode_png
 from PIL import Image
 
 from device.counting.assay import Assay
@@ -80,7 +81,8 @@ def test_what_is_set_is_shown_and_a_size_without_pixels_is_no_reason_to_show_not
 
 
 def test_where_nothing_tells_the_size_the_usual_one_is_named(client):
-    seen = look(client, png(0)).json
+    dark = encode_png(np.zeros((120, 400), np.uint8))
+    seen = look(client, dark).json
     assert (seen["cell_diameter_px"], seen["cell_diameter_from"]) == (37, "usual")
 
 
