@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
+from device.counting.blocks import is_large
 from device.counting.records import Counted, Frame, to_json
 from device.drawing.overlay import encode_jpeg, outline_pixels, outline_png, overlay_image
 from device.export.ometiff import labels_ome_tiff
@@ -26,13 +27,16 @@ def write_image_files(out_dir: Path, name: str, frame: Frame, counted: Counted) 
     """
     result, labels = counted.result, counted.labels
     edges = outline_pixels(labels)
-    picture = overlay_image(frame, result, labels, edges)
     # This picture takes as long as all other files together, and its encoder lets this thread run meanwhile.
     with ThreadPoolExecutor(1) as pool:
-        overlay = pool.submit(encode_jpeg, picture)
+        overlay = pool.submit(encode_jpeg, overlay_image(frame, result, labels, edges))
         contents = {
             "labels.tif": labels_ome_tiff(labels, result.pixel_size_um),
             "cells.csv": cells_csv(result).encode(),
+        }
+        if is_large(frame):  # its picture and its outlines need not be in memory at once
+            overlay.result()
+        contents |= {
             "outlines.png": outline_png(labels, edges),
             "overlay.jpg": overlay.result(),
             "result.json": to_json(result),
