@@ -189,10 +189,7 @@ def postgres():
     """A real PostgreSQL for the whole run; tests that ask for it are skipped where there is none."""
     import postgresql
 
-    pytest.importorskip("psycopg", reason="no psycopg; pip install 'fluocount[postgres]'")
-    if postgresql.programs() is None:
-        pytest.skip("no PostgreSQL on this computer; apt install postgresql")
-    with postgresql.running() as server:
+    with postgresql.running_or_skipped() as server:
         yield server
 
 

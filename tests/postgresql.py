@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 _NOBODY = 65534
 """PostgreSQL refuses to run as root."""
 
@@ -84,3 +86,13 @@ def running() -> Iterator[Postgres]:
         with suppress(subprocess.CalledProcessError):  # a test has stopped it
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_or_skipped() -> Iterator[Postgres]:
+    """`running`; the test is skipped where PostgreSQL or its driver is not installed."""
+    pytest.importorskip("psycopg", reason="no psycopg; pip install 'fluocount[postgres]'")
+    if programs() is None:
+        pytest.skip("no PostgreSQL on this computer; apt install postgresql")
+    with running() as server:
+        yield server

@@ -55,10 +55,7 @@ def own_postgres():
     """A server that a test may stop."""
     import postgresql
 
-    pytest.importorskip("psycopg", reason="no psycopg; pip install 'fluocount[postgres]'")
-    if postgresql.programs() is None:
-        pytest.skip("no PostgreSQL on this computer; apt install postgresql")
-    with postgresql.running() as server:
+    with postgresql.running_or_skipped() as server:
         yield server
 
 

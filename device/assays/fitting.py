@@ -18,7 +18,6 @@ from device.counting.confidence.probabilities import (
     cell_probabilities,
     count_distribution,
     count_spread,
-    frame_interval,
     objects_interval,
     widen_interval,
 )
@@ -107,9 +106,7 @@ class Interval:
 
 def interval_of(frame: Evidence, confidence: Confidence) -> Interval:
     """The frame's count and interval under a confidence section."""
-    judged = frame.judge(confidence)
-    low, high = frame_interval(judged.probabilities, judged.count, frame.doubt, confidence)
-    return Interval(frame, judged.count, low, high)
+    return _look_ahead(frame, confidence, confidence.frame_sd).spread(confidence)
 
 
 def fit_part(evidence: list[Evidence], card: ModelCard, leasts: Sequence[float] = ()) -> Confidence:

@@ -5,11 +5,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from device.batch.run import Run, read_run, write_run
+from device.batch.spool import sort_key
 from device.errors import InputError
 from device.export.tables import ERRORS_COLUMNS, counts_header, csv_lines
 from device.machine.files import display_name, open_atomic
@@ -117,7 +119,7 @@ def _take(database: sqlite3.Connection, number: int, folder: Path, run: Run) -> 
         for line, fields in _lines(folder / table, header):
             # Without the sign that keeps a spreadsheet from running it, the order is that of one count.
             name = fields[0]
-            key = name.removeprefix("'").encode(errors="surrogateescape").replace(b"/", b"\0")
+            key = sort_key(name.removeprefix("'").encode(errors="surrogateescape"))
             database.execute(
                 "INSERT INTO line VALUES (?, ?, ?, ?, ?)", (table, key, name, number, line)
             )
@@ -174,10 +176,7 @@ def _write(database: sqlite3.Connection, out_dir: Path, table: str, header: Sequ
     written = 0
     with open_atomic(out_dir / table) as stream:
         stream.write(csv_lines([header]).encode())
-        for (line,) in [first] if first else []:
-            stream.write(line)
-            written += 1
-        for (line,) in lines:
+        for (line,) in chain([first] if first else [], lines):
             stream.write(line)
             written += 1
     return written

@@ -81,7 +81,7 @@ def _open(address: str) -> tuple[Any, str, str]:
         from fsspec.core import url_to_fs
     except ImportError:
         raise InputError(
-            f"{_shown(address)} is an address; to read such files install pip install 'fluocount[remote]'."
+            f"{_shown(address)} is an address; such files need the extra `remote`: pip install 'fluocount[remote]'."
         ) from None
     with _explained(address):
         files, root = url_to_fs(address)

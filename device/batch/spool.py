@@ -117,7 +117,7 @@ class Spool:
         name = os.fsencode(found.item.name)
         is_mine = self._shard is None or self._shard.holds(found.item.name)
         row = (
-            path_number, name.replace(b"/", b"\0"), found.kind.value if is_mine else _ELSEWHERE, name,
+            path_number, sort_key(name), found.kind.value if is_mine else _ELSEWHERE, name,
             os.fsencode(found.item.path) if is_mine else b"", found.item.url, found.reason,
             os.fsencode(found.place) if found.place else None,
         )  # fmt: skip
@@ -175,8 +175,8 @@ class Spool:
                     yield path, url, name, times[name]
             return
         rows = self._many.execute(
-            "SELECT path, url, name, ROW_NUMBER() OVER (PARTITION BY name ORDER BY path_number, sort_key, rowid) "
-            f"FROM found WHERE kind = ? ORDER BY {_ORDER}",
+            "SELECT path, url, name, ROW_NUMBER() OVER (PARTITION BY name ORDER BY "
+            f"{_ORDER}) FROM found WHERE kind = ? ORDER BY {_ORDER}",
             (Kind.IMAGE.value,),
         )
         with closing(rows):
@@ -193,6 +193,11 @@ class Spool:
             )
         ) as found:
             yield from found
+
+
+def sort_key(name: bytes) -> bytes:
+    """The order of the tables: names are compared part by part, as paths are."""
+    return name.replace(b"/", b"\0")
 
 
 def _in_order(row: _Row) -> tuple[int, bytes]:

@@ -209,9 +209,7 @@ class _Batch:
     def announce(self, spool: Spool) -> None:
         """Show what the largest file will need; a file that cannot be used is reported later, in its turn."""
         largest = max(spool.items(), key=_file_bytes, default=None)
-        if (
-            largest is None or largest.url
-        ):  # nothing but files that cannot be read, or are not here yet
+        if largest is None or largest.url:  # no file that can be read, or it is not here yet
             return
         try:
             needed = self.counter.require_memory(largest, self.crew.card)

@@ -53,7 +53,7 @@ def open_postgres(url: str) -> Database:
         from device.store.postgres import PostgresDatabase
     except ImportError as error:
         raise StorageError(
-            f"PostgreSQL cannot be used ({error}); install pip install 'fluocount[postgres]'."
+            f"PostgreSQL cannot be used ({error}); it needs the extra `postgres`: pip install 'fluocount[postgres]'."
         ) from None
     return PostgresDatabase(url)
 
